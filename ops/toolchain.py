@@ -1,0 +1,103 @@
+"""The Pulumi CLI with its language host and plugins: found, installed, or compiled.
+
+`ensure()` gives the changes to the environment that make plain `pulumi` work.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from ops.console import Problem, run, say
+
+ROOT = Path(__file__).parents[1]
+INSTALLER = "https://get.pulumi.com"
+OLDEST = (3, 220)
+"""The program keeps values in `Stash` resources and guards them with hooks; older CLIs lack them."""
+
+
+def cache() -> Path:
+    """Where things that take long to make are kept, outside the repository."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "registry"
+
+
+def pinned_version() -> str:
+    """Version of the SDK in requirements.txt, which the CLI goes with."""
+    pin = re.search(r"^pulumi==(\S+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    if pin is None:
+        raise Problem("requirements.txt pins no version of pulumi")
+    return pin[1]
+
+
+def ensure() -> dict[str, str]:
+    """Environment under which `pulumi` runs this program; nothing to change if it does already."""
+    if _usable_on_path():
+        return {}
+    installed = cache() / f"pulumi-{pinned_version()}"
+    if (installed / "bin" / "pulumi").exists() or _installed_to(installed):
+        return {"PATH": _first_on_path(installed / "bin")}
+    return compiled()
+
+
+def compiled() -> dict[str, str]:
+    """Environment of the toolchain that `toolchain/` compiles, once."""
+    done = subprocess.run(
+        [ROOT / "toolchain" / "build.sh"], stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise Problem("the Pulumi toolchain could not be compiled; its messages are above")
+    folder = Path(done.stdout.strip())
+    return {
+        "PATH": _first_on_path(folder / "bin"),
+        # Its plugins stay apart from those of a Pulumi that may be installed later,
+        "PULUMI_HOME": str(folder / "home"),
+        # and logins stay where every Pulumi keeps them.
+        "PULUMI_CREDENTIALS_PATH": str(credentials_folder()),
+        "PULUMI_SKIP_UPDATE_CHECK": "1",
+    }
+
+
+def credentials_folder() -> Path:
+    """Where `pulumi login` notes the backend."""
+    chosen = os.environ.get("PULUMI_CREDENTIALS_PATH") or os.environ.get("PULUMI_HOME")
+    return Path(chosen) if chosen else Path.home() / ".pulumi"
+
+
+def _usable_on_path() -> bool:
+    if not (shutil.which("pulumi") and shutil.which("pulumi-language-python")):
+        return False
+    found = re.search(r"v(\d+)\.(\d+)", run(["pulumi", "version"], timeout=60))
+    if found and (int(found[1]), int(found[2])) >= OLDEST:
+        return True
+    oldest = ".".join(map(str, OLDEST))
+    say(f"the pulumi on PATH is older than {oldest}: using another one for this project")
+    return False
+
+
+def _installed_to(folder: Path) -> bool:
+    """Runs Pulumi's own installer; False where it can't be reached."""
+    try:
+        with urllib.request.urlopen(INSTALLER, timeout=5) as answer:  # noqa: S310 (https)
+            script = answer.read().decode()
+    except (OSError, urllib.error.URLError):
+        say("Pulumi's installer can't be reached: compiling Pulumi from its Go modules instead")
+        return False
+    say(f"installing Pulumi {pinned_version()} to {folder}")
+    options = ["--version", pinned_version(), "--install-root", str(folder), "--no-edit-path"]
+    try:
+        run(["sh", "-s", "--", *options], stdin=script, timeout=600)
+    except Problem as problem:
+        say(f"Pulumi's installer failed ({problem}): compiling Pulumi instead")
+        return False
+    return (folder / "bin" / "pulumi").exists()
+
+
+def _first_on_path(folder: Path) -> str:
+    rest = [part for part in os.environ.get("PATH", os.defpath).split(":") if part != str(folder)]
+    return ":".join([str(folder), *rest])

@@ -1,0 +1,47 @@
+"""The project's virtual environment, `.venv`: the one that Pulumi.yaml names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from ops import engine
+from ops.console import Problem, run, say
+from ops.toolchain import ROOT
+
+FOLDER = ROOT / ".venv"
+
+
+def ensure(requirements: str = "requirements.txt") -> dict[str, str]:
+    """Environment that has `.venv` first on PATH, with all of `requirements` in it."""
+    # Development's requirements include the program's.
+    wanted = b"".join((ROOT / name).read_bytes() for name in {"requirements.txt", requirements})
+    stamp = FOLDER / f".{requirements}"
+    digest = hashlib.sha256(wanted).hexdigest()
+    if not stamp.exists() or stamp.read_text() != digest:
+        say(f"installing {requirements} into .venv")
+        if not (FOLDER / "bin" / "pip").exists():
+            _create()
+        run([FOLDER / "bin" / "pip", "install", "--quiet", "-r", ROOT / requirements], timeout=900)
+        stamp.write_text(digest)
+    return {
+        "VIRTUAL_ENV": str(FOLDER),
+        "PATH": os.pathsep.join([str(FOLDER / "bin"), os.environ.get("PATH", os.defpath)]),
+    }
+
+
+def _create() -> None:
+    create = [sys.executable, "-m", "venv", "--clear", str(FOLDER)]
+    if subprocess.run(create, capture_output=True, check=False).returncode == 0:
+        return
+    # Debian and Ubuntu leave part of Python's own venv to a package.
+    if os.geteuid() != 0 or not Path("/usr/bin/apt-get").exists():
+        raise Problem(
+            f"`{' '.join(create)}` failed; on Debian or Ubuntu: sudo apt-get install python3-venv"
+        )
+    engine.apt("update")
+    engine.apt("install", "--yes", "--no-install-recommends", "python3-venv")
+    run(create, timeout=120)

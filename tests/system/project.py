@@ -1,0 +1,133 @@
+"""The program as a user has it: a copy of its files, the real CLI, a backend of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = ("__main__.py", "settings.py", "components", "requirements.txt")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command came to."""
+
+    code: int
+    text: str
+    """stdout and stderr as a person sees them."""
+
+
+class Failed(Exception):
+    """A command that should have worked, with all that it said."""
+
+
+class Project:
+    """One checkout. Deploys to the engine at `host`."""
+
+    def __init__(self, folder: Path, host: str) -> None:
+        self.folder = folder
+        self._state = folder / "state"
+        self._state.mkdir(parents=True)
+        for name in (*PROGRAM, *(path.name for path in ROOT.glob("Pulumi*.yaml"))):
+            source = ROOT / name
+            if source.is_dir():
+                ignore = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(source, folder / name, ignore=ignore)
+            else:
+                shutil.copy(source, folder / name)
+        (folder / ".venv").symlink_to(ROOT / ".venv")
+        self.environment = {
+            **os.environ,
+            "PULUMI_BACKEND_URL": f"file://{self._state}",
+            "PULUMI_CONFIG_PASSPHRASE": "a passphrase for tests",
+            "PULUMI_SKIP_UPDATE_CHECK": "1",
+            "DOCKER_HOST": host,
+        }
+        self.environment.pop("DOCKER_CONTEXT", None)
+
+    def pulumi(self, *words: str, stdin: str | None = None) -> Result:
+        """`pulumi WORDS`, whatever it comes to."""
+        done = subprocess.run(
+            ["pulumi", *words, "--non-interactive", "--color", "never"],
+            cwd=self.folder,
+            env=self.environment,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout)
+
+    def ok(self, *words: str, stdin: str | None = None) -> str:
+        """`pulumi WORDS`, which must work."""
+        result = self.pulumi(*words, stdin=stdin)
+        if result.code != 0:
+            raise Failed(f"pulumi {' '.join(words)}:\n{result.text}")
+        return result.text
+
+    def init(self, stack: str, values: Mapping[str, str] | None = None) -> None:
+        """A stack by that name; `values` go into its file."""
+        self.ok("stack", "init", stack)
+        for key, value in (values or {}).items():
+            self.set(stack, key, value)
+
+    def set(self, stack: str, key: str, value: str, *flags: str) -> None:
+        """`pulumi config set`; with `--secret` among `flags` the value goes through stdin."""
+        if "--secret" in flags:
+            self.ok("config", "set", "--stack", stack, *flags, key, stdin=value)
+        else:
+            self.ok("config", "set", "--stack", stack, *flags, key, value)
+
+    def unset(self, stack: str, key: str) -> None:
+        """`pulumi config rm`."""
+        self.ok("config", "rm", "--stack", stack, "--path", key)
+
+    def up(self, stack: str, *flags: str) -> str:
+        """`pulumi up`, which must work."""
+        return self.ok("up", "--yes", "--stack", stack, *flags)
+
+    def preview(self, stack: str, *flags: str) -> Result:
+        """`pulumi preview`."""
+        return self.pulumi("preview", "--stack", stack, *flags)
+
+    def steps(self, stack: str, *flags: str) -> list[dict[str, Any]]:
+        """The steps of a preview that change something."""
+        done = subprocess.run(
+            ["pulumi", "preview", "--json", "--stack", stack, *flags],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        steps: list[dict[str, Any]] = json.loads(done.stdout)["steps"]
+        return [step for step in steps if step["op"] != "same"]
+
+    def outputs(self, stack: str) -> dict[str, Any]:
+        """All outputs, secrets too."""
+        raw = self.ok("stack", "output", "--json", "--show-secrets", "--stack", stack)
+        return dict(json.loads(raw))
+
+    def state_text(self) -> str:
+        """Every file of the backend, as it lies on the disk."""
+        files = (path for path in self._state.rglob("*") if path.is_file())
+        return "\n".join(path.read_text(errors="replace") for path in files)
+
+
+def changed(steps: Sequence[Mapping[str, Any]]) -> set[str]:
+    """`operation type name` of each step, such as `update docker:index/service:Service x`."""
+    result = set()
+    for step in steps:
+        *_, kind, name = step["urn"].split("::")
+        result.add(f"{step['op']} {kind.rpartition('$')[2]} {name}")
+    return result

@@ -1,0 +1,88 @@
+"""Mocks: a program's registrations, recorded, with no engine behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime import mocks
+from pulumi.runtime.settings import SETTINGS
+
+from components.swarm import Network, Node, Swarm
+
+
+class Recorder(mocks.Mocks):
+    """What was registered, by logical name."""
+
+    def __init__(self) -> None:
+        self.registered: dict[str, mocks.MockResourceArgs] = {}
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        self.registered[args.name] = args
+        outputs = dict(args.inputs)
+        if args.typ == "random:index/randomPassword:RandomPassword":
+            outputs["result"] = pulumi.runtime.rpc.wrap_rpc_secret("p" * int(args.inputs["length"]))
+        if args.typ == "random:index/randomBytes:RandomBytes":
+            salt = base64.b64encode(b"\1" * int(args.inputs["length"])).decode()
+            outputs["base64"] = pulumi.runtime.rpc.wrap_rpc_secret(salt)
+        outputs.setdefault("name", f"{args.name}-1234567")
+        return f"{args.name}-id", outputs
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        if args.token == "docker:index/getNetwork:getNetwork":
+            return {"id": "joined-id", "name": args.args["name"]}, []
+        raise AssertionError(f"a call that no mock answers: {args.token}")
+
+    def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Inputs of all resources whose type ends in `kind`, by logical name."""
+        return {
+            name: args.inputs
+            for name, args in self.registered.items()
+            if args.typ.endswith(f":{kind}")
+        }
+
+
+class _Hooks:
+    def register_resource_hook(self, hook: pulumi.ResourceHook) -> None:
+        pass
+
+
+Deploy = Callable[[Callable[[], Any]], Recorder]
+
+
+@pytest.fixture
+def deploy() -> Iterator[Deploy]:
+    """Runs a program under mocks to its end; the record is whole only then."""
+
+    def run(program: Callable[[], Any]) -> Recorder:
+        recorder = Recorder()
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        pulumi.runtime.set_mocks(recorder, project="registry", stack="test", preview=False)
+        # Mocks have no server for hooks: they are taken, and never called.
+        SETTINGS.callbacks = _Hooks()
+        pulumi.runtime.test(program)()  # type: ignore[no-untyped-call]
+        return recorder
+
+    yield run
+    asyncio.set_event_loop(None)
+
+
+def node(name: str, *, labels: dict[str, str] | None = None, **changes: str) -> Node:
+    """A ready, active node; its id is `<name>-id`."""
+    about = {"state": "ready", "availability": "active"} | changes
+    return Node(id=f"{name}-id", name=name, labels=labels or {}, **about)
+
+
+def swarm(*nodes: Node, networks: tuple[Network, ...] = (), **images: str) -> Swarm:
+    """A swarm of these nodes, seen from the first."""
+    return Swarm(
+        host="unix:///nowhere.sock",
+        node_id=nodes[0].id if nodes else "none",
+        nodes=nodes,
+        networks={network.name: network for network in networks},
+        images=images,
+    )

@@ -1,0 +1,254 @@
+"""Components under mocks: what each declares."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pulumi
+import pytest
+
+from components.credentials import Credentials, CredentialsArgs, htpasswd_line
+from components.network import PublicNetwork, PublicNetworkArgs
+from components.proxy import Proxy, ProxyArgs
+from components.registry import Mount, Registry, RegistryArgs, Route
+from components.volume import PinnedVolume, PinnedVolumeArgs
+
+from .conftest import Deploy, Recorder, node, swarm
+
+ROUTE = Route(
+    domain="registry.example.com",
+    tag="registry.com",
+    network="traefik-public",
+    constraint_label="traefik.constraint-label",
+    constraint_value="traefik-public",
+)
+
+
+def labels(inputs: dict[str, Any]) -> dict[str, str]:
+    return {label["label"]: label["value"] for label in inputs["labels"]}
+
+
+def registry(deploy: Deploy, **changes: Any) -> Recorder:
+    def program() -> None:
+        login = Credentials("login", CredentialsArgs(stack_name="s", users=["admin"]))
+        base: dict[str, Any] = {
+            "stack_name": "registry-com",
+            "image": "registry:3.1.2",
+            "route": ROUTE,
+            "network_id": "net-id",
+            "htpasswd": login.secret,
+            "mount": Mount(volume="registry-com_registry-data"),
+            "constraints": ["node.labels.x == true"],
+        }
+        Registry("registry", RegistryArgs(**(base | changes)))
+
+    return deploy(program)
+
+
+def config_of(recorder: Recorder) -> dict[str, Any]:
+    data = recorder.of_type("Secret")["registry-config"]["data"]
+    return dict(json.loads(base64.b64decode(data["value"])))
+
+
+def test_the_registry_is_routed_by_its_domain_and_nothing_else(deploy: Deploy) -> None:
+    service = registry(deploy).of_type("Service")["registry-service"]
+    assert labels(service) == {
+        "com.docker.stack.namespace": "registry-com",
+        "traefik.enable": "true",
+        "traefik.swarm.network": "traefik-public",
+        "traefik.constraint-label": "traefik-public",
+        "traefik.http.routers.registry-com-http.rule": "Host(`registry.example.com`)",
+        "traefik.http.routers.registry-com-http.entrypoints": "http",
+        "traefik.http.routers.registry-com-http.service": "registry-com",
+        "traefik.http.services.registry-com.loadbalancer.server.port": "5000",
+    }
+    assert service["endpointSpec"] == {"mode": "dnsrr"}
+    assert service["taskSpec"]["placement"]["constraints"] == ["node.labels.x == true"]
+
+
+def test_login_and_configuration_reach_the_registry_as_secrets_only(deploy: Deploy) -> None:
+    recorder = registry(deploy)
+    files = recorder.of_type("Service")["registry-service"]["taskSpec"]["containerSpec"]
+    assert {file["fileName"]: file["secretId"] for file in files["secrets"]} == {
+        "/etc/distribution/config.yml": "registry-config-id",
+        "/run/secrets/htpasswd": "login-htpasswd-id",
+    }
+    assert files["env"] == {"OTEL_TRACES_EXPORTER": "none"}
+    secrets = recorder.of_type("Secret")
+    assert not any("name" in inputs for inputs in secrets.values())
+    for inputs in secrets.values():
+        assert pulumi.runtime.rpc.is_rpc_secret(inputs["data"])
+
+
+def test_a_stopping_registry_gets_longer_than_it_drains(deploy: Deploy) -> None:
+    recorder = registry(deploy)
+    container = recorder.of_type("Service")["registry-service"]["taskSpec"]["containerSpec"]
+    assert config_of(recorder)["http"]["draintimeout"] == "60s"
+    assert container["stopGracePeriod"] == "1m15s"
+
+
+def test_the_users_configuration_is_merged_deeply(deploy: Deploy) -> None:
+    config = config_of(
+        registry(
+            deploy,
+            config={"log": {"level": "debug"}, "storage": {"delete": {"enabled": True}}},
+        )
+    )
+    assert config["log"] == {"level": "debug", "formatter": "text"}
+    assert config["storage"]["delete"] == {"enabled": True}
+    assert config["storage"]["filesystem"] == {"rootdirectory": "/var/lib/registry"}
+
+
+def test_an_object_store_takes_the_place_of_the_volume(deploy: Deploy) -> None:
+    recorder = registry(deploy, config={"storage": {"s3": {"bucket": "b"}}}, mount=None)
+    assert "filesystem" not in config_of(recorder)["storage"]
+    task = recorder.of_type("Service")["registry-service"]["taskSpec"]
+    assert not task["containerSpec"].get("mounts")
+
+
+def test_a_shared_volumes_driver_and_options_go_into_the_mount(deploy: Deploy) -> None:
+    mount = Mount(volume="images", driver="local", options={"type": "nfs"})
+    task = registry(deploy, mount=mount).of_type("Service")["registry-service"]["taskSpec"]
+    options = task["containerSpec"]["mounts"][0]["volumeOptions"]
+    assert options["driverName"] == "local"
+    assert options["driverOptions"] == {"type": "nfs"}
+
+
+def test_a_generated_password_has_the_lowest_cost_and_a_given_one_its_own(deploy: Deploy) -> None:
+    def program() -> None:
+        Credentials(
+            "login",
+            CredentialsArgs(
+                stack_name="s", users=["admin", "ci"], passwords={"ci": "given"}, cost=11
+            ),
+        )
+
+    recorder = deploy(program)
+    data = recorder.of_type("Secret")["login-htpasswd"]["data"]["value"]
+    lines = dict(line.split(":") for line in base64.b64decode(data).decode().splitlines())
+    assert lines["admin"].startswith("$2b$04$")
+    assert lines["ci"].startswith("$2b$11$")
+    assert bcrypt.checkpw(b"p" * 32, lines["admin"].encode())
+    assert bcrypt.checkpw(b"given", lines["ci"].encode())
+    assert set(recorder.of_type("RandomPassword")) == {"login-admin"}
+
+
+@pytest.mark.parametrize("fill", [0, 1, 127, 255])
+def test_every_salt_makes_a_line_that_bcrypt_takes_and_always_the_same(fill: int) -> None:
+    salt = bytes([fill]) * 16
+    line = htpasswd_line("admin", "secret", salt, 4)
+    assert line == htpasswd_line("admin", "secret", salt, 4)
+    assert bcrypt.checkpw(b"secret", line.partition(":")[2].encode())
+
+
+def test_a_network_is_made_or_joined(deploy: Deploy) -> None:
+    def made() -> None:
+        PublicNetwork("network", PublicNetworkArgs(network="n", create=True, encrypted=True))
+
+    network = deploy(made).of_type("Network")["network-overlay"]
+    assert network["driver"] == "overlay"
+    assert network["attachable"] is True
+    assert network["options"] == {"encrypted": ""}
+
+    def joined() -> pulumi.Output[None]:
+        network = PublicNetwork("network", PublicNetworkArgs(network="n", create=False))
+
+        def check(network_id: str) -> None:
+            assert network_id == "joined-id"
+
+        return network.network_id.apply(check)
+
+    assert not deploy(joined).of_type("Network")
+
+
+def proxy(deploy: Deploy, **changes: Any) -> dict[str, Any]:
+    base: dict[str, Any] = {
+        "stack_name": "s",
+        "image": "traefik:v3",
+        "network": "n",
+        "network_id": "net-id",
+        "constraint_label": "traefik.constraint-label",
+        "constraint_value": "tag",
+    }
+
+    def program() -> None:
+        Proxy("proxy", ProxyArgs(**(base | changes)))
+
+    return deploy(program).of_type("Service")["proxy-traefik"]
+
+
+def test_the_proxy_sees_only_what_carries_its_label_and_cuts_no_upload(deploy: Deploy) -> None:
+    task = proxy(deploy)["taskSpec"]
+    flags = task["containerSpec"]["args"]
+    assert "--providers.swarm.constraints=Label(`traefik.constraint-label`, `tag`)" in flags
+    assert "--providers.swarm.exposedbydefault=false" in flags
+    assert "--entrypoints.http.transport.respondingtimeouts.readtimeout=0s" in flags
+    assert task["containerSpec"]["mounts"][0]["readOnly"] is True
+    assert task["placement"]["constraints"] == ["node.role == manager"]
+
+
+def test_the_ui_is_there_only_when_asked_for(deploy: Deploy) -> None:
+    without = proxy(deploy)
+    assert not any("api" in flag for flag in without["taskSpec"]["containerSpec"]["args"])
+    assert [port["publishedPort"] for port in without["endpointSpec"]["ports"]] == [80]
+    ports = proxy(deploy, ui_port=8090)["endpointSpec"]["ports"]
+    assert {port["publishedPort"]: port["publishMode"] for port in ports} == {
+        80: "host",
+        8090: "host",
+    }
+
+
+LABEL = "s.registry-data"
+
+
+def volume(deploy: Deploy, monkeypatch: pytest.MonkeyPatch, labelled: str) -> Recorder:
+    seen = swarm(node("dog"), node("cat", labels={}))
+    nodes = tuple(
+        node(each.name, labels={LABEL: "true"} if each.name == labelled else {})
+        for each in seen.nodes
+    )
+    monkeypatch.setattr("components.volume.label_only", lambda *_: None)
+
+    def program() -> pulumi.Output[None]:
+        made = PinnedVolume(
+            "registry-data",
+            PinnedVolumeArgs(
+                stack_name="s", key="registry-data", volume="s_registry-data", swarm=swarm(*nodes)
+            ),
+        )
+
+        def check(constraint: str) -> None:
+            assert constraint == f"node.labels.{LABEL} == true"
+
+        return made.constraint.apply(check)
+
+    return deploy(program)
+
+
+def test_the_volume_is_declared_only_where_the_engine_is(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = volume(deploy, monkeypatch, labelled="dog")
+    assert here.of_type("Volume")["registry-data-volume"]["name"] == "s_registry-data"
+    assert not volume(deploy, monkeypatch, labelled="cat").of_type("Volume")
+
+
+def test_the_place_is_remembered(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+    stash = volume(deploy, monkeypatch, labelled="cat").of_type("Stash")["registry-data-place"]
+    assert stash["input"] == {
+        "volume": "s_registry-data",
+        "label": LABEL,
+        "nodeId": "cat-id",
+        "node": "cat",
+    }
+
+
+def test_every_component_registers_its_outputs() -> None:
+    components = Path(__file__).parents[2] / "components"
+    for source in components.glob("*.py"):
+        text = source.read_text()
+        assert text.count("pulumi.ComponentResource):") == text.count("self.register_outputs(")

