@@ -25,6 +25,8 @@ PENDING_SECONDS = 20
 """How long Swarm may look for a node for a task."""
 
 _Raw = Mapping[str, Any]
+Summary = Mapping[str, Any]
+"""What of a task's specification a setting can change: enough to see that it was rolled back."""
 
 
 def running(
@@ -35,25 +37,32 @@ def running(
     In a preview nothing is looked at. `timeout` is in seconds.
     """
 
-    async def wait(names: Sequence[str]) -> bool:
+    async def wait(told: Sequence[tuple[str, Summary]]) -> bool:
         if not pulumi.runtime.is_dry_run():
-            waits = (asyncio.to_thread(wait_until_running, host, name, timeout) for name in names)
+            waits = (
+                asyncio.to_thread(wait_until_running, host, name, summary, timeout)
+                for name, summary in told
+            )
             await asyncio.gather(*waits)
         return True
 
-    # The names come with the services' outputs: when these have been made or changed.
-    return pulumi.Output.all(*(service.name for service in services)).apply(wait)
+    # These come with the services' outputs: when the services have been made or changed.
+    outputs = (
+        pulumi.Output.all(service.name, service.task_spec.apply(summary_told))
+        for service in services
+    )
+    return pulumi.Output.all(*outputs).apply(wait)
 
 
-def wait_until_running(host: str, name: str, timeout: int) -> None:
-    """Returns when service `name` runs; `RunError` when it was rolled back or can't start."""
+def wait_until_running(host: str, name: str, told: Summary, timeout: int) -> None:
+    """Returns when service `name` runs as told; `RunError` when it was undone or can't start."""
     deadline = time.monotonic() + timeout
     said = ""
     with connected(host) as client:
         while True:
             service = client.inspect_service(name)
             tasks = client.tasks({"service": service["ID"]})
-            waiting_for = progress(service, tasks)
+            waiting_for = progress(service, tasks, told)
             if waiting_for is None:
                 return
             if time.monotonic() > deadline:
@@ -66,12 +75,15 @@ def wait_until_running(host: str, name: str, timeout: int) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def progress(service: _Raw, tasks: Sequence[_Raw]) -> str | None:
+def progress(service: _Raw, tasks: Sequence[_Raw], told: Summary) -> str | None:
     """What a service waits for, or None when it runs; `RunError` when waiting is no use."""
     name = service["Spec"]["Name"]
     state = (service.get("UpdateStatus") or {}).get("State", "")
     current = [task for task in tasks if _is_current(task, service)]
     errors = [_error(task) for task in current if task["Status"]["State"] in ("failed", "rejected")]
+    if state.startswith("rollback") and summary_running(service["Spec"]["TaskTemplate"]) == told:
+        # An update before this one was undone, and what runs since is what is wanted again.
+        state = "" if state == "rollback_completed" else "updating"
     if state.startswith("rollback") or state == "paused":
         last = next((error for error in _newest_errors(tasks)), "see the tasks")
         done = "was undone: the version before runs on" if "rollback" in state else "stopped"
@@ -99,6 +111,36 @@ def progress(service: _Raw, tasks: Sequence[_Raw]) -> str | None:
         return f"a task failed and is tried again: {errors[0]}"
     states = sorted({task["Status"]["State"] for task in current if task not in up})
     return f"{len(up)} of {wanted} tasks run{'; ' if states else ''}{', '.join(states)}"
+
+
+def summary_told(task: pulumi_docker.outputs.ServiceTaskSpec) -> Summary:
+    """The summary of what the provider was told."""
+    container, limits = task.container_spec, task.resources and task.resources.limits
+    return {
+        "image": container.image.partition("@")[0],
+        "args": list(container.args or []),
+        "secrets": sorted(secret.secret_id for secret in container.secrets or []),
+        "mounts": sorted(mount.source or "" for mount in container.mounts or []),
+        "constraints": sorted((task.placement and task.placement.constraints) or []),
+        "memory": int((limits and limits.memory_bytes) or 0),
+        "cpus": int((limits and limits.nano_cpus) or 0),
+        "log": dict((task.log_driver and task.log_driver.options) or {}),
+    }
+
+
+def summary_running(template: _Raw) -> Summary:
+    """The summary of what the engine has now."""
+    container, limits = template["ContainerSpec"], template.get("Resources", {}).get("Limits") or {}
+    return {
+        "image": container["Image"].partition("@")[0],
+        "args": container.get("Args") or [],
+        "secrets": sorted(secret["SecretID"] for secret in container.get("Secrets") or []),
+        "mounts": sorted(mount.get("Source", "") for mount in container.get("Mounts") or []),
+        "constraints": sorted(template.get("Placement", {}).get("Constraints") or []),
+        "memory": limits.get("MemoryBytes", 0),
+        "cpus": limits.get("NanoCPUs", 0),
+        "log": template.get("LogDriver", {}).get("Options") or {},
+    }
 
 
 def _is_current(task: _Raw, service: _Raw) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 
 from ops import engine, images, toolchain, virtualenv
@@ -37,7 +38,7 @@ def _prepare_system_tests() -> None:
     os.environ.update(toolchain.ensure())
     engine.install()
     images.tarballs()
-    missing = [name for name in ("skopeo", "curl") if not engine.has(name)]
+    missing = [name for name in ("skopeo", "curl") if not shutil.which(name)]
     if missing:
         engine.apt("update")
         engine.apt("install", "--yes", "--no-install-recommends", *missing)

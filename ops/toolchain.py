@@ -18,7 +18,7 @@ from ops.console import Problem, run, say
 ROOT = Path(__file__).parents[1]
 INSTALLER = "https://get.pulumi.com"
 OLDEST = (3, 220)
-"""The program keeps values in `Stash` resources and guards them with hooks; older CLIs lack them."""
+"""The program needs `Stash` resources and hooks, which older CLIs lack."""
 
 
 def cache() -> Path:
@@ -83,7 +83,7 @@ def _usable_on_path() -> bool:
 def _installed_to(folder: Path) -> bool:
     """Runs Pulumi's own installer; False where it can't be reached."""
     try:
-        with urllib.request.urlopen(INSTALLER, timeout=5) as answer:  # noqa: S310 (https)
+        with urllib.request.urlopen(INSTALLER, timeout=5) as answer:
             script = answer.read().decode()
     except (OSError, urllib.error.URLError):
         say("Pulumi's installer can't be reached: compiling Pulumi from its Go modules instead")

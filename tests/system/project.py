@@ -24,7 +24,7 @@ class Result:
     """stdout and stderr as a person sees them."""
 
 
-class Failed(Exception):
+class CommandError(Exception):
     """A command that should have worked, with all that it said."""
 
 
@@ -72,7 +72,7 @@ class Project:
         """`pulumi WORDS`, which must work."""
         result = self.pulumi(*words, stdin=stdin)
         if result.code != 0:
-            raise Failed(f"pulumi {' '.join(words)}:\n{result.text}")
+            raise CommandError(f"pulumi {' '.join(words)}:\n{result.text}")
         return result.text
 
     def init(self, stack: str, values: Mapping[str, str] | None = None) -> None:
