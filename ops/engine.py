@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import platform
@@ -19,6 +20,8 @@ from ops.console import Problem, last_words, main, run, say, wait
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 LOG = Path("/var/log/dockerd.log")
+PID_FILE = Path("/var/run/docker.pid")
+CONTAINERD_PID_FILE = Path("/var/run/docker/containerd/containerd.pid")
 POLICY = Path("/usr/sbin/policy-rc.d")
 SYSTEMD = Path("/run/systemd/system")
 
@@ -139,7 +142,36 @@ def _start(host: str) -> None:
         run(["systemctl", "enable", "--now", "docker"], timeout=120)
         wait("the Docker engine to answer", lambda: answers(host), 60)
     else:
-        _start_in_background(host)
+        with LOG.open("ab") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)  # Two at once would spoil each other's start.
+            if _is_running():
+                wait("the Docker engine to answer", lambda: answers(host), 60)
+            else:
+                _start_in_background(host)
+
+
+def _is_running() -> bool:
+    """Whether a dockerd lives. Where none does, the pid files that a crash leaves are removed.
+
+    dockerd believes them as long as their process exists, be it one that ended uncollected.
+    """
+    if _lives(PID_FILE, "dockerd"):
+        return True
+    PID_FILE.unlink(missing_ok=True)
+    # dockerd's own containerd ends a moment after it.
+    with contextlib.suppress(Problem):
+        wait("the last containerd to end", lambda: not _lives(CONTAINERD_PID_FILE, "containerd"), 5)
+        CONTAINERD_PID_FILE.unlink(missing_ok=True)
+    return False
+
+
+def _lives(pid_file: Path, name: str) -> bool:
+    """Whether the process lives; one that ended but wasn't collected has no command line."""
+    try:
+        pid = pid_file.read_text().strip()
+        return name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _start_in_background(host: str) -> None:

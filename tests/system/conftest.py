@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import os
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +15,11 @@ import pytest
 from ops import images
 
 from .project import Project
-from .testswarm import TestSwarm
+from .site import Site
+from .testswarm import SUBNET, TestSwarm
 
-DOMAINS = {
-    "local": "localhost",
-    "prod": "registry.tmd.fakhred.in",
-    "stag": "stag.registry.tmd.fakhred.in",
-}
+HUB = f"{SUBNET}.11:5001"
+"""Where a test may put a registry that stands in for Docker Hub: on the first node."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,14 +31,53 @@ def _root() -> None:
 @pytest.fixture(scope="session")
 def swarm() -> Iterator[TestSwarm]:
     """Three managers, with the images on each."""
-    with TestSwarm(
-        images=images.tarballs().values(), insecure=[*DOMAINS.values(), "127.0.0.1:5001"]
-    ) as swarm:
+    with TestSwarm(images=images.tarballs().values(), insecure=[HUB]) as swarm:
         yield swarm
 
 
 @pytest.fixture(scope="module")
-def project(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A fresh checkout that deploys to the swarm's first node."""
-    folder: Path = tmp_path_factory.mktemp("checkout")
-    return Project(folder, swarm.nodes[0].host)
+def site(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A fresh checkout that deploys to the swarm's first node; its stacks go when it is done."""
+    project = Project(tmp_path_factory.mktemp("checkout") / "registry", swarm.nodes[0].host)
+    yield Site(swarm, project)
+    # The last first: it may be on a network of one before.
+    for stack in reversed(project.stacks[:]):
+        project.remove(stack)
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small image, as `docker save` writes it."""
+    folder = tmp_path_factory.mktemp("image")
+    layer = folder / "layer.tar"
+    with tarfile.open(layer, "w") as tar:
+        entry = tarfile.TarInfo("hello")
+        content = os.urandom(4096)
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+    return _archive_of(folder, layer)
+
+
+def _archive_of(folder: Path, layer: Path) -> Path:
+    """One layer, packed as an image."""
+    digest = hashlib.sha256(layer.read_bytes()).hexdigest()
+    config = json.dumps(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+        }
+    ).encode()
+    manifest = [{"Config": "config.json", "RepoTags": ["hello:1"], "Layers": ["layer.tar"]}]
+    image = folder / "image.tar"
+    with tarfile.open(image, "w") as tar:
+        tar.add(layer, "layer.tar")
+        for name, data in (
+            ("config.json", config),
+            ("manifest.json", json.dumps(manifest).encode()),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return image

@@ -34,6 +34,7 @@ class Project:
     def __init__(self, folder: Path, host: str) -> None:
         self.folder = folder
         self._state = folder / "state"
+        self.stacks: list[str] = []
         self._state.mkdir(parents=True)
         for name in (*PROGRAM, *(path.name for path in ROOT.glob("Pulumi*.yaml"))):
             source = ROOT / name
@@ -78,6 +79,7 @@ class Project:
     def init(self, stack: str, values: Mapping[str, str] | None = None) -> None:
         """A stack by that name; `values` go into its file."""
         self.ok("stack", "init", stack)
+        self.stacks.append(stack)
         for key, value in (values or {}).items():
             self.set(stack, key, value)
 
@@ -91,6 +93,12 @@ class Project:
     def unset(self, stack: str, key: str) -> None:
         """`pulumi config rm`."""
         self.ok("config", "rm", "--stack", stack, "--path", key)
+
+    def remove(self, stack: str) -> None:
+        """Destroys a stack and forgets it."""
+        self.ok("destroy", "--yes", "--stack", stack)
+        self.ok("stack", "rm", "--yes", stack)
+        self.stacks.remove(stack)
 
     def up(self, stack: str, *flags: str) -> str:
         """`pulumi up`, which must work."""

@@ -1,0 +1,131 @@
+"""A swarm with the program's stacks on it, as their users see them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ops.console import Problem, wait
+
+from .project import ROOT, Project
+from .testswarm import Node, TestSwarm
+
+STARTED_S = 60
+"""How long a task may take to run again after its node came back."""
+
+
+@dataclass
+class Site:
+    """What the tests ask of a deployment."""
+
+    swarm: TestSwarm
+    project: Project
+    _entries: dict[str, Node] = field(default_factory=dict)
+
+    def tasks(self, service: str) -> list[Node]:
+        """Nodes of the service's running tasks."""
+        shown = self.swarm.docker(
+            self.any_node(),
+            *("service", "ps", service, "--filter", "desired-state=running"),
+            *("--format", "{{.Node}} {{.CurrentState}}"),
+        )
+        names = [line.split()[0] for line in shown.splitlines() if line.split()[1] == "Running"]
+        return [node for node in self.swarm.nodes if node.name in names]
+
+    def node_of(self, service: str) -> Node:
+        """The node of a service with one task, once it runs."""
+        return wait(f"{service} to run", lambda: self.tasks(service), STARTED_S)[0]
+
+    def any_node(self) -> Node:
+        """A node that is up."""
+        return next(node for node in self.swarm.nodes if node.process)
+
+    def inspect(self, kind: str, name: str) -> dict[str, Any]:
+        """`docker KIND inspect NAME`."""
+        found = self.swarm.docker(self.any_node(), kind, "inspect", name)
+        return dict(json.loads(found)[0])
+
+    def labels(self, node: Node) -> dict[str, str]:
+        """Labels of a node."""
+        return dict(self.inspect("node", node.id)["Spec"]["Labels"])
+
+    def holders(self, label: str) -> list[str]:
+        """Names of the nodes that have `label=true`."""
+        return [node.name for node in self.swarm.nodes if self.labels(node).get(label) == "true"]
+
+    def resolve(self, domain: str, proxy: str) -> Node:
+        """Makes `domain` lead to the node of service `proxy`, on all nodes; returns that node."""
+        there = self._entries[domain] = self.node_of(proxy)
+        # localhost is that node's own, where docker asks for no TLS.
+        for node in self.swarm.nodes if domain != "localhost" else []:
+            hosts = node.dir / "hosts"
+            kept = [line for line in hosts.read_text().splitlines() if line.split()[1] != domain]
+            hosts.write_text("\n".join([*kept, f"{there.ip} {domain}", ""]))
+        return there
+
+    def status(self, url: str, login: str | None = None, node: Node | None = None) -> int:
+        """HTTP status of `url` seen from a node; 0 when there is no answer."""
+        credentials = ["--user", login] if login else []
+        done = self.swarm.exec(
+            node or self.any_node(),
+            *("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "10"),
+            *credentials,
+            url,
+            check=False,
+        )
+        return int(done.stdout or 0)
+
+    def login(self, stack: str) -> str:
+        """`user:password` of the stack's first user."""
+        outputs = self.project.outputs(stack)
+        return f"{outputs['username']}:{outputs['password']}"
+
+    def serves(self, stack: str, domain: str, proxy: str) -> None:
+        """Waits until strangers get 401 and the stack's own login 200."""
+        node = self.resolve(domain, proxy)
+        url, login = f"http://{domain}/v2/", self.login(stack)
+
+        def ready() -> bool:
+            return (self.status(url, node=node), self.status(url, login, node)) == (401, 200)
+
+        wait(f"{url} to answer", ready, STARTED_S)
+
+    def push(self, stack: str, domain: str, name: str, source: Path) -> str:
+        """Pushes a docker-archive with skopeo; returns the digest that the registry gives it."""
+        creds = ("--dest-creds", self.login(stack))
+        target = f"docker://{domain}/{name}"
+        self.skopeo(domain, "copy", *creds, f"docker-archive:{source}", target)
+        return self.digest(stack, domain, name)
+
+    def digest(self, stack: str, domain: str, name: str) -> str:
+        """Digest of an image in the registry of a stack."""
+        image, creds = f"docker://{domain}/{name}", ("--creds", self.login(stack))
+        return self.skopeo(domain, "inspect", "--format", "{{.Digest}}", *creds, image).strip()
+
+    def skopeo(self, domain: str, command: str, *words: str) -> str:
+        """skopeo on the node that `domain` leads to, over plain HTTP."""
+        sides = ("--src-tls-verify=false", "--dest-tls-verify=false")
+        flags = sides if command == "copy" else ("--tls-verify=false",)
+        everything = ("skopeo", "--insecure-policy", command, *flags, *words)
+        return self.swarm.exec(self._entries[domain], *everything, timeout=120).stdout
+
+    def auto_labels(self, folder: Path, constraint: str) -> None:
+        """PyPI's docker-auto-labels, on a stack file with one constraint."""
+        stack = folder / "docker-stack.yml"
+        stack.write_text(
+            f"version: '3'\nservices:\n  registry:\n    image: registry:3.1.2\n"
+            f"    deploy:\n      placement:\n        constraints:\n          - {constraint}\n"
+        )
+        done = subprocess.run(
+            [ROOT / ".venv/bin/docker-auto-labels", stack],
+            env={**os.environ, "DOCKER_HOST": self.any_node().host},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise Problem(done.stderr)

@@ -1,0 +1,236 @@
+"""Placement, wrong settings and failed updates: what is refused, and that nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import HUB
+from .project import Project
+from .site import Site
+
+NAME = "guarded"
+LABEL = f"{NAME}.registry-data"
+SERVICE = f"{NAME}_registry"
+DOMAIN = "guarded.example.com"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _deployed(site: Site) -> None:
+    """One stack with a Traefik of its own."""
+    site.project.init(
+        "dev",
+        {
+            "registry:stackName": NAME,
+            "registry:domain": DOMAIN,
+            "registry:proxy": "stack",
+            "registry:network": NAME,
+        },
+    )
+    site.project.up("dev")
+
+
+@pytest.fixture
+def unchanged(site: Site) -> Iterator[None]:
+    """Whatever happens in the test, the service stays as it is."""
+    before = site.inspect("service", SERVICE)["Version"], site.node_of(SERVICE).name
+    yield
+    assert (site.inspect("service", SERVICE)["Version"], site.node_of(SERVICE).name) == before
+
+
+def refused(project: Project, stack: str = "dev") -> str:
+    """What a preview and a deployment without one say when they refuse."""
+    preview = project.preview(stack)
+    deployment = project.pulumi("up", "--yes", "--skip-preview", "--stack", stack)
+    assert preview.code != 0
+    assert deployment.code != 0
+    for result in (preview, deployment):
+        assert "Traceback" not in result.text
+    return preview.text
+
+
+def set_label(site: Site, node: str, value: str | None) -> None:
+    change = ("--label-rm", LABEL) if value is None else ("--label-add", f"{LABEL}={value}")
+    site.swarm.docker(site.swarm.nodes[0], "node", "update", *change, node)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_the_label_on_two_nodes_is_refused(site: Site) -> None:
+    other = next(node.name for node in site.swarm.nodes if node.name not in site.holders(LABEL))
+    set_label(site, other, "true")
+    try:
+        text = refused(site.project)
+    finally:
+        set_label(site, other, None)
+    assert f"The label {LABEL} is on 2 nodes" in text
+    assert f"docker node update --label-rm {LABEL}" in text
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("named", ["nobody", "another"])
+def test_a_wrong_node_is_refused(site: Site, named: str) -> None:
+    (holder,) = site.holders(LABEL)
+    other = next(node.name for node in site.swarm.nodes if node.name != holder)
+    site.project.set("dev", "registry:volumeNode", "cow" if named == "nobody" else other)
+    try:
+        text = refused(site.project)
+    finally:
+        site.project.unset("dev", "registry:volumeNode")
+    if named == "nobody":
+        assert "registry:volumeNode is 'cow', which is no node of the swarm" in text
+    else:
+        assert f"but the images are on node {holder}" in text
+        assert f"pulumi config set registry:volumeMovedFrom {holder}" in text
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_another_stack_name_would_leave_the_images_behind_and_is_refused(site: Site) -> None:
+    site.project.set("dev", "registry:stackName", "renamed")
+    try:
+        text = refused(site.project)
+    finally:
+        site.project.set("dev", "registry:stackName", NAME)
+    assert f"The images are in volume {NAME}_registry-data" in text
+    assert f"pulumi config set registry:volumeName {NAME}_registry-data" in text
+
+
+def test_a_label_that_left_its_node_is_refused_and_put_back(site: Site) -> None:
+    (holder,) = site.holders(LABEL)
+    other = next(node.name for node in site.swarm.nodes if node.name != holder)
+    set_label(site, holder, None)
+    set_label(site, other, "true")
+    try:
+        text = refused(site.project)
+    finally:
+        set_label(site, other, None)
+        set_label(site, holder, "true")
+    assert f"The images are on node {holder}" in text
+    assert site.node_of(SERVICE).name == holder
+
+
+def test_many_wrong_settings_are_told_at_once_and_nothing_is_touched(site: Site) -> None:
+    wrong = {
+        "registry:stackName": "Wrong Name",
+        "registry:domain": "https://registry.example.com/",
+        "registry:proxy": "nginx",
+        "registry:memory": "lots",
+        "registry:users": "admin",
+        "registry:image": "registry",
+        "registry:volumeNode": "a b",
+        "registry:proxyHttpPort": "eighty",
+        "registry:config": "debug",
+        "registry:domian": "registry.example.com",
+        "docker:host": "somewhere",
+    }
+    before = site.swarm.docker(site.swarm.nodes[0], "service", "ls", "-q")
+    site.project.init("wrong", wrong)
+    text = refused(site.project, "wrong")
+    assert f"{len(wrong)} settings of stack wrong are wrong; nothing was touched" in text
+    for key in wrong:
+        assert f"- {key} " in text, key
+    assert site.swarm.docker(site.swarm.nodes[0], "service", "ls", "-q") == before
+    site.project.remove("wrong")
+
+
+def test_a_network_to_join_must_be_there_and_an_overlay(site: Site) -> None:
+    node = site.swarm.nodes[0]
+    values = {"registry:stackName": "joiner", "registry:domain": "joiner.example.com"}
+    site.project.init("joiner", {**values, "registry:network": "nowhere"})
+    text = refused(site.project, "joiner")
+    assert "registry:network is 'nowhere', and the swarm has no such network" in text
+    assert "docker network create --driver overlay --attachable nowhere" in text
+    site.project.set("joiner", "registry:network", "bridge")
+    assert "services need an overlay network" in refused(site.project, "joiner")
+    assert "joiner" not in site.swarm.docker(node, "service", "ls")
+    site.project.remove("joiner")
+
+
+def test_an_engine_out_of_reach_is_one_clear_error(site: Site) -> None:
+    project = site.project
+    host = project.environment["DOCKER_HOST"]
+    project.environment["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
+    try:
+        text = refused(project)
+    finally:
+        project.environment["DOCKER_HOST"] = host
+    assert "No Docker engine answers at unix:///nowhere/docker.sock" in text
+
+
+def test_an_update_that_fails_is_undone_and_told_and_the_next_one_works(site: Site) -> None:
+    site.serves("dev", DOMAIN, f"{NAME}_proxy")
+    site.project.set("dev", "registry:image", "registry:no-such-tag")
+    failed = site.project.pulumi("up", "--yes", "--stack", "dev")
+    assert failed.code != 0
+    assert "No such image: registry:no-such-tag" in failed.text
+    assert "the version before runs on" in failed.text
+    site.serves("dev", DOMAIN, f"{NAME}_proxy")
+    again = site.project.pulumi("up", "--yes", "--stack", "dev")
+    assert again.code != 0, "what was undone must not pass for deployed"
+    site.project.unset("dev", "registry:image")
+    site.project.up("dev", "--refresh")
+    site.project.ok("preview", "--expect-no-changes", "--stack", "dev")
+    site.serves("dev", DOMAIN, f"{NAME}_proxy")
+
+
+def test_a_service_that_finds_no_node_says_so(site: Site) -> None:
+    site.project.set("dev", "registry:constraints[0]", "node.labels.disk == none", "--path")
+    failed = site.project.pulumi("up", "--yes", "--stack", "dev")
+    assert failed.code != 0
+    assert "no suitable node" in failed.text
+    site.project.unset("dev", "registry:constraints")
+    site.project.up("dev")
+
+
+def test_a_tag_that_gets_its_digest_from_a_registry_makes_no_difference_later(site: Site) -> None:
+    first = site.swarm.nodes[0]
+    image = f"{HUB}/registry:3.1.2"
+    run = ("run", "--detach", "--name", "hub", "--publish", "5001:5000", "registry:3.1.2")
+    site.swarm.docker(first, *run)
+    try:
+        site.swarm.docker(first, "tag", "registry:3.1.2", image)
+        site.swarm.docker(first, "push", image)
+        values = {"registry:domain": "pinned.example.com", "registry:network": NAME}
+        name = {"registry:stackName": "pinned", "registry:image": image}
+        site.project.init("pinned", {**values, **name})
+        site.project.up("pinned")
+        spec = site.inspect("service", "pinned_registry")["Spec"]["TaskTemplate"]
+        assert spec["ContainerSpec"]["Image"].startswith(f"{image}@sha256:")
+        site.project.ok("preview", "--expect-no-changes", "--stack", "pinned")
+        site.project.ok("refresh", "--yes", "--stack", "pinned")
+        site.project.ok("preview", "--expect-no-changes", "--stack", "pinned")
+        site.project.remove("pinned")
+    finally:
+        site.swarm.docker(first, "rm", "--force", "--volumes", "hub")
+
+
+def test_a_move_that_is_asked_for_by_name_is_done(site: Site) -> None:
+    (holder,) = site.holders(LABEL)
+    other = next(node.name for node in site.swarm.nodes if node.name != holder)
+    site.project.set("dev", "registry:volumeNode", other)
+    site.project.set("dev", "registry:volumeMovedFrom", holder)
+    site.project.up("dev")
+    assert site.holders(LABEL) == [other]
+    assert site.node_of(SERVICE).name == other
+    site.project.ok("preview", "--expect-no-changes", "--stack", "dev")
+    site.project.unset("dev", "registry:volumeMovedFrom")
+    site.project.ok("preview", "--expect-no-changes", "--stack", "dev")
+
+
+@pytest.mark.parametrize("tool", ["docker-auto-labels", "docker node update"])
+def test_a_label_that_is_there_is_adopted(site: Site, tool: str, tmp_path: Path) -> None:
+    name = f"by-{len(tool)}"
+    label = f"{name}.registry-data"
+    if tool == "docker-auto-labels":
+        site.auto_labels(tmp_path, f"node.labels.{label} == true")
+    else:
+        node = site.swarm.nodes[1]
+        site.swarm.docker(node, "node", "update", "--label-add", f"{label}=true", node.name)
+    (chosen,) = site.holders(label)
+    values = {"registry:domain": f"{name}.example.com", "registry:network": NAME}
+    site.project.init(name, {**values, "registry:stackName": name})
+    site.project.up(name)
+    assert site.node_of(f"{name}_registry").name == chosen
+    assert site.holders(label) == [chosen]
+    site.project.remove(name)

@@ -1,0 +1,134 @@
+"""No password, hash or HTTP secret is in plain text anywhere that a person or a log can see."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from .site import Site
+
+GIVEN = "a-given-Passw0rd-that-nobody-else-has"
+NAME = "secretive"
+
+
+class ProcessList(threading.Thread):
+    """Command lines of all processes, looked at again and again."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.seen: set[str] = set()
+        self._end = threading.Event()
+
+    def run(self) -> None:
+        while not self._end.is_set():
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    self.seen.add(path.read_text(errors="replace"))
+                except OSError:  # It has ended since.
+                    continue
+            time.sleep(0.02)
+
+    def __enter__(self) -> ProcessList:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self.join()
+
+
+@pytest.fixture(scope="module")
+def said(site: Site) -> str:
+    """All that two deployments and a preview of the second said, with the process list."""
+    values = {"registry:domain": "secretive.example.com", "registry:proxy": "stack"}
+    names = {"registry:stackName": NAME, "registry:network": NAME}
+    site.project.init("dev", {**values, **names})
+    site.project.set("dev", "registry:users[0]", "admin", "--path")
+    site.project.set("dev", "registry:users[1]", "ci", "--path")
+    site.project.set("dev", "registry:passwords.ci", GIVEN, "--path", "--secret")
+    with ProcessList() as processes:
+        first = site.project.up("dev", "--diff")
+        site.project.set("dev", "registry:passwordRotation", "2")
+        preview = site.project.preview("dev", "--diff").text
+        second = site.project.up("dev", "--diff", "--logtostderr", "-v=3")
+    assert any("pulumi" in line for line in processes.seen)
+    return "\n".join([first, preview, second, *processes.seen])
+
+
+@pytest.fixture(scope="module")
+def secrets(site: Site, said: str) -> dict[str, str]:
+    """What must stay hidden, by what it is."""
+    assert said
+    raw = site.project.ok("stack", "export", "--show-secrets", "--stack", "dev")
+    found = {"the given password": GIVEN}
+    for resource in json.loads(raw)["deployment"]["resources"]:
+        name, outputs = resource["urn"].rpartition("::")[2], resource.get("outputs", {})
+        if name == "login-admin":
+            found["the generated password"] = plain(outputs["result"])
+            found["the generated password's own hash"] = plain(outputs["bcryptHash"])
+        if name == "registry-http-secret":
+            found["the HTTP secret"] = plain(outputs["base64"])
+        if name == "login-htpasswd":
+            data = plain(outputs["data"])
+            found["the htpasswd file, encoded"] = data
+            for line in base64.b64decode(data).decode().splitlines():
+                user, _, digest = line.partition(":")
+                found[f"the hash of {user}"] = digest
+    return found
+
+
+def plain(value: object) -> str:
+    """A value of `stack export --show-secrets`."""
+    return str(json.loads(value["plaintext"]) if isinstance(value, dict) else value)
+
+
+def test_there_is_something_to_look_for(secrets: dict[str, str]) -> None:
+    assert len(secrets) == 7
+    assert all(len(value) > 20 for value in secrets.values())
+
+
+@pytest.mark.parametrize(
+    "place", ["the services", "the swarm's secrets and configs", "the containers", "the state"]
+)
+def test_nothing_is_in_plain_text_in(site: Site, secrets: dict[str, str], place: str) -> None:
+    node = site.node_of(f"{NAME}_registry")
+
+    def all_of(kind: str) -> str:
+        ids = site.swarm.docker(node, *kind.split(), "ls", "-q").split()
+        return site.swarm.docker(node, *kind.split(), "inspect", *ids) if ids else ""
+
+    places = {
+        "the services": lambda: all_of("service") + all_of("network") + all_of("volume"),
+        "the swarm's secrets and configs": lambda: all_of("secret") + all_of("config"),
+        "the containers": lambda: all_of("container"),
+        "the state": site.project.state_text,
+    }
+    text = places[place]()
+    assert NAME in text
+    assert [what for what, value in secrets.items() if value in text] == []
+
+
+def test_nothing_is_in_plain_text_in_what_was_said(said: str, secrets: dict[str, str]) -> None:
+    assert "login-htpasswd" in said
+    assert [what for what, value in secrets.items() if value in said] == []
+
+
+def test_both_users_can_log_in(site: Site, secrets: dict[str, str]) -> None:
+    site.serves("dev", "secretive.example.com", f"{NAME}_proxy")
+    node = site.node_of(f"{NAME}_proxy")
+    url = "http://secretive.example.com/v2/"
+    assert site.status(url, f"ci:{GIVEN}", node) == 200
+    assert site.status(url, f"admin:{secrets['the generated password']}", node) == 200
+    assert site.status(url, "ci:wrong", node) == 401
+
+
+def test_passwords_are_shown_only_when_asked_for(site: Site, secrets: dict[str, str]) -> None:
+    shown = site.project.ok("stack", "output", "--stack", "dev")
+    assert secrets["the generated password"] not in shown
+    asked = site.project.ok("stack", "output", "password", "--show-secrets", "--stack", "dev")
+    assert asked.strip() == secrets["the generated password"]
