@@ -205,17 +205,28 @@ _ANY = _Rule(r"[^\x00-\x1f\x7f]{1,200}", "a line of text", "2026-11")
 class _Reader:
     """Takes keys one by one and gathers what is wrong with them."""
 
-    def __init__(self, values: Mapping[str, str]) -> None:
+    def __init__(self, values: Mapping[str, str], stack: str) -> None:
         self._values = values
+        self._stack = stack
         self._known: set[str] = set()
         self.problems: list[str] = []
 
     def problem(self, key: str, what: str, example: str | None = None, path: bool = False) -> None:
-        lines = f"{_full(key)} {what}"
+        """Notes what is wrong with `key`, and how to set it to `example`."""
+        line = f"{_full(key)} {what}"
         if example is not None:
-            flag = "--path " if path else ""
-            lines += f"\n      pulumi config set {flag}{_quoted(_full(key))} {_quoted(example)}"
-        self.problems.append(lines)
+            line += f"\n      {self.command('set', key, path)} {_quoted(example)}"
+        self.problems.append(line)
+
+    def remove(self, key: str, what: str) -> None:
+        """Notes what is wrong with `key`, and how to take it out."""
+        command = self.command("rm", key, path=not key.isalnum())
+        self.problems.append(f"{_full(key)} {what}\n      {command}")
+
+    def command(self, verb: str, key: str, path: bool = False, flags: str = "") -> str:
+        """What to type about `key`."""
+        options = f"--stack {self._stack}{' --path' if path else ''}{flags}"
+        return f"pulumi config {verb} {options} {_quoted(_full(key))}"
 
     def _raw(self, key: str) -> str | None:
         self._known.add(_full(key))
@@ -320,9 +331,7 @@ class _Reader:
                 continue
             near = difflib.get_close_matches(key, self._known, 1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            self.problems.append(
-                f"{key} is not a setting.{hint}\n      pulumi config rm {_quoted(key)}"
-            )
+            self.remove(key.partition(":")[2], f"is not a setting.{hint}")
 
 
 def _full(key: str) -> str:
@@ -336,25 +345,24 @@ def _quoted(text: str) -> str:
 def _passwords(reader: _Reader, users: tuple[str, ...], is_secret: bool) -> Mapping[str, str]:
     given = reader.mapping("passwords", "…")
     if given and not is_secret:
+        again = reader.command("set", "passwords.NAME", path=True, flags=" --secret")
         reader.problem(
             "passwords",
-            "is in plain text in the stack's file: remove it there and give each password with"
-            "\n      pulumi config set --secret --path registry:passwords.NAME",
+            "is in plain text in the stack's file: remove it there, and give each password with"
+            f"\n      {again}",
         )
     for name, password in given.items():
         key = f"passwords.{name}"
-        again = f"\n      pulumi config set --secret --path {_quoted(_full(key))}"
+        again = f"\n      {reader.command('set', key, path=True, flags=' --secret')}"
         if name not in users:
-            reader.problem(key, f"has no such user: registry:users has {', '.join(users)}.")
+            reader.remove(key, f"has no such user: registry:users has {', '.join(users)}.")
         # A number in YAML or on the command line arrives as a number; bcrypt wants text.
         if not isinstance(password, str) or not password:
             reader.problem(key, f"must be a text that isn't empty.{again}")
         elif len(password.encode()) > MAX_PASSWORD_BYTES:
-            reader.problem(
-                key,
-                f"is {len(password.encode())} bytes long: bcrypt takes {MAX_PASSWORD_BYTES}"
-                f" at the most.{again}",
-            )
+            length = len(password.encode())
+            limit = f"bcrypt takes {MAX_PASSWORD_BYTES} at the most"
+            reader.problem(key, f"is {length} bytes long: {limit}.{again}")
         elif re.search(r"[\x00-\x1f\x7f]", password):
             reader.problem(key, f"has a control character in it.{again}")
     return {name: str(password) for name, password in given.items()}
@@ -363,24 +371,17 @@ def _passwords(reader: _Reader, users: tuple[str, ...], is_secret: bool) -> Mapp
 def _registry_config(reader: _Reader) -> Mapping[str, Any]:
     config = reader.mapping("config", "info")
     for path in owned_paths_in(config):
-        reader.problem(
+        reader.remove(
             f"config.{path}",
-            "can't be set: this program owns it, and another value would break the deployment."
-            f"\n      pulumi config rm --path {_quoted(_full(f'config.{path}'))}",
+            "can't be set: this program owns it, and another value would break the deployment.",
         )
     for section in unknown_sections_in(config):
-        reader.problem(
-            f"config.{section}",
-            "is not a section of the registry's configuration"
-            f".\n      pulumi config rm --path {_quoted(_full(f'config.{section}'))}",
-        )
+        what = "is not a section of the registry's configuration."
+        reader.remove(f"config.{section}", what)
     drivers = drivers_in(config)
     if len(drivers) > 1:
-        reader.problem(
-            "config.storage",
-            f"names {' and '.join(drivers)}: the registry takes one storage driver."
-            "\n      pulumi config rm --path registry:config.storage.DRIVER",
-        )
+        what = f"names {' and '.join(drivers)}: the registry takes one storage driver."
+        reader.remove("config.storage", what)
     return config
 
 
@@ -389,7 +390,7 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
 
     `is_secret` tells whether a full key holds a secret; `stack` is named in the error.
     """
-    reader = _Reader(values)
+    reader = _Reader(values, stack)
     stack_name = reader.required("stackName", _STACK)
     proxy = cast(ProxyMode, reader.choice("proxy", ("none", "stack", "main"), "none"))
     users = reader.names("users", _USER, ("admin",))
@@ -403,11 +404,8 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
     volume_driver = reader.optional("volumeDriver", _NAME)
     volume_node = reader.optional("volumeNode", _NODE)
     if volume_node and (volume_driver or options):
-        reader.problem(
-            "volumeNode",
-            "can't go with volumeDriver or volumeOptions: such a volume is on no single node."
-            "\n      pulumi config rm registry:volumeNode",
-        )
+        what = "can't go with volumeDriver or volumeOptions: such a volume is on no single node."
+        reader.remove("volumeNode", what)
     proxy_http_port = reader.number("proxyHttpPort", 1, 65535, 80)
     proxy_ui_port = reader.number("proxyUiPort", 0, 65535, 0)
     if proxy_ui_port == proxy_http_port:
@@ -415,16 +413,10 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
     create_network = reader.boolean("createNetwork", proxy != "none")
     encrypt_network = reader.boolean("encryptNetwork", False)
     if encrypt_network and not create_network:
-        reader.problem(
-            "encryptNetwork",
-            "needs createNetwork: a network that is joined stays as its owner made it."
-            "\n      pulumi config rm registry:encryptNetwork",
-        )
+        what = "needs createNetwork: a network that is joined stays as its owner made it."
+        reader.remove("encryptNetwork", what)
     if proxy == "none" and proxy_ui_port:
-        reader.problem(
-            "proxyUiPort",
-            "needs a proxy of this stack.\n      pulumi config rm registry:proxyUiPort",
-        )
+        reader.remove("proxyUiPort", "needs a proxy of this stack.")
     settings = Settings(
         stack_name=stack_name,
         domain=reader.required("domain", _DOMAIN),

@@ -55,39 +55,42 @@ class Proxy(pulumi.ComponentResource):
 
     service: docker.Service
     """The Swarm service."""
+    task: docker.ServiceTaskSpecArgs
+    """What its tasks are told."""
 
     def __init__(
         self, name: str, args: ProxyArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("registry:index:Proxy", name, None, opts)
         labels = namespace_labels(args.stack_name) | {"traefik.enable": "false"}
+        self.task = docker.ServiceTaskSpecArgs(
+            container_spec=docker.ServiceTaskSpecContainerSpecArgs(
+                image=args.image,
+                args=_flags(args),
+                mounts=[
+                    docker.ServiceTaskSpecContainerSpecMountArgs(
+                        type="bind",
+                        source="/var/run/docker.sock",
+                        target="/var/run/docker.sock",
+                        read_only=True,
+                    )
+                ],
+                healthcheck=probe(f"http://127.0.0.1:{PING_PORT}/ping"),
+                read_only=True,
+                # Longer than Traefik's own grace time for requests under way, 10 s.
+                stop_grace_period="30s",
+            ),
+            networks_advanceds=[docker.ServiceTaskSpecNetworksAdvancedArgs(id=args.network_id)],
+            # Only a manager's engine tells Traefik of services.
+            placement=docker.ServiceTaskSpecPlacementArgs(constraints=["node.role == manager"]),
+            restart_policy=always_restart(),
+            log_driver=json_file_log(args.log_mib, args.log_files),
+        )
         self.service = docker.Service(
             f"{name}-traefik",
             name=f"{args.stack_name}_proxy",
             labels=service_labels(labels),
-            task_spec=docker.ServiceTaskSpecArgs(
-                container_spec=docker.ServiceTaskSpecContainerSpecArgs(
-                    image=args.image,
-                    args=_flags(args),
-                    mounts=[
-                        docker.ServiceTaskSpecContainerSpecMountArgs(
-                            type="bind",
-                            source="/var/run/docker.sock",
-                            target="/var/run/docker.sock",
-                            read_only=True,
-                        )
-                    ],
-                    healthcheck=probe(f"http://127.0.0.1:{PING_PORT}/ping"),
-                    read_only=True,
-                    # Longer than Traefik's own grace time for requests under way, 10 s.
-                    stop_grace_period="30s",
-                ),
-                networks_advanceds=[docker.ServiceTaskSpecNetworksAdvancedArgs(id=args.network_id)],
-                # Only a manager's engine tells Traefik of services.
-                placement=docker.ServiceTaskSpecPlacementArgs(constraints=["node.role == manager"]),
-                restart_policy=always_restart(),
-                log_driver=json_file_log(args.log_mib, args.log_files),
-            ),
+            task_spec=self.task,
             mode=docker.ServiceModeArgs(replicated=docker.ServiceModeReplicatedArgs(replicas=1)),
             endpoint_spec=docker.ServiceEndpointSpecArgs(mode="dnsrr", ports=_ports(args)),
             # A second task couldn't bind the ports that the first still has.

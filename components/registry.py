@@ -104,6 +104,8 @@ class Registry(pulumi.ComponentResource):
 
     service: docker.Service
     """The Swarm service."""
+    task: docker.ServiceTaskSpecArgs
+    """What its tasks are told."""
 
     def __init__(
         self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None
@@ -120,38 +122,39 @@ class Registry(pulumi.ComponentResource):
             labels=secret_labels(args.stack_name),
             opts=child,
         )
+        self.task = docker.ServiceTaskSpecArgs(
+            container_spec=docker.ServiceTaskSpecContainerSpecArgs(
+                image=args.image,
+                # Registry 3 sends traces to localhost unless told not to. The one variable:
+                # the provider sends several in random order, which restarts tasks.
+                env={"OTEL_TRACES_EXPORTER": "none"},
+                secrets=[
+                    _file(CONFIG_PATH, config),
+                    _file(HTPASSWD_PATH, args.htpasswd),
+                ],
+                mounts=_mounts(args),
+                # `/` needs no login, and fails while the storage can't be reached.
+                healthcheck=probe(f"http://127.0.0.1:{PORT}/"),
+                read_only=True,
+                # Uploads that a stopping registry still drains must not be killed.
+                stop_grace_period=_minutes(DRAIN_SECONDS + 15),
+            ),
+            networks_advanceds=[docker.ServiceTaskSpecNetworksAdvancedArgs(id=args.network_id)],
+            placement=docker.ServiceTaskSpecPlacementArgs(constraints=list(args.constraints)),
+            resources=docker.ServiceTaskSpecResourcesArgs(
+                limits=docker.ServiceTaskSpecResourcesLimitsArgs(
+                    memory_bytes=args.memory_mib * 1024 * 1024,
+                    nano_cpus=None if args.cpus is None else round(args.cpus * 10**9),
+                )
+            ),
+            restart_policy=always_restart(),
+            log_driver=json_file_log(args.log_mib, args.log_files),
+        )
         self.service = docker.Service(
             f"{name}-service",
             name=f"{args.stack_name}_registry",
             labels=service_labels(namespace_labels(args.stack_name) | args.route.labels(PORT)),
-            task_spec=docker.ServiceTaskSpecArgs(
-                container_spec=docker.ServiceTaskSpecContainerSpecArgs(
-                    image=args.image,
-                    # Registry 3 sends traces to localhost unless told not to. The one variable:
-                    # the provider sends several in random order, which restarts tasks.
-                    env={"OTEL_TRACES_EXPORTER": "none"},
-                    secrets=[
-                        _file(CONFIG_PATH, config),
-                        _file(HTPASSWD_PATH, args.htpasswd),
-                    ],
-                    mounts=_mounts(args),
-                    # `/` needs no login, and fails while the storage can't be reached.
-                    healthcheck=probe(f"http://127.0.0.1:{PORT}/"),
-                    read_only=True,
-                    # Uploads that a stopping registry still drains must not be killed.
-                    stop_grace_period=_minutes(DRAIN_SECONDS + 15),
-                ),
-                networks_advanceds=[docker.ServiceTaskSpecNetworksAdvancedArgs(id=args.network_id)],
-                placement=docker.ServiceTaskSpecPlacementArgs(constraints=list(args.constraints)),
-                resources=docker.ServiceTaskSpecResourcesArgs(
-                    limits=docker.ServiceTaskSpecResourcesLimitsArgs(
-                        memory_bytes=args.memory_mib * 1024 * 1024,
-                        nano_cpus=None if args.cpus is None else round(args.cpus * 10**9),
-                    )
-                ),
-                restart_policy=always_restart(),
-                log_driver=json_file_log(args.log_mib, args.log_files),
-            ),
+            task_spec=self.task,
             mode=docker.ServiceModeArgs(replicated=docker.ServiceModeReplicatedArgs(replicas=1)),
             endpoint_spec=docker.ServiceEndpointSpecArgs(mode="dnsrr"),
             # Two registries on one volume get on: state is in files and signed with one secret.

@@ -63,7 +63,8 @@ def document(config: Mapping[str, Any], http_secret: str) -> dict[str, Any]:
     """The whole configuration: the component's own, with `config` merged over it."""
     own: dict[str, Any] = {
         "version": "0.1",
-        "log": {"level": "info", "formatter": "text"},
+        # Traefik logs each request; here it would be the health checks above all.
+        "log": {"level": "info", "accesslog": {"disabled": True}},
         "storage": {"cache": {"blobdescriptor": "inmemory"}},
         "http": {
             "addr": f":{PORT}",

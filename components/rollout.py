@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
-import pulumi_docker
+import pulumi_docker as docker
 
 from components.swarm import connected
 
@@ -30,11 +30,12 @@ Summary = Mapping[str, Any]
 
 
 def running(
-    host: str, services: Sequence[pulumi_docker.Service], timeout: int
+    host: str, services: Sequence[tuple[docker.Service, docker.ServiceTaskSpecArgs]], timeout: int
 ) -> pulumi.Output[bool]:
     """True when the services run as told; `RunError` with their tasks' errors if one doesn't.
 
-    In a preview nothing is looked at. `timeout` is in seconds.
+    Each comes with what it was told: its own output is what the engine had right afterwards,
+    which may be a rollback's already. In a preview nothing is looked at. `timeout` is in seconds.
     """
 
     async def wait(told: Sequence[tuple[str, Summary]]) -> bool:
@@ -46,10 +47,10 @@ def running(
             await asyncio.gather(*waits)
         return True
 
-    # These come with the services' outputs: when the services have been made or changed.
+    # The names come when the services have been made or changed.
     outputs = (
-        pulumi.Output.all(service.name, service.task_spec.apply(summary_told))
-        for service in services
+        pulumi.Output.all(service.name, pulumi.Output.from_input(task).apply(summary_told))
+        for service, task in services
     )
     return pulumi.Output.all(*outputs).apply(wait)
 
@@ -113,18 +114,18 @@ def progress(service: _Raw, tasks: Sequence[_Raw], told: Summary) -> str | None:
     return f"{len(up)} of {wanted} tasks run{'; ' if states else ''}{', '.join(states)}"
 
 
-def summary_told(task: pulumi_docker.outputs.ServiceTaskSpec) -> Summary:
-    """The summary of what the provider was told."""
+def summary_told(task: Any) -> Summary:
+    """The summary of what the provider was told; `task` is a `ServiceTaskSpecArgs`, resolved."""
     container, limits = task.container_spec, task.resources and task.resources.limits
     return {
         "image": container.image.partition("@")[0],
         "args": list(container.args or []),
         "secrets": sorted(secret.secret_id for secret in container.secrets or []),
         "mounts": sorted(mount.source or "" for mount in container.mounts or []),
-        "constraints": sorted((task.placement and task.placement.constraints) or []),
+        "constraints": sorted(task.placement.constraints or []) if task.placement else [],
         "memory": int((limits and limits.memory_bytes) or 0),
         "cpus": int((limits and limits.nano_cpus) or 0),
-        "log": dict((task.log_driver and task.log_driver.options) or {}),
+        "log": dict(task.log_driver.options or {}) if task.log_driver else {},
     }
 
 

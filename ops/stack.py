@@ -49,13 +49,13 @@ def up() -> None:
 
 def deploy(stack: str) -> None:
     """`pulumi up`, without questions."""
-    _select(stack)
+    _init(stack)
     _pulumi("up", "--yes", "--stack", stack)
 
 
 def preview(stack: str) -> None:
     """What `deploy` would do."""
-    _select(stack)
+    _init(stack)
     _pulumi("preview", "--diff", "--stack", stack)
 
 
@@ -129,8 +129,11 @@ def _tell(outputs: _Outputs) -> None:
 """)
 
 
-def _select(stack: str) -> None:
-    run(["pulumi", "stack", "select", "--create", stack])
+def _init(stack: str) -> None:
+    """Makes the stack where there is none yet; which one is selected stays as it is."""
+    known = json.loads(run(["pulumi", "stack", "ls", "--json"]))
+    if stack not in [each["name"].rpartition("/")[2] for each in known]:
+        run(["pulumi", "stack", "init", "--no-select", stack])
 
 
 def _pulumi(*words: str) -> None:

@@ -220,7 +220,7 @@ def test_a_move_that_is_asked_for_by_name_is_done(site: Site) -> None:
 
 @pytest.mark.parametrize("tool", ["docker-auto-labels", "docker node update"])
 def test_a_label_that_is_there_is_adopted(site: Site, tool: str, tmp_path: Path) -> None:
-    name = f"by-{len(tool)}"
+    name = f"by-{tool.replace(' ', '-')}"
     label = f"{name}.registry-data"
     if tool == "docker-auto-labels":
         site.auto_labels(tmp_path, f"node.labels.{label} == true")

@@ -55,7 +55,7 @@ def said(site: Site) -> str:
         first = site.project.up("dev", "--diff")
         site.project.set("dev", "registry:passwordRotation", "2")
         preview = site.project.preview("dev", "--diff").text
-        second = site.project.up("dev", "--diff", "--logtostderr", "-v=3")
+        second = site.project.up("dev", "--diff")
     assert any("pulumi" in line for line in processes.seen)
     return "\n".join([first, preview, second, *processes.seen])
 

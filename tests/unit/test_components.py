@@ -98,7 +98,7 @@ def test_the_users_configuration_is_merged_deeply(deploy: Deploy) -> None:
             config={"log": {"level": "debug"}, "storage": {"delete": {"enabled": True}}},
         )
     )
-    assert config["log"] == {"level": "debug", "formatter": "text"}
+    assert config["log"] == {"level": "debug", "accesslog": {"disabled": True}}
     assert config["storage"]["delete"] == {"enabled": True}
     assert config["storage"]["filesystem"] == {"rootdirectory": "/var/lib/registry"}
 

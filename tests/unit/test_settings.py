@@ -118,7 +118,7 @@ def test_a_missing_setting_is_named_with_what_to_type(key: str) -> None:
     values = {name: value for name, value in GOOD.items() if name != key}
     with pytest.raises(pulumi.RunError, match=rf"registry:{key} is missing") as error:
         parse(raw(values), lambda _: False, "prod")
-    assert f"pulumi config set registry:{key} " in str(error.value)
+    assert f"pulumi config set --stack prod registry:{key} " in str(error.value)
 
 
 def test_all_problems_are_told_at_once() -> None:
@@ -133,7 +133,9 @@ def test_all_problems_are_told_at_once() -> None:
 def test_a_password_in_plain_text_is_refused() -> None:
     with pytest.raises(pulumi.RunError, match="registry:passwords is in plain text") as error:
         settings(secrets=(), passwords={"admin": SECRET})
-    assert "pulumi config set --secret --path registry:passwords.NAME" in str(error.value)
+    assert "pulumi config set --stack prod --path --secret registry:passwords.NAME" in str(
+        error.value
+    )
     assert SECRET not in str(error.value)
 
 

@@ -156,8 +156,9 @@ func environment(command *exec.Cmd) []string {
 	return os.Environ()
 }
 
-// interruptible has a cancelled command interrupted first, and killed only when it doesn't end.
+// interruptible has a cancelled command ended politely, and killed only when it doesn't end.
+// Not by SIGINT, which Python answers with a traceback that nobody can do anything about.
 func interruptible(command *exec.Cmd) {
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) }
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = graceTime
 }

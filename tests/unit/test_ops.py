@@ -1,0 +1,111 @@
+"""What the Makefile calls: the choices it makes for whoever types `make up`."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ops import stack, state, toolchain
+from ops.console import Problem
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, and an environment that names no backend and no Pulumi."""
+    for name in ("BACKEND_URL", "CONFIG_PASSPHRASE", "CONFIG_PASSPHRASE_FILE", "HOME"):
+        monkeypatch.delenv(f"PULUMI_{name}", raising=False)
+    monkeypatch.setenv("PULUMI_CREDENTIALS_PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(state, "FOLDER", tmp_path / "state")
+    monkeypatch.setattr(state, "PASSPHRASE", tmp_path / "state/passphrase")
+    return tmp_path
+
+
+def test_without_a_login_the_state_is_the_projects_own(home: Path) -> None:
+    changes = state.ensure()
+    passphrase = Path(changes["PULUMI_CONFIG_PASSPHRASE_FILE"])
+    assert changes["PULUMI_BACKEND_URL"] == f"file://{home}/state"
+    assert stat.S_IMODE(passphrase.stat().st_mode) == 0o600
+    assert len(passphrase.read_text()) > 30
+    assert state.ensure() == changes
+
+
+def test_a_passphrase_of_the_users_own_is_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "")
+    assert state.ensure() == {"PULUMI_BACKEND_URL": f"file://{home}/state"}
+
+
+def test_a_backend_that_the_user_chose_is_used(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "credentials.json").write_text(json.dumps({"current": "https://state.example.com"}))
+    assert state.ensure() == {}
+    assert "state: https://state.example.com" in capsys.readouterr().err
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://bucket")
+    assert state.ensure() == {}
+    assert not (home / "state").exists()
+
+
+def command(folder: Path, name: str, prints: str) -> None:
+    """A command on PATH that prints something."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\necho '{prints}'\n")
+    (folder / name).chmod(0o755)
+
+
+@pytest.mark.parametrize(("version", "taken"), [("v3.300.0", True), ("v3.100.0", False)])
+def test_a_pulumi_on_path_is_taken_if_it_is_new_enough(
+    home: Path, monkeypatch: pytest.MonkeyPatch, version: str, taken: bool
+) -> None:
+    for name in ("pulumi", "pulumi-language-python"):
+        command(home / "bin", name, version)
+    monkeypatch.setenv("PATH", f"{home}/bin:/usr/bin:/bin")
+    monkeypatch.setattr(toolchain, "INSTALLER", "http://127.0.0.1:9")
+    monkeypatch.setattr(toolchain, "compiled", lambda: {"PATH": "compiled"})
+    assert toolchain.ensure() == ({} if taken else {"PATH": "compiled"})
+
+
+def test_an_installer_out_of_reach_is_said_in_one_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", f"{home}/bin:/usr/bin:/bin")
+    monkeypatch.setattr(toolchain, "INSTALLER", "http://127.0.0.1:9")
+    monkeypatch.setattr(toolchain, "compiled", lambda: {"PATH": "compiled"})
+    assert toolchain.ensure() == {"PATH": "compiled"}
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Pulumi's installer can't be reached")
+
+
+def test_the_sdk_and_the_compiled_command_line_are_one_version() -> None:
+    pinned = toolchain.pinned_version()
+    module = (toolchain.ROOT / "toolchain/cli/go.mod").read_text()
+    assert f"pulumi/pkg/v3 v{pinned}\n" in module
+    requirements = (toolchain.ROOT / "requirements.txt").read_text()
+    for plugin in ("docker", "random"):
+        main = (toolchain.ROOT / f"toolchain/plugins/{plugin}/main.go").read_text()
+        version = main.partition('const version = "')[2].partition('"')[0]
+        assert f"pulumi-{plugin}=={version}\n" in requirements
+
+
+def test_the_exported_environment_survives_a_shell(tmp_path: Path) -> None:
+    changes = {"PATH": "/a b:/c", "ODD": "it's $HOME `x`"}
+    script = stack.exports(changes) + 'printf "%s\\n" "$PATH" "$ODD"'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.splitlines() == list(changes.values())
+
+
+def test_a_toolchain_that_does_not_compile_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "toolchain").mkdir()
+    command(tmp_path / "toolchain", "build.sh", "")
+    (tmp_path / "toolchain/build.sh").write_text("#!/bin/sh\nexit 1\n")
+    monkeypatch.setattr(toolchain, "ROOT", tmp_path)
+    with pytest.raises(Problem, match="could not be compiled"):
+        toolchain.compiled()
