@@ -41,16 +41,17 @@ def up() -> None:
     host = engine.ensure().host
     os.environ["DOCKER_HOST"] = host
     images.ensure(host)
-    deploy(LOCAL)
+    # Nobody reads a preview that asks no question.
+    deploy(LOCAL, "--skip-preview")
     outputs = _outputs(LOCAL)
     answers_as_told(outputs)
     _tell(outputs)
 
 
-def deploy(stack: str) -> None:
+def deploy(stack: str, *flags: str) -> None:
     """`pulumi up`, without questions."""
     _init(stack)
-    _pulumi("up", "--yes", "--stack", stack)
+    _pulumi("up", "--yes", "--stack", stack, *flags)
 
 
 def preview(stack: str) -> None:
@@ -62,7 +63,7 @@ def preview(stack: str) -> None:
 def down(stack: str) -> None:
     """Removes the stack's services; its images and the label of their node stay."""
     _pulumi("destroy", "--yes", "--stack", stack)
-    say("the images are kept: `docker volume ls` shows their volume, and `make up` finds them")
+    say("the images are kept, unless registry:destroyData is set; the next deployment finds them")
 
 
 def logs(stack: str, follow: bool) -> None:

@@ -40,27 +40,36 @@ def ensure() -> dict[str, str]:
     if _usable_on_path():
         return {}
     installed = cache() / f"pulumi-{pinned_version()}"
-    if (installed / "bin" / "pulumi").exists() or _installed_to(installed):
-        return {"PATH": _first_on_path(installed / "bin")}
-    return compiled()
+    if (installed / "bin" / "pulumi").exists():
+        return _installed(installed)
+    if folder := _compile("--cached"):
+        return _compiled(folder)
+    if _install(installed):
+        return _installed(installed)
+    if folder := _compile():
+        return _compiled(folder)
+    raise Problem("the Pulumi toolchain could not be compiled; its messages are above")
 
 
-def compiled() -> dict[str, str]:
-    """Environment of the toolchain that `toolchain/` compiles, once."""
-    done = subprocess.run(
-        [ROOT / "toolchain" / "build.sh"], stdout=subprocess.PIPE, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise Problem("the Pulumi toolchain could not be compiled; its messages are above")
-    folder = Path(done.stdout.strip())
+def _installed(folder: Path) -> dict[str, str]:
+    return {"PATH": _first_on_path(folder / "bin"), "PULUMI_SKIP_UPDATE_CHECK": "1"}
+
+
+def _compiled(folder: Path) -> dict[str, str]:
     return {
-        "PATH": _first_on_path(folder / "bin"),
+        **_installed(folder),
         # Its plugins stay apart from those of a Pulumi that may be installed later,
         "PULUMI_HOME": str(folder / "home"),
         # and logins stay where every Pulumi keeps them.
         "PULUMI_CREDENTIALS_PATH": str(credentials_folder()),
-        "PULUMI_SKIP_UPDATE_CHECK": "1",
     }
+
+
+def _compile(*flags: str) -> Path | None:
+    """Folder of the toolchain that `toolchain/` compiles, once; None when it can't."""
+    command = [str(ROOT / "toolchain" / "build.sh"), *flags]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    return Path(done.stdout.strip()) if done.returncode == 0 else None
 
 
 def credentials_folder() -> Path:
@@ -80,7 +89,7 @@ def _usable_on_path() -> bool:
     return False
 
 
-def _installed_to(folder: Path) -> bool:
+def _install(folder: Path) -> bool:
     """Runs Pulumi's own installer; False where it can't be reached."""
     try:
         with urllib.request.urlopen(INSTALLER, timeout=5) as answer:

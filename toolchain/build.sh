@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Compiles the Pulumi CLI, its Python language host and the provider plugins, once, into a cache
 # outside the repository; prints the folder. README.md says why, and how to change versions.
+# With --cached it compiles nothing, and fails when that hasn't been done yet.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -17,6 +18,8 @@ if [ -e "$folder/complete" ]; then
 	echo "$folder"
 	exit
 fi
+
+[ "${1:-}" != --cached ] || exit 1
 
 command -v go >/dev/null ||
 	fail "Pulumi must be compiled here, which takes Go $(sed -n 's/^go //p' cli/go.mod) or later: go.dev/doc/install"

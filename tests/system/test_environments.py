@@ -46,7 +46,7 @@ def pushed(site: Site, archive: Path) -> dict[str, str]:
 
 @EACH
 def test_the_second_deployment_changes_nothing(site: Site, stack: str) -> None:
-    site.project.up(stack, "--expect-no-changes", "--skip-preview")
+    site.project.up(stack, "--expect-no-changes")
     site.project.ok("preview", "--expect-no-changes", "--stack", stack)
     site.project.ok("refresh", "--yes", "--expect-no-changes", "--stack", stack)
     site.project.ok("preview", "--expect-no-changes", "--stack", stack)

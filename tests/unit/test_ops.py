@@ -50,34 +50,57 @@ def test_a_backend_that_the_user_chose_is_used(
     assert not (home / "state").exists()
 
 
-def command(folder: Path, name: str, prints: str) -> None:
-    """A command on PATH that prints something."""
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_text(f"#!/bin/sh\necho '{prints}'\n")
-    (folder / name).chmod(0o755)
+@pytest.fixture
+def nothing_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No Pulumi anywhere, its installer out of reach, and a toolchain that compiles at once."""
+    monkeypatch.setenv("PATH", f"{home}/bin:/usr/bin:/bin")
+    monkeypatch.setattr(toolchain, "INSTALLER", "http://127.0.0.1:9")
+    monkeypatch.setattr(toolchain, "ROOT", home)
+    monkeypatch.setattr(toolchain, "pinned_version", lambda: "3.259.0")
+    (home / "toolchain").mkdir()
+    command(home / "toolchain/build.sh", '[ "$1" != --cached ] && echo /cache/compiled')
+    return home
+
+
+def command(path: Path, script: str) -> None:
+    """A shell script that can be called."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
 
 
 @pytest.mark.parametrize(("version", "taken"), [("v3.300.0", True), ("v3.100.0", False)])
 def test_a_pulumi_on_path_is_taken_if_it_is_new_enough(
-    home: Path, monkeypatch: pytest.MonkeyPatch, version: str, taken: bool
+    nothing_found: Path, version: str, taken: bool
 ) -> None:
     for name in ("pulumi", "pulumi-language-python"):
-        command(home / "bin", name, version)
-    monkeypatch.setenv("PATH", f"{home}/bin:/usr/bin:/bin")
-    monkeypatch.setattr(toolchain, "INSTALLER", "http://127.0.0.1:9")
-    monkeypatch.setattr(toolchain, "compiled", lambda: {"PATH": "compiled"})
-    assert toolchain.ensure() == ({} if taken else {"PATH": "compiled"})
+        command(nothing_found / "bin" / name, f"echo {version}")
+    assert (toolchain.ensure() == {}) is taken
 
 
-def test_an_installer_out_of_reach_is_said_in_one_line(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_an_installer_out_of_reach_is_said_in_one_line_and_pulumi_compiled(
+    nothing_found: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("PATH", f"{home}/bin:/usr/bin:/bin")
-    monkeypatch.setattr(toolchain, "INSTALLER", "http://127.0.0.1:9")
-    monkeypatch.setattr(toolchain, "compiled", lambda: {"PATH": "compiled"})
-    assert toolchain.ensure() == {"PATH": "compiled"}
+    changes = toolchain.ensure()
+    assert changes["PATH"].startswith("/cache/compiled/bin:")
+    assert changes["PULUMI_HOME"] == "/cache/compiled/home"
+    assert changes["PULUMI_CREDENTIALS_PATH"] == str(nothing_found)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Pulumi's installer can't be reached")
+
+
+def test_what_was_compiled_is_used_without_a_word(
+    nothing_found: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(nothing_found / "toolchain/build.sh", "echo /cache/compiled")
+    assert toolchain.ensure()["PULUMI_HOME"] == "/cache/compiled/home"
+    assert capsys.readouterr().err == ""
+
+
+def test_a_toolchain_that_does_not_compile_is_a_problem(nothing_found: Path) -> None:
+    command(nothing_found / "toolchain/build.sh", "exit 1")
+    with pytest.raises(Problem, match="could not be compiled"):
+        toolchain.ensure()
 
 
 def test_the_sdk_and_the_compiled_command_line_are_one_version() -> None:
@@ -98,14 +121,3 @@ def test_the_exported_environment_survives_a_shell(tmp_path: Path) -> None:
         ["/bin/sh", "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert done.stdout.splitlines() == list(changes.values())
-
-
-def test_a_toolchain_that_does_not_compile_is_a_problem(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "toolchain").mkdir()
-    command(tmp_path / "toolchain", "build.sh", "")
-    (tmp_path / "toolchain/build.sh").write_text("#!/bin/sh\nexit 1\n")
-    monkeypatch.setattr(toolchain, "ROOT", tmp_path)
-    with pytest.raises(Problem, match="could not be compiled"):
-        toolchain.compiled()
