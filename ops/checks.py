@@ -30,7 +30,8 @@ def run_all() -> None:
         raise Problem("tests/system starts Docker engines, so in CI the tests must run as root")
     else:
         say("tests/system is left out: it starts Docker engines, which takes root (sudo make test)")
-    _run("pytest", *tests)
+    # A file of system tests mostly waits for its swarm, so two of them get along on two cores.
+    _run("pytest", "--numprocesses=2", "--dist=loadfile", *tests)
 
 
 def _prepare_system_tests() -> None:

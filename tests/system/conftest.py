@@ -37,12 +37,12 @@ def swarm() -> Iterator[TestSwarm]:
 
 @pytest.fixture(scope="module")
 def site(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A fresh checkout that deploys to the swarm's first node; its stacks go when it is done."""
-    project = Project(tmp_path_factory.mktemp("checkout") / "registry", swarm.nodes[0].host)
-    yield Site(swarm, project)
-    # The last first: it may be on a network of one before.
-    for stack in reversed(project.stacks[:]):
-        project.remove(stack)
+    """A fresh checkout that deploys to the swarm's first node; its services go in the end."""
+    first = swarm.nodes[0]
+    yield Site(swarm, Project(tmp_path_factory.mktemp("checkout") / "registry", first.host))
+    # Not `pulumi destroy`, which has tests of its own: just free the ports for the next file.
+    if services := swarm.docker(first, "service", "ls", "-q").split():
+        swarm.docker(first, "service", "rm", *services)
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,6 @@ class Project:
     def __init__(self, folder: Path, host: str) -> None:
         self.folder = folder
         self._state = folder / "state"
-        self.stacks: list[str] = []
         self._state.mkdir(parents=True)
         for name in (*PROGRAM, *(path.name for path in ROOT.glob("Pulumi*.yaml"))):
             source = ROOT / name
@@ -79,7 +78,6 @@ class Project:
     def init(self, stack: str, values: Mapping[str, str] | None = None) -> None:
         """A stack by that name; `values` go into its file."""
         self.ok("stack", "init", stack)
-        self.stacks.append(stack)
         for key, value in (values or {}).items():
             self.set(stack, key, value)
 
@@ -98,7 +96,6 @@ class Project:
         """Destroys a stack and forgets it."""
         self.ok("destroy", "--yes", "--stack", stack)
         self.ok("stack", "rm", "--yes", stack)
-        self.stacks.remove(stack)
 
     def up(self, stack: str, *flags: str) -> str:
         """`pulumi up`, which must work; without the preview, which other tests look at."""
