@@ -68,7 +68,10 @@ def down(stack: str) -> None:
 
 def logs(stack: str, follow: bool) -> None:
     """The last lines of each service of the stack."""
-    name = run(["pulumi", "config", "get", "stackName", "--stack", stack]).strip()
+    config = json.loads(run(["pulumi", "config", "--json", "--stack", stack]))
+    if elsewhere := config.get("docker:host"):
+        os.environ["DOCKER_HOST"] = elsewhere["value"]
+    name = config["registry:stackName"]["value"]
     label = f"label=com.docker.stack.namespace={name}"
     services = run(["docker", "service", "ls", "-q", "--filter", label]).split()
     if not services:

@@ -46,7 +46,8 @@ compile() {
 	local build=$!
 	while kill -0 "$build" 2>/dev/null; do
 		if (((SECONDS - start) % 15 == 14)); then
-			say "      $(grep -vc '^go: ' "$log") packages compiled, $((SECONDS - start + 1)) s"
+			say "      $(grep -c '^go: downloading' "$log") modules downloaded," \
+				"$(grep -vc '^go: ' "$log") packages compiled, $((SECONDS - start + 1)) s"
 		fi
 		sleep 1
 	done

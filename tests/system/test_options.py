@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,33 @@ from .site import Site
 
 NAME = "optional"
 DOMAIN = "optional.example.com"
+
+
+@contextlib.contextmanager
+def relay(target: Path) -> Iterator[int]:
+    """A port on loopback that leads to a Unix socket: an engine as it looks from elsewhere."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            # Closing the server ends `accept`, and so this thread.
+            with contextlib.suppress(OSError):
+                while True:
+                    near, _ = server.accept()
+                    far = socket.socket(socket.AF_UNIX)
+                    far.connect(str(target))
+                    for source, sink in ((near, far), (far, near)):
+                        threading.Thread(target=pump, args=(source, sink), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    """Passes on what comes until it ends."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -101,3 +132,18 @@ def test_an_encrypted_network_stays_and_data_are_deleted_only_when_that_was_depl
     site.project.ok("destroy", "--yes", "--stack", "gone")
     assert not is_there()
     site.project.remove("gone")
+
+
+def test_a_remote_engine_is_deployed_to_and_labelled_over_its_address(site: Site) -> None:
+    local = site.project.environment["DOCKER_HOST"]
+    values = {"registry:domain": "far.example.com", "registry:network": NAME}
+    site.project.init("remote", {**values, "registry:stackName": "far"})
+    with relay(Path(local.removeprefix("unix://"))) as port:
+        site.project.environment["DOCKER_HOST"] = f"tcp://127.0.0.1:{port}"
+        try:
+            site.project.up("remote")
+            site.project.ok("preview", "--expect-no-changes", "--stack", "remote")
+            site.project.remove("remote")
+        finally:
+            site.project.environment["DOCKER_HOST"] = local
+    assert len(site.holders("far.registry-data")) == 1
