@@ -8,7 +8,7 @@ import pulumi_docker as docker
 from components.credentials import Credentials, CredentialsArgs
 from components.network import PublicNetwork, PublicNetworkArgs
 from components.proxy import Proxy, ProxyArgs
-from components.registry import Mount, Registry, RegistryArgs, Route
+from components.registry import Registry, RegistryArgs
 from components.rollout import running
 from components.swarm import look
 from components.volume import PinnedVolume, PinnedVolumeArgs
@@ -92,24 +92,10 @@ def deploy() -> None:
         RegistryArgs(
             stack_name=settings.stack_name,
             image=swarm.pinned_image(f"{settings.stack_name}_registry", settings.image),
-            route=Route(
-                domain=settings.domain,
-                tag=settings.traefik_tag,
-                network=settings.network,
-                constraint_label=settings.constraint_label,
-                constraint_value=settings.constraint_value,
-                entry_point=settings.entry_point,
-                middlewares=settings.middlewares,
-            ),
+            route=settings.route,
             network_id=network.network_id,
             htpasswd=credentials.secret,
-            mount=Mount(
-                volume=settings.volume_name,
-                driver=settings.volume_driver,
-                options=settings.volume_options,
-            )
-            if settings.keeps_files
-            else None,
+            mount=settings.mount,
             constraints=[*pinned, *settings.constraints],
             memory_mib=settings.memory_mib,
             cpus=settings.cpus,

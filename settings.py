@@ -7,10 +7,8 @@ A secret's value is never part of a message.
 
 from __future__ import annotations
 
-import difflib
-import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -18,14 +16,14 @@ import pulumi
 from pulumi.runtime.config import CONFIG, is_config_secret
 
 from components.credentials import MAX_PASSWORD_BYTES, MIN_GIVEN_COST
+from components.registry import Mount, Route
 from components.registry_config import (
     drivers_in,
     keeps_files,
     owned_paths_in,
     unknown_sections_in,
 )
-
-NAMESPACE = "registry"
+from config_reader import Reader, Rule, full_key
 
 REGISTRY_IMAGE = "registry:3.1.2"
 TRAEFIK_IMAGE = "traefik:v3.7.15"
@@ -124,6 +122,28 @@ class Settings:
         return self.keeps_files and not (self.volume_driver or self.volume_options)
 
     @property
+    def route(self) -> Route:
+        """How Traefik finds the registry."""
+        return Route(
+            domain=self.domain,
+            tag=self.traefik_tag,
+            network=self.network,
+            constraint_label=self.constraint_label,
+            constraint_value=self.constraint_value,
+            entry_point=self.entry_point,
+            middlewares=self.middlewares,
+        )
+
+    @property
+    def mount(self) -> Mount | None:
+        """The volume with the images, if they are files."""
+        if not self.keeps_files:
+            return None
+        return Mount(
+            volume=self.volume_name, driver=self.volume_driver, options=self.volume_options
+        )
+
+    @property
     def url(self) -> str:
         """Where the registry answers, with scheme."""
         own = self.proxy != "none" and self.proxy_http_port != 80
@@ -135,214 +155,59 @@ class Settings:
         return f"http://{self.domain}:{self.proxy_ui_port}" if self.proxy_ui_port else None
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """What text a key takes, in a regular expression and in words."""
-
-    pattern: str
-    must: str
-    example: str
-
-    def admits(self, text: str) -> bool:
-        return re.fullmatch(self.pattern, text) is not None
-
-
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_STACK = _Rule(
+_STACK = Rule(
     r"[a-z0-9][a-z0-9-]{0,39}",
     "1 to 40 lower-case letters, digits and '-', beginning with a letter or digit",
     "registry-com",
 )
-_DOMAIN = _Rule(
+_DOMAIN = Rule(
     rf"localhost|(?=.{{1,253}}$){_LABEL}(\.{_LABEL})+",
     "a lower-case host name with a dot in it, or localhost; no scheme, port or path"
     " (docker takes a name without a dot for a repository on Docker Hub)",
     "registry.example.com",
 )
-_TAG = _Rule(
-    r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "letters, digits, '.', '_' and '-'", "registry.com"
-)
-_LABEL_KEY = _Rule(
+_TAG = Rule(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "letters, digits, '.', '_' and '-'", "registry.com")
+_LABEL_KEY = Rule(
     r"[a-z0-9][a-z0-9._-]{0,127}",
     "a label key: lower-case letters, digits, '.', '_' and '-'",
     "traefik.constraint-label",
 )
-_NAME = _Rule(
+_NAME = Rule(
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}",
     "a Docker name: letters, digits, '_', '.' and '-'",
     "traefik-public",
 )
-_NODE = _Rule(
+_NODE = Rule(
     r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?",
     "a node's host name or id as `docker node ls` shows it",
     "dog.example.com",
 )
-_MIDDLEWARE = _Rule(
+_MIDDLEWARE = Rule(
     r"[A-Za-z0-9_-]+(@[a-z]+)?", "a Traefik middleware, `name` or `name@provider`", "limit@swarm"
 )
-_IMAGE = _Rule(
+_IMAGE = Rule(
     r"[a-z0-9]+([._/:-][a-z0-9]+|__[a-z0-9]+)*:[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?",
     "an image with its tag, and a digest if you like: name:tag or name:tag@sha256:…",
     REGISTRY_IMAGE,
 )
-_USER = _Rule(
+_USER = Rule(
     r"[^\s:\x00-\x1f\x7f]{1,255}", "a user name without ':', blanks or control characters", "admin"
 )
-_CONSTRAINT = _Rule(
+_CONSTRAINT = Rule(
     r"(node\.(id|hostname|role|platform\.(os|arch)|labels\.\S+)|engine\.labels\.\S+)\s*(==|!=)\s*\S+",
     "a placement constraint of Swarm",
     "node.labels.disk == ssd",
 )
-_HOST = _Rule(
+_HOST = Rule(
     r"unix:///\S+|(tcp|ssh)://\S+",
     "an engine's address: unix://, ssh:// or tcp://",
     "ssh://me@host",
 )
-_SIZE = _Rule(r"\d{1,9}(MiB|GiB|m|g)", "a whole number of MiB or GiB", "512MiB")
-_ANY = _Rule(r"[^\x00-\x1f\x7f]{1,200}", "a line of text", "2026-11")
+_ANY = Rule(r"[^\x00-\x1f\x7f]{1,200}", "a line of text", "2026-11")
 
 
-class _Reader:
-    """Takes keys one by one and gathers what is wrong with them."""
-
-    def __init__(self, values: Mapping[str, str], stack: str) -> None:
-        self._values = values
-        self._stack = stack
-        self._known: set[str] = set()
-        self.problems: list[str] = []
-
-    def problem(self, key: str, what: str, example: str | None = None, path: bool = False) -> None:
-        """Notes what is wrong with `key`, and how to set it to `example`."""
-        line = f"{_full(key)} {what}"
-        if example is not None:
-            line += f"\n      {self.command('set', key, path)} {_quoted(example)}"
-        self.problems.append(line)
-
-    def remove(self, key: str, what: str) -> None:
-        """Notes what is wrong with `key`, and how to take it out."""
-        command = self.command("rm", key, path=not key.isalnum())
-        self.problems.append(f"{_full(key)} {what}\n      {command}")
-
-    def command(self, verb: str, key: str, path: bool = False, flags: str = "") -> str:
-        """What to type about `key`."""
-        options = f"--stack {self._stack}{' --path' if path else ''}{flags}"
-        return f"pulumi config {verb} {options} {_quoted(_full(key))}"
-
-    def _raw(self, key: str) -> str | None:
-        self._known.add(_full(key))
-        return self._values.get(_full(key))
-
-    def text(self, key: str, rule: _Rule, default: str) -> str:
-        value = self._raw(key)
-        if value is None:
-            return default
-        if not rule.admits(value):
-            self.problem(key, f"is {value!r}: it must be {rule.must}.", rule.example)
-        return value
-
-    def required(self, key: str, rule: _Rule) -> str:
-        if self._raw(key) is None:
-            self.problem(key, f"is missing: it must be {rule.must}.", rule.example)
-            return rule.example
-        return self.text(key, rule, "")
-
-    def optional(self, key: str, rule: _Rule) -> str | None:
-        return None if self._raw(key) is None else self.text(key, rule, "")
-
-    def choice(self, key: str, among: Collection[str], default: str) -> str:
-        value = self._raw(key)
-        if value is None:
-            return default
-        if value not in among:
-            self.problem(key, f"is {value!r}: it must be one of {', '.join(among)}.", default)
-        return value
-
-    def boolean(self, key: str, default: bool) -> bool:
-        text = "true" if default else "false"
-        return self.choice(key, ("true", "false"), text) == "true"
-
-    def number(self, key: str, low: int, high: int, default: int) -> int:
-        value = self._raw(key)
-        if value is None:
-            return default
-        if not re.fullmatch(r"\d{1,9}", value) or not low <= int(value) <= high:
-            what = f"is {value!r}: it must be a whole number from {low} to {high}."
-            self.problem(key, what, str(default))
-            return default
-        return int(value)
-
-    def mebibytes(self, key: str, low: int, default: int) -> int:
-        value = self._raw(key)
-        if value is None:
-            return default
-        if not _SIZE.admits(value):
-            self.problem(key, f"is {value!r}: it must be {_SIZE.must}.", f"{default}MiB")
-            return default
-        count = int(re.sub(r"\D", "", value)) * (1024 if value.endswith(("GiB", "g")) else 1)
-        if count < low:
-            self.problem(key, f"is {value!r}: it must be {low}MiB or more.", f"{default}MiB")
-        return count
-
-    def cores(self, key: str) -> float | None:
-        value = self._raw(key)
-        if value is None:
-            return None
-        if not re.fullmatch(r"\d{1,3}(\.\d{1,3})?", value) or float(value) == 0:
-            self.problem(key, f"is {value!r}: it must be a number of cores over 0.", "1.5")
-            return None
-        return float(value)
-
-    def _json(self, key: str, kind: type, must: str, example: str) -> Any:
-        value = self._raw(key)
-        if value is None:
-            return None
-        try:
-            parsed = json.loads(value)
-        except ValueError:
-            parsed = None
-        if not isinstance(parsed, kind):
-            self.problem(key, f"must be {must}.", example, path=True)
-            return None
-        return parsed
-
-    def names(self, key: str, rule: _Rule, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        items = self._json(key, list, f"a list, each {rule.must}", rule.example)
-        if items is None:
-            return default
-        for index, item in enumerate(items):
-            if not isinstance(item, str) or not rule.admits(item):
-                what = f"is {item!r}: it must be {rule.must}."
-                self.problem(f"{key}[{index}]", what, rule.example, path=True)
-        texts = tuple(str(item) for item in items)
-        for twice in sorted({text for text in texts if texts.count(text) > 1}):
-            self.problem(key, f"has {twice!r} twice.")
-        return texts
-
-    def mapping(self, key: str, example: str) -> Mapping[str, Any]:
-        return (
-            cast("Mapping[str, Any]", self._json(key, dict, "a map of names to values", example))
-            or {}
-        )
-
-    def unknown(self) -> None:
-        """Reports keys of this project that nobody reads: a slip of the pen does nothing else."""
-        for key in sorted(set(self._values) - self._known):
-            if not key.startswith(f"{NAMESPACE}:"):
-                continue
-            near = difflib.get_close_matches(key, self._known, 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            self.remove(key.partition(":")[2], f"is not a setting.{hint}")
-
-
-def _full(key: str) -> str:
-    return key if ":" in key else f"{NAMESPACE}:{key}"
-
-
-def _quoted(text: str) -> str:
-    return text if re.fullmatch(r"[\w@%+=:,./-]+", text) else f"'{text}'"
-
-
-def _passwords(reader: _Reader, users: tuple[str, ...], is_secret: bool) -> Mapping[str, str]:
+def _passwords(reader: Reader, users: tuple[str, ...], is_secret: bool) -> Mapping[str, str]:
     given = reader.mapping("passwords", "…")
     if given and not is_secret:
         again = reader.command("set", "passwords.NAME", path=True, flags=" --secret")
@@ -368,7 +233,7 @@ def _passwords(reader: _Reader, users: tuple[str, ...], is_secret: bool) -> Mapp
     return {name: str(password) for name, password in given.items()}
 
 
-def _registry_config(reader: _Reader) -> Mapping[str, Any]:
+def _registry_config(reader: Reader) -> Mapping[str, Any]:
     config = reader.mapping("config", "info")
     for path in owned_paths_in(config):
         reader.remove(
@@ -390,13 +255,13 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
 
     `is_secret` tells whether a full key holds a secret; `stack` is named in the error.
     """
-    reader = _Reader(values, stack)
+    reader = Reader(values, stack)
     stack_name = reader.required("stackName", _STACK)
     proxy = cast(ProxyMode, reader.choice("proxy", ("none", "stack", "main"), "none"))
     users = reader.names("users", _USER, ("admin",))
     if not users:
         reader.problem("users", "is empty: nobody could log in.")
-    passwords = _passwords(reader, users, is_secret(_full("passwords")))
+    passwords = _passwords(reader, users, is_secret(full_key("passwords")))
     options = reader.mapping("volumeOptions", "nfs")
     for name, value in options.items():
         if not isinstance(value, str):
@@ -453,16 +318,9 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
         engine_host=reader.optional("docker:host", _HOST),
     )
     reader.unknown()
-    if reader.problems:
-        raise pulumi.RunError(_report(reader.problems, stack))
+    if wrong := reader.report():
+        raise pulumi.RunError(wrong)
     return settings
-
-
-def _report(problems: list[str], stack: str) -> str:
-    one = len(problems) == 1
-    head = f"{'One setting' if one else f'{len(problems)} settings'} of stack {stack}"
-    body = "\n".join(f"  - {problem}" for problem in problems)
-    return f"{head} {'is' if one else 'are'} wrong; nothing was touched:\n{body}"
 
 
 def read() -> Settings:

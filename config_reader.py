@@ -1,0 +1,178 @@
+"""Reads configuration keys one by one, and gathers what is wrong with any of them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+NAMESPACE = "registry"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What text a key takes, in a regular expression and in words."""
+
+    pattern: str
+    must: str
+    example: str
+
+    def admits(self, text: str) -> bool:
+        return re.fullmatch(self.pattern, text) is not None
+
+
+SIZE = Rule(r"\d{1,9}(MiB|GiB|m|g)", "a whole number of MiB or GiB", "512MiB")
+
+
+class Reader:
+    """Takes keys one by one and gathers what is wrong with them."""
+
+    def __init__(self, values: Mapping[str, str], stack: str) -> None:
+        self._values = values
+        self._stack = stack
+        self._known: set[str] = set()
+        self.problems: list[str] = []
+
+    def problem(self, key: str, what: str, example: str | None = None, path: bool = False) -> None:
+        """Notes what is wrong with `key`, and how to set it to `example`."""
+        line = f"{full_key(key)} {what}"
+        if example is not None:
+            line += f"\n      {self.command('set', key, path)} {_quoted(example)}"
+        self.problems.append(line)
+
+    def remove(self, key: str, what: str) -> None:
+        """Notes what is wrong with `key`, and how to take it out."""
+        command = self.command("rm", key, path=not key.isalnum())
+        self.problems.append(f"{full_key(key)} {what}\n      {command}")
+
+    def command(self, verb: str, key: str, path: bool = False, flags: str = "") -> str:
+        """What to type about `key`."""
+        options = f"--stack {self._stack}{' --path' if path else ''}{flags}"
+        return f"pulumi config {verb} {options} {_quoted(full_key(key))}"
+
+    def _raw(self, key: str) -> str | None:
+        self._known.add(full_key(key))
+        return self._values.get(full_key(key))
+
+    def text(self, key: str, rule: Rule, default: str) -> str:
+        value = self._raw(key)
+        if value is None:
+            return default
+        if not rule.admits(value):
+            self.problem(key, f"is {value!r}: it must be {rule.must}.", rule.example)
+        return value
+
+    def required(self, key: str, rule: Rule) -> str:
+        if self._raw(key) is None:
+            self.problem(key, f"is missing: it must be {rule.must}.", rule.example)
+            return rule.example
+        return self.text(key, rule, "")
+
+    def optional(self, key: str, rule: Rule) -> str | None:
+        return None if self._raw(key) is None else self.text(key, rule, "")
+
+    def choice(self, key: str, among: Collection[str], default: str) -> str:
+        value = self._raw(key)
+        if value is None:
+            return default
+        if value not in among:
+            self.problem(key, f"is {value!r}: it must be one of {', '.join(among)}.", default)
+        return value
+
+    def boolean(self, key: str, default: bool) -> bool:
+        text = "true" if default else "false"
+        return self.choice(key, ("true", "false"), text) == "true"
+
+    def number(self, key: str, low: int, high: int, default: int) -> int:
+        value = self._raw(key)
+        if value is None:
+            return default
+        if not re.fullmatch(r"\d{1,9}", value) or not low <= int(value) <= high:
+            what = f"is {value!r}: it must be a whole number from {low} to {high}."
+            self.problem(key, what, str(default))
+            return default
+        return int(value)
+
+    def mebibytes(self, key: str, low: int, default: int) -> int:
+        value = self._raw(key)
+        if value is None:
+            return default
+        if not SIZE.admits(value):
+            self.problem(key, f"is {value!r}: it must be {SIZE.must}.", f"{default}MiB")
+            return default
+        count = int(re.sub(r"\D", "", value)) * (1024 if value.endswith(("GiB", "g")) else 1)
+        if count < low:
+            self.problem(key, f"is {value!r}: it must be {low}MiB or more.", f"{default}MiB")
+        return count
+
+    def cores(self, key: str) -> float | None:
+        value = self._raw(key)
+        if value is None:
+            return None
+        if not re.fullmatch(r"\d{1,3}(\.\d{1,3})?", value) or float(value) == 0:
+            self.problem(key, f"is {value!r}: it must be a number of cores over 0.", "1.5")
+            return None
+        return float(value)
+
+    def _json(self, key: str, kind: type, must: str, example: str) -> Any:
+        value = self._raw(key)
+        if value is None:
+            return None
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            parsed = None
+        if not isinstance(parsed, kind):
+            self.problem(key, f"must be {must}.", example, path=True)
+            return None
+        return parsed
+
+    def names(self, key: str, rule: Rule, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        items = self._json(key, list, f"a list, each {rule.must}", rule.example)
+        if items is None:
+            return default
+        for index, item in enumerate(items):
+            if not isinstance(item, str) or not rule.admits(item):
+                what = f"is {item!r}: it must be {rule.must}."
+                self.problem(f"{key}[{index}]", what, rule.example, path=True)
+        texts = tuple(str(item) for item in items)
+        for twice in sorted({text for text in texts if texts.count(text) > 1}):
+            self.problem(key, f"has {twice!r} twice.")
+        return texts
+
+    def mapping(self, key: str, example: str) -> Mapping[str, Any]:
+        return (
+            cast("Mapping[str, Any]", self._json(key, dict, "a map of names to values", example))
+            or {}
+        )
+
+    def report(self) -> str | None:
+        """All problems as one message; None when there is none."""
+        if not self.problems:
+            return None
+        count = len(self.problems)
+        what = "One setting" if count == 1 else f"{count} settings"
+        verb = "is" if count == 1 else "are"
+        body = "\n".join(f"  - {problem}" for problem in self.problems)
+        return f"{what} of stack {self._stack} {verb} wrong; nothing was touched:\n{body}"
+
+    def unknown(self) -> None:
+        """Reports keys of this project that nobody reads: a slip of the pen does nothing else."""
+        for key in sorted(set(self._values) - self._known):
+            if not key.startswith(f"{NAMESPACE}:"):
+                continue
+            near = difflib.get_close_matches(key, self._known, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            self.remove(key.partition(":")[2], f"is not a setting.{hint}")
+
+
+def full_key(key: str) -> str:
+    """The key with its namespace; without one it is this project's."""
+    return key if ":" in key else f"{NAMESPACE}:{key}"
+
+
+def _quoted(text: str) -> str:
+    return text if re.fullmatch(r"[\w@%+=:,./-]+", text) else f"'{text}'"
