@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -30,8 +30,11 @@ SIZE = Rule(r"\d{1,9}(MiB|GiB|m|g)", "a whole number of MiB or GiB", "512MiB")
 class Reader:
     """Takes keys one by one and gathers what is wrong with them."""
 
-    def __init__(self, values: Mapping[str, str], stack: str) -> None:
+    def __init__(
+        self, values: Mapping[str, str], is_secret: Callable[[str], bool], stack: str
+    ) -> None:
         self._values = values
+        self._is_secret = is_secret
         self._stack = stack
         self._known: set[str] = set()
         self.problems: list[str] = []
@@ -57,12 +60,18 @@ class Reader:
         self._known.add(full_key(key))
         return self._values.get(full_key(key))
 
+    def _shown(self, key: str, value: object) -> str:
+        """A value as a message may show it."""
+        return "[secret]" if self._is_secret(full_key(key)) else repr(value)
+
     def text(self, key: str, rule: Rule, default: str) -> str:
         value = self._raw(key)
         if value is None:
             return default
         if not rule.admits(value):
-            self.problem(key, f"is {value!r}: it must be {rule.must}.", rule.example)
+            self.problem(
+                key, f"is {self._shown(key, value)}: it must be {rule.must}.", rule.example
+            )
         return value
 
     def required(self, key: str, rule: Rule) -> str:
@@ -79,7 +88,9 @@ class Reader:
         if value is None:
             return default
         if value not in among:
-            self.problem(key, f"is {value!r}: it must be one of {', '.join(among)}.", default)
+            self.problem(
+                key, f"is {self._shown(key, value)}: it must be one of {', '.join(among)}.", default
+            )
         return value
 
     def boolean(self, key: str, default: bool) -> bool:
@@ -91,7 +102,7 @@ class Reader:
         if value is None:
             return default
         if not re.fullmatch(r"\d{1,9}", value) or not low <= int(value) <= high:
-            what = f"is {value!r}: it must be a whole number from {low} to {high}."
+            what = f"is {self._shown(key, value)}: it must be a whole number from {low} to {high}."
             self.problem(key, what, str(default))
             return default
         return int(value)
@@ -101,11 +112,15 @@ class Reader:
         if value is None:
             return default
         if not SIZE.admits(value):
-            self.problem(key, f"is {value!r}: it must be {SIZE.must}.", f"{default}MiB")
+            self.problem(
+                key, f"is {self._shown(key, value)}: it must be {SIZE.must}.", f"{default}MiB"
+            )
             return default
         count = int(re.sub(r"\D", "", value)) * (1024 if value.endswith(("GiB", "g")) else 1)
         if count < low:
-            self.problem(key, f"is {value!r}: it must be {low}MiB or more.", f"{default}MiB")
+            self.problem(
+                key, f"is {self._shown(key, value)}: it must be {low}MiB or more.", f"{default}MiB"
+            )
         return count
 
     def cores(self, key: str) -> float | None:
@@ -113,7 +128,9 @@ class Reader:
         if value is None:
             return None
         if not re.fullmatch(r"\d{1,3}(\.\d{1,3})?", value) or float(value) == 0:
-            self.problem(key, f"is {value!r}: it must be a number of cores over 0.", "1.5")
+            self.problem(
+                key, f"is {self._shown(key, value)}: it must be a number of cores over 0.", "1.5"
+            )
             return None
         return float(value)
 
@@ -136,11 +153,11 @@ class Reader:
             return default
         for index, item in enumerate(items):
             if not isinstance(item, str) or not rule.admits(item):
-                what = f"is {item!r}: it must be {rule.must}."
+                what = f"is {self._shown(key, item)}: it must be {rule.must}."
                 self.problem(f"{key}[{index}]", what, rule.example, path=True)
         texts = tuple(str(item) for item in items)
         for twice in sorted({text for text in texts if texts.count(text) > 1}):
-            self.problem(key, f"has {twice!r} twice.")
+            self.problem(key, f"has {self._shown(key, twice)} twice.")
         return texts
 
     def mapping(self, key: str, example: str) -> Mapping[str, Any]:

@@ -255,7 +255,7 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
 
     `is_secret` tells whether a full key holds a secret; `stack` is named in the error.
     """
-    reader = Reader(values, stack)
+    reader = Reader(values, is_secret, stack)
     stack_name = reader.required("stackName", _STACK)
     proxy = cast(ProxyMode, reader.choice("proxy", ("none", "stack", "main"), "none"))
     users = reader.names("users", _USER, ("admin",))

@@ -139,6 +139,14 @@ def test_a_password_in_plain_text_is_refused() -> None:
     assert SECRET not in str(error.value)
 
 
+@pytest.mark.parametrize("key", ["domain", "memory", "users", "proxy", "logFiles"])
+def test_a_wrong_value_that_was_given_as_a_secret_is_not_shown(key: str) -> None:
+    value = [SECRET + ":"] if key == "users" else f" {SECRET} "
+    with pytest.raises(pulumi.RunError, match=r"is \[secret\]") as error:
+        settings(secrets=(f"registry:{key}",), **{key: value})
+    assert SECRET not in str(error.value)
+
+
 def test_a_slip_of_the_pen_gets_a_suggestion() -> None:
     with pytest.raises(pulumi.RunError, match=r"Did you mean registry:domain\?"):
         settings(domian="registry.example.com")
