@@ -127,7 +127,8 @@ def connected(host: str) -> Iterator[docker.APIClient]:
             base_url=host,
             version="auto",
             timeout=CONNECT_SECONDS,
-            use_ssh_client=True,
+            # The other way forks, which a process with gRPC's threads in it doesn't survive.
+            use_ssh_client=False,
             tls=kwargs_from_env().get("tls", False),
         )
     except (docker.errors.DockerException, OSError) as error:
