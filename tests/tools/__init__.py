@@ -1,0 +1,39 @@
+"""Programs that tests run, compiled from the Go modules that go.mod beside this pins.
+
+pebble is Let's Encrypt's small ACME server; actionlint checks GitHub workflows.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from pathlib import Path
+
+from ops.console import run, say
+from ops.toolchain import cache
+
+HERE = Path(__file__).parent
+PACKAGES = {
+    "pebble": "github.com/letsencrypt/pebble/v2/cmd/pebble",
+    "actionlint": "github.com/rhysd/actionlint/cmd/actionlint",
+}
+
+
+def tool(name: str) -> Path:
+    """The program; compiled, once, where the cache hasn't got it. A Problem when that fails."""
+    pins = (HERE / "go.mod").read_bytes() + (HERE / "go.sum").read_bytes()
+    folder = cache() / f"tools-{hashlib.sha256(pins).hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / name
+    # Two test processes may want it at once.
+    with (folder / "lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not program.exists():
+            say(f"compiling {name}")
+            half = folder / f"{name}.half"
+            settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+            build = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", half]
+            run([*build, PACKAGES[name]], cwd=HERE, env={**os.environ, **settings}, timeout=900)
+            half.rename(program)
+    return program
