@@ -177,13 +177,10 @@ class TestSwarm:
 
         With `check`, a Problem with its last words when it fails; always one after `timeout` s.
         """
-        # setpriv: when nsenter is killed on a timeout, so is what it started.
-        enter = ["nsenter", f"--target={node.init}", "--net", "--mount", "--uts", "--pid"]
-        command = [*enter, "setpriv", "--pdeathsig=KILL", *words]
         try:
             done = subprocess.run(
-                command, input=stdin or "", capture_output=True, text=True, errors="replace",
-                timeout=timeout, check=False, env=_clean_environment(),
+                _entering(node, *words), input=stdin or "", capture_output=True, text=True,
+                errors="replace", timeout=timeout, check=False, env=_clean_environment(),
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise Problem(f"{node.name}: `{words[0]}` did not end within {timeout:g} s") from None
@@ -191,6 +188,18 @@ class TestSwarm:
             said = (done.stderr or done.stdout).strip()[-2000:]
             raise Problem(f"{node.name}: `{words[0]}` exited with {done.returncode}: {said}")
         return done
+
+    def spawn(self, node: Node, *words: str | Path, log: Path) -> subprocess.Popen[bytes]:
+        """Start a program as `exec` does, and leave it running; it ends with the node."""
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                _entering(node, *words),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for us; we end it in order.
+                env=_clean_environment(),
+            )
 
     def add_host(self, name: str, ip: str) -> None:
         """Add a line to /etc/hosts of each node, also of those that are down."""
@@ -358,6 +367,13 @@ def remove_abandoned() -> None:
         with lock:
             say(f"removing what an earlier run left: {folder}")
             _remove(folder.name.split("-")[1], folder)
+
+
+def _entering(node: Node, *words: str | Path) -> list[str | Path]:
+    """The command that runs `words` on a node."""
+    enter = ["nsenter", f"--target={node.init}", "--net", "--mount", "--uts", "--pid"]
+    # setpriv: when nsenter is killed, so is what it started.
+    return [*enter, "setpriv", "--pdeathsig=KILL", *words]
 
 
 def _children(pid: int) -> list[int]:
