@@ -6,16 +6,24 @@ import argparse
 import os
 from collections.abc import Callable
 
-from ops import checks, engine, images, stack
-from ops.console import main
+from ops import checks, doctor, engine, environments, images, stack
+from ops.console import Problem, main
 
 
 def _build(_: argparse.Namespace) -> None:
     images.ensure(engine.ensure().host)
 
 
-def _env(_: argparse.Namespace) -> None:
+def _exports(_: argparse.Namespace) -> None:
     print(stack.exports(stack.environment()), end="")
+
+
+def _env(args: argparse.Namespace) -> None:
+    given = {"NAME": args.name, "FROM": args.source, "DOMAIN": args.domain}
+    if missing := [f"{key}=…" for key, value in given.items() if not value]:
+        example = "make env NAME=preprod FROM=stag DOMAIN=preprod.registry.example.com"
+        raise Problem(f"{' and '.join(missing)} missing; such as: {example}")
+    environments.make(args.name, args.source, args.domain)
 
 
 def _with_environment(act: Callable[[argparse.Namespace], None]) -> Callable[..., None]:
@@ -29,11 +37,13 @@ def _with_environment(act: Callable[[argparse.Namespace], None]) -> Callable[...
 COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "up": lambda _: stack.up(),
     "build": _build,
-    "env": _env,
+    "exports": _exports,
     "test": lambda _: checks.run_all(),
     "deploy": _with_environment(lambda args: stack.deploy(args.stack)),
     "preview": _with_environment(lambda args: stack.preview(args.stack)),
     "down": _with_environment(lambda args: stack.down(args.stack)),
+    "env": _with_environment(_env),
+    "doctor": _with_environment(lambda args: doctor.examine(stack.told(args.stack))),
     "logs": _with_environment(lambda args: stack.logs(args.stack, args.follow)),
 }
 
@@ -42,6 +52,9 @@ def _run() -> None:
     parser = argparse.ArgumentParser(prog="python3 -m ops")
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--stack", default=os.environ.get("STACK") or stack.LOCAL)
+    parser.add_argument("--name")
+    parser.add_argument("--from", dest="source")
+    parser.add_argument("--domain")
     parser.add_argument("--follow", action="store_true")
     args = parser.parse_args()
     COMMANDS[args.command](args)

@@ -1,4 +1,4 @@
-"""A certificate authority on one of the swarm's nodes: Pebble, Let's Encrypt's own test server.
+"""A certificate authority outside the swarm: Pebble, Let's Encrypt's own test server.
 
 It checks real challenges: it connects to the domain's ports 80 and 443, as a public one would.
 """
@@ -6,7 +6,6 @@ It checks real challenges: it connects to the domain's ports 80 and 443, as a pu
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography import x509
@@ -15,28 +14,28 @@ from ops.console import wait
 from tests.pair import Pair
 from tests.tools import tool
 
-from .testswarm import Node, TestSwarm
+from .testswarm import TestSwarm
 
 ACME_PORT, MANAGEMENT_PORT = 14000, 15000
 
 
 class Authority:
-    """Runs from construction until its node ends or `end` is called."""
+    """Runs from construction until `end`."""
 
     def __init__(
         self,
         swarm: TestSwarm,
-        node: Node,
         folder: Path,
         *,
         valid_seconds: int = 90 * 24 * 3600,
         ports: tuple[int, int] = (ACME_PORT, MANAGEMENT_PORT),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._swarm, self._node, self._log = swarm, node, folder / "pebble.log"
-        self.directory = f"https://{node.ip}:{ports[0]}/dir"
+        self._log = folder / "pebble.log"
+        outside = swarm.outside
+        self.directory = f"https://{outside.ip}:{ports[0]}/dir"
         """What ACME clients are told."""
-        pair = Pair.make(address=node.ip)
+        pair = Pair.make(address=outside.ip)
         self.transport_root = pair.chain
         """Root of the certificate of `directory` itself: this one is its own."""
         (folder / "certificate.pem").write_text(pair.chain)
@@ -56,11 +55,15 @@ class Authority:
         # Without these it sleeps up to 15 s a challenge and refuses some requests on purpose.
         haste = ("env", "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0")
         program = (tool("pebble"), "-config", folder / "pebble.json")
-        self._process = swarm.spawn(node, *haste, *program, log=self._log)
-        management = f"https://{node.ip}:{ports[1]}/roots/0"
+        self._process = swarm.spawn(outside, *haste, *program, log=self._log)
+        management = f"https://{outside.ip}:{ports[1]}/roots/0"
         asked = ("curl", "-sk", "--max-time", "2", management)
-        self.root = wait("the authority", lambda: swarm.exec(node, *asked, check=False).stdout, 15)
+        self.root = wait(
+            "the authority", lambda: swarm.exec(outside, *asked, check=False).stdout, 15
+        )
         """PEM root of the certificates that it issues."""
+        self.root_file = folder / "root.pem"
+        self.root_file.write_text(self.root)
 
     def orders(self) -> int:
         """How many certificates it has issued."""
@@ -77,19 +80,10 @@ class Authority:
         self._process.wait()
 
 
-def served(swarm: TestSwarm, node: Node, domain: str) -> Mapping[str, str]:
-    """Serial number and dates of the certificate that `domain` shows, seen from a node."""
-    said = swarm.exec(
-        node,
-        *("sh", "-c", f"openssl s_client -connect {domain}:443 -servername {domain} </dev/null"),
-        check=False,
-    ).stdout
-    certificate = x509.load_pem_x509_certificate(
-        said[said.index("-----BEGIN") : said.index("-----END")].encode()
-        + b"-----END CERTIFICATE-----\n"
-    )
-    return {
-        "serial": str(certificate.serial_number),
-        "issuer": certificate.issuer.rfc4514_string(),
-        "end": str(certificate.not_valid_after_utc),
-    }
+def served(swarm: TestSwarm, domain: str) -> x509.Certificate:
+    """The certificate that `domain` shows."""
+    connect = f"openssl s_client -connect {domain}:443 -servername {domain} </dev/null"
+    said = swarm.exec(swarm.outside, "sh", "-c", connect, check=False).stdout
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    pem = said[said.index(begin) : said.index(end) + len(end)]
+    return x509.load_pem_x509_certificate(pem.encode())

@@ -14,6 +14,7 @@ import pytest
 
 from ops import images
 
+from .authority import Authority
 from .project import Project
 from .site import Site
 from .testswarm import SUBNET, TestSwarm
@@ -43,6 +44,14 @@ def site(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     # Not `pulumi destroy`, which has tests of its own: just free the ports for the next file.
     if services := swarm.docker(first, "service", "ls", "-q").split():
         swarm.docker(first, "service", "rm", *services)
+
+
+@pytest.fixture(scope="session")
+def authority(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
+    """Where production gets its certificates."""
+    authority = Authority(swarm, tmp_path_factory.mktemp("authority"))
+    yield authority
+    authority.end()
 
 
 @pytest.fixture(scope="session")

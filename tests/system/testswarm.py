@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +84,16 @@ class Node:
         raise Problem(f"{self.name} has ended; see {self.dir}/dockerd.log")
 
 
+@dataclass(frozen=True)
+class Outside:
+    """A machine in the nodes' network that isn't one of them: where clients are."""
+
+    ip: str
+    hosts: Path
+    """Its /etc/hosts."""
+    netns: str
+
+
 class TestSwarm:
     """`with TestSwarm(images=…) as swarm:` – on entry ready, on exit gone without a trace.
 
@@ -116,6 +126,8 @@ class TestSwarm:
         """The run's folder while it is up."""
         self.nodes: list[Node] = []
         """Managers first. Any manager will do to talk to."""
+        self.outside = Outside("", Path(), "")
+        """Where clients are, and the rest of the world; up as long as the swarm."""
 
     def __enter__(self) -> TestSwarm:
         engine.install()
@@ -167,30 +179,35 @@ class TestSwarm:
 
     def exec(
         self,
-        node: Node,
+        node: Node | Outside,
         *words: str | Path,
         stdin: str | None = None,
         check: bool = True,
         timeout: float = 60,
+        env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a program of this machine on a node: its localhost, /etc/hosts, /run and docker.
 
+        Outside it has this machine's files but for /etc/hosts. `env` comes on top of ours.
+
         With `check`, a Problem with its last words when it fails; always one after `timeout` s.
         """
+        where = node.name if isinstance(node, Node) else "outside"
         try:
             done = subprocess.run(
                 _entering(node, *words), input=stdin or "", capture_output=True, text=True,
-                errors="replace", timeout=timeout, check=False, env=_clean_environment(),
+                errors="replace", timeout=timeout, check=False,
+                env=_clean_environment() | dict(env or {}),
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise Problem(f"{node.name}: `{words[0]}` did not end within {timeout:g} s") from None
+            raise Problem(f"{where}: `{words[0]}` did not end within {timeout:g} s") from None
         if check and done.returncode != 0:
             said = (done.stderr or done.stdout).strip()[-2000:]
-            raise Problem(f"{node.name}: `{words[0]}` exited with {done.returncode}: {said}")
+            raise Problem(f"{where}: `{words[0]}` exited with {done.returncode}: {said}")
         return done
 
-    def spawn(self, node: Node, *words: str | Path, log: Path) -> subprocess.Popen[bytes]:
-        """Start a program as `exec` does, and leave it running; it ends with the node."""
+    def spawn(self, node: Node | Outside, *words: str | Path, log: Path) -> subprocess.Popen[bytes]:
+        """Start a program as `exec` does, and leave it running; on a node it ends with that."""
         with log.open("ab") as output:
             return subprocess.Popen(
                 _entering(node, *words),
@@ -202,10 +219,13 @@ class TestSwarm:
             )
 
     def add_host(self, name: str, ip: str) -> None:
-        """Add a line to /etc/hosts of each node, also of those that are down."""
-        for node in self.nodes:
-            with (node.dir / "hosts").open("a") as hosts:
-                hosts.write(f"{ip} {name}\n")
+        """Make `name` lead to `ip`, on each node, also on those that are down, and outside."""
+        for path in self._hosts():
+            kept = [line for line in path.read_text().splitlines() if line.split()[1] != name]
+            path.write_text("\n".join([*kept, f"{ip} {name}", ""]))
+
+    def _hosts(self) -> list[Path]:
+        return [*(node.dir / "hosts" for node in self.nodes), self.outside.hosts]
 
     def load(self, *images: Path) -> None:
         """Load image tarballs on every node that is up, side by side."""
@@ -254,6 +274,8 @@ class TestSwarm:
         self._lock = (self.dir / "lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         hosts = ["127.0.0.1 localhost", *(f"{node.ip} {node.name}" for node in self.nodes)]
+        self.outside = Outside(f"{SUBNET}.1", self.dir / "hosts", f"{self.prefix}-switch")
+        self.outside.hosts.write_text("\n".join(hosts) + "\n")
         for node in self.nodes:
             for part in ("run", "etc", "work", "data"):
                 (node.dir / part).mkdir(parents=True)
@@ -275,9 +297,11 @@ class TestSwarm:
         }
 
     def _make_network(self) -> None:
-        switch = f"{self.prefix}-switch"
+        switch = self.outside.netns
         run(["ip", "netns", "add", switch])
+        _ip(switch, "link set lo up")
         _ip(switch, "link add br0 type bridge")
+        _ip(switch, f"addr add {self.outside.ip}/24 dev br0")
         _ip(switch, "link set br0 up")
         for number, node in enumerate(self.nodes, start=1):
             run(["ip", "netns", "add", node.netns])
@@ -369,8 +393,12 @@ def remove_abandoned() -> None:
             _remove(folder.name.split("-")[1], folder)
 
 
-def _entering(node: Node, *words: str | Path) -> list[str | Path]:
-    """The command that runs `words` on a node."""
+def _entering(node: Node | Outside, *words: str | Path) -> list[str | Path]:
+    """The command that runs `words` on a node, or outside."""
+    if isinstance(node, Outside):
+        hosts = 'mount --bind "$0" /etc/hosts && exec setpriv --pdeathsig=KILL "$@"'
+        enter = ["nsenter", f"--net=/run/netns/{node.netns}", "unshare", "--mount"]
+        return [*enter, "setpriv", "--pdeathsig=KILL", "sh", "-c", hosts, node.hosts, *words]
     enter = ["nsenter", f"--target={node.init}", "--net", "--mount", "--uts", "--pid"]
     # setpriv: when nsenter is killed, so is what it started.
     return [*enter, "setpriv", "--pdeathsig=KILL", *words]
