@@ -27,7 +27,7 @@ logs: ## the last lines of a stack's services; FOLLOW=1 goes on reading
 	$(OPS) logs --stack $(STACK) $(if $(FOLLOW),--follow)
 
 doctor: ## what clients meet: name, certificate, login, a slow upload: make doctor STACK=prod
-	$(OPS) doctor --stack $(STACK)
+	$(OPS) doctor --stack $(STACK) $(if $(SLOW),--slow $(SLOW))
 
 env: ## a new environment: make env NAME=preprod FROM=stag DOMAIN=preprod.example.com
 	$(OPS) env --name '$(NAME)' --from '$(FROM)' --domain '$(DOMAIN)'

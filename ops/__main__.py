@@ -43,7 +43,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "preview": _with_environment(lambda args: stack.preview(args.stack)),
     "down": _with_environment(lambda args: stack.down(args.stack)),
     "env": _with_environment(_env),
-    "doctor": _with_environment(lambda args: doctor.examine(stack.told(args.stack))),
+    "doctor": _with_environment(lambda args: doctor.examine(stack.told(args.stack), args.slow)),
     "logs": _with_environment(lambda args: stack.logs(args.stack, args.follow)),
 }
 
@@ -52,6 +52,7 @@ def _run() -> None:
     parser = argparse.ArgumentParser(prog="python3 -m ops")
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--stack", default=os.environ.get("STACK") or stack.LOCAL)
+    parser.add_argument("--slow", type=int, default=doctor.SLOW_SECONDS)
     parser.add_argument("--name")
     parser.add_argument("--from", dest="source")
     parser.add_argument("--domain")

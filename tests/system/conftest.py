@@ -38,12 +38,11 @@ def swarm() -> Iterator[TestSwarm]:
 
 @pytest.fixture(scope="module")
 def site(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A fresh checkout that deploys to the swarm's first node; its services go in the end."""
-    first = swarm.nodes[0]
-    yield Site(swarm, Project(tmp_path_factory.mktemp("checkout") / "registry", first.host))
-    # Not `pulumi destroy`, which has tests of its own: just free the ports for the next file.
-    if services := swarm.docker(first, "service", "ls", "-q").split():
-        swarm.docker(first, "service", "rm", *services)
+    """A fresh checkout that deploys to the swarm's first node, which is empty again in the end."""
+    folder = tmp_path_factory.mktemp("checkout") / "registry"
+    site = Site(swarm, Project(folder, swarm.nodes[0].host))
+    yield site
+    site.clean()
 
 
 @pytest.fixture(scope="session")

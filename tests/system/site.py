@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ops.console import Problem, wait
 
 from .authority import Authority
-from .project import ROOT, Project
+from .project import ROOT, CommandError, Project, Result
 from .testswarm import Node, Outside, TestSwarm
 
 STARTED_S = 60
@@ -27,6 +28,50 @@ class Site:
     project: Project
     _entries: dict[str, Node] = field(default_factory=dict)
     _trusted: list[str] = field(default_factory=list)
+
+    def make(self, *words: str, timeout: float = 600, **variables: str) -> Result:
+        """`make WORDS` in the checkout, on a machine outside the swarm that trusts `trust`."""
+        done = self.swarm.exec(
+            self.swarm.outside,
+            *("make", "--no-print-directory", "-C", str(self.project.folder), *words),
+            check=False,
+            timeout=timeout,
+            env={**self.project.environment, **self._certificates(), **variables},
+        )
+        return Result(done.returncode, done.stdout + done.stderr)
+
+    def made(self, *words: str) -> str:
+        """`make`, which must work."""
+        result = self.make(*words)
+        if result.code != 0:
+            raise CommandError(f"make {' '.join(words)}:\n{result.text}")
+        return result.text
+
+    def _certificates(self) -> dict[str, str]:
+        return {"SSL_CERT_FILE": self._trusted[1]} if self._trusted else {}
+
+    def clean(self) -> None:
+        """Takes away all that stacks leave on a swarm, without asking Pulumi, which has tests."""
+        first = self.any_node()
+        if services := self.swarm.docker(first, "service", "ls", "-q").split():
+            self.swarm.docker(first, "service", "rm", *services)
+        networks = ("network", "ls", "-q", "--filter", "driver=overlay", "--filter", "type=custom")
+        for network in self.swarm.docker(first, *networks).split():
+            wait(
+                "a network to be free",
+                partial(self._done, first, "network", "rm", network),
+                STARTED_S,
+            )
+        for node in self.swarm.nodes:
+            for volume in self.swarm.docker(node, "volume", "ls", "-q").split():
+                remove = (node, "volume", "rm", "--force", volume)
+                wait("a volume to be free", partial(self._done, *remove), STARTED_S)
+            for label in self.labels(node):
+                self.swarm.docker(first, "node", "update", "--label-rm", label, node.id)
+
+    def _done(self, node: Node, *words: str) -> bool:
+        self.swarm.docker(node, *words)
+        return True
 
     def tasks(self, service: str) -> list[Node]:
         """Nodes of the service's running tasks."""
@@ -70,6 +115,11 @@ class Site:
     def trust(self, authority: Authority) -> None:
         """From here on its certificates are good ones."""
         self._trusted = ["--cacert", str(authority.root_file)]
+
+    @property
+    def root(self) -> str:
+        """File with the root of the authority that is trusted."""
+        return self._trusted[1]
 
     def status(self, url: str, login: str | None = None, node: Node | Outside | None = None) -> int:
         """HTTP status of `url` seen from a node; 0 when there is no answer, or no good one."""
