@@ -3,7 +3,7 @@
 STACK ?= local
 OPS := @python3 -m ops
 
-.PHONY: help up build deploy preview down doctor env exports logs test
+.PHONY: help up build deploy preview down doctor adopt env exports logs test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ logs: ## the last lines of a stack's services; FOLLOW=1 goes on reading
 
 doctor: ## what clients meet: name, certificate, login, a slow upload: make doctor STACK=prod
 	$(OPS) doctor --stack $(STACK) $(if $(SLOW),--slow $(SLOW))
+
+adopt: ## take over a running registry: make adopt STACK=prod FROM=registry-com (LOGINS=keep)
+	$(OPS) adopt --stack $(STACK) --from '$(FROM)' --logins '$(LOGINS)'
 
 env: ## a new environment: make env NAME=preprod FROM=stag DOMAIN=preprod.example.com
 	$(OPS) env --name '$(NAME)' --from '$(FROM)' --domain '$(DOMAIN)'

@@ -90,6 +90,7 @@ def deploy() -> None:
             log_mib=settings.log_mib,
             log_files=settings.log_files,
             config=settings.config,
+            adopt=settings.adopt_service,
         ),
         on_swarm,
     )

@@ -74,6 +74,8 @@ class RegistryArgs:
     log_files: int = 3
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Keys of the registry's configuration, merged over the component's."""
+    adopt: str | None = None
+    """Id of a running service to take as it is; the next deployment without it changes that."""
 
 
 class Registry(pulumi.ComponentResource):
@@ -138,10 +140,20 @@ class Registry(pulumi.ComponentResource):
             update_config=update("start-first"),
             rollback_config=roll_back("start-first"),
             opts=pulumi.ResourceOptions(
-                parent=self, ignore_changes=["taskSpec.placement.platforms"]
+                parent=self,
+                import_=args.adopt,
+                # An import must find what it is told: so it is told whatever is there.
+                ignore_changes=_EVERYTHING if args.adopt else ["taskSpec.placement.platforms"],
             ),
         )
         self.register_outputs({})
+
+
+_EVERYTHING = [
+    *("auth", "convergeConfig", "endpointSpec", "labels", "mode", "name", "rollbackConfig"),
+    *("taskSpec", "updateConfig"),
+]
+"""A service's inputs."""
 
 
 def _minutes(seconds: int) -> str:

@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Callable
 
-from ops import checks, doctor, engine, environments, images, stack
+from ops import adopt, checks, doctor, engine, environments, images, stack
 from ops.console import Problem, main
 
 
@@ -26,6 +26,12 @@ def _env(args: argparse.Namespace) -> None:
     environments.make(args.name, args.source, args.domain)
 
 
+def _adopt(args: argparse.Namespace) -> None:
+    if not args.source:
+        raise Problem("FROM=… missing: the swarm stack or compose project that runs the registry")
+    adopt.adopt(args.stack, args.source, args.logins == "keep")
+
+
 def _with_environment(act: Callable[[argparse.Namespace], None]) -> Callable[..., None]:
     def run(args: argparse.Namespace) -> None:
         stack.environment()
@@ -42,6 +48,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "deploy": _with_environment(lambda args: stack.deploy(args.stack)),
     "preview": _with_environment(lambda args: stack.preview(args.stack)),
     "down": _with_environment(lambda args: stack.down(args.stack)),
+    "adopt": _with_environment(_adopt),
     "env": _with_environment(_env),
     "doctor": _with_environment(lambda args: doctor.examine(stack.told(args.stack), args.slow)),
     "logs": _with_environment(lambda args: stack.logs(args.stack, args.follow)),
@@ -56,6 +63,7 @@ def _run() -> None:
     parser.add_argument("--name")
     parser.add_argument("--from", dest="source")
     parser.add_argument("--domain")
+    parser.add_argument("--logins", choices=("", "keep"), default="")
     parser.add_argument("--follow", action="store_true")
     args = parser.parse_args()
     COMMANDS[args.command](args)

@@ -49,10 +49,15 @@ def deploy(stack: str, *flags: str) -> None:
 
     With CHECK=no in the environment it isn't: for machines that can't reach the registry.
     """
-    init(stack)
-    _pulumi("up", "--yes", "--stack", stack, *flags)
+    up_only(stack, *flags)
     if os.environ.get("CHECK") != "no":
         answers_as_told(told(stack))
+
+
+def up_only(stack: str, *flags: str) -> None:
+    """`pulumi up`, without questions."""
+    init(stack)
+    _pulumi("up", "--yes", "--stack", stack, *flags)
 
 
 def preview(stack: str) -> None:

@@ -99,5 +99,6 @@ HOST = Rule(
     "an engine's address: unix://, ssh:// or tcp://",
     "ssh://me@host",
 )
+ID = Rule(r"[a-z0-9]{25}", "a service's full id", "nfa3d4df2df34as2fd34230rm")
 LINE = Rule(r"[^\x00-\x1f\x7f]{1,200}", "a line of text", "2026-11")
 SIZE = Rule(r"\d{1,9}(MiB|GiB|m|g)", "a whole number of MiB or GiB", "512MiB")
