@@ -8,13 +8,15 @@ again when that fails. Nothing is deleted.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops import stack
+from ops import stack, virtualenv
 from ops.console import Problem, run, say
+from ops.toolchain import ROOT
 
 STACK_LABEL = "com.docker.stack.namespace"
 PROJECT_LABEL = "com.docker.compose.project"
@@ -86,7 +88,7 @@ class _Docker:
 
 def adopt(name: str, source: str, keep_logins: bool) -> None:
     """Takes over the registry of the swarm stack or compose project `source` as stack `name`."""
-    stack.init(name)
+    stack.init(name, new=True)
     config = json.loads(run(["pulumi", "config", "--json", "--stack", name]))
     host = config.get("docker:host", {}).get("value")
     docker = _Docker(["--host", host] if host else [])
@@ -103,7 +105,11 @@ def adopt(name: str, source: str, keep_logins: bool) -> None:
         run(["pulumi", "config", "set", "--stack", name, "--path", key, value])
     _take_logins(name, found, keep_logins)
     if in_place:
-        # First the service as it is, then what shall be: a change that Swarm can undo.
+        # Three steps, so that each is a change that Swarm can undo.
+        say(f"{found.name}: leaving all networks but {settings['registry:network']}")
+        environment = {**os.environ, **({"DOCKER_HOST": host} if host else {})}
+        settled = ("-m", "ops.settle", found.id, settings["registry:network"])
+        run([virtualenv.FOLDER / "bin" / "python", *settled], cwd=ROOT, env=environment)
         run(["pulumi", "config", "set", "--stack", name, ADOPT, found.id])
         try:
             stack.up_only(name)
@@ -224,7 +230,7 @@ def _routing(labels: Mapping[str, str]) -> dict[str, str]:
     if len(hosts) != 1:
         what = ", ".join(sorted(hosts)) or "none"
         raise Problem(f"one host name is needed in its labels for Traefik, and there is: {what}")
-    found = {"domain": hosts.pop()}
+    found = {"domain": hosts.pop(), "network": "traefik-public"}
     secure = [key for key in rules if lower.get(key.replace(".rule", ".tls")) == "true"]
     plain = [key for key in rules if key not in secure]
     routers = [key.split(".")[3] for key in [*secure, *plain]]
@@ -289,7 +295,7 @@ def _start(docker: _Docker, found: Found) -> None:
 
 def _tell(name: str, source: str, found: Found, in_place: bool) -> None:
     stays = (
-        f"`docker stack deploy` and `docker stack rm {source}` would undo it: put its old files away"
+        f"`docker stack deploy` and `docker stack rm {source}` would undo it: put the files away"
         if in_place
         else f"{found.name} is stopped, and not deleted: its volume is in use from now on"
     )

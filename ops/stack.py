@@ -137,10 +137,13 @@ def file_of(stack: str) -> Path:
     return ROOT / f"Pulumi.{stack}.yaml"
 
 
-def init(stack: str) -> None:
-    """Makes the stack where there is none yet; which one is selected stays as it is."""
+def init(stack: str, new: bool = False) -> None:
+    """Makes the stack where there is none yet; which one is selected stays as it is.
+
+    Only a `new` one may have no settings yet.
+    """
     if stack not in names():
-        if not file_of(stack).exists():
+        if not new and not file_of(stack).exists():
             raise Problem(
                 f"there is no {file_of(stack).name}; for a new environment:"
                 f" make env NAME={stack} FROM=stag DOMAIN=…"
