@@ -1,6 +1,6 @@
 """`python -m ops.settle SERVICE NETWORK`: makes a service such that Pulumi can change it in place.
 
-The provider replaces a service whose networks or names on them change, so these are changed
+The provider replaces a service whose containers' labels or networks change, so these are changed
 beforehand, by Swarm itself, which brings the old task back when the new one fails. Runs in the
 project's virtual environment, for the docker SDK; DOCKER_HOST names the engine.
 """
@@ -29,6 +29,7 @@ def settle(service: str, network: str) -> None:
     with connected(engine) as client:
         raw = client.inspect_service(service)
         spec, template = raw["Spec"], raw["Spec"]["TaskTemplate"]
+        template["ContainerSpec"].pop("Labels", None)
         template["Networks"] = [{"Target": client.inspect_network(network)["Id"]}]
         client.update_service(
             raw["ID"],

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from ops import doctor, engine, images, state, toolchain, virtualenv
+from ops import doctor, engine, images, policy, state, toolchain, virtualenv
 from ops.console import Problem, run, say, wait
 from ops.toolchain import ROOT
 
@@ -40,22 +40,25 @@ def up() -> None:
     os.environ["DOCKER_HOST"] = host
     images.ensure(host)
     # Nobody reads a preview that asks no question.
-    deploy(LOCAL, "--skip-preview")
-    _tell(told(LOCAL))
+    up_only(LOCAL, "--skip-preview")
+    deployed = told(LOCAL)
+    answers_as_told(deployed)
+    _tell(deployed)
 
 
 def deploy(stack: str, *flags: str) -> None:
-    """`pulumi up`, without questions; then what came of it is looked at from outside.
+    """`pulumi up` under the policy pack, without questions, and a look from outside.
 
-    With CHECK=no in the environment it isn't: for machines that can't reach the registry.
+    CHECK=no in the environment leaves that out: for machines that can't reach the registry.
     """
-    up_only(stack, *flags)
+    init(stack)
+    _pulumi("up", "--yes", "--stack", stack, *policy.flags(stack), *flags)
     if os.environ.get("CHECK") != "no":
         answers_as_told(told(stack))
 
 
 def up_only(stack: str, *flags: str) -> None:
-    """`pulumi up`, without questions."""
+    """`pulumi up`, without questions, policies and checks."""
     init(stack)
     _pulumi("up", "--yes", "--stack", stack, *flags)
 
@@ -63,7 +66,7 @@ def up_only(stack: str, *flags: str) -> None:
 def preview(stack: str) -> None:
     """What `deploy` would do."""
     init(stack)
-    _pulumi("preview", "--diff", "--stack", stack)
+    _pulumi("preview", "--diff", "--stack", stack, *policy.flags(stack))
 
 
 def down(stack: str) -> None:

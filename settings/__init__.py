@@ -127,6 +127,8 @@ class Settings:
     """`docker:host`. Default: `DOCKER_HOST`, else the current docker context."""
     engine_tls: Tls | None
     """`docker:caMaterial`, `docker:certMaterial`, `docker:keyMaterial`."""
+    policy: str
+    """Whether a violation of the policy pack is a warning or an error. Default `advisory`."""
     adopt_service: str | None
     """Id of a running service that the registry's shall be; set by `make adopt`, and only then."""
     warnings: tuple[str, ...] = ()
@@ -351,6 +353,7 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
         config=_registry_config(reader),
         engine_host=reader.optional("docker:host", rules.HOST),
         engine_tls=_engine_tls(reader),
+        policy=reader.choice("policy", ("advisory", "mandatory"), "advisory"),
         adopt_service=reader.optional("adoptService", rules.ID),
         warnings=tuple(reader.warnings),
     )

@@ -15,6 +15,7 @@ import pytest
 from ops import images
 
 from .authority import Authority
+from .hub import Hub
 from .project import Project
 from .site import Site
 from .testswarm import SUBNET, TestSwarm
@@ -51,6 +52,14 @@ def authority(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Ite
     authority = Authority(swarm, tmp_path_factory.mktemp("authority"))
     yield authority
     authority.end()
+
+
+@pytest.fixture(scope="module")
+def hub(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Docker Hub, as far as the images go that are deployed: their tags have digests."""
+    hub = Hub(swarm, tmp_path_factory.mktemp("hub"), images.tarballs())
+    yield
+    hub.end()
 
 
 @pytest.fixture(scope="session")

@@ -40,8 +40,9 @@ def short_lived(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _deployed(site: Site, authority: Authority, short_lived: Authority) -> None:
+def _deployed(site: Site, hub: None, authority: Authority, short_lived: Authority) -> None:
     """Production as committed, and a stack with a Traefik of its own on another node."""
+    assert hub is None  # It only has to be there.
     site.trust(authority)
     first, second, _ = site.swarm.nodes
     for name in (DOMAIN, DASHBOARD):

@@ -23,8 +23,9 @@ GIVEN = "a-given-Passw0rd-of-staging"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _deployed(site: Site, authority: Authority) -> None:
+def _deployed(site: Site, hub: None, authority: Authority) -> None:
     """Production with its Traefik, and staging, which has a password that was given."""
+    assert hub is None  # It only has to be there.
     site.trust(authority)
     first = site.swarm.nodes[0]
     for domain in DOMAINS.values():

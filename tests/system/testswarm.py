@@ -32,6 +32,8 @@ from ops import engine
 from ops.console import Problem, main, run, say, wait
 
 SUBNET = "198.18.0"  # Set aside for tests; Docker's default address pools are elsewhere.
+MIRROR_PORT = 5000
+"""Outside, where the nodes look for Docker Hub's images first; mostly nobody answers there."""
 READY_S = 60
 STATE_PREFIX = "testswarm-"
 
@@ -290,7 +292,8 @@ class TestSwarm:
             "data-root": str(node.dir / "data"),
             "exec-root": "/run/docker",
             "pidfile": "/run/docker.pid",
-            "insecure-registries": list(self._insecure),
+            "insecure-registries": [*self._insecure, f"{self.outside.ip}:{MIRROR_PORT}"],
+            "registry-mirrors": [f"http://{self.outside.ip}:{MIRROR_PORT}"],
             # The nodes share the machine's cgroups, and have no systemd to ask.
             "cgroup-parent": f"/{node.netns}",
             "exec-opts": ["native.cgroupdriver=cgroupfs"],
