@@ -46,7 +46,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "exports": _exports,
     "test": lambda _: checks.run_all(),
     "deploy": _with_environment(lambda args: stack.deploy(args.stack)),
-    "preview": _with_environment(lambda args: stack.preview(args.stack)),
+    "preview": _with_environment(lambda args: stack.preview(args.stack, args.format)),
+    "drift": _with_environment(lambda args: stack.drift(args.stack)),
     "down": _with_environment(lambda args: stack.down(args.stack)),
     "adopt": _with_environment(_adopt),
     "env": _with_environment(_env),
@@ -64,6 +65,7 @@ def _run() -> None:
     parser.add_argument("--from", dest="source")
     parser.add_argument("--domain")
     parser.add_argument("--logins", choices=("", "keep"), default="")
+    parser.add_argument("--format", choices=("", "markdown"), default="")
     parser.add_argument("--follow", action="store_true")
     args = parser.parse_args()
     COMMANDS[args.command](args)

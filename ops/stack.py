@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from ops import doctor, engine, images, policy, state, toolchain, virtualenv
+from ops import doctor, engine, images, policy, review, state, toolchain, virtualenv
 from ops.console import Problem, run, say, wait
 from ops.toolchain import ROOT
 
@@ -63,10 +63,25 @@ def up_only(stack: str, *flags: str) -> None:
     _pulumi("up", "--yes", "--stack", stack, *flags)
 
 
-def preview(stack: str) -> None:
-    """What `deploy` would do."""
+def preview(stack: str, form: str = "") -> None:
+    """What `deploy` would do; in the `form` markdown, as a comment on a pull request."""
     init(stack)
-    _pulumi("preview", "--diff", "--stack", stack, *policy.flags(stack))
+    words = ["preview", "--diff", "--stack", stack, *policy.flags(stack)]
+    if form == "markdown":
+        review.show(stack, words)
+    else:
+        _pulumi(*words)
+
+
+def drift(stack: str) -> None:
+    """A Problem when what is there isn't what was deployed; nothing is changed by looking."""
+    words = ("preview", "--refresh", "--expect-no-changes", "--diff", "--stack", stack)
+    if subprocess.run(["pulumi", *words], check=False).returncode != 0:
+        raise Problem(
+            f"what runs isn't what stack {stack} says (see above);"
+            f" to have it so again: pulumi up --refresh --stack {stack}"
+        )
+    say(f"stack {stack} is as it was deployed")
 
 
 def down(stack: str) -> None:
