@@ -263,7 +263,9 @@ def test_the_originals_registry_is_taken_over_with_its_images(
     assert site.status(f"https://{DOMAIN}/v2/", LOGIN, site.swarm.outside) == 401
     assert pulled(site, login) == digest
     assert site.node_of(SERVICE) is site.swarm.nodes[1]
-    assert sum(gaps) < 10, gaps
+    # The service is swapped twice, and this Traefik looks for new tasks every 15 s.
+    assert sum(gaps) < 2 * 15 + 10, gaps
+    print(f"without an answer: {sum(gaps):.1f} s")
     mounts = site.inspect("service", SERVICE)["Spec"]["TaskTemplate"]["ContainerSpec"]["Mounts"]
     assert [mount["Source"] for mount in mounts] == [f"{ORIGINAL}_app-registry-data"]
 
