@@ -11,6 +11,7 @@ from components.placement import CERTIFICATES
 from components.proxy import Dashboard, Proxy, ProxyArgs
 from components.registry import Registry, RegistryArgs
 from components.rollout import running
+from components.socket_proxy import SocketProxy, SocketProxyArgs
 from components.swarm import Swarm, look
 from components.volume import PinnedVolume, PinnedVolumeArgs
 from settings import Settings, read
@@ -56,9 +57,9 @@ def deploy() -> None:
         on_swarm,
     )
 
-    proxy = None
+    proxies: list[Proxy | SocketProxy] = []
     if settings.proxy:
-        proxy = deploy_proxy(settings, settings.proxy, swarm, network, on_swarm)
+        proxies = deploy_proxy(settings, settings.proxy, swarm, network, on_swarm)
 
     login = None
     if not settings.hashed_passwords:
@@ -95,7 +96,7 @@ def deploy() -> None:
         on_swarm,
     )
 
-    services = [(each.service, each.task) for each in (registry, proxy) if each]
+    services = [(each.service, each.task) for each in (registry, *proxies)]
     ready = running(swarm.engine, services, settings.deploy_timeout)
 
     # Told last, and only when it is true.
@@ -115,8 +116,8 @@ def deploy_proxy(
     swarm: Swarm,
     network: PublicNetwork,
     on_swarm: pulumi.ResourceOptions,
-) -> Proxy:
-    """Declares the stack's own Traefik, and what it keeps."""
+) -> list[Proxy | SocketProxy]:
+    """Declares the stack's own Traefik, what it keeps, and what stands before the socket."""
     storage = None
     if told.acme:
         storage = PinnedVolume(
@@ -149,7 +150,21 @@ def deploy_proxy(
         dashboard = Dashboard(route=route, users=users.secret)
         pulumi.export("uiPasswords", users.passwords)
 
-    return Proxy(
+    socket_proxy = None
+    if told.socket_proxy:
+        name = f"{settings.stack_name}_socket_proxy"
+        socket_proxy = SocketProxy(
+            "socket-proxy",
+            SocketProxyArgs(
+                stack_name=settings.stack_name,
+                image=swarm.pinned_image(name, told.socket_proxy_image),
+                log_mib=settings.log_mib,
+                log_files=settings.log_files,
+            ),
+            on_swarm,
+        )
+
+    proxy = Proxy(
         "proxy",
         ProxyArgs(
             stack_name=settings.stack_name,
@@ -166,6 +181,7 @@ def deploy_proxy(
             storage=told.certificates_name if storage else None,
             certificate=told.certificate,
             dashboard=dashboard,
+            socket_proxy=socket_proxy,
             ui_port=told.ui_port,
             metrics=told.metrics,
             mode=told.mode,
@@ -179,6 +195,7 @@ def deploy_proxy(
         ),
         on_swarm,
     )
+    return [proxy, socket_proxy] if socket_proxy else [proxy]
 
 
 try:

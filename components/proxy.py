@@ -11,9 +11,10 @@ import pulumi
 import pulumi_docker as docker
 
 from components import proxy_config
-from components.proxy_config import HTTP_PORT, HTTPS_PORT, PING_PORT, UI_PORT, Acme
+from components.proxy_config import HTTP_PORT, HTTPS_PORT, PING_PORT, SOCKET, UI_PORT, Acme
 from components.registry_config import HSTS_SECONDS
 from components.route import Https, Route
+from components.socket_proxy import SocketProxy, socket_mount
 from components.stack import encoded, namespace_labels, secret_labels, service_labels
 from components.task import (
     always_restart,
@@ -77,6 +78,8 @@ class ProxyArgs:
     dashboard: Dashboard | None = None
     ui_port: int | None = None
     """Port of the UI on the proxy's node, open to all; None for no UI."""
+    socket_proxy: SocketProxy | None = None
+    """None: Docker's socket is mounted, read-only."""
     metrics: bool = False
     """Prometheus metrics for services on the network, on port 8083."""
     mode: Literal["replicated", "global"] = "replicated"
@@ -138,14 +141,10 @@ class Proxy(pulumi.ComponentResource):
             part = f"secret-{variable.lower().replace('_', '-')}"
             files[f"/run/secrets/{variable}"] = secret(part, value)
 
-        mounts = [
-            docker.ServiceTaskSpecContainerSpecMountArgs(
-                type="bind",
-                source="/var/run/docker.sock",
-                target="/var/run/docker.sock",
-                read_only=True,
-            )
-        ]
+        mounts = [] if args.socket_proxy else [socket_mount()]
+        networks = [args.network_id]
+        if args.socket_proxy:
+            networks.append(args.socket_proxy.network_id)
         if args.storage:
             storage = volume_mount(args.stack_name, args.storage, proxy_config.STORAGE_PATH)
             mounts.append(storage)
@@ -154,6 +153,7 @@ class Proxy(pulumi.ComponentResource):
                 image=args.image,
                 commands=_command(args),
                 args=proxy_config.flags(
+                    endpoint=args.socket_proxy.address if args.socket_proxy else SOCKET,
                     network=args.network,
                     constraint=(args.constraint_label, args.constraint_value),
                     entry_point=args.entry_point,
@@ -171,7 +171,9 @@ class Proxy(pulumi.ComponentResource):
                 # Longer than Traefik's own grace time for requests under way, 10 s.
                 stop_grace_period="30s",
             ),
-            networks_advanceds=[docker.ServiceTaskSpecNetworksAdvancedArgs(id=args.network_id)],
+            networks_advanceds=[
+                docker.ServiceTaskSpecNetworksAdvancedArgs(id=network) for network in networks
+            ],
             # Only a manager's engine tells Traefik of services.
             placement=docker.ServiceTaskSpecPlacementArgs(
                 constraints=["node.role == manager", *args.constraints]

@@ -56,6 +56,7 @@ class Acme:
 
 def flags(
     *,
+    endpoint: str,
     network: str,
     constraint: tuple[str, str],
     entry_point: str,
@@ -76,7 +77,7 @@ def flags(
         # Request headers, and so credentials, stay out of it by default.
         "accesslog": "true",
         "providers.swarm": "true",
-        "providers.swarm.endpoint": SOCKET,
+        "providers.swarm.endpoint": endpoint,
         "providers.swarm.exposedbydefault": "false",
         "providers.swarm.network": network,
         "providers.swarm.constraints": f"Label(`{label}`, `{value}`)",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 
 from ops import engine, images, toolchain, virtualenv
@@ -39,10 +38,11 @@ def _prepare_system_tests() -> None:
     os.environ.update(toolchain.ensure())
     engine.install()
     images.tarballs()
-    missing = [name for name in ("skopeo", "curl") if not shutil.which(name)]
+    missing = [name for name in ("skopeo", "curl", "openssl", "haproxy") if not engine.find(name)]
     if missing:
         engine.apt("update")
-        engine.apt("install", "--yes", "--no-install-recommends", *missing)
+        with engine.no_autostart():
+            engine.apt("install", "--yes", "--no-install-recommends", *missing)
 
 
 def _run(*command: str) -> None:

@@ -204,7 +204,7 @@ def install() -> None:
 
     A Problem that says what to install where this can't: no root, no apt.
     """
-    missing = [package for name, package in PARTS if not _find(name)]
+    missing = [package for name, package in PARTS if not find(name)]
     if not missing:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
@@ -213,9 +213,9 @@ def install() -> None:
             "install it (docs.docker.com/engine/install), or run this as root on Debian or Ubuntu"
         )
     apt("update")
-    with _no_autostart():
+    with no_autostart():
         for name, package in PARTS:
-            if not _find(name):
+            if not find(name):
                 apt("install", "--yes", "--no-install-recommends", package)
                 program(name)
 
@@ -228,7 +228,7 @@ def apt(*words: str) -> None:
 
 
 @contextlib.contextmanager
-def _no_autostart() -> Iterator[None]:
+def no_autostart() -> Iterator[None]:
     """While packages are installed, their services don't start: the tests need programs only."""
     if POLICY.exists():
         yield
@@ -243,12 +243,13 @@ def _no_autostart() -> Iterator[None]:
 
 def program(name: str) -> str:
     """Where a program is; a Problem when it isn't."""
-    if path := _find(name):
+    if path := find(name):
         return path
     raise Problem(f"`{name}` is not installed")
 
 
-def _find(name: str) -> str | None:
+def find(name: str) -> str | None:
+    """Where a program is, also of those that are for administrators."""
     return shutil.which(name, path=_search_path())
 
 

@@ -175,7 +175,7 @@ def _architecture() -> str:
     return ARCHITECTURES[machine]
 
 
-def _busybox(scratch: Path) -> Path:
+def busybox(scratch: Path) -> Path:
     """A statically linked busybox: this machine's, else from Debian's package."""
     installed = shutil.which("busybox")
     if installed and b"/ld-" not in Path(installed).read_bytes()[:4096]:  # No dynamic loader.
@@ -208,10 +208,10 @@ def _ca_certificates() -> Path:
 
 def _write_image(recipe: Recipe, scratch: Path) -> Path:
     """What `docker save` would write. The same parts give the same bytes, and so its digest."""
-    program, busybox = recipe.program(recipe, scratch), _busybox(scratch)
+    program, shell = recipe.program(recipe, scratch), busybox(scratch)
     say(f"packing {recipe.image}")
     layer = scratch / "layer.tar"
-    _write_layer(layer, recipe, program, busybox)
+    _write_layer(layer, recipe, program, shell)
     layer_id = _sha256(layer)
     config = {
         "architecture": _architecture(),
@@ -241,16 +241,16 @@ def _config(recipe: Recipe) -> Mapping[str, object]:
     return {**config, "Env": [SEARCH_PATH, *config.get("Env", [])], "Labels": labels}
 
 
-def _write_layer(layer: Path, recipe: Recipe, program: Path, busybox: Path) -> None:
+def _write_layer(layer: Path, recipe: Recipe, program: Path, shell: Path) -> None:
     rootfs = recipe.folder / "rootfs"
     files: dict[str, Path | bytes] = {
         **{str(path.relative_to(rootfs)): path for path in rootfs.rglob("*") if path.is_file()},
         **ACCOUNTS,
-        "bin/busybox": busybox,
+        "bin/busybox": shell,
         "etc/ssl/certs/ca-certificates.crt": _ca_certificates(),
         recipe.path: program,
     }
-    links = set(run([busybox, "--list-full"]).split()) - files.keys()
+    links = set(run([shell, "--list-full"]).split()) - files.keys()
     folders = {str(parent) for path in [*files, *links] for parent in Path(path).parents}
     with tarfile.open(layer, "w") as archive:
         for folder in sorted(folders - {"."} | {"root", "tmp", "var", "var/run"}):

@@ -16,6 +16,9 @@ from settings.reader import Reader
 TRAEFIK_IMAGE = "traefik:v3.7.15"
 """The version that `images/` builds where Docker Hub can't be reached."""
 
+HAPROXY_IMAGE = "haproxy:3.2-alpine"
+"""Official, long-term support."""
+
 HttpsMode = Literal["acme", "own", "none"]
 ProxyMode = Literal["none", "stack", "main"]
 
@@ -45,6 +48,10 @@ class ProxySettings:
     """Host name or id of the manager that holds it. Default: one is chosen, once."""
     certificates_moved_from: str | None
     """Consent to a move: the node (or volume) that held the certificates until now."""
+    socket_proxy: bool
+    """`registry:proxySocket`. `mount`: Traefik has Docker's socket, read-only. `proxy`: it asks
+    HAProxy, which lets little pass. Default `mount`."""
+    socket_proxy_image: str
     metrics: bool
     """Prometheus metrics on the public network, port 8083. Default false."""
     memory_mib: int
@@ -109,6 +116,8 @@ def parse_proxy(
         certificates_name=reader.text("certificatesName", rules.NAME, f"{stack_name}_certificates"),
         certificates_node=reader.optional("certificatesNode", rules.NODE),
         certificates_moved_from=reader.optional("certificatesMovedFrom", rules.NAME),
+        socket_proxy=reader.choice("proxySocket", ("mount", "proxy"), "mount") == "proxy",
+        socket_proxy_image=reader.text("socketProxyImage", rules.IMAGE, HAPROXY_IMAGE),
         metrics=reader.boolean("proxyMetrics", False),
         memory_mib=reader.mebibytes("proxyMemory", 64, 256),
         config=config,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import os
 import tarfile
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ import pytest
 
 from ops import images
 
+from .archive import archive_of
 from .authority import Authority
 from .hub import Hub
 from .project import Project
@@ -72,29 +71,4 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         content = os.urandom(4096)
         entry.size = len(content)
         tar.addfile(entry, io.BytesIO(content))
-    return _archive_of(folder, layer)
-
-
-def _archive_of(folder: Path, layer: Path) -> Path:
-    """One layer, packed as an image."""
-    digest = hashlib.sha256(layer.read_bytes()).hexdigest()
-    config = json.dumps(
-        {
-            "architecture": "amd64",
-            "os": "linux",
-            "config": {},
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
-        }
-    ).encode()
-    manifest = [{"Config": "config.json", "RepoTags": ["hello:1"], "Layers": ["layer.tar"]}]
-    image = folder / "image.tar"
-    with tarfile.open(image, "w") as tar:
-        tar.add(layer, "layer.tar")
-        for name, data in (
-            ("config.json", config),
-            ("manifest.json", json.dumps(manifest).encode()),
-        ):
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-    return image
+    return archive_of(layer, "hello:1")

@@ -12,7 +12,6 @@ from typing import Any
 
 from ops.console import Problem, wait
 
-from .authority import Authority
 from .project import ROOT, CommandError, Project, Result
 from .testswarm import Node, Outside, TestSwarm
 
@@ -112,9 +111,9 @@ class Site:
             self.swarm.add_host(domain, there.ip)
         return there
 
-    def trust(self, authority: Authority) -> None:
-        """From here on its certificates are good ones."""
-        self._trusted = ["--cacert", str(authority.root_file)]
+    def trust(self, root: Path) -> None:
+        """From here on the certificates of that root are good ones."""
+        self._trusted = ["--cacert", str(root)]
 
     @property
     def root(self) -> str:

@@ -32,7 +32,7 @@ EACH = pytest.mark.parametrize("stack", STACKS)
 @pytest.fixture(scope="module", autouse=True)
 def _deployed(site: Site, authority: Authority) -> None:
     """All three; production first, whose network staging joins. One volume on each node."""
-    site.trust(authority)
+    site.trust(authority.root_file)
     # All that differs from what is committed is who certifies.
     for name, value in {"Server": authority.directory, "Ca": authority.transport_root}.items():
         with (site.project.folder / "Pulumi.prod.yaml").open("a") as file:

@@ -43,7 +43,7 @@ def short_lived(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def _deployed(site: Site, hub: None, authority: Authority, short_lived: Authority) -> None:
     """Production as committed, and a stack with a Traefik of its own on another node."""
     assert hub is None  # It only has to be there.
-    site.trust(authority)
+    site.trust(authority.root_file)
     first, second, _ = site.swarm.nodes
     for name in (DOMAIN, DASHBOARD):
         site.swarm.add_host(name, first.ip)

@@ -135,7 +135,7 @@ def deploy(site: Site, folder: Path, name: str, stack: dict[str, object]) -> Non
 @pytest.fixture(scope="module", autouse=True)
 def _there(site: Site, authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> None:
     """What was there before: a main Traefik and the original's stack, on different nodes."""
-    site.trust(authority)
+    site.trust(authority.root_file)
     folder, swarm = tmp_path_factory.mktemp("before"), site.swarm
     first, second, _ = swarm.nodes
     ca = folder / "ca.pem"

@@ -26,7 +26,7 @@ GIVEN = "a-given-Passw0rd-of-staging"
 def _deployed(site: Site, hub: None, authority: Authority) -> None:
     """Production with its Traefik, and staging, which has a password that was given."""
     assert hub is None  # It only has to be there.
-    site.trust(authority)
+    site.trust(authority.root_file)
     first = site.swarm.nodes[0]
     for domain in DOMAINS.values():
         site.swarm.add_host(domain, first.ip)

@@ -5,20 +5,28 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ops.console import wait
+from tests.pair import Pair
+
+from .archive import haproxy_image
 from .site import Site
+from .testswarm import Node
 
 NAME = "optional"
 DOMAIN = "optional.example.com"
+HAPROXY = "haproxy:of-this-machine"
+"""Stands in for the official image, which can't be had everywhere."""
 
 
 @contextlib.contextmanager
-def relay(target: Path) -> Iterator[int]:
+def relay(target: Path, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """A port on loopback that leads to a Unix socket: an engine as it looks from elsewhere."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -27,6 +35,8 @@ def relay(target: Path) -> Iterator[int]:
             with contextlib.suppress(OSError):
                 while True:
                     near, _ = server.accept()
+                    if tls:
+                        near = tls.wrap_socket(near, server_side=True)
                     far = socket.socket(socket.AF_UNIX)
                     far.connect(str(target))
                     for source, sink in ((near, far), (far, near)):
@@ -41,11 +51,11 @@ def pump(source: socket.socket, sink: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
+        sink.shutdown(socket.SHUT_WR)  # Of TLS the whole: it has no half that is open.
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _deployed(site: Site) -> None:
+def _deployed(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
     """One stack that sets about everything; its volume is of a kind that is nowhere pinned."""
     site.project.init(
         "options",
@@ -59,8 +69,11 @@ def _deployed(site: Site) -> None:
             "registry:cpus": "1.5",
             "registry:logSize": "5MiB",
             "registry:logFiles": "2",
+            "registry:proxySocket": "proxy",
+            "registry:socketProxyImage": HAPROXY,
         },
     )
+    site.swarm.load(haproxy_image(tmp_path_factory.mktemp("haproxy"), HAPROXY))
     for key, value in {
         "registry:volumeOptions.type": "tmpfs",
         "registry:volumeOptions.device": "tmpfs",
@@ -86,6 +99,25 @@ def test_the_service_is_as_told(site: Site) -> None:
     options = task["ContainerSpec"]["Mounts"][0]["VolumeOptions"]["DriverConfig"]["Options"]
     assert options == {"device": "tmpfs", "type": "tmpfs"}
     assert site.holders(f"{NAME}.registry-data") == []
+
+
+def test_traefik_asks_the_engine_for_what_it_needs_and_gets_no_more(site: Site) -> None:
+    node = site.node_of(f"{NAME}_proxy")
+    mounts = site.inspect("service", f"{NAME}_proxy")["Spec"]["TaskTemplate"]["ContainerSpec"]
+    assert "Mounts" not in mounts
+    container = site.swarm.docker(node, "ps", "-q", "--filter", f"name={NAME}_proxy.1")
+
+    def asked(path: str, *flags: str) -> str:
+        fetch = ("wget", "-S", "-q", "-O", "/dev/null", *flags)
+        url = f"http://{NAME}_socket_proxy:2375{path}"
+        words = ("docker", "exec", container, *fetch, url)
+        said = site.swarm.exec(node, *words, check=False).stderr
+        return said.split()[1] if said.startswith("HTTP") or " HTTP/" in said else said
+
+    assert "200" in asked("/v1.41/services")
+    for path in ("/v1.41/secrets", "/v1.41/configs", "/v1.41/containers/json", "/v1.41/services/x"):
+        assert "403" in asked(path)
+    assert "403" in asked("/v1.41/services", "--post-data", "{}")
 
 
 def test_the_registrys_own_configuration_is_passed_through(site: Site, archive: Path) -> None:
@@ -147,3 +179,54 @@ def test_a_remote_engine_is_deployed_to_and_labelled_over_its_address(site: Site
         finally:
             site.project.environment["DOCKER_HOST"] = local
     assert len(site.holders("far.registry-data")) == 1
+
+
+def test_an_engine_behind_tls_is_reached_with_material_from_the_configuration(
+    site: Site, tmp_path: Path
+) -> None:
+    engine, client = Pair.make(address="127.0.0.1"), Pair.make("client")
+    (tmp_path / "chain.pem").write_text(engine.chain)
+    (tmp_path / "key.pem").write_text(engine.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "chain.pem", tmp_path / "key.pem")
+    context.load_verify_locations(cadata=client.chain)
+    context.verify_mode = ssl.CERT_REQUIRED
+    values = {"registry:domain": "tls.example.com", "registry:network": NAME}
+    site.project.init("tls", {**values, "registry:stackName": "behind-tls"})
+    project, host = site.project, site.project.environment.pop("DOCKER_HOST")
+    try:
+        with relay(Path(host.removeprefix("unix://")), context) as port:
+            project.set("tls", "docker:host", f"tcp://127.0.0.1:{port}")
+            project.set("tls", "docker:caMaterial", engine.chain)
+            project.set("tls", "docker:certMaterial", client.chain)
+            project.set("tls", "docker:keyMaterial", client.key, "--secret")
+            project.up("tls")
+            project.ok("preview", "--expect-no-changes", "--stack", "tls")
+            secret = client.key.splitlines()[1]
+            assert secret not in project.state_text()
+            assert secret not in project.ok("stack", "export", "--stack", "tls")
+            project.remove("tls")
+    finally:
+        project.environment["DOCKER_HOST"] = host
+
+
+def test_an_engine_that_is_no_manager_is_one_clear_error(site: Site) -> None:
+    first, *_, last = site.swarm.nodes
+    site.swarm.docker(first, "node", "demote", last.name)
+    site.project.environment["DOCKER_HOST"] = last.host
+    try:
+        wait("the node to be a worker", lambda: is_worker(site, last), 30)
+        result = site.project.preview("options")
+    finally:
+        site.project.environment["DOCKER_HOST"] = first.host
+        site.swarm.docker(first, "node", "promote", last.name)
+    assert result.code != 0
+    assert f"The Docker engine at {last.host} is a worker" in result.text
+    assert "pulumi config set docker:host ssh://USER@MANAGER" in result.text
+    assert "Traceback" not in result.text
+    wait("the node to be a manager again", lambda: not is_worker(site, last), 30)
+
+
+def is_worker(site: Site, node: Node) -> bool:
+    said = site.swarm.docker(node, "info", "--format", "{{.Swarm.ControlAvailable}}")
+    return said.strip() == "false"

@@ -10,10 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from ops.console import wait
+from tests.pair import Pair
+
 from .site import Site
 
 GIVEN = "a-given-Passw0rd-that-nobody-else-has"
-NAME = "secretive"
+NAME, DOMAIN = "secretive", "secretive.example.com"
+TOKEN = "a-token-of-a-DNS-provider"
+PAIR = Pair.make(DOMAIN, f"traefik.{DOMAIN}")
 
 
 class ProcessList(threading.Thread):
@@ -45,9 +50,16 @@ class ProcessList(threading.Thread):
 @pytest.fixture(scope="module")
 def said(site: Site) -> str:
     """All that two deployments and a preview of the second said, with the process list."""
-    values = {"registry:domain": "secretive.example.com", "registry:proxy": "stack"}
+    values = {"registry:domain": DOMAIN, "registry:proxy": "stack", "registry:https": "own"}
     names = {"registry:stackName": NAME, "registry:network": NAME}
     site.project.init("dev", {**values, **names})
+    site.project.set("dev", "registry:dashboardDomain", f"traefik.{DOMAIN}")
+    # The certificate from a file, its key as a secret.
+    (site.project.folder / "chain.pem").write_text(PAIR.chain)
+    site.project.set("dev", "registry:certificate", "chain.pem")
+    site.project.set("dev", "registry:certificateKey", PAIR.key, "--secret")
+    site.project.set("dev", "registry:proxySecrets.CF_DNS_API_TOKEN", TOKEN, "--path", "--secret")
+    site.trust(site.project.folder / "chain.pem")
     site.project.set("dev", "registry:users[0]", "admin", "--path")
     site.project.set("dev", "registry:users[1]", "ci", "--path")
     site.project.set("dev", "registry:passwords.ci", GIVEN, "--path", "--secret")
@@ -65,20 +77,24 @@ def secrets(site: Site, said: str) -> dict[str, str]:
     """What must stay hidden, by what it is."""
     assert said
     raw = site.project.ok("stack", "export", "--show-secrets", "--stack", "dev")
-    found = {"the given password": GIVEN}
+    found = {"the given password": GIVEN, "the DNS provider's token": TOKEN}
+    found["the certificate's key"] = PAIR.key.splitlines()[1]
+    found["the certificate's key, encoded"] = base64.b64encode(PAIR.key.encode()).decode()
     for resource in json.loads(raw)["deployment"]["resources"]:
         name, outputs = resource["urn"].rpartition("::")[2], resource.get("outputs", {})
+        if name == "dashboard-admin":
+            found["the dashboard's password"] = plain(outputs["result"])
         if name == "login-admin":
             found["the generated password"] = plain(outputs["result"])
             found["the generated password's own hash"] = plain(outputs["bcryptHash"])
         if name == "registry-http-secret":
             found["the HTTP secret"] = plain(outputs["base64"])
-        if name == "login-htpasswd":
+        if name in ("login-htpasswd", "dashboard-htpasswd"):
             data = plain(outputs["data"])
-            found["the htpasswd file, encoded"] = data
+            found[f"{name}, encoded"] = data
             for line in base64.b64decode(data).decode().splitlines():
                 user, _, digest = line.partition(":")
-                found[f"the hash of {user}"] = digest
+                found[f"the hash of {user} in {name}"] = digest
     return found
 
 
@@ -88,7 +104,7 @@ def plain(value: object) -> str:
 
 
 def test_there_is_something_to_look_for(secrets: dict[str, str]) -> None:
-    assert len(secrets) == 7
+    assert len(secrets) == 13
     assert all(len(value) > 20 for value in secrets.values())
 
 
@@ -119,9 +135,9 @@ def test_nothing_is_in_plain_text_in_what_was_said(said: str, secrets: dict[str,
 
 
 def test_both_users_can_log_in(site: Site, secrets: dict[str, str]) -> None:
-    site.serves("dev", "secretive.example.com", f"{NAME}_proxy")
+    site.serves("dev", DOMAIN, f"{NAME}_proxy")
     node = site.node_of(f"{NAME}_proxy")
-    url = "http://secretive.example.com/v2/"
+    url = f"https://{DOMAIN}/v2/"
     assert site.status(url, f"ci:{GIVEN}", node) == 200
     assert site.status(url, f"admin:{secrets['the generated password']}", node) == 200
     assert site.status(url, "ci:wrong", node) == 401
@@ -132,3 +148,25 @@ def test_passwords_are_shown_only_when_asked_for(site: Site, secrets: dict[str, 
     assert secrets["the generated password"] not in shown
     asked = site.project.ok("stack", "output", "password", "--show-secrets", "--stack", "dev")
     assert asked.strip() == secrets["the generated password"]
+
+
+def test_traefik_finds_the_token_and_is_shown_with_its_place_only(site: Site) -> None:
+    node = site.node_of(f"{NAME}_proxy")
+    container = site.swarm.docker(node, "ps", "-q", "--filter", f"name={NAME}_proxy")
+    environment = site.swarm.docker(node, "exec", container, "cat", "/proc/1/environ")
+    variable = "CF_DNS_API_TOKEN_FILE=/run/secrets/CF_DNS_API_TOKEN"
+    assert variable in environment.split("\0")
+    file = variable.partition("=")[2]
+    assert site.swarm.docker(node, "exec", container, "cat", file) == TOKEN
+
+
+def test_a_certificate_of_ones_own_is_served_on_every_manager(site: Site) -> None:
+    site.project.set("dev", "registry:proxyMode", "global")
+    # A service's mode can't be changed, so Traefik is made anew.
+    site.project.up("dev")
+    site.project.ok("preview", "--expect-no-changes", "--stack", "dev")
+    nodes = site.swarm.nodes
+    wait("a Traefik on each", lambda: len(site.tasks(f"{NAME}_proxy")) == len(nodes), 30)
+    for node in nodes:
+        site.swarm.add_host(DOMAIN, node.ip)
+        assert site.status(f"https://{DOMAIN}/v2/", site.login("dev"), site.swarm.outside) == 200

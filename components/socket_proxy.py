@@ -1,0 +1,133 @@
+"""Docker's socket at arm's length: what Traefik may ask of a manager's engine, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components.stack import encoded, namespace_labels, secret_labels, service_labels
+from components.task import (
+    always_restart,
+    json_file_log,
+    limits,
+    probe,
+    roll_back,
+    secret_file,
+    update,
+)
+
+PORT = 2375
+CONFIG_PATH = "/usr/local/etc/haproxy/haproxy.cfg"
+"""Where the official image of HAProxy looks."""
+MEMORY_MIB = 64
+CONFIG = f"""\
+global
+    maxconn 100
+    log stdout format raw daemon warning
+defaults
+    mode http
+    log global
+    timeout connect 5s
+    timeout client 1m
+    timeout server 1m
+frontend docker
+    bind :{PORT}
+    http-request deny unless METH_GET
+    http-request deny unless {{ path_reg ^(/v[0-9.]+)?/(_ping|version|services|tasks|networks)$ }}
+    default_backend engine
+backend engine
+    server engine /var/run/docker.sock
+"""
+"""What Traefik's Swarm provider reads: services, their tasks and networks. No secret, no config."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SocketProxyArgs:
+    """What a socket proxy is told."""
+
+    stack_name: str
+    """Swarm stack that it belongs to."""
+    image: pulumi.Input[str]
+    """HAProxy."""
+    log_mib: int = 10
+    log_files: int = 3
+
+
+class SocketProxy(pulumi.ComponentResource):
+    """HAProxy before a manager's Docker socket, on a network that only Traefik joins."""
+
+    address: str
+    """Where Traefik finds the engine."""
+    network_id: pulumi.Output[str]
+    """The network that it is on; internal, so nothing on it reaches the world."""
+    service: docker.Service
+    """The Swarm service."""
+    task: docker.ServiceTaskSpecArgs
+    """What its tasks are told."""
+
+    def __init__(
+        self, name: str, args: SocketProxyArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("registry:index:SocketProxy", name, None, opts)
+        service = f"{args.stack_name}_socket_proxy"
+        self.address = f"tcp://{service}:{PORT}"
+        self.network_id = docker.Network(
+            f"{name}-network",
+            name=service,
+            driver="overlay",
+            internal=True,
+            # Swarm adds its address range and VXLAN number here, and every field replaces.
+            opts=pulumi.ResourceOptions(
+                parent=self, ignore_changes=["options", "ipamConfigs", "labels"]
+            ),
+        ).id
+        config = docker.Secret(
+            f"{name}-config",
+            data=pulumi.Output.secret(encoded(CONFIG)),
+            labels=secret_labels(args.stack_name),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.task = docker.ServiceTaskSpecArgs(
+            container_spec=docker.ServiceTaskSpecContainerSpecArgs(
+                image=args.image,
+                # The image's own user may not open the socket.
+                user="0",
+                secrets=[secret_file(CONFIG_PATH, config)],
+                mounts=[socket_mount()],
+                healthcheck=probe(f"http://127.0.0.1:{PORT}/_ping"),
+                read_only=True,
+                # HAProxy takes another signal for an orderly end; nothing here is worth one.
+                stop_grace_period="5s",
+            ),
+            networks_advanceds=[docker.ServiceTaskSpecNetworksAdvancedArgs(id=self.network_id)],
+            placement=docker.ServiceTaskSpecPlacementArgs(constraints=["node.role == manager"]),
+            resources=limits(MEMORY_MIB, None),
+            restart_policy=always_restart(),
+            log_driver=json_file_log(args.log_mib, args.log_files),
+        )
+        self.service = docker.Service(
+            f"{name}-haproxy",
+            name=service,
+            labels=service_labels(namespace_labels(args.stack_name) | {"traefik.enable": "false"}),
+            task_spec=self.task,
+            mode=docker.ServiceModeArgs(replicated=docker.ServiceModeReplicatedArgs(replicas=1)),
+            endpoint_spec=docker.ServiceEndpointSpecArgs(mode="dnsrr"),
+            update_config=update("start-first"),
+            rollback_config=roll_back("start-first"),
+            opts=pulumi.ResourceOptions(
+                parent=self, ignore_changes=["taskSpec.placement.platforms"]
+            ),
+        )
+        self.register_outputs({"networkId": self.network_id})
+
+
+def socket_mount() -> docker.ServiceTaskSpecContainerSpecMountArgs:
+    """Docker's socket, as a task on a manager sees it."""
+    return docker.ServiceTaskSpecContainerSpecMountArgs(
+        type="bind",
+        source="/var/run/docker.sock",
+        target="/var/run/docker.sock",
+        read_only=True,
+    )
