@@ -117,6 +117,8 @@ def adopt(name: str, source: str, keep_logins: bool) -> None:
             run(["pulumi", "config", "rm", "--stack", name, ADOPT])
         stack.deploy(name)
     else:
+        # What would fail is found while the old one still runs.
+        stack.preview(name)
         _stop(docker, found)
         try:
             stack.deploy(name)

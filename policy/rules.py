@@ -71,8 +71,9 @@ def images_by_digest(inputs: Inputs) -> Iterator[str]:
     image = _image(inputs)
     if image and "@sha256:" not in image:
         yield (
-            f"image {image} has no digest. Where the engine reaches its registry the program adds"
-            " it; else set name:tag@sha256:… (registry:image, registry:proxyImage)"
+            f"image {image} has no digest. Where the engine reaches its registry, the program adds"
+            " it; else name it (registry:image, registry:proxyImage), or, for images that were"
+            " loaded by hand, let this be advice (registry:policy)"
         )
 
 

@@ -14,7 +14,6 @@ import yaml
 from ops.console import wait
 
 from .authority import Authority, served
-from .project import ROOT
 from .site import Site
 
 MAIN, PROXY = "traefik", "traefik_traefik"
@@ -289,6 +288,50 @@ def test_old_logins_are_kept_through_traefik_where_that_is_wanted(site: Site, di
     site.project.ok("preview", "--expect-no-changes", "--stack", "moved")
 
 
-def test_the_original_files_are_needed_no_more(site: Site) -> None:
-    assert not (ROOT / "docker-compose.yml").exists()
-    assert site.inspect("service", SERVICE)["Spec"]["Labels"]["com.docker.stack.namespace"]
+def test_a_container_of_compose_is_taken_over_too(site: Site, archive: Path) -> None:
+    """Its labels and networks are as Compose gives them; the engine sees no difference."""
+    node, domain, volume = site.swarm.nodes[0], "compose.example.com", "old_registry-data"
+    site.swarm.add_host(domain, node.ip)
+    labels = {
+        "com.docker.compose.project": "old",
+        "com.docker.compose.service": "registry",
+        "traefik.enable": "true",
+        "traefik.docker.network": "traefik-public",
+        "traefik.constraint-label": "traefik-public",
+        "traefik.http.routers.old-https.rule": f"Host(`{domain}`)",
+        "traefik.http.routers.old-https.entrypoints": "https",
+        "traefik.http.routers.old-https.tls": "true",
+        "traefik.http.routers.old-https.tls.certresolver": "le",
+        "traefik.http.services.old.loadbalancer.server.port": "5000",
+    }
+    site.swarm.docker(
+        node,
+        *("run", "--detach", "--name", "old_registry_1", "--network", "traefik-public"),
+        *("--volume", f"{volume}:/var/lib/registry"),
+        *(word for key, value in labels.items() for word in ("--label", f"{key}={value}")),
+        "registry:3.1.2",
+    )
+    outside = site.swarm.outside
+    wait("it to answer", lambda: site.status(f"https://{domain}/v2/", node=outside) == 200, 60)
+    site.resolve(domain, PROXY)
+    source, target = f"docker-archive:{archive}", f"docker://{domain}/hello:1"
+    site.skopeo(domain, "copy", source, target)
+    before = site.skopeo(domain, "inspect", "--format", "{{.Digest}}", target).strip()
+    site.made("adopt", "STACK=composed", "FROM=old")
+    answers(site, domain, site.login("composed"))
+    assert site.digest("composed", domain, "hello:1") == before
+    state = ("inspect", "--format", "{{.State.Status}}", "old_registry_1")
+    assert site.swarm.docker(node, *state) == "exited", "stopped, and not deleted"
+    site.swarm.docker(node, "rm", "old_registry_1")
+
+
+def test_what_cant_be_taken_over_is_told(site: Site) -> None:
+    for source, says in (
+        ("nobody", "no swarm stack and no compose project of this name runs here"),
+        (MAIN, "traefik has 0 registries"),
+        ("", "FROM=… missing"),
+    ):
+        result = site.make("adopt", "STACK=refused", f"FROM={source}")
+        assert result.code != 0
+        assert says in result.text
+        assert "Traceback" not in result.text

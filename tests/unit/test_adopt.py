@@ -1,0 +1,135 @@
+"""What is read off a running registry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ops.adopt import Found, find
+from ops.console import Problem
+from ops.environments import renamed
+
+LABELS = {
+    "traefik.enable": "true",
+    "traefik.docker.network": "web",
+    "traefik.constraint-label": "public",
+    "traefik.http.routers.app-http.rule": "Host(`r.example.com`)",
+    "traefik.http.routers.app-http.entrypoints": "web",
+    "traefik.http.routers.app-http.middlewares": "to-https-redirect",
+    "traefik.http.routers.app-https.rule": "Host(`r.example.com`)",
+    "traefik.http.routers.app-https.entrypoints": "websecure",
+    "traefik.http.routers.app-https.tls": "true",
+    "traefik.http.routers.app-https.tls.certResolver": "letsencrypt",
+    "traefik.http.middlewares.app-auth.basicauth.users": "admin:$apr1$a$b,ci:$apr1$c$d",
+}
+
+
+def found(**changes: Any) -> Found:
+    about: dict[str, Any] = {
+        "name": "app_registry",
+        "id": "id",
+        "is_service": True,
+        "node": "dog",
+        "image": "registry:2",
+        "labels": LABELS,
+        "variables": {},
+        "volume": "app_data",
+    }
+    return Found(**(about | changes))
+
+
+def test_the_route_is_read_off_the_labels() -> None:
+    assert found().settings == {
+        "registry:domain": "r.example.com",
+        "registry:traefikTag": "app",
+        "registry:https": "acme",
+        "registry:certResolver": "letsencrypt",
+        "registry:httpsEntryPoint": "websecure",
+        "registry:entryPoint": "web",
+        "registry:redirectMiddleware": "to-https-redirect",
+        "registry:network": "web",
+        "registry:networkLabel": "traefik.docker.network",
+        "registry:constraintLabel": "traefik.constraint-label",
+        "registry:publicTag": "public",
+        "registry:volumeName": "app_data",
+        "registry:volumeNode": "dog",
+    }
+
+
+def test_without_tls_it_stays_plain_http() -> None:
+    plain = {key: value for key, value in LABELS.items() if "https" not in key}
+    settings = found(labels=plain).settings
+    assert settings["registry:https"] == "none"
+    assert "registry:certResolver" not in settings
+
+
+@pytest.mark.parametrize("rule", ["PathPrefix(`/v2/`)", "Host(`a.b`) || Host(`c.d`)"])
+def test_a_route_of_no_one_host_name_is_refused(rule: str) -> None:
+    with pytest.raises(Problem, match="one host name is needed"):
+        _ = found(labels={"traefik.http.routers.x.rule": rule}).settings
+
+
+def test_variables_become_configuration_unless_the_program_owns_them() -> None:
+    variables = {
+        "REGISTRY_STORAGE_DELETE_ENABLED": "true",
+        "REGISTRY_HTTP_SECRET": "x",
+        "REGISTRY_AUTH": "htpasswd",
+        "REGISTRY_AUTH_HTPASSWD_PATH": "/x",
+        "PATH": "/bin",
+    }
+    assert found(variables=variables).config == {"storage.delete.enabled": "true"}
+
+
+def test_logins_are_those_that_traefik_asks_for() -> None:
+    assert found().logins == {"admin": "$apr1$a$b", "ci": "$apr1$c$d"}
+    assert found(labels={}).logins == {}
+
+
+class FakeDocker:
+    """Answers as a swarm with one service would."""
+
+    def __init__(self, *mounts: dict[str, str], env: tuple[str, ...] = ()) -> None:
+        container = {"Image": "registry:2@sha256:x", "Mounts": list(mounts), "Env": list(env)}
+        spec = {"Name": "app_registry", "TaskTemplate": {"ContainerSpec": container}}
+        self.service = {"ID": "id", "Spec": {**spec, "Labels": LABELS}}
+
+    def __call__(self, *words: str) -> str:
+        return {"service ls": "id", "service ps": "dog"}.get(" ".join(words[:2]), "")
+
+    def inspect(self, kind: str, *names: str) -> list[Any]:
+        return [self.service] if kind == "service" and names else []
+
+
+def test_the_volume_is_the_one_at_the_registrys_root() -> None:
+    other = {"Type": "volume", "Source": "other", "Target": "/other"}
+    mount = {"Type": "volume", "Source": "data", "Target": "/data/"}
+    env = ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY=/data",)
+    registry = find(FakeDocker(other, mount, env=env), "app")  # type: ignore[arg-type]
+    assert (registry.volume, registry.node, registry.image) == ("data", "dog", "registry:2")
+
+
+@pytest.mark.parametrize(
+    ("mounts", "says"),
+    [
+        ([{"Type": "bind", "Source": "/srv", "Target": "/var/lib/registry"}], "in the folder /srv"),
+        ([], "has no volume at /var/lib/registry"),
+    ],
+)
+def test_images_that_are_in_no_volume_are_told(mounts: list[dict[str, str]], says: str) -> None:
+    with pytest.raises(Problem, match=says):
+        find(FakeDocker(*mounts), "app")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "becomes"),
+    [
+        ("stag-registry-com", "preprod-registry-com"),
+        ("stag.registry.com", "preprod.registry.com"),
+        ("registry-com", "preprod-registry-com"),
+        ("registry.com", "preprod.registry.com"),
+        ("stagecoach", "preprod-stagecoach"),
+    ],
+)
+def test_a_new_environment_is_named_after_itself(text: str, becomes: str) -> None:
+    assert renamed(text, "stag", "preprod") == becomes
