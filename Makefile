@@ -3,7 +3,7 @@
 STACK ?= local
 OPS := @python3 -m ops
 
-.PHONY: help up build deploy preview down logs env test
+.PHONY: help up build deploy preview drift down logs env test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,8 +17,11 @@ build: ## pull the images, or build them where Docker Hub can't be reached
 deploy: ## pulumi up, without questions: make deploy STACK=prod
 	$(OPS) deploy --stack $(STACK)
 
-preview: ## what a deployment would change: make preview STACK=prod
-	$(OPS) preview --stack $(STACK)
+preview: ## what a deployment would change; FORMAT=markdown for a report
+	$(OPS) preview --stack $(STACK) $(if $(FORMAT),--format $(FORMAT))
+
+drift: ## whether what is deployed still matches; fails if it doesn't
+	$(OPS) drift --stack $(STACK)
 
 down: ## remove a stack's services; its images stay
 	$(OPS) down --stack $(STACK)

@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Callable
 
-from ops import checks, engine, images, stack
+from ops import checks, engine, images, review, stack
 from ops.console import main
 
 
@@ -32,7 +32,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "env": _env,
     "test": lambda _: checks.run_all(),
     "deploy": _with_environment(lambda args: stack.deploy(args.stack)),
-    "preview": _with_environment(lambda args: stack.preview(args.stack)),
+    "preview": _with_environment(lambda args: stack.preview(args.stack, args.format)),
+    "drift": _with_environment(lambda args: review.drift(args.stack).tell()),
     "down": _with_environment(lambda args: stack.down(args.stack)),
     "logs": _with_environment(lambda args: stack.logs(args.stack, args.follow)),
 }
@@ -43,6 +44,7 @@ def _run() -> None:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--stack", default=os.environ.get("STACK") or stack.LOCAL)
     parser.add_argument("--follow", action="store_true")
+    parser.add_argument("--format", choices=("terminal", "markdown"), default="terminal")
     args = parser.parse_args()
     COMMANDS[args.command](args)
 

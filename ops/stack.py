@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ops import engine, images, state, toolchain, virtualenv
+from ops import engine, images, review, state, toolchain, virtualenv
 from ops.console import Problem, run, say, wait
 
 LOCAL = "local"
@@ -54,10 +54,12 @@ def deploy(stack: str, *flags: str) -> None:
     _pulumi("up", "--yes", "--stack", stack, *flags)
 
 
-def preview(stack: str) -> None:
-    """What `deploy` would do."""
+def preview(stack: str, form: str = "terminal") -> None:
+    """What `deploy` would do; `form` is `terminal` or `markdown`."""
     _init(stack)
-    _pulumi("preview", "--diff", "--stack", stack)
+    if form == "markdown":
+        return review.preview(stack).tell()
+    return _pulumi("preview", "--diff", "--stack", stack)
 
 
 def down(stack: str) -> None:
