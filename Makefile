@@ -17,7 +17,7 @@ build: ## pull the images, or build them where Docker Hub can't be reached
 deploy: ## pulumi up, without questions: make deploy STACK=prod
 	$(OPS) deploy --stack $(STACK)
 
-preview: ## what a deployment would change; FORMAT=markdown for a report
+preview: ## what a deployment would change; FORMAT=markdown, or comment
 	$(OPS) preview --stack $(STACK) $(if $(FORMAT),--format $(FORMAT))
 
 drift: ## whether what is deployed still matches; fails if it doesn't

@@ -44,7 +44,8 @@ def _run() -> None:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--stack", default=os.environ.get("STACK") or stack.LOCAL)
     parser.add_argument("--follow", action="store_true")
-    parser.add_argument("--format", choices=("terminal", "markdown"), default="terminal")
+    formats = ("terminal", "markdown", "comment")
+    parser.add_argument("--format", choices=formats, default="terminal")
     args = parser.parse_args()
     COMMANDS[args.command](args)
 

@@ -204,7 +204,7 @@ def _after(step: Step) -> dict[Path, Any]:
 
 
 def _part(leaves: Mapping[Path, Any], named: Iterable[str]) -> dict[Path, Any]:
-    """The leaves under names such as `labels[3].value`; under all of a list, whose order is free."""
+    """Leaves under names such as `labels[3].value`: all of a list, whose order is free."""
     under = [tuple(name.partition("[")[0].split(".")) for name in named]
     return {
         path: leaves[path] for path in leaves if any(path[: len(start)] == start for start in under)

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from ops.console import Problem, say
 
 UNEXPECTED = 7
 """Exit status of `pulumi preview --expect-no-changes` when there are changes."""
-_ORDER = ("create", "change", "replace", "delete")
+_ORDER = ("delete", "replace", "change", "create")
+"""The gravest first."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,11 @@ class Report:
     problem: str | None
     """What the command that made it is to fail with."""
 
-    def tell(self) -> None:
-        """Prints it on stdout; a Problem when it has one."""
-        print(self.markdown, end="")
+    def tell(self, post: Callable[[str], None] | None = None) -> None:
+        """Prints it on stdout, and posts it; a Problem when it has one."""
+        print(self.markdown, end="", flush=True)
+        if post:
+            post(self.markdown)
         if self.problem:
             raise Problem(self.problem)
 
@@ -91,9 +94,9 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _weight(row: str) -> tuple[int, str]:
-    """Steps come in the order in which they were ready; in a report the gravest are first."""
+    """Steps come in the order in which they were ready, another one each time."""
     what = row.split()[1]
-    return (-_ORDER.index(what) if what in _ORDER else -len(_ORDER), row)
+    return (_ORDER.index(what) if what in _ORDER else -1, row)
 
 
 def _failed(stack: str, digest: Mapping[str, Any], said: str) -> Report:

@@ -11,8 +11,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from ops import engine, images, review, state, toolchain, virtualenv
+from ops import comment, engine, images, review, state, toolchain, virtualenv
 from ops.console import Problem, run, say, wait
 
 LOCAL = "local"
@@ -55,11 +56,11 @@ def deploy(stack: str, *flags: str) -> None:
 
 
 def preview(stack: str, form: str = "terminal") -> None:
-    """What `deploy` would do; `form` is `terminal` or `markdown`."""
+    """What `deploy` would do; `form` is `terminal`, `markdown` or `comment`."""
     _init(stack)
-    if form == "markdown":
-        return review.preview(stack).tell()
-    return _pulumi("preview", "--diff", "--stack", stack)
+    if form == "terminal":
+        return _pulumi("preview", "--diff", "--stack", stack)
+    return review.preview(stack).tell(partial(comment.post, stack) if form == "comment" else None)
 
 
 def down(stack: str) -> None:
