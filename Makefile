@@ -1,9 +1,9 @@
-# The front door. Everything behind it is in ops/; `pulumi` itself works from `eval "$(make -s env)"`.
+# The front door. Everything behind it is in ops/; `pulumi` itself works from `eval "$(make -s exports)"`.
 
 STACK ?= local
 OPS := @python3 -m ops
 
-.PHONY: help up build deploy preview drift down logs env test
+.PHONY: help up build deploy preview drift down doctor adopt env exports logs test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +29,17 @@ down: ## remove a stack's services; its images stay
 logs: ## the last lines of a stack's services; FOLLOW=1 goes on reading
 	$(OPS) logs --stack $(STACK) $(if $(FOLLOW),--follow)
 
-env: ## the environment of this project for your shell: eval "$(make -s env)"
-	$(OPS) env
+doctor: ## what clients meet: name, certificate, login, a slow upload: make doctor STACK=prod
+	$(OPS) doctor --stack $(STACK) $(if $(SLOW),--slow $(SLOW))
+
+adopt: ## take over a running registry: make adopt STACK=prod FROM=registry-com (LOGINS=keep)
+	$(OPS) adopt --stack $(STACK) --from '$(FROM)' --logins '$(LOGINS)'
+
+env: ## a new environment: make env NAME=preprod FROM=stag DOMAIN=preprod.example.com
+	$(OPS) env --name '$(NAME)' --from '$(FROM)' --domain '$(DOMAIN)'
+
+exports: ## this project's pulumi and state for your shell: eval "$(make -s exports)"
+	$(OPS) exports
 
 test: ## formatter, linter, types, unit tests, system tests (as root)
 	$(OPS) test

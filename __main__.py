@@ -3,16 +3,18 @@
 import sys
 
 import pulumi
-import pulumi_docker as docker
 
 from components.credentials import Credentials, CredentialsArgs
+from components.engine import find_engine
 from components.network import PublicNetwork, PublicNetworkArgs
-from components.proxy import Proxy, ProxyArgs
+from components.placement import CERTIFICATES
+from components.proxy import Dashboard, Proxy, ProxyArgs
 from components.registry import Registry, RegistryArgs
 from components.rollout import running
-from components.swarm import look
+from components.swarm import Swarm, look
 from components.volume import PinnedVolume, PinnedVolumeArgs
-from settings import read
+from settings import Settings, read
+from settings.proxy import ProxySettings
 
 TOLD = 32
 """Exit code by which Pulumi knows that the program has shown its error; any other gets it a
@@ -22,11 +24,11 @@ second, vaguer one."""
 def deploy() -> None:
     """Declares the stack; `RunError` says what stands against it."""
     settings = read()
-    swarm = look(settings.engine_host)
+    for warning in settings.warnings:
+        pulumi.log.warn(warning)
+    swarm = look(find_engine(settings.engine_host, settings.engine_tls))
     swarm.require_network(settings.network, created_here=settings.create_network)
-    on_swarm = pulumi.ResourceOptions(
-        providers={"docker": docker.Provider("engine", host=swarm.host)}
-    )
+    on_swarm = pulumi.ResourceOptions(providers={"docker": swarm.engine.provider("engine")})
 
     volume = None
     if settings.pins_volume:
@@ -55,36 +57,22 @@ def deploy() -> None:
     )
 
     proxy = None
-    if settings.proxy != "none":
-        proxy = Proxy(
-            "proxy",
-            ProxyArgs(
+    if settings.proxy:
+        proxy = deploy_proxy(settings, settings.proxy, swarm, network, on_swarm)
+
+    login = None
+    if not settings.hashed_passwords:
+        login = Credentials(
+            "login",
+            CredentialsArgs(
                 stack_name=settings.stack_name,
-                image=swarm.pinned_image(f"{settings.stack_name}_proxy", settings.proxy_image),
-                network=settings.network,
-                network_id=network.network_id,
-                constraint_label=settings.constraint_label,
-                constraint_value=settings.constraint_value,
-                entry_point=settings.entry_point,
-                http_port=settings.proxy_http_port,
-                ui_port=settings.proxy_ui_port,
-                log_mib=settings.log_mib,
-                log_files=settings.log_files,
+                users=settings.users,
+                passwords=settings.passwords,
+                cost=settings.password_cost,
+                rotation=settings.password_rotation,
             ),
             on_swarm,
         )
-
-    credentials = Credentials(
-        "login",
-        CredentialsArgs(
-            stack_name=settings.stack_name,
-            users=settings.users,
-            passwords=settings.passwords,
-            cost=settings.password_cost,
-            rotation=settings.password_rotation,
-        ),
-        on_swarm,
-    )
 
     pinned = [volume.constraint] if volume else []
     registry = Registry(
@@ -94,7 +82,7 @@ def deploy() -> None:
             image=swarm.pinned_image(f"{settings.stack_name}_registry", settings.image),
             route=settings.route,
             network_id=network.network_id,
-            htpasswd=credentials.secret,
+            htpasswd=login.secret if login else None,
             mount=settings.mount,
             constraints=[*pinned, *settings.constraints],
             memory_mib=settings.memory_mib,
@@ -102,21 +90,95 @@ def deploy() -> None:
             log_mib=settings.log_mib,
             log_files=settings.log_files,
             config=settings.config,
+            adopt=settings.adopt_service,
         ),
         on_swarm,
     )
 
     services = [(each.service, each.task) for each in (registry, proxy) if each]
-    ready = running(swarm.host, services, settings.deploy_timeout)
+    ready = running(swarm.engine, services, settings.deploy_timeout)
 
     # Told last, and only when it is true.
     pulumi.export("url", ready.apply(lambda _: settings.url))
-    pulumi.export("username", settings.users[0])
-    pulumi.export("password", credentials.passwords[settings.users[0]])
-    pulumi.export("passwords", credentials.passwords)
+    if login:
+        pulumi.export("username", settings.users[0])
+        pulumi.export("password", login.passwords[settings.users[0]])
+        pulumi.export("passwords", login.passwords)
     pulumi.export("ui", settings.ui_url)
     pulumi.export("service", registry.service.name)
     pulumi.export("node", volume.node if volume else None)
+
+
+def deploy_proxy(
+    settings: Settings,
+    told: ProxySettings,
+    swarm: Swarm,
+    network: PublicNetwork,
+    on_swarm: pulumi.ResourceOptions,
+) -> Proxy:
+    """Declares the stack's own Traefik, and what it keeps."""
+    storage = None
+    if told.acme:
+        storage = PinnedVolume(
+            "certificates",
+            PinnedVolumeArgs(
+                stack_name=settings.stack_name,
+                key="certificates",
+                volume=told.certificates_name,
+                swarm=swarm,
+                contents=CERTIFICATES,
+                managers_only=True,
+                node=told.certificates_node,
+                moved_from=told.certificates_moved_from,
+                destroy_data=settings.destroy_data,
+            ),
+            on_swarm,
+        )
+
+    dashboard = None
+    if route := settings.dashboard_route:
+        users = Credentials(
+            "dashboard",
+            CredentialsArgs(
+                stack_name=settings.stack_name,
+                users=told.dashboard_users,
+                rotation=settings.password_rotation,
+            ),
+            on_swarm,
+        )
+        dashboard = Dashboard(route=route, users=users.secret)
+        pulumi.export("uiPasswords", users.passwords)
+
+    return Proxy(
+        "proxy",
+        ProxyArgs(
+            stack_name=settings.stack_name,
+            image=swarm.pinned_image(f"{settings.stack_name}_proxy", told.image),
+            network=settings.network,
+            network_id=network.network_id,
+            constraint_label=settings.constraint_label,
+            constraint_value=settings.constraint_value,
+            entry_point=settings.entry_point,
+            http_port=told.http_port,
+            https=settings.route.https,
+            https_port=told.https_port,
+            acme=told.acme,
+            storage=told.certificates_name if storage else None,
+            certificate=told.certificate,
+            dashboard=dashboard,
+            ui_port=told.ui_port,
+            metrics=told.metrics,
+            mode=told.mode,
+            constraints=[storage.constraint] if storage else [],
+            config=told.config,
+            secrets=told.secrets,
+            environment=told.environment,
+            memory_mib=told.memory_mib,
+            log_mib=settings.log_mib,
+            log_files=settings.log_files,
+        ),
+        on_swarm,
+    )
 
 
 try:

@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import pulumi
 import pulumi_docker as docker
 
-from components.stack import namespace_labels, service_labels
+from components import proxy_config
+from components.proxy_config import HTTP_PORT, HTTPS_PORT, PING_PORT, UI_PORT, Acme
+from components.registry_config import HSTS_SECONDS
+from components.route import Https, Route
+from components.stack import encoded, namespace_labels, secret_labels, service_labels
 from components.task import (
     always_restart,
     json_file_log,
+    limits,
     probe,
     roll_back,
+    secret_file,
     update,
+    volume_mount,
 )
 
-UI_PORT = 8080
-"""Traefik's own entry point for its API and UI, inside the task."""
-PING_PORT = 8082
-"""For the health check alone, inside the task."""
+USERS_PATH = "/run/secrets/dashboard-users"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """A certificate that was obtained elsewhere, as PEM texts."""
+
+    chain: str
+    """The certificate, then its intermediates."""
+    key: pulumi.Input[str] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dashboard:
+    """Traefik's own pages, behind a login."""
+
+    route: Route
+    users: docker.Secret
+    """htpasswd lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +66,37 @@ class ProxyArgs:
     """Name of the entry point for plain HTTP."""
     http_port: int = 80
     """Port on the proxy's node."""
+    https: Https | None = None
+    """None: no port for HTTPS."""
+    https_port: int = 443
+    """Port on the proxy's node."""
+    acme: Acme | None = None
+    storage: str | None = None
+    """Volume for the certificates that `acme` obtains; needed with it."""
+    certificate: Certificate | None = None
+    dashboard: Dashboard | None = None
     ui_port: int | None = None
     """Port of the UI on the proxy's node, open to all; None for no UI."""
+    metrics: bool = False
+    """Prometheus metrics for services on the network, on port 8083."""
+    mode: Literal["replicated", "global"] = "replicated"
+    """One task, or one on every manager. `acme` goes with one only: its file can't be shared."""
+    constraints: Sequence[pulumi.Input[str]] = ()
+    """Placement constraints besides `node.role == manager`."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Any option of Traefik's static configuration, over the component's own."""
+    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, repr=False)
+    """Environment variables by name, whose values Traefik reads from files (`NAME_FILE`)."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables that everybody may see."""
+    memory_mib: int = 256
+    """Hard limit of one task, MiB."""
     log_mib: int = 10
     log_files: int = 3
 
 
 class Proxy(pulumi.ComponentResource):
-    """One Traefik on a manager, its ports bound on that node itself.
-
-    Host mode needs no routing mesh and keeps the clients' addresses, which the mesh hides.
-    """
+    """Traefik, on managers, on the host's own ports, so that it sees clients' addresses."""
 
     service: docker.Service
     """The Swarm service."""
@@ -62,19 +107,65 @@ class Proxy(pulumi.ComponentResource):
         self, name: str, args: ProxyArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("registry:index:Proxy", name, None, opts)
-        labels = namespace_labels(args.stack_name) | {"traefik.enable": "false"}
+        child = pulumi.ResourceOptions(parent=self)
+        labels = namespace_labels(args.stack_name)
+        if args.dashboard:
+            labels |= _dashboard_labels(args.dashboard)
+        else:
+            labels["traefik.enable"] = "false"
+
+        def secret(part: str, data: pulumi.Input[str]) -> docker.Secret:
+            # No `name=`: a Swarm secret can't be changed, so a new text needs a fresh name.
+            return docker.Secret(
+                f"{name}-{part}",
+                data=pulumi.Output.secret(data).apply(encoded),
+                labels=secret_labels(args.stack_name),
+                opts=child,
+            )
+
+        files: dict[str, docker.Secret] = {}
+        if args.https:
+            content = proxy_config.dynamic(own_certificate=args.certificate is not None)
+            files[proxy_config.DYNAMIC_PATH] = secret("dynamic", json.dumps(content, indent=2))
+        if args.acme and args.acme.authority:
+            files[proxy_config.AUTHORITY_PATH] = secret("acme-ca", args.acme.authority)
+        if args.certificate:
+            files[proxy_config.CERTIFICATE_PATH] = secret("certificate", args.certificate.chain)
+            files[proxy_config.KEY_PATH] = secret("certificate-key", args.certificate.key)
+        if args.dashboard:
+            files[USERS_PATH] = args.dashboard.users
+        for variable, value in args.secrets.items():
+            part = f"secret-{variable.lower().replace('_', '-')}"
+            files[f"/run/secrets/{variable}"] = secret(part, value)
+
+        mounts = [
+            docker.ServiceTaskSpecContainerSpecMountArgs(
+                type="bind",
+                source="/var/run/docker.sock",
+                target="/var/run/docker.sock",
+                read_only=True,
+            )
+        ]
+        if args.storage:
+            storage = volume_mount(args.stack_name, args.storage, proxy_config.STORAGE_PATH)
+            mounts.append(storage)
         self.task = docker.ServiceTaskSpecArgs(
             container_spec=docker.ServiceTaskSpecContainerSpecArgs(
                 image=args.image,
-                args=_flags(args),
-                mounts=[
-                    docker.ServiceTaskSpecContainerSpecMountArgs(
-                        type="bind",
-                        source="/var/run/docker.sock",
-                        target="/var/run/docker.sock",
-                        read_only=True,
-                    )
-                ],
+                commands=_command(args),
+                args=proxy_config.flags(
+                    network=args.network,
+                    constraint=(args.constraint_label, args.constraint_value),
+                    entry_point=args.entry_point,
+                    https_entry_point=args.https.entry_point if args.https else None,
+                    acme=args.acme,
+                    dashboard=args.dashboard is not None,
+                    ui=args.ui_port is not None,
+                    metrics=args.metrics,
+                    config=args.config,
+                ),
+                secrets=[secret_file(path, files[path]) for path in sorted(files)] or None,
+                mounts=mounts,
                 healthcheck=probe(f"http://127.0.0.1:{PING_PORT}/ping"),
                 read_only=True,
                 # Longer than Traefik's own grace time for requests under way, 10 s.
@@ -82,7 +173,10 @@ class Proxy(pulumi.ComponentResource):
             ),
             networks_advanceds=[docker.ServiceTaskSpecNetworksAdvancedArgs(id=args.network_id)],
             # Only a manager's engine tells Traefik of services.
-            placement=docker.ServiceTaskSpecPlacementArgs(constraints=["node.role == manager"]),
+            placement=docker.ServiceTaskSpecPlacementArgs(
+                constraints=["node.role == manager", *args.constraints]
+            ),
+            resources=limits(args.memory_mib, None),
             restart_policy=always_restart(),
             log_driver=json_file_log(args.log_mib, args.log_files),
         )
@@ -91,7 +185,7 @@ class Proxy(pulumi.ComponentResource):
             name=f"{args.stack_name}_proxy",
             labels=service_labels(labels),
             task_spec=self.task,
-            mode=docker.ServiceModeArgs(replicated=docker.ServiceModeReplicatedArgs(replicas=1)),
+            mode=_mode(args),
             endpoint_spec=docker.ServiceEndpointSpecArgs(mode="dnsrr", ports=_ports(args)),
             # A second task couldn't bind the ports that the first still has.
             update_config=update("stop-first"),
@@ -103,36 +197,45 @@ class Proxy(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _flags(args: ProxyArgs) -> list[str]:
-    """Traefik's static configuration."""
-    point = args.entry_point
-    flags = [
-        "--global.checknewversion=false",
-        "--global.sendanonymoususage=false",
-        "--log.level=INFO",
-        # Request headers, and so credentials, stay out of it by default.
-        "--accesslog=true",
-        "--providers.swarm=true",
-        "--providers.swarm.endpoint=unix:///var/run/docker.sock",
-        "--providers.swarm.exposedbydefault=false",
-        f"--providers.swarm.network={args.network}",
-        "--providers.swarm.constraints="
-        f"Label(`{args.constraint_label}`, `{args.constraint_value}`)",
-        # The default, 15 s, is how long requests would go to a task that an update has ended.
-        "--providers.swarm.refreshseconds=1s",
-        f"--entrypoints.{point}.address=:80",
-        # 0 = no limit. The default, 60 s, holds for a whole request body: it cuts off long pushes.
-        f"--entrypoints.{point}.transport.respondingtimeouts.readtimeout=0s",
-        f"--entrypoints.ping.address=127.0.0.1:{PING_PORT}",
-        "--ping.entrypoint=ping",
-    ]
-    if args.ui_port is not None:
-        flags.append("--api.insecure=true")
-    return flags
+def _dashboard_labels(dashboard: Dashboard) -> dict[str, str]:
+    """Login and headers come first, whatever else the route has."""
+    name = dashboard.route.name
+    login, headers = f"{name}-auth", f"{name}-headers"
+    middleware = "traefik.http.middlewares"
+    route = dashboard.route.labels(UI_PORT, service="api@internal")
+    return route | {
+        f"traefik.http.routers.{name}-https.middlewares": f"{headers},{login}",
+        f"{middleware}.{login}.basicauth.usersfile": USERS_PATH,
+        f"{middleware}.{headers}.headers.stsseconds": str(HSTS_SECONDS),
+        f"{middleware}.{headers}.headers.contenttypenosniff": "true",
+        f"{middleware}.{headers}.headers.framedeny": "true",
+        f"{middleware}.{headers}.headers.referrerpolicy": "same-origin",
+    }
+
+
+def _command(args: ProxyArgs) -> list[str] | None:
+    """The image's entry point, in its environment; None where that is empty.
+
+    Not the task's own `env`: the provider sends that in random order, which restarts tasks.
+    """
+    variables = dict(args.environment)
+    variables |= {f"{name}_FILE": f"/run/secrets/{name}" for name in args.secrets}
+    if not variables:
+        return None
+    pairs = [f"{name}={value}" for name, value in sorted(variables.items())]
+    return ["/usr/bin/env", *pairs, "/entrypoint.sh"]
+
+
+def _mode(args: ProxyArgs) -> docker.ServiceModeArgs:
+    if args.mode == "global":
+        return docker.ServiceModeArgs(global_=True)
+    return docker.ServiceModeArgs(replicated=docker.ServiceModeReplicatedArgs(replicas=1))
 
 
 def _ports(args: ProxyArgs) -> list[docker.ServiceEndpointSpecPortArgs]:
-    published = {80: args.http_port}
+    published = {HTTP_PORT: args.http_port}
+    if args.https:
+        published[HTTPS_PORT] = args.https_port
     if args.ui_port is not None:
         published[UI_PORT] = args.ui_port
     return [

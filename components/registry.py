@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,10 +17,21 @@ from components.registry_config import (
     DRAIN_SECONDS,
     HTPASSWD_PATH,
     PORT,
+    Options,
     document,
 )
-from components.stack import NAMESPACE, namespace_labels, secret_labels, service_labels
-from components.task import always_restart, json_file_log, probe, roll_back, update
+from components.route import Route
+from components.stack import encoded, namespace_labels, secret_labels, service_labels
+from components.task import (
+    always_restart,
+    json_file_log,
+    limits,
+    probe,
+    roll_back,
+    secret_file,
+    update,
+    volume_mount,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,41 +45,9 @@ class Mount:
     options: Mapping[str, str] = field(default_factory=dict)
     """The driver's options."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Route:
-    """How Traefik finds the registry."""
-
-    domain: str
-    """Public host name, no scheme."""
-    tag: str
-    """Names router and service in Traefik; unique among the stacks of a swarm."""
-    network: str
-    """Overlay network that Traefik reaches the registry through."""
-    constraint_label: str
-    """Key of the label that Traefik filters services by."""
-    constraint_value: str
-    entry_point: str = "http"
-    middlewares: Sequence[str] = ()
-    """Middlewares of the router, in order."""
-
-    def labels(self, port: int) -> dict[str, str]:
-        """Service labels for Traefik v3's Swarm provider; the service listens on `port`."""
-        # A dot separates the parts of a label.
-        name = re.sub(r"[^A-Za-z0-9-]", "-", self.tag)
-        router = f"traefik.http.routers.{name}-http"
-        labels = {
-            "traefik.enable": "true",
-            "traefik.swarm.network": self.network,
-            self.constraint_label: self.constraint_value,
-            f"{router}.rule": f"Host(`{self.domain}`)",
-            f"{router}.entrypoints": self.entry_point,
-            f"{router}.service": name,
-            f"traefik.http.services.{name}.loadbalancer.server.port": str(port),
-        }
-        if self.middlewares:
-            labels[f"{router}.middlewares"] = ",".join(self.middlewares)
-        return labels
+    def told(self, stack_name: str) -> docker.ServiceTaskSpecContainerSpecMountArgs:
+        """As the service of `stack_name` is told."""
+        return volume_mount(stack_name, self.volume, DATA_PATH, self.driver, self.options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +60,8 @@ class RegistryArgs:
     route: Route
     network_id: pulumi.Input[str]
     """Full id of the overlay network that Traefik is on."""
-    htpasswd: docker.Secret
-    """bcrypt login lines."""
+    htpasswd: docker.Secret | None
+    """bcrypt login lines; None where Traefik asks for the login."""
     mount: Mount | None = None
     """Where the images are; None when `config` names an object store."""
     constraints: Sequence[pulumi.Input[str]] = ()
@@ -97,6 +74,8 @@ class RegistryArgs:
     log_files: int = 3
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Keys of the registry's configuration, merged over the component's."""
+    adopt: str | None = None
+    """Id of a running service to take as it is; the next deployment without it changes that."""
 
 
 class Registry(pulumi.ComponentResource):
@@ -116,9 +95,13 @@ class Registry(pulumi.ComponentResource):
         http_secret = random.RandomBytes(f"{name}-http-secret", length=32, opts=child).base64
         # A secret rather than a Swarm config: it holds the above, and maybe keys of a store.
         # No `name=`: a Swarm secret can't be changed, so a new text needs a fresh name.
+        options = Options(login=args.htpasswd is not None, https=args.route.https is not None)
         config = docker.Secret(
             f"{name}-config",
-            data=http_secret.apply(lambda secret: _encoded(document(args.config, secret))),
+            # JSON is YAML, and the registry reads YAML.
+            data=http_secret.apply(
+                lambda secret: encoded(json.dumps(document(args.config, secret, options), indent=2))
+            ),
             labels=secret_labels(args.stack_name),
             opts=child,
         )
@@ -129,10 +112,10 @@ class Registry(pulumi.ComponentResource):
                 # the provider sends several in random order, which restarts tasks.
                 env={"OTEL_TRACES_EXPORTER": "none"},
                 secrets=[
-                    _file(CONFIG_PATH, config),
-                    _file(HTPASSWD_PATH, args.htpasswd),
+                    secret_file(CONFIG_PATH, config),
+                    *([secret_file(HTPASSWD_PATH, args.htpasswd)] if args.htpasswd else []),
                 ],
-                mounts=_mounts(args),
+                mounts=[args.mount.told(args.stack_name)] if args.mount else [],
                 # `/` needs no login, and fails while the storage can't be reached.
                 healthcheck=probe(f"http://127.0.0.1:{PORT}/"),
                 read_only=True,
@@ -141,12 +124,7 @@ class Registry(pulumi.ComponentResource):
             ),
             networks_advanceds=[docker.ServiceTaskSpecNetworksAdvancedArgs(id=args.network_id)],
             placement=docker.ServiceTaskSpecPlacementArgs(constraints=list(args.constraints)),
-            resources=docker.ServiceTaskSpecResourcesArgs(
-                limits=docker.ServiceTaskSpecResourcesLimitsArgs(
-                    memory_bytes=args.memory_mib * 1024 * 1024,
-                    nano_cpus=None if args.cpus is None else round(args.cpus * 10**9),
-                )
-            ),
+            resources=limits(args.memory_mib, args.cpus),
             restart_policy=always_restart(),
             log_driver=json_file_log(args.log_mib, args.log_files),
         )
@@ -162,47 +140,20 @@ class Registry(pulumi.ComponentResource):
             update_config=update("start-first"),
             rollback_config=roll_back("start-first"),
             opts=pulumi.ResourceOptions(
-                parent=self, ignore_changes=["taskSpec.placement.platforms"]
+                parent=self,
+                import_=args.adopt,
+                # An import must find what it is told: so it is told whatever is there.
+                ignore_changes=_EVERYTHING if args.adopt else ["taskSpec.placement.platforms"],
             ),
         )
         self.register_outputs({})
 
 
-def _encoded(content: dict[str, Any]) -> str:
-    # JSON is YAML, and the registry reads YAML.
-    return base64.b64encode(json.dumps(content, indent=2).encode()).decode()
-
-
-def _file(path: str, secret: docker.Secret) -> docker.ServiceTaskSpecContainerSpecSecretArgs:
-    return docker.ServiceTaskSpecContainerSpecSecretArgs(
-        file_name=path,
-        secret_id=secret.id,
-        secret_name=secret.name,
-        file_uid="0",
-        file_gid="0",
-        file_mode=0o400,
-    )
-
-
-def _mounts(args: RegistryArgs) -> list[docker.ServiceTaskSpecContainerSpecMountArgs]:
-    if args.mount is None:
-        return []
-    return [
-        docker.ServiceTaskSpecContainerSpecMountArgs(
-            type="volume",
-            source=args.mount.volume,
-            target=DATA_PATH,
-            volume_options=docker.ServiceTaskSpecContainerSpecMountVolumeOptionsArgs(
-                driver_name=args.mount.driver,
-                driver_options=dict(args.mount.options) or None,
-                labels=[
-                    docker.ServiceTaskSpecContainerSpecMountVolumeOptionsLabelArgs(
-                        label=NAMESPACE, value=args.stack_name
-                    )
-                ],
-            ),
-        )
-    ]
+_EVERYTHING = [
+    *("auth", "convergeConfig", "endpointSpec", "labels", "mode", "name", "rollbackConfig"),
+    *("taskSpec", "updateConfig"),
+]
+"""A service's inputs."""
 
 
 def _minutes(seconds: int) -> str:

@@ -6,6 +6,7 @@ Section names and defaults: "Configuring a registry" in distribution's documenta
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 PORT = 5000
@@ -14,6 +15,8 @@ DRAIN_SECONDS = 60
 """How long a stopping registry lets requests under way finish."""
 CONFIG_PATH = "/etc/distribution/config.yml"
 """Where registry 3.x looks for its configuration (2.8: /etc/docker/registry)."""
+HSTS_SECONDS = 365 * 24 * 3600
+"""How long a browser insists on HTTPS; a year, as hstspreload.org asks for at the least."""
 HTPASSWD_PATH = "/run/secrets/htpasswd"
 DATA_PATH = "/var/lib/registry"
 
@@ -59,7 +62,17 @@ def keeps_files(config: Mapping[str, Any]) -> bool:
     return drivers_in(config) in ([], ["filesystem"])
 
 
-def document(config: Mapping[str, Any], http_secret: str) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the rest of the deployment decides."""
+
+    login: bool = True
+    """The registry asks for the login itself."""
+    https: bool = False
+    """It is reached over HTTPS."""
+
+
+def document(config: Mapping[str, Any], http_secret: str, options: Options) -> dict[str, Any]:
     """The whole configuration: the component's own, with `config` merged over it."""
     own: dict[str, Any] = {
         "version": "0.1",
@@ -75,6 +88,11 @@ def document(config: Mapping[str, Any], http_secret: str) -> dict[str, Any]:
         "auth": {"htpasswd": {"realm": "Registry", "path": HTPASSWD_PATH}},
         "health": {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}},
     }
+    if not options.login:
+        del own["auth"]
+    if options.https:
+        # Here rather than in Traefik: so it holds behind any Traefik.
+        own["http"]["headers"]["Strict-Transport-Security"] = [f"max-age={HSTS_SECONDS}"]
     if keeps_files(config):
         own["storage"]["filesystem"] = {"rootdirectory": DATA_PATH}
     return merged(own, config)

@@ -16,7 +16,7 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components.swarm import connected
+from components.engine import Engine, connected
 
 POLL_SECONDS = 0.25
 FAILURES = 3
@@ -30,7 +30,9 @@ Summary = Mapping[str, Any]
 
 
 def running(
-    host: str, services: Sequence[tuple[docker.Service, docker.ServiceTaskSpecArgs]], timeout: int
+    engine: Engine,
+    services: Sequence[tuple[docker.Service, docker.ServiceTaskSpecArgs]],
+    timeout: int,
 ) -> pulumi.Output[bool]:
     """True when the services run as told; `RunError` with their tasks' errors if one doesn't.
 
@@ -41,7 +43,7 @@ def running(
     async def wait(told: Sequence[tuple[str, Summary]]) -> bool:
         if not pulumi.runtime.is_dry_run():
             waits = (
-                asyncio.to_thread(wait_until_running, host, name, summary, timeout)
+                asyncio.to_thread(wait_until_running, engine, name, summary, timeout)
                 for name, summary in told
             )
             await asyncio.gather(*waits)
@@ -55,11 +57,11 @@ def running(
     return pulumi.Output.all(*outputs).apply(wait)
 
 
-def wait_until_running(host: str, name: str, told: Summary, timeout: int) -> None:
+def wait_until_running(engine: Engine, name: str, told: Summary, timeout: int) -> None:
     """Returns when service `name` runs as told; `RunError` when it was undone or can't start."""
     deadline = time.monotonic() + timeout
     said = ""
-    with connected(host) as client:
+    with connected(engine) as client:
         while True:
             service = client.inspect_service(name)
             tasks = client.tasks({"service": service["ID"]})
@@ -98,7 +100,7 @@ def progress(service: _Raw, tasks: Sequence[_Raw], told: Summary) -> str | None:
     for task in homeless:
         if _error(task) and _age(task) > PENDING_SECONDS:
             raise pulumi.RunError(f"{_failed(name)}. Swarm says: {_error(task)}.{_look(name)}")
-    wanted = service["Spec"]["Mode"].get("Replicated", {}).get("Replicas", 1)
+    wanted = _wanted(service, current)
     up = [
         task
         for task in current
@@ -114,11 +116,20 @@ def progress(service: _Raw, tasks: Sequence[_Raw], told: Summary) -> str | None:
     return f"{len(up)} of {wanted} tasks run{'; ' if states else ''}{', '.join(states)}"
 
 
+def _wanted(service: _Raw, current: Sequence[_Raw]) -> int:
+    """How many tasks shall run; of a global service Swarm has made one for each node that fits."""
+    mode = service["Spec"]["Mode"]
+    if "Global" in mode:
+        return max(1, len([task for task in current if task["DesiredState"] == "running"]))
+    return int(mode.get("Replicated", {}).get("Replicas", 1))
+
+
 def summary_told(task: Any) -> Summary:
     """The summary of what the provider was told; `task` is a `ServiceTaskSpecArgs`, resolved."""
     container, limits = task.container_spec, task.resources and task.resources.limits
     return {
         "image": container.image.partition("@")[0],
+        "command": list(container.commands or []),
         "args": list(container.args or []),
         "secrets": sorted(secret.secret_id for secret in container.secrets or []),
         "mounts": sorted(mount.source or "" for mount in container.mounts or []),
@@ -134,6 +145,7 @@ def summary_running(template: _Raw) -> Summary:
     container, limits = template["ContainerSpec"], template.get("Resources", {}).get("Limits") or {}
     return {
         "image": container["Image"].partition("@")[0],
+        "command": container.get("Command") or [],
         "args": container.get("Args") or [],
         "secrets": sorted(secret["SecretID"] for secret in container.get("Secrets") or []),
         "mounts": sorted(mount.get("Source", "") for mount in container.get("Mounts") or []),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pulumi_docker as docker
 
 NAMESPACE = "com.docker.stack.namespace"
@@ -21,3 +23,8 @@ def secret_labels(stack_name: str) -> list[docker.SecretLabelArgs]:
 def service_labels(labels: dict[str, str]) -> list[docker.ServiceLabelArgs]:
     """Labels of a service, in the one order that makes no difference in a preview."""
     return [docker.ServiceLabelArgs(label=key, value=labels[key]) for key in sorted(labels)]
+
+
+def encoded(text: str) -> str:
+    """`text` in the form in which the provider takes a secret's data."""
+    return base64.b64encode(text.encode()).decode()

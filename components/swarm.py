@@ -1,26 +1,17 @@
 """What a swarm says of itself, read once, and the little that is done to it directly.
 
-The docker provider knows no nodes, so labels on them are read and set here. The address of the
-engine is found as the `docker` command finds it.
+The docker provider knows no nodes, so labels on them are read and set here.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import docker
-import docker.errors
 import pulumi
-from docker.context import ContextAPI
-from docker.utils import kwargs_from_env
 
-DEFAULT_HOST = "unix:///var/run/docker.sock"
-CONNECT_SECONDS = 10
-"""How long an engine may take for one answer."""
+from components.engine import Engine, connected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +26,7 @@ class Node:
     availability: str
     """`active`, `pause` or `drain`."""
     labels: Mapping[str, str]
+    manager: bool = True
 
     @property
     def usable(self) -> bool:
@@ -55,8 +47,8 @@ class Network:
 class Swarm:
     """One look at a swarm through one of its managers."""
 
-    host: str
-    """The manager's engine, as a URL."""
+    engine: Engine
+    """The manager's."""
     node_id: str
     """Node of that engine."""
     nodes: tuple[Node, ...]
@@ -65,13 +57,23 @@ class Swarm:
     """Image of each service, by the service's name; Swarm adds the digest."""
 
     def pinned_image(self, service: str, image: str) -> str:
-        """`image`, with the digest that `service` runs it at, if it does.
+        """`image` with its digest: the one that `service` runs, else the one that its registry has.
 
-        Docker notes the digest of a tag when it makes a service. Without it here, each
-        preview would show the digest as about to go.
+        So a tag that is pushed again changes nothing here, and every node runs the same. As it
+        is where the engine can't reach the registry, and has the image by other means.
         """
         running = self.images.get(service, "")
-        return running if running.partition("@")[0] == image else image
+        if running.partition("@")[0] == image:
+            return running
+        return image if "@" in image else self._resolved(image)
+
+    def _resolved(self, image: str) -> str:
+        try:
+            with connected(self.engine) as client:
+                found = client.inspect_distribution(image)
+        except pulumi.RunError:
+            return image
+        return f"{image}@{found['Descriptor']['digest']}"
 
     def require_network(self, name: str, created_here: bool) -> None:
         """`RunError` unless services can use network `name`, or it will be made here."""
@@ -94,61 +96,10 @@ class Swarm:
             )
 
 
-def engine_host(configured: str | None) -> str:
-    """The engine's address: as configured, else as the `docker` command would find it."""
-    context = os.environ.get("DOCKER_CONTEXT")
-    host = configured or os.environ.get("DOCKER_HOST") or _context_host(context)
-    # The provider prefers the context to the host that it is told.
-    if context and _context_host(context) != host:
-        raise pulumi.RunError(
-            f"DOCKER_CONTEXT={context} would send the deployment to another engine than {host}."
-            " Type:\n      unset DOCKER_CONTEXT"
-        )
-    return host
-
-
-def _context_host(name: str | None) -> str:
-    try:
-        context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
-    except (docker.errors.DockerException, OSError) as error:
-        raise pulumi.RunError(f"The current docker context can't be read: {error}") from error
-    if name and context is None:
-        raise pulumi.RunError(f"DOCKER_CONTEXT={name}: there is no such docker context.")
-    host = context.Host if context is not None else None
-    # The SDK's form of the default differs from the docker command's.
-    return DEFAULT_HOST if host is None or host.startswith("http+unix") else str(host)
-
-
-@contextlib.contextmanager
-def connected(host: str) -> Iterator[docker.APIClient]:
-    """A client of the engine at `host`; `RunError` when it can't be reached or refuses."""
-    try:
-        client = docker.APIClient(
-            base_url=host,
-            version="auto",
-            timeout=CONNECT_SECONDS,
-            # The other way forks, which a process with gRPC's threads in it doesn't survive.
-            use_ssh_client=False,
-            tls=kwargs_from_env().get("tls", False),
-        )
-    except (docker.errors.DockerException, OSError) as error:
-        raise pulumi.RunError(
-            f"No Docker engine answers at {host}: {error}\n"
-            "  Start it, or name another with DOCKER_HOST or:\n"
-            "      pulumi config set docker:host ssh://USER@MANAGER"
-        ) from error
-    try:
-        yield client
-    except docker.errors.DockerException as error:
-        raise pulumi.RunError(f"The Docker engine at {host} says: {error}") from error
-    finally:
-        client.close()
-
-
-def look(configured_host: str | None) -> Swarm:
+def look(engine: Engine) -> Swarm:
     """The swarm behind the engine; `RunError` unless that engine is one of its managers."""
-    host = engine_host(configured_host)
-    with connected(host) as client:
+    host = engine.host
+    with connected(engine) as client:
         about = client.info()["Swarm"]
         if about["LocalNodeState"] != "active":
             raise pulumi.RunError(
@@ -163,7 +114,7 @@ def look(configured_host: str | None) -> Swarm:
                 "      pulumi config set docker:host ssh://USER@MANAGER"
             )
         return Swarm(
-            host=host,
+            engine=engine,
             node_id=about["NodeID"],
             nodes=tuple(_node(raw) for raw in client.nodes()),
             networks={
@@ -185,16 +136,17 @@ def _node(raw: Mapping[str, Any]) -> Node:
         state=raw["Status"]["State"],
         availability=raw["Spec"]["Availability"],
         labels=raw["Spec"].get("Labels") or {},
+        manager=raw["Spec"]["Role"] == "manager",
     )
 
 
-def label_only(host: str, label: str, node_id: str) -> None:
+def label_only(engine: Engine, label: str, node_id: str) -> None:
     """Puts `label=true` on the node and takes it off every other; does nothing when it is so.
 
     Other labels stay as they are: an update of a node replaces all of it, so each is read
     right before, and Swarm refuses the update if somebody came between.
     """
-    with connected(host) as client:
+    with connected(engine) as client:
         for raw in client.nodes():
             labels = dict(raw["Spec"].get("Labels") or {})
             wanted = labels | {label: "true"}

@@ -6,9 +6,12 @@ compares texts, and any other form would be a difference on each `up`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import pulumi_docker as docker
+
+from components.stack import NAMESPACE
 
 Order = Literal["start-first", "stop-first"]
 
@@ -63,4 +66,50 @@ def roll_back(order: Order) -> docker.ServiceRollbackConfigArgs:
         monitor="5s",
         failure_action="pause",
         max_failure_ratio="0.0",
+    )
+
+
+def limits(memory_mib: int, cpus: float | None) -> docker.ServiceTaskSpecResourcesArgs:
+    """Hard limits of one task: MiB, and cores or None for no limit."""
+    return docker.ServiceTaskSpecResourcesArgs(
+        limits=docker.ServiceTaskSpecResourcesLimitsArgs(
+            memory_bytes=memory_mib * 1024 * 1024,
+            nano_cpus=None if cpus is None else round(cpus * 10**9),
+        )
+    )
+
+
+def secret_file(path: str, secret: docker.Secret) -> docker.ServiceTaskSpecContainerSpecSecretArgs:
+    """A Swarm secret as a file that only root reads."""
+    return docker.ServiceTaskSpecContainerSpecSecretArgs(
+        file_name=path,
+        secret_id=secret.id,
+        secret_name=secret.name,
+        file_uid="0",
+        file_gid="0",
+        file_mode=0o400,
+    )
+
+
+def volume_mount(
+    stack_name: str,
+    volume: str,
+    path: str,
+    driver: str | None = None,
+    options: Mapping[str, str] | None = None,
+) -> docker.ServiceTaskSpecContainerSpecMountArgs:
+    """A named volume. Swarm makes it, with the stack's label, on the node where a task starts."""
+    return docker.ServiceTaskSpecContainerSpecMountArgs(
+        type="volume",
+        source=volume,
+        target=path,
+        volume_options=docker.ServiceTaskSpecContainerSpecMountVolumeOptionsArgs(
+            driver_name=driver,
+            driver_options=dict(options or {}) or None,
+            labels=[
+                docker.ServiceTaskSpecContainerSpecMountVolumeOptionsLabelArgs(
+                    label=NAMESPACE, value=stack_name
+                )
+            ],
+        ),
     )

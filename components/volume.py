@@ -8,7 +8,8 @@ from functools import partial
 import pulumi
 import pulumi_docker as docker
 
-from components.placement import Place, choose_node, refuse_to_leave
+from components.engine import Engine
+from components.placement import IMAGES, Contents, Place, choose_node, refuse_to_leave
 from components.stack import NAMESPACE
 from components.swarm import Node, Swarm, label_only
 
@@ -25,6 +26,10 @@ class PinnedVolumeArgs:
     """Its name in Docker."""
     swarm: Swarm
     """The swarm as it is now."""
+    contents: Contents = IMAGES
+    """What is in it, for the messages."""
+    managers_only: bool = False
+    """Its service needs a manager."""
     node: str | None = None
     """Host name or id of the node that holds it; None leaves the choice to the program, once."""
     moved_from: str | None = None
@@ -50,12 +55,13 @@ class PinnedVolume(pulumi.ComponentResource):
     ) -> None:
         super().__init__("registry:index:PinnedVolume", name, None, opts)
         label = f"{args.stack_name}.{args.key}"
-        node = choose_node(args.swarm.nodes, label, args.node, args.moved_from)
+        nodes = [node for node in args.swarm.nodes if node.manager or not args.managers_only]
+        node = choose_node(nodes, label, args.node, args.moved_from, args.contents)
         here = Place(volume=args.volume, label=label, node_id=node.id, node=node.name)
 
         def guard(change: pulumi.ResourceHookArgs) -> None:
             old, new = change.old_inputs or {}, change.new_inputs or {}
-            refuse_to_leave(old["input"], new["input"], args.moved_from)
+            refuse_to_leave(old["input"], new["input"], args.moved_from, args.contents)
 
         place = pulumi.Stash(
             f"{name}-place",
@@ -72,7 +78,7 @@ class PinnedVolume(pulumi.ComponentResource):
             ),
         )
         # The URN is known in a preview, unlike the id of what isn't there yet.
-        self.node = place.urn.apply(partial(_label, args.swarm.host, label, node))
+        self.node = place.urn.apply(partial(_label, args.swarm.engine, label, node))
         self.constraint = self.node.apply(lambda _: f"node.labels.{label} == true")
         # Only on the engine that the provider talks to. Elsewhere Swarm makes the volume, with
         # the same labels, on the node where the task starts.
@@ -92,8 +98,8 @@ class PinnedVolume(pulumi.ComponentResource):
         self.register_outputs({"node": self.node, "constraint": self.constraint})
 
 
-def _label(host: str, label: str, node: Node, _: str) -> str:
+def _label(engine: Engine, label: str, node: Node, _: str) -> str:
     """Sets the label when something is being deployed; also when somebody took it off."""
     if not pulumi.runtime.is_dry_run():
-        label_only(host, label, node.id)
+        label_only(engine, label, node.id)
     return node.name

@@ -6,16 +6,30 @@ import argparse
 import os
 from collections.abc import Callable
 
-from ops import checks, engine, images, review, stack
-from ops.console import main
+from ops import adopt, checks, doctor, engine, environments, images, review, stack
+from ops.console import Problem, main
 
 
 def _build(_: argparse.Namespace) -> None:
     images.ensure(engine.ensure().host)
 
 
-def _env(_: argparse.Namespace) -> None:
+def _exports(_: argparse.Namespace) -> None:
     print(stack.exports(stack.environment()), end="")
+
+
+def _env(args: argparse.Namespace) -> None:
+    given = {"NAME": args.name, "FROM": args.source, "DOMAIN": args.domain}
+    if missing := [f"{key}=…" for key, value in given.items() if not value]:
+        example = "make env NAME=preprod FROM=stag DOMAIN=preprod.registry.example.com"
+        raise Problem(f"{' and '.join(missing)} missing; such as: {example}")
+    environments.make(args.name, args.source, args.domain)
+
+
+def _adopt(args: argparse.Namespace) -> None:
+    if not args.source:
+        raise Problem("FROM=… missing: the swarm stack or compose project that runs the registry")
+    adopt.adopt(args.stack, args.source, args.logins == "keep")
 
 
 def _with_environment(act: Callable[[argparse.Namespace], None]) -> Callable[..., None]:
@@ -29,12 +43,15 @@ def _with_environment(act: Callable[[argparse.Namespace], None]) -> Callable[...
 COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "up": lambda _: stack.up(),
     "build": _build,
-    "env": _env,
+    "exports": _exports,
     "test": lambda _: checks.run_all(),
     "deploy": _with_environment(lambda args: stack.deploy(args.stack)),
     "preview": _with_environment(lambda args: stack.preview(args.stack, args.format)),
     "drift": _with_environment(lambda args: review.drift(args.stack).tell()),
     "down": _with_environment(lambda args: stack.down(args.stack)),
+    "adopt": _with_environment(_adopt),
+    "env": _with_environment(_env),
+    "doctor": _with_environment(lambda args: doctor.examine(stack.told(args.stack), args.slow)),
     "logs": _with_environment(lambda args: stack.logs(args.stack, args.follow)),
 }
 
@@ -43,6 +60,11 @@ def _run() -> None:
     parser = argparse.ArgumentParser(prog="python3 -m ops")
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--stack", default=os.environ.get("STACK") or stack.LOCAL)
+    parser.add_argument("--slow", type=int, default=doctor.SLOW_SECONDS)
+    parser.add_argument("--name")
+    parser.add_argument("--from", dest="source")
+    parser.add_argument("--domain")
+    parser.add_argument("--logins", choices=("", "keep"), default="")
     parser.add_argument("--follow", action="store_true")
     formats = ("terminal", "markdown", "comment")
     parser.add_argument("--format", choices=formats, default="terminal")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shlex
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
-from ops import comment, engine, images, review, state, toolchain, virtualenv
+from ops import comment, doctor, engine, images, policy, review, state, toolchain, virtualenv
 from ops.console import Problem, run, say, wait
+from ops.toolchain import ROOT
 
 LOCAL = "local"
 ANSWER_SECONDS = 60
@@ -43,24 +41,37 @@ def up() -> None:
     os.environ["DOCKER_HOST"] = host
     images.ensure(host)
     # Nobody reads a preview that asks no question.
-    deploy(LOCAL, "--skip-preview")
-    outputs = _outputs(LOCAL)
-    answers_as_told(outputs)
-    _tell(outputs)
+    up_only(LOCAL, "--skip-preview")
+    deployed = told(LOCAL)
+    answers_as_told(deployed)
+    _tell(deployed)
 
 
 def deploy(stack: str, *flags: str) -> None:
-    """`pulumi up`, without questions."""
-    _init(stack)
+    """`pulumi up` under the policy pack, without questions, and a look from outside.
+
+    CHECK=no in the environment leaves that out: for machines that can't reach the registry.
+    """
+    init(stack)
+    _pulumi("up", "--yes", "--stack", stack, *policy.flags(stack), *flags)
+    if os.environ.get("CHECK") != "no":
+        answers_as_told(told(stack))
+
+
+def up_only(stack: str, *flags: str) -> None:
+    """`pulumi up`, without questions, policies and checks."""
+    init(stack)
     _pulumi("up", "--yes", "--stack", stack, *flags)
 
 
 def preview(stack: str, form: str = "terminal") -> None:
     """What `deploy` would do; `form` is `terminal`, `markdown` or `comment`."""
-    _init(stack)
+    init(stack)
+    flags = policy.flags(stack)
     if form == "terminal":
-        return _pulumi("preview", "--diff", "--stack", stack)
-    return review.preview(stack).tell(partial(comment.post, stack) if form == "comment" else None)
+        return _pulumi("preview", "--diff", "--stack", stack, *flags)
+    report = review.preview(stack, *flags)
+    return report.tell(partial(comment.post, stack) if form == "comment" else None)
 
 
 def down(stack: str) -> None:
@@ -85,49 +96,36 @@ def logs(stack: str, follow: bool) -> None:
         reader.wait()
 
 
-@dataclass(frozen=True)
-class _Outputs:
-    url: str
-    username: str
-    password: str
-    ui: str | None
-
-
-def _outputs(stack: str) -> _Outputs:
+def told(stack: str) -> doctor.Told:
+    """What the deployed stack says of itself."""
     raw = run(["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", stack])
     found = json.loads(raw)
-    return _Outputs(found["url"], found["username"], found["password"], found.get("ui"))
+    if "url" not in found:
+        raise Problem(f"stack {stack} isn't deployed: make deploy STACK={stack}")
+    return doctor.Told(
+        found["url"], found.get("username"), found.get("password"), found.get("ui") or None
+    )
 
 
-def answers_as_told(outputs: _Outputs) -> None:
-    """Waits until the registry refuses strangers and takes the login, seen from outside."""
-    login = base64.b64encode(f"{outputs.username}:{outputs.password}".encode()).decode()
-    api = f"{outputs.url}/v2/"
-
-    def ready() -> bool:
-        return _status(api) == 401 and _status(api, {"Authorization": f"Basic {login}"}) == 200
-
-    wait(f"{api} to answer", ready, ANSWER_SECONDS)
-
-
-def _status(url: str, headers: Mapping[str, str] | None = None) -> int:
-    request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310 (our own)
+def answers_as_told(deployed: doctor.Told) -> None:
+    """Waits until the registry answers; where it doesn't, says what of it is wrong."""
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
-    except OSError:
-        return 0
+        wait(f"{deployed.url} to answer", lambda: doctor.ready(deployed), ANSWER_SECONDS)
+    except Problem:
+        say("the services run, but the registry isn't reached from here as it should be:")
+        doctor.examine(deployed, slow_seconds=0)
+        raise
+    if deployed.secure:
+        doctor.examine(deployed, slow_seconds=0)
 
 
-def _tell(outputs: _Outputs) -> None:
+def _tell(outputs: doctor.Told) -> None:
     host = outputs.url.partition("://")[2]
     ui = f"\n  Traefik's UI  {outputs.ui}" if outputs.ui else ""
     print(f"""
   Registry      {outputs.url}{ui}
   User          {outputs.username}
-  Password      eval "$(make -s env)"
+  Password      eval "$(make -s exports)"
                 pulumi stack output password --show-secrets --stack {LOCAL}
   Log in        pulumi stack output password --show-secrets --stack {LOCAL} |
                   docker login -u {outputs.username} --password-stdin {host}
@@ -136,10 +134,28 @@ def _tell(outputs: _Outputs) -> None:
 """)
 
 
-def _init(stack: str) -> None:
-    """Makes the stack where there is none yet; which one is selected stays as it is."""
+def names() -> list[str]:
+    """The stacks that the backend knows."""
     known = json.loads(run(["pulumi", "stack", "ls", "--json"]))
-    if stack not in [each["name"].rpartition("/")[2] for each in known]:
+    return [each["name"].rpartition("/")[2] for each in known]
+
+
+def file_of(stack: str) -> Path:
+    """Where the settings of a stack stand."""
+    return ROOT / f"Pulumi.{stack}.yaml"
+
+
+def init(stack: str, new: bool = False) -> None:
+    """Makes the stack where there is none yet; which one is selected stays as it is.
+
+    Only a `new` one may have no settings yet.
+    """
+    if stack not in names():
+        if not new and not file_of(stack).exists():
+            raise Problem(
+                f"there is no {file_of(stack).name}; for a new environment:"
+                f" make env NAME={stack} FROM=stag DOMAIN=…"
+            )
         run(["pulumi", "stack", "init", "--no-select", stack])
 
 

@@ -14,6 +14,8 @@ import pytest
 
 from ops import images
 
+from .authority import Authority
+from .hub import Hub
 from .project import Project
 from .site import Site
 from .testswarm import SUBNET, TestSwarm
@@ -37,12 +39,27 @@ def swarm() -> Iterator[TestSwarm]:
 
 @pytest.fixture(scope="module")
 def site(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A fresh checkout that deploys to the swarm's first node; its services go in the end."""
-    first = swarm.nodes[0]
-    yield Site(swarm, Project(tmp_path_factory.mktemp("checkout") / "registry", first.host))
-    # Not `pulumi destroy`, which has tests of its own: just free the ports for the next file.
-    if services := swarm.docker(first, "service", "ls", "-q").split():
-        swarm.docker(first, "service", "rm", *services)
+    """A fresh checkout that deploys to the swarm's first node, which is empty again in the end."""
+    folder = tmp_path_factory.mktemp("checkout") / "registry"
+    site = Site(swarm, Project(folder, swarm.nodes[0].host))
+    yield site
+    site.clean()
+
+
+@pytest.fixture(scope="session")
+def authority(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
+    """Where production gets its certificates."""
+    authority = Authority(swarm, tmp_path_factory.mktemp("authority"))
+    yield authority
+    authority.end()
+
+
+@pytest.fixture(scope="module")
+def hub(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Docker Hub, as far as the images go that are deployed: their tags have digests."""
+    hub = Hub(swarm, tmp_path_factory.mktemp("hub"), images.tarballs())
+    yield
+    hub.end()
 
 
 @pytest.fixture(scope="session")

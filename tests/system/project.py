@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = ("__main__.py", "settings.py", "config_reader.py", "components", "requirements.txt")
+PROGRAM = ("__main__.py", "settings", "components", "requirements.txt", "ops", "Makefile", "policy")
 
 
 @dataclass(frozen=True)

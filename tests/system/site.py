@@ -6,13 +6,15 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ops.console import Problem, wait
 
-from .project import ROOT, Project
-from .testswarm import Node, TestSwarm
+from .authority import Authority
+from .project import ROOT, CommandError, Project, Result
+from .testswarm import Node, Outside, TestSwarm
 
 STARTED_S = 60
 """How long a task may take to run again after its node came back."""
@@ -25,6 +27,51 @@ class Site:
     swarm: TestSwarm
     project: Project
     _entries: dict[str, Node] = field(default_factory=dict)
+    _trusted: list[str] = field(default_factory=list)
+
+    def make(self, *words: str, timeout: float = 600, **variables: str) -> Result:
+        """`make WORDS` in the checkout, on a machine outside the swarm that trusts `trust`."""
+        done = self.swarm.exec(
+            self.swarm.outside,
+            *("make", "--no-print-directory", "-C", str(self.project.folder), *words),
+            check=False,
+            timeout=timeout,
+            env={**self.project.environment, **self._certificates(), **variables},
+        )
+        return Result(done.returncode, done.stdout + done.stderr)
+
+    def made(self, *words: str) -> str:
+        """`make`, which must work."""
+        result = self.make(*words)
+        if result.code != 0:
+            raise CommandError(f"make {' '.join(words)}:\n{result.text}")
+        return result.text
+
+    def _certificates(self) -> dict[str, str]:
+        return {"SSL_CERT_FILE": self._trusted[1]} if self._trusted else {}
+
+    def clean(self) -> None:
+        """Takes away all that stacks leave on a swarm, without asking Pulumi, which has tests."""
+        first = self.any_node()
+        if services := self.swarm.docker(first, "service", "ls", "-q").split():
+            self.swarm.docker(first, "service", "rm", *services)
+        networks = ("network", "ls", "-q", "--filter", "driver=overlay", "--filter", "type=custom")
+        for network in self.swarm.docker(first, *networks).split():
+            wait(
+                "a network to be free",
+                partial(self._done, first, "network", "rm", network),
+                STARTED_S,
+            )
+        for node in self.swarm.nodes:
+            for volume in self.swarm.docker(node, "volume", "ls", "-q").split():
+                remove = (node, "volume", "rm", "--force", volume)
+                wait("a volume to be free", partial(self._done, *remove), STARTED_S)
+            for label in self.labels(node):
+                self.swarm.docker(first, "node", "update", "--label-rm", label, node.id)
+
+    def _done(self, node: Node, *words: str) -> bool:
+        self.swarm.docker(node, *words)
+        return True
 
     def tasks(self, service: str) -> list[Node]:
         """Nodes of the service's running tasks."""
@@ -61,20 +108,26 @@ class Site:
         """Makes `domain` lead to the node of service `proxy`, on all nodes; returns that node."""
         there = self._entries[domain] = self.node_of(proxy)
         # localhost is that node's own, where docker asks for no TLS.
-        for node in self.swarm.nodes if domain != "localhost" else []:
-            hosts = node.dir / "hosts"
-            kept = [line for line in hosts.read_text().splitlines() if line.split()[1] != domain]
-            hosts.write_text("\n".join([*kept, f"{there.ip} {domain}", ""]))
+        if domain != "localhost":
+            self.swarm.add_host(domain, there.ip)
         return there
 
-    def status(self, url: str, login: str | None = None, node: Node | None = None) -> int:
-        """HTTP status of `url` seen from a node; 0 when there is no answer."""
+    def trust(self, authority: Authority) -> None:
+        """From here on its certificates are good ones."""
+        self._trusted = ["--cacert", str(authority.root_file)]
+
+    @property
+    def root(self) -> str:
+        """File with the root of the authority that is trusted."""
+        return self._trusted[1]
+
+    def status(self, url: str, login: str | None = None, node: Node | Outside | None = None) -> int:
+        """HTTP status of `url` seen from a node; 0 when there is no answer, or no good one."""
         credentials = ["--user", login] if login else []
         done = self.swarm.exec(
             node or self.any_node(),
             *("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "10"),
-            *credentials,
-            url,
+            *(*self._trusted, *credentials, url),
             check=False,
         )
         return int(done.stdout or 0)
@@ -87,7 +140,7 @@ class Site:
     def serves(self, stack: str, domain: str, proxy: str) -> None:
         """Waits until strangers get 401 and the stack's own login 200."""
         node = self.resolve(domain, proxy)
-        url, login = f"http://{domain}/v2/", self.login(stack)
+        url, login = f"{self.project.outputs(stack)['url']}/v2/", self.login(stack)
 
         def ready() -> bool:
             return (self.status(url, node=node), self.status(url, login, node)) == (401, 200)
@@ -107,7 +160,7 @@ class Site:
         return self.skopeo(domain, "inspect", "--format", "{{.Digest}}", *creds, image).strip()
 
     def skopeo(self, domain: str, command: str, *words: str) -> str:
-        """skopeo on the node that `domain` leads to, over plain HTTP."""
+        """skopeo on the node that `domain` leads to; any certificate will do."""
         sides = ("--src-tls-verify=false", "--dest-tls-verify=false")
         flags = sides if command == "copy" else ("--tls-verify=false",)
         everything = ("skopeo", "--insecure-policy", command, *flags, *words)

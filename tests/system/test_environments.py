@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from ops.console import wait
 
+from .authority import Authority
 from .project import changed
 from .site import Site
 
@@ -23,12 +25,18 @@ PROXIES = {
     "prod": "registry-com_proxy",
     "stag": "registry-com_proxy",
 }
+URLS = {stack: f"{'http' if stack == 'local' else 'https'}://{DOMAINS[stack]}" for stack in STACKS}
 EACH = pytest.mark.parametrize("stack", STACKS)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _deployed(site: Site) -> None:
+def _deployed(site: Site, authority: Authority) -> None:
     """All three; production first, whose network staging joins. One volume on each node."""
+    site.trust(authority)
+    # All that differs from what is committed is who certifies.
+    for name, value in {"Server": authority.directory, "Ca": authority.transport_root}.items():
+        with (site.project.folder / "Pulumi.prod.yaml").open("a") as file:
+            file.write(f"  registry:acme{name}: {json.dumps(value)}\n")
     for node, stack in zip(site.swarm.nodes, ("prod", "stag", "local"), strict=True):
         site.project.init(stack, {"registry:volumeNode": node.name})
         site.project.up(stack)
@@ -59,16 +67,17 @@ def test_another_domain_shows_as_the_changed_labels_of_one_service(site: Site) -
     site.project.set("stag", domain, DOMAINS["stag"])
     assert changed([step]) == {"update docker:index/service:Service registry-service"}
     assert {re.split(r"[.\[]", path)[0] for path in step["detailedDiff"]} == {"labels"}
-    assert len(step["detailedDiff"]) == 1
+    # The rules of the routers of HTTP and HTTPS.
+    assert len(step["detailedDiff"]) == 2
 
 
 def test_every_registry_answers_at_its_own_name_to_its_own_login_only(
     site: Site, pushed: dict[str, str]
 ) -> None:
     assert set(pushed) == set(STACKS)
-    for stack, domain in DOMAINS.items():
+    for stack in STACKS:
         node = site.node_of(PROXIES[stack])
-        url = f"http://{domain}/v2/"
+        url = f"{URLS[stack]}/v2/"
         assert site.status(url, node=node) == 401
         for other in STACKS:
             expected = 200 if other == stack else 401
@@ -115,7 +124,8 @@ def test_no_name_or_router_of_one_stack_is_anothers(site: Site) -> None:
         routers += [key for key in labels if key.endswith(".rule")]
         assert site.swarm.docker(site.any_node(), "stack", "ps", "-q", name)
         assert site.holders(f"{name}.registry-data") == [site.node_of(f"{name}_registry").name]
-    assert len(set(routers)) == len(STACKS)
+    assert len(routers) == 5, "one for HTTP each, one for HTTPS where there is that"
+    assert len(set(routers)) == len(routers)
 
 
 def test_docker_auto_labels_finds_nothing_to_do(site: Site, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,8 @@ from ops import engine
 from ops.console import Problem, main, run, say, wait
 
 SUBNET = "198.18.0"  # Set aside for tests; Docker's default address pools are elsewhere.
+MIRROR_PORT = 5000
+"""Outside, where the nodes look for Docker Hub's images first; mostly nobody answers there."""
 READY_S = 60
 STATE_PREFIX = "testswarm-"
 
@@ -84,6 +86,16 @@ class Node:
         raise Problem(f"{self.name} has ended; see {self.dir}/dockerd.log")
 
 
+@dataclass(frozen=True)
+class Outside:
+    """A machine in the nodes' network that isn't one of them: where clients are."""
+
+    ip: str
+    hosts: Path
+    """Its /etc/hosts."""
+    netns: str
+
+
 class TestSwarm:
     """`with TestSwarm(images=…) as swarm:` – on entry ready, on exit gone without a trace.
 
@@ -116,6 +128,8 @@ class TestSwarm:
         """The run's folder while it is up."""
         self.nodes: list[Node] = []
         """Managers first. Any manager will do to talk to."""
+        self.outside = Outside("", Path(), "")
+        """Where clients are, and the rest of the world; up as long as the swarm."""
 
     def __enter__(self) -> TestSwarm:
         engine.install()
@@ -167,36 +181,53 @@ class TestSwarm:
 
     def exec(
         self,
-        node: Node,
+        node: Node | Outside,
         *words: str | Path,
         stdin: str | None = None,
         check: bool = True,
         timeout: float = 60,
+        env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a program of this machine on a node: its localhost, /etc/hosts, /run and docker.
 
+        Outside it has this machine's files but for /etc/hosts. `env` comes on top of ours.
+
         With `check`, a Problem with its last words when it fails; always one after `timeout` s.
         """
-        # setpriv: when nsenter is killed on a timeout, so is what it started.
-        enter = ["nsenter", f"--target={node.init}", "--net", "--mount", "--uts", "--pid"]
-        command = [*enter, "setpriv", "--pdeathsig=KILL", *words]
+        where = node.name if isinstance(node, Node) else "outside"
         try:
             done = subprocess.run(
-                command, input=stdin or "", capture_output=True, text=True, errors="replace",
-                timeout=timeout, check=False, env=_clean_environment(),
+                _entering(node, *words), input=stdin or "", capture_output=True, text=True,
+                errors="replace", timeout=timeout, check=False,
+                env=_clean_environment() | dict(env or {}),
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise Problem(f"{node.name}: `{words[0]}` did not end within {timeout:g} s") from None
+            raise Problem(f"{where}: `{words[0]}` did not end within {timeout:g} s") from None
         if check and done.returncode != 0:
             said = (done.stderr or done.stdout).strip()[-2000:]
-            raise Problem(f"{node.name}: `{words[0]}` exited with {done.returncode}: {said}")
+            raise Problem(f"{where}: `{words[0]}` exited with {done.returncode}: {said}")
         return done
 
+    def spawn(self, node: Node | Outside, *words: str | Path, log: Path) -> subprocess.Popen[bytes]:
+        """Start a program as `exec` does, and leave it running; on a node it ends with that."""
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                _entering(node, *words),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for us; we end it in order.
+                env=_clean_environment(),
+            )
+
     def add_host(self, name: str, ip: str) -> None:
-        """Add a line to /etc/hosts of each node, also of those that are down."""
-        for node in self.nodes:
-            with (node.dir / "hosts").open("a") as hosts:
-                hosts.write(f"{ip} {name}\n")
+        """Make `name` lead to `ip`, on each node, also on those that are down, and outside."""
+        for path in self._hosts():
+            kept = [line for line in path.read_text().splitlines() if line.split()[1] != name]
+            path.write_text("\n".join([*kept, f"{ip} {name}", ""]))
+
+    def _hosts(self) -> list[Path]:
+        return [*(node.dir / "hosts" for node in self.nodes), self.outside.hosts]
 
     def load(self, *images: Path) -> None:
         """Load image tarballs on every node that is up, side by side."""
@@ -245,6 +276,8 @@ class TestSwarm:
         self._lock = (self.dir / "lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         hosts = ["127.0.0.1 localhost", *(f"{node.ip} {node.name}" for node in self.nodes)]
+        self.outside = Outside(f"{SUBNET}.1", self.dir / "hosts", f"{self.prefix}-switch")
+        self.outside.hosts.write_text("\n".join(hosts) + "\n")
         for node in self.nodes:
             for part in ("run", "etc", "work", "data"):
                 (node.dir / part).mkdir(parents=True)
@@ -259,16 +292,19 @@ class TestSwarm:
             "data-root": str(node.dir / "data"),
             "exec-root": "/run/docker",
             "pidfile": "/run/docker.pid",
-            "insecure-registries": list(self._insecure),
+            "insecure-registries": [*self._insecure, f"{self.outside.ip}:{MIRROR_PORT}"],
+            "registry-mirrors": [f"http://{self.outside.ip}:{MIRROR_PORT}"],
             # The nodes share the machine's cgroups, and have no systemd to ask.
             "cgroup-parent": f"/{node.netns}",
             "exec-opts": ["native.cgroupdriver=cgroupfs"],
         }
 
     def _make_network(self) -> None:
-        switch = f"{self.prefix}-switch"
+        switch = self.outside.netns
         run(["ip", "netns", "add", switch])
+        _ip(switch, "link set lo up")
         _ip(switch, "link add br0 type bridge")
+        _ip(switch, f"addr add {self.outside.ip}/24 dev br0")
         _ip(switch, "link set br0 up")
         for number, node in enumerate(self.nodes, start=1):
             run(["ip", "netns", "add", node.netns])
@@ -358,6 +394,17 @@ def remove_abandoned() -> None:
         with lock:
             say(f"removing what an earlier run left: {folder}")
             _remove(folder.name.split("-")[1], folder)
+
+
+def _entering(node: Node | Outside, *words: str | Path) -> list[str | Path]:
+    """The command that runs `words` on a node, or outside."""
+    if isinstance(node, Outside):
+        hosts = 'mount --bind "$0" /etc/hosts && exec setpriv --pdeathsig=KILL "$@"'
+        enter = ["nsenter", f"--net=/run/netns/{node.netns}", "unshare", "--mount"]
+        return [*enter, "setpriv", "--pdeathsig=KILL", "sh", "-c", hosts, node.hosts, *words]
+    enter = ["nsenter", f"--target={node.init}", "--net", "--mount", "--uts", "--pid"]
+    # setpriv: when nsenter is killed, so is what it started.
+    return [*enter, "setpriv", "--pdeathsig=KILL", *words]
 
 
 def _children(pid: int) -> list[int]:

@@ -33,7 +33,8 @@ def tool(name: str) -> Path:
             say(f"compiling {name}")
             half = folder / f"{name}.half"
             settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
-            build = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", half]
-            run([*build, PACKAGES[name]], cwd=HERE, env={**os.environ, **settings}, timeout=900)
+            build = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"]
+            command = [*build, "-o", str(half), PACKAGES[name]]
+            run(command, cwd=HERE, env={**os.environ, **settings}, timeout=900)
             half.rename(program)
     return program

@@ -12,6 +12,7 @@ import pytest
 from pulumi.runtime import mocks
 from pulumi.runtime.settings import SETTINGS
 
+from components.engine import Engine
 from components.swarm import Network, Node, Swarm
 
 
@@ -71,16 +72,16 @@ def deploy() -> Iterator[Deploy]:
     asyncio.set_event_loop(None)
 
 
-def node(name: str, *, labels: dict[str, str] | None = None, **changes: str) -> Node:
-    """A ready, active node; its id is `<name>-id`."""
-    about = {"state": "ready", "availability": "active"} | changes
+def node(name: str, *, labels: dict[str, str] | None = None, **changes: Any) -> Node:
+    """A ready, active manager; its id is `<name>-id`."""
+    about: dict[str, Any] = {"state": "ready", "availability": "active"} | changes
     return Node(id=f"{name}-id", name=name, labels=labels or {}, **about)
 
 
 def swarm(*nodes: Node, networks: tuple[Network, ...] = (), **images: str) -> Swarm:
     """A swarm of these nodes, seen from the first."""
     return Swarm(
-        host="unix:///nowhere.sock",
+        engine=Engine(host="unix:///nowhere.sock"),
         node_id=nodes[0].id if nodes else "none",
         nodes=nodes,
         networks={network.name: network for network in networks},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 
 from components.credentials import Credentials, CredentialsArgs, htpasswd_line
 from components.network import PublicNetwork, PublicNetworkArgs
-from components.proxy import Proxy, ProxyArgs
-from components.registry import Mount, Registry, RegistryArgs, Route
+from components.proxy import Dashboard, Proxy, ProxyArgs
+from components.proxy_config import Acme
+from components.registry import Mount, Registry, RegistryArgs
+from components.route import Https, Route
 from components.volume import PinnedVolume, PinnedVolumeArgs
 
 from .conftest import Deploy, Recorder, node, swarm
@@ -54,7 +57,48 @@ def config_of(recorder: Recorder) -> dict[str, Any]:
     return dict(json.loads(base64.b64decode(data["value"])))
 
 
-def test_the_registry_is_routed_by_its_domain_and_nothing_else(deploy: Deploy) -> None:
+def test_behind_a_main_traefik_the_labels_are_those_of_dockerswarm_rocks() -> None:
+    route = replace(ROUTE, network_label="traefik.docker.network", https=Https())
+    assert route.labels(5000) == {
+        "traefik.enable": "true",
+        "traefik.docker.network": "traefik-public",
+        "traefik.constraint-label": "traefik-public",
+        "traefik.http.routers.registry-com-http.rule": "Host(`registry.example.com`)",
+        "traefik.http.routers.registry-com-http.entrypoints": "http",
+        "traefik.http.routers.registry-com-http.service": "registry-com",
+        "traefik.http.routers.registry-com-http.middlewares": "https-redirect",
+        "traefik.http.routers.registry-com-https.rule": "Host(`registry.example.com`)",
+        "traefik.http.routers.registry-com-https.entrypoints": "https",
+        "traefik.http.routers.registry-com-https.service": "registry-com",
+        "traefik.http.routers.registry-com-https.tls": "true",
+        "traefik.http.routers.registry-com-https.tls.certresolver": "le",
+        "traefik.http.services.registry-com.loadbalancer.server.port": "5000",
+    }
+
+
+def test_a_login_that_traefik_asks_for_guards_the_router_that_serves() -> None:
+    users = {"admin": "$apr1$a$b", "ci": "$apr1$c$d"}
+    for https, router in ((None, "http"), (Https(), "https")):
+        told = replace(ROUTE, https=https, users=users, middlewares=("limit@swarm",)).labels(5000)
+        serving = told[f"traefik.http.routers.registry-com-{router}.middlewares"]
+        assert serving == "registry-com-auth,limit@swarm"
+        users_label = "traefik.http.middlewares.registry-com-auth.basicauth.users"
+        assert told[users_label] == "admin:$apr1$a$b,ci:$apr1$c$d"
+
+
+def test_the_redirect_is_made_by_a_stack_with_a_proxy_of_its_own() -> None:
+    told = replace(ROUTE, https=Https(redirect_port=8443)).labels(5000)
+    redirect = "traefik.http.middlewares.https-redirect.redirectscheme"
+    assert {key: value for key, value in told.items() if key.startswith(redirect)} == {
+        f"{redirect}.scheme": "https",
+        f"{redirect}.permanent": "true",
+        f"{redirect}.port": "8443",
+    }
+
+
+def test_without_https_the_registry_is_routed_by_its_domain_and_nothing_else(
+    deploy: Deploy,
+) -> None:
     service = registry(deploy).of_type("Service")["registry-service"]
     assert labels(service) == {
         "com.docker.stack.namespace": "registry-com",
@@ -165,20 +209,25 @@ def test_a_network_is_made_or_joined(deploy: Deploy) -> None:
     assert not deploy(joined).of_type("Network")
 
 
-def proxy(deploy: Deploy, **changes: Any) -> dict[str, Any]:
-    base: dict[str, Any] = {
-        "stack_name": "s",
-        "image": "traefik:v3",
-        "network": "n",
-        "network_id": "net-id",
-        "constraint_label": "traefik.constraint-label",
-        "constraint_value": "tag",
-    }
+PROXY: dict[str, Any] = {
+    "stack_name": "s",
+    "image": "traefik:v3",
+    "network": "n",
+    "network_id": "net-id",
+    "constraint_label": "traefik.constraint-label",
+    "constraint_value": "tag",
+}
 
+
+def proxy_recorder(deploy: Deploy, **changes: Any) -> Recorder:
     def program() -> None:
-        Proxy("proxy", ProxyArgs(**(base | changes)))
+        Proxy("proxy", ProxyArgs(**(PROXY | changes)))
 
-    return deploy(program).of_type("Service")["proxy-traefik"]
+    return deploy(program)
+
+
+def proxy(deploy: Deploy, **changes: Any) -> dict[str, Any]:
+    return proxy_recorder(deploy, **changes).of_type("Service")["proxy-traefik"]
 
 
 def test_the_proxy_sees_only_what_carries_its_label_and_cuts_no_upload(deploy: Deploy) -> None:
@@ -200,6 +249,77 @@ def test_the_ui_is_there_only_when_asked_for(deploy: Deploy) -> None:
         80: "host",
         8090: "host",
     }
+
+
+def flags(deploy: Deploy, **changes: Any) -> list[str]:
+    return list(proxy(deploy, **changes)["taskSpec"]["containerSpec"]["args"])
+
+
+def test_certificates_are_obtained_as_told(deploy: Deploy) -> None:
+    told = flags(deploy, https=Https(), acme=Acme(email="a@example.com"), storage="certificates")
+    prefix = "--certificatesresolvers.le.acme"
+    assert [flag for flag in told if flag.startswith(prefix)] == [
+        f"{prefix}.storage=/certificates/acme.json",
+        f"{prefix}.email=a@example.com",
+        f"{prefix}.tlschallenge=true",
+    ]
+    assert "--entrypoints.https.address=:443" in told
+    assert "--entrypoints.https.transport.respondingtimeouts.readtimeout=0s" in told
+    dns = Acme(challenge="dns:cloudflare", directory="https://ca/dir", authority="PEM")
+    recorder = proxy_recorder(deploy, https=Https(), acme=dns, secrets={"CF_DNS_API_TOKEN": "t"})
+    container = recorder.of_type("Service")["proxy-traefik"]["taskSpec"]["containerSpec"]
+    assert f"{prefix}.dnschallenge.provider=cloudflare" in container["args"]
+    assert f"{prefix}.cacertificates=/etc/traefik/acme-ca.pem" in container["args"]
+    # The token is in a file, and only its place in the environment.
+    variable = "CF_DNS_API_TOKEN_FILE=/run/secrets/CF_DNS_API_TOKEN"
+    assert container["commands"] == ["/usr/bin/env", variable, "/entrypoint.sh"]
+    assert "/run/secrets/CF_DNS_API_TOKEN" in [file["fileName"] for file in container["secrets"]]
+    for inputs in recorder.of_type("Secret").values():
+        assert pulumi.runtime.rpc.is_rpc_secret(inputs["data"])
+
+
+def test_any_option_of_traefik_is_passed_through_over_the_components_own(deploy: Deploy) -> None:
+    told = flags(
+        deploy,
+        config={
+            "log": {"level": "DEBUG"},
+            "entryPoints": {"http": {"forwardedHeaders": {"trustedIPs": ["10.0.0.0/8", "::1"]}}},
+            "accessLog": {"filters": {"retryAttempts": True}},
+            "domains": [{"main": "a"}, {"main": "b"}],
+        },
+    )
+    assert "--log.level=DEBUG" in told
+    assert "--log.level=INFO" not in told
+    assert "--entrypoints.http.forwardedheaders.trustedips=10.0.0.0/8,::1" in told
+    assert "--accesslog.filters.retryattempts=true" in told
+    assert "--domains[1].main=b" in told
+
+
+def test_the_dashboard_has_a_login_and_no_plain_http(deploy: Deploy) -> None:
+    route = replace(ROUTE, domain="traefik.example.com", tag="dash", https=Https())
+
+    def program() -> None:
+        users = Credentials("dashboard", CredentialsArgs(stack_name="s", users=["admin"]))
+        dashboard = Dashboard(route=route, users=users.secret)
+        Proxy("proxy", ProxyArgs(**(PROXY | {"dashboard": dashboard, "https": Https()})))
+
+    service = deploy(program).of_type("Service")["proxy-traefik"]
+    told = labels(service)
+    assert told["traefik.http.routers.dash-https.service"] == "api@internal"
+    assert told["traefik.http.routers.dash-https.middlewares"] == "dash-headers,dash-auth"
+    assert told["traefik.http.routers.dash-http.middlewares"] == "https-redirect"
+    assert told["traefik.http.middlewares.dash-auth.basicauth.usersfile"].startswith("/run/")
+    container = service["taskSpec"]["containerSpec"]
+    assert "--api=true" in container["args"]
+    assert not any("insecure" in flag for flag in container["args"])
+    without = proxy(deploy, https=Https())
+    assert labels(without)["traefik.enable"] == "false"
+    assert not any("--api" in flag for flag in without["taskSpec"]["containerSpec"]["args"])
+
+
+def test_one_traefik_or_one_on_every_manager(deploy: Deploy) -> None:
+    assert proxy(deploy)["mode"] == {"replicated": {"replicas": 1}}
+    assert proxy(deploy, mode="global")["mode"] == {"global": True}
 
 
 LABEL = "s.registry-data"

@@ -12,10 +12,16 @@ import pytest
 import yaml
 
 from settings import REGISTRY_IMAGE, TRAEFIK_IMAGE, Settings, parse
+from tests.pair import Pair
 
 ROOT = Path(__file__).parents[2]
 GOOD: Mapping[str, Any] = {"stackName": "registry-com", "domain": "registry.example.com"}
 SECRET = "hunter2-but-longer"
+APR1 = "$apr1$8sdhfjsd$Mb6IbAMxSMVRIsDe0lS.j/"
+OWN = Pair.make("registry.example.com", "*.apps.example.com")
+AUTHORITY = Pair.make()
+BROKEN = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n"
+BROKEN_KEY = BROKEN.replace("CERTIFICATE", "PRIVATE KEY")
 
 
 def raw(values: Mapping[str, Any]) -> dict[str, str]:
@@ -28,7 +34,10 @@ def raw(values: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def settings(secrets: tuple[str, ...] = ("registry:passwords",), **values: Any) -> Settings:
+SECRETS = ("registry:passwords", "registry:hashedPasswords", "registry:proxySecrets")
+
+
+def settings(secrets: tuple[str, ...] = SECRETS, **values: Any) -> Settings:
     return parse(raw({**GOOD, **values}), lambda key: key in secrets, "prod")
 
 
@@ -59,6 +68,36 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("registry:proxyHttpPort", {"proxy": "stack", "proxyHttpPort": "0"}),
     ("registry:proxyUiPort", {"proxy": "stack", "proxyUiPort": "80"}),
     ("registry:proxyUiPort", {"proxy": "none", "proxyUiPort": "8090"}),
+    ("registry:https", {"https": "yes"}),
+    ("registry:https", {"domain": "localhost"}),
+    ("registry:https", {"domain": "10.0.0.1", "https": "acme"}),
+    ("registry:httpsEntryPoint", {"proxy": "main", "httpsEntryPoint": "webSecure"}),
+    ("registry:certResolver", {"certResolver": "l e"}),
+    ("registry:redirectMiddleware", {"proxy": "main", "redirectMiddleware": "redirect@file"}),
+    ("registry:networkLabel", {"networkLabel": "traefik.network"}),
+    ("registry:acmeEmail", {"proxy": "main", "acmeEmail": "admin"}),
+    ("registry:acmeServer", {"proxy": "main", "acmeServer": "http://ca.example.com"}),
+    ("registry:acmeChallenge", {"proxy": "main", "acmeChallenge": "dns"}),
+    ("registry:acmeCa", {"proxy": "main", "acmeCa": "/no/such/file"}),
+    ("registry:acmeCa", {"proxy": "main", "acmeCa": AUTHORITY.chain}),
+    ("registry:proxyHttpsPort", {"proxy": "main", "proxyHttpsPort": "80"}),
+    ("registry:proxyMode", {"proxy": "main", "proxyMode": "every"}),
+    ("registry:proxyMode", {"proxy": "main", "proxyMode": "global"}),
+    ("registry:dashboardDomain", {"proxy": "none", "dashboardDomain": "t.example.com"}),
+    ("registry:dashboardDomain", {"proxy": "stack", "dashboardDomain": "t.example.com"}),
+    ("registry:dashboardDomain", {"proxy": "main", "dashboardDomain": "registry.example.com"}),
+    ("registry:certificate", {"proxy": "none", "https": "own", "certificate": AUTHORITY.chain}),
+    ("registry:certificateKey", {"proxy": "main", "https": "own", "certificate": OWN.chain}),
+    ("registry:https", {"proxy": "main", "certificate": OWN.chain}),
+    ("registry:proxyMetrics", {"proxy": "main", "proxyMetrics": "on"}),
+    ("registry:proxyMemory", {"proxy": "main", "proxyMemory": "1MiB"}),
+    ("registry:proxyConfig", {"proxy": "main", "proxyConfig": "log"}),
+    ("registry:proxyConfig.api", {"proxy": "main", "proxyConfig": {"api": {"insecure": True}}}),
+    ("registry:proxySecrets.a-b", {"proxy": "main", "proxySecrets": {"a-b": SECRET}}),
+    ("registry:proxyEnvironment.REGION", {"proxy": "main", "proxyEnvironment": {"REGION": 1}}),
+    ("registry:hashedPasswords.admin", {"hashedPasswords": {"admin": SECRET}}),
+    ("registry:users", {"users": ["a"], "hashedPasswords": {"a": APR1}}),
+    ("docker:keyMaterial", {"docker:caMaterial": OWN.chain, "docker:certMaterial": OWN.chain}),
     ("registry:image", {"image": "registry"}),
     ("registry:image", {"image": "registry:3@sha256:abc"}),
     ("registry:users", {"users": "admin"}),
@@ -162,12 +201,113 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert plain.traefik_tag == "registry-com"
     assert plain.network == "traefik-public"
     assert not plain.create_network
-    assert plain.proxy == "none"
+    assert plain.proxy is None
+    assert plain.network_label == "traefik.docker.network"
     assert plain.users == ("admin",)
     assert plain.volume_name == "registry-com_registry-data"
     assert plain.pins_volume
     assert not plain.destroy_data
+    assert plain.url == "https://registry.example.com"
+
+
+def own(chain: str = OWN.chain, key: str = OWN.key, **changes: Any) -> Settings:
+    return settings(
+        ("registry:certificateKey",),
+        **{"proxy": "main", "https": "own", "certificate": chain, "certificateKey": key, **changes},
+    )
+
+
+def test_a_certificate_of_ones_own_is_taken_as_text_or_as_a_file(tmp_path: Path) -> None:
+    (tmp_path / "chain.pem").write_text(OWN.chain)
+    (tmp_path / "key.pem").write_text(OWN.key)
+    from_files = own(str(tmp_path / "chain.pem"), str(tmp_path / "key.pem"))
+    for each in (own(), from_files):
+        assert each.proxy
+        assert each.proxy.certificate
+        assert (each.proxy.certificate.chain, each.proxy.certificate.key) == (OWN.chain, OWN.key)
+        assert each.proxy.acme is None
+        assert each.route.https
+        assert each.route.https.resolver is None
+        assert OWN.key not in repr(each)
+        assert not each.warnings
+
+
+@pytest.mark.parametrize(
+    ("key", "says", "pair", "domain"),
+    [
+        ("certificate", "expired on", Pair.make("registry.example.com", days=-0.5), None),
+        (
+            "certificate",
+            "isn't valid before",
+            Pair.make("registry.example.com", since_days=-1),
+            None,
+        ),
+        ("certificate", "is for registry.example.com, *.apps", OWN, "other.example.com"),
+        ("certificate", "and not for a.b.apps.example.com", OWN, "a.b.apps.example.com"),
+        ("certificate", "no host name, and not for", AUTHORITY, None),
+        ("certificate", "can't be read|that can be read", Pair(BROKEN, OWN.key), None),
+        ("certificateKey", "isn't the key of", Pair(OWN.chain, AUTHORITY.key), None),
+        ("certificateKey", "that can be read", Pair(OWN.chain, BROKEN_KEY), None),
+    ],
+)
+def test_a_certificate_that_would_not_do_is_refused_beforehand(
+    key: str, says: str, pair: Pair, domain: str | None
+) -> None:
+    with pytest.raises(pulumi.RunError) as error:
+        own(pair.chain, pair.key, domain=domain or GOOD["domain"])
+    assert f"registry:{key} " in str(error.value)
+    assert any(part in str(error.value) for part in says.split("|"))
+    assert pair.key.splitlines()[1] not in str(error.value)
+
+
+def test_a_star_stands_for_one_label_and_a_near_end_is_a_warning() -> None:
+    soon = Pair.make("*.example.com", days=5)
+    assert "renew it soon" in own(soon.chain, soon.key).warnings[0]
+    own(domain="x.apps.example.com")
+
+
+def test_a_certificate_is_asked_for_with_its_key() -> None:
+    with pytest.raises(pulumi.RunError, match="certificate is missing") as error:
+        settings(proxy="main", https="own")
+    command = "pulumi config set --stack prod --secret registry:certificateKey < key.pem"
+    assert command in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["proxySecrets", "hashedPasswords"])
+def test_what_must_be_secret_is_refused_in_plain_text(key: str) -> None:
+    values = {key: {"TOKEN": APR1}}
+    with pytest.raises(pulumi.RunError, match=f"{key} is in plain text") as error:
+        settings((), proxy="main", **values)
+    assert APR1 not in str(error.value)
+
+
+def test_a_key_in_plain_text_is_refused() -> None:
+    with pytest.raises(pulumi.RunError, match="certificateKey is in plain text"):
+        settings(proxy="main", https="own", certificate=OWN.chain, certificateKey=OWN.key)
+
+
+def test_https_is_the_default_but_for_a_proxy_of_the_stacks_own() -> None:
+    assert settings(proxy="main").https == settings().https == "acme"
+    plain = settings(proxy="stack")
+    assert plain.https == "none"
+    assert plain.route.https is None
     assert plain.url == "http://registry.example.com"
+    assert settings(proxy="main", proxyHttpsPort="8443").url == "https://registry.example.com:8443"
+
+
+def test_a_dashboard_is_routed_at_its_own_name() -> None:
+    with_one = settings(proxy="main", dashboardDomain="t.example.com", traefikTag="registry.com")
+    assert with_one.dashboard_route
+    assert with_one.dashboard_route.name == "registry-com-dashboard"
+    assert with_one.ui_url == "https://t.example.com/dashboard/"
+    assert settings(proxy="main").dashboard_route is None
+
+
+def test_an_engine_behind_tls_takes_all_three_parts() -> None:
+    given = {"docker:caMaterial": OWN.chain, "docker:certMaterial": OWN.chain}
+    with_key = settings(("docker:keyMaterial",), **given, **{"docker:keyMaterial": OWN.key})
+    assert with_key.engine_tls
+    assert OWN.key not in repr(with_key)
 
 
 def test_sizes_are_taken_in_mib_and_gib() -> None:

@@ -6,25 +6,12 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
+from settings.rules import SIZE, Rule
+
 NAMESPACE = "registry"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What text a key takes, in a regular expression and in words."""
-
-    pattern: str
-    must: str
-    example: str
-
-    def admits(self, text: str) -> bool:
-        return re.fullmatch(self.pattern, text) is not None
-
-
-SIZE = Rule(r"\d{1,9}(MiB|GiB|m|g)", "a whole number of MiB or GiB", "512MiB")
 
 
 class Reader:
@@ -38,6 +25,8 @@ class Reader:
         self._stack = stack
         self._known: set[str] = set()
         self.problems: list[str] = []
+        self.warnings: list[str] = []
+        """What is good for now."""
 
     def problem(self, key: str, what: str, example: str | None = None, path: bool = False) -> None:
         """Notes what is wrong with `key`, and how to set it to `example`."""
@@ -165,6 +154,51 @@ class Reader:
             cast("Mapping[str, Any]", self._json(key, dict, "a map of names to values", example))
             or {}
         )
+
+    def texts(self, key: str, names: Rule, example: str) -> Mapping[str, str]:
+        """A map of names to texts that aren't empty."""
+        values = self.mapping(key, example)
+        for name, value in values.items():
+            if not names.admits(name):
+                self.problem(f"{key}.{name}", f"has a wrong name: it must be {names.must}.")
+            # A number in YAML or on the command line arrives as a number.
+            elif not isinstance(value, str) or not value:
+                self.problem(f"{key}.{name}", "must be a text that isn't empty.")
+        return {name: str(value) for name, value in values.items()}
+
+    def pem(self, key: str, kind: str) -> str | None:
+        """Text with a PEM block of `kind` in it, or what the file of that name has."""
+        value = self._raw(key)
+        if value is None:
+            return None
+        if "-----BEGIN" not in value:
+            try:
+                value = Path(value).read_text()
+            except (OSError, ValueError):
+                what = "is neither PEM text nor a file that can be read from the project's folder."
+                self.problem(key, what, f"certificates/{kind.lower().replace(' ', '-')}.pem")
+                return None
+        if not re.search(rf"-----BEGIN [A-Z ]*{kind}-----", value):
+            self.problem(key, f"has no PEM block of a {kind.lower()} in it.")
+            return None
+        return value
+
+    def secret(self, key: str, path: bool = False) -> None:
+        """Notes a problem when `key` is there, and in plain text."""
+        if self.has(key) and not self._is_secret(full_key(key)):
+            name = f"{key}.NAME" if path else key
+            again = self.command("set", name, path=path, flags=" --secret")
+            what = "is in plain text in the stack's file: remove it there, and type"
+            self.problem(key, f"{what}\n      {again}")
+
+    def secret_text(self, key: str) -> None:
+        """`secret` for a key that may name a file instead."""
+        if "-----BEGIN" in self._values.get(full_key(key), ""):
+            self.secret(key)
+
+    def has(self, key: str) -> bool:
+        """Whether the stack's file says something of `key`."""
+        return self._raw(key) is not None
 
     def report(self) -> str | None:
         """All problems as one message; None when there is none."""

@@ -1,0 +1,82 @@
+"""Checks of a certificate that a user brings, before anything is deployed with it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtensionOID
+
+SOON = timedelta(days=14)
+"""So long before its end a certificate is worth a warning."""
+
+
+def wrong_with(chain: str, domains: list[str], now: datetime) -> list[str]:
+    """What makes the PEM `chain` useless for `domains`, each as the rest of a sentence."""
+    try:
+        certificate = x509.load_pem_x509_certificates(chain.encode())[0]
+    except ValueError:
+        return ["isn't a certificate that can be read."]
+    problems = []
+    end, begin = certificate.not_valid_after_utc, certificate.not_valid_before_utc
+    if end <= now:
+        problems.append(f"expired on {end:%Y-%m-%d %H:%M} UTC: bring a newer one.")
+    if begin > now:
+        problems.append(f"isn't valid before {begin:%Y-%m-%d %H:%M} UTC.")
+    names = _names(certificate)
+    for domain in domains:
+        if not any(_covers(name, domain) for name in names):
+            what = ", ".join(names) or "no host name"
+            problems.append(f"is for {what}, and not for {domain}.")
+    return problems
+
+
+def ends_soon(chain: str, now: datetime | None = None) -> str | None:
+    """A warning about a certificate that is still good, but not for long."""
+    certificate = x509.load_pem_x509_certificates(chain.encode())[0]
+    left = certificate.not_valid_after_utc - (now or datetime.now(timezone.utc))
+    if left > SOON:
+        return None
+    return f"The certificate ends on {certificate.not_valid_after_utc:%Y-%m-%d}: renew it soon."
+
+
+def wrong_with_key(chain: str, key: str) -> str | None:
+    """What keeps the PEM `key` from going with `chain`; never a part of it."""
+    try:
+        private = load_pem_private_key(key.encode(), password=None)
+    except TypeError:
+        return "is encrypted: Traefik has nobody to ask for the password."
+    except ValueError:
+        return "isn't a private key that can be read."
+    try:
+        certificate = x509.load_pem_x509_certificates(chain.encode())[0]
+    except ValueError:
+        return None  # Told already.
+    spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if private.public_key().public_bytes(*spki) == certificate.public_key().public_bytes(*spki):
+        return None
+    return "isn't the key of registry:certificate: bring the pair that belongs together."
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    try:
+        found = certificate.extensions.get_extension_for_oid(
+            ExtensionOID.SUBJECT_ALTERNATIVE_NAME
+        ).value
+    except x509.ExtensionNotFound:
+        return []
+    if not isinstance(found, x509.SubjectAlternativeName):
+        return []
+    return [name.lower() for name in found.get_values_for_type(x509.DNSName)]
+
+
+def _covers(name: str, domain: str) -> bool:
+    """RFC 6125: a star stands for one whole label, the first."""
+    if name.startswith("*."):
+        return domain.partition(".")[2] == name[2:]
+    return name == domain

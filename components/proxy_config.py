@@ -1,0 +1,169 @@
+"""What Traefik is told: flags (its static configuration) and a file (its dynamic one).
+
+Option names and defaults: Traefik's reference documentation, v3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+UI_PORT = 8080
+"""Traefik's own entry point for its API and UI without login, inside the task."""
+PING_PORT = 8082
+"""For the health check alone, inside the task."""
+METRICS_PORT = 8083
+"""Prometheus metrics, for services on the public network."""
+HTTP_PORT = 80
+HTTPS_PORT = 443
+STORAGE_PATH = "/certificates"
+DYNAMIC_PATH = "/etc/traefik/dynamic.yml"
+AUTHORITY_PATH = "/etc/traefik/acme-ca.pem"
+CERTIFICATE_PATH = "/run/secrets/certificate.pem"
+KEY_PATH = "/run/secrets/certificate-key.pem"
+SOCKET = "unix:///var/run/docker.sock"
+
+OWNED = ("providers", "ping", "entrypoints.ping", "entrypoints.metrics", "api")
+"""Options that other parts of the deployment rely on: discovery, health check, metrics, login."""
+
+CIPHERS = (
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+)
+"""For TLS 1.2 (Mozilla's "Intermediate", without DHE, which Go has not); 1.3 has its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acme:
+    """How certificates are obtained without a human."""
+
+    resolver: str = "le"
+    """Name under which routers ask for it."""
+    email: str | None = None
+    """Where the authority writes to."""
+    directory: str | None = None
+    """https:// address of the ACME directory. Default: Let's Encrypt's."""
+    challenge: str = "tls"
+    """`tls` (TLS-ALPN-01 on port 443), `http` (HTTP-01 on port 80) or `dns:PROVIDER` (DNS-01)."""
+    authority: str | None = None
+    """PEM roots that the directory's own certificate is checked against. Default: the system's."""
+
+
+def flags(
+    *,
+    network: str,
+    constraint: tuple[str, str],
+    entry_point: str,
+    https_entry_point: str | None,
+    acme: Acme | None,
+    dashboard: bool,
+    ui: bool,
+    metrics: bool,
+    config: Mapping[str, Any],
+) -> list[str]:
+    """Traefik's flags: the component's own, with `config` over them, one each."""
+    label, value = constraint
+    own: dict[str, str] = {
+        "global.checknewversion": "false",
+        "global.sendanonymoususage": "false",
+        "log.level": "INFO",
+        "log.nocolor": "true",
+        # Request headers, and so credentials, stay out of it by default.
+        "accesslog": "true",
+        "providers.swarm": "true",
+        "providers.swarm.endpoint": SOCKET,
+        "providers.swarm.exposedbydefault": "false",
+        "providers.swarm.network": network,
+        "providers.swarm.constraints": f"Label(`{label}`, `{value}`)",
+        # The default, 15 s, is how long requests would go to a task that an update has ended.
+        "providers.swarm.refreshseconds": "1s",
+        **_entry_point(entry_point, HTTP_PORT),
+        "entrypoints.ping.address": f"127.0.0.1:{PING_PORT}",
+        "ping.entrypoint": "ping",
+    }
+    if https_entry_point:
+        own |= _entry_point(https_entry_point, HTTPS_PORT)
+        own["providers.file.filename"] = DYNAMIC_PATH
+    if acme:
+        own |= _acme(acme, entry_point)
+    if dashboard:
+        own["api"] = "true"
+    if ui:
+        own["api.insecure"] = "true"
+    if metrics:
+        own |= {
+            "entrypoints.metrics.address": f":{METRICS_PORT}",
+            "metrics.prometheus": "true",
+            "metrics.prometheus.entrypoint": "metrics",
+        }
+    return [f"--{key}={text}" for key, text in (own | dict(flattened(config))).items()]
+
+
+def _entry_point(name: str, port: int) -> dict[str, str]:
+    return {
+        f"entrypoints.{name}.address": f":{port}",
+        # 0 = no limit. The default, 60 s, holds for a whole request body: it cuts off long pushes.
+        f"entrypoints.{name}.transport.respondingtimeouts.readtimeout": "0s",
+    }
+
+
+def _acme(acme: Acme, entry_point: str) -> dict[str, str]:
+    prefix = f"certificatesresolvers.{acme.resolver}.acme"
+    own = {f"{prefix}.storage": f"{STORAGE_PATH}/acme.json"}
+    if acme.email:
+        own[f"{prefix}.email"] = acme.email
+    if acme.directory:
+        own[f"{prefix}.caserver"] = acme.directory
+    if acme.authority:
+        own[f"{prefix}.cacertificates"] = AUTHORITY_PATH
+    kind, _, provider = acme.challenge.partition(":")
+    if kind == "dns":
+        own[f"{prefix}.dnschallenge.provider"] = provider
+    elif kind == "http":
+        own[f"{prefix}.httpchallenge.entrypoint"] = entry_point
+    else:
+        own[f"{prefix}.tlschallenge"] = "true"
+    return own
+
+
+def dynamic(own_certificate: bool) -> dict[str, Any]:
+    """TLS for every router, and the certificate that isn't Traefik's to obtain."""
+    tls: dict[str, Any] = {
+        "options": {"default": {"minVersion": "VersionTLS12", "cipherSuites": list(CIPHERS)}}
+    }
+    if own_certificate:
+        files = {"certFile": CERTIFICATE_PATH, "keyFile": KEY_PATH}
+        tls["certificates"] = [files]
+        tls["stores"] = {"default": {"defaultCertificate": files}}
+    return {"tls": tls}
+
+
+def flattened(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Options of Traefik's configuration file as flags: `a: {b: [1, 2]}` is `a.b=1,2`."""
+    for key, value in config.items():
+        path = f"{prefix}{key}".lower()
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{path}.") if value else [(path, "true")]
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            maps = {f"{path}[{index}]": item for index, item in enumerate(value)}
+            if any(isinstance(item, Mapping) for item in value):
+                yield from flattened(maps)
+            else:
+                yield path, ",".join(map(_text, value))
+        else:
+            yield path, _text(value)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def owned_options_in(config: Mapping[str, Any]) -> list[str]:
+    """The `OWNED` options that `config` tries to set."""
+    paths = [path for path, _ in flattened(config)]
+    return [own for own in OWNED if any(f"{path}.".startswith(f"{own}.") for path in paths)]

@@ -1,0 +1,111 @@
+"""How Traefik finds a service: the labels that DockerSwarm.rocks documents, and no others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+NETWORK_LABELS = ("traefik.docker.network", "traefik.swarm.network")
+"""What every Traefik reads, with a complaint since 3.2.2, and what 3.2.2 and later ask for.
+Both at once, and Traefik skips the service."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Https:
+    """How a router is reached over HTTPS, and what plain HTTP does then."""
+
+    entry_point: str = "https"
+    resolver: str | None = "le"
+    """Traefik's certificate resolver; None for certificates that Traefik is given."""
+    redirect: str = "https-redirect"
+    """Middleware that sends plain HTTP to HTTPS."""
+    redirect_port: int | None = None
+    """Port of HTTPS, for a stack that makes that middleware; None where the main Traefik has it."""
+
+    def labels(self, prefix: str) -> dict[str, str]:
+        """Labels of the router `prefix`."""
+        labels = {f"{prefix}.entrypoints": self.entry_point, f"{prefix}.tls": "true"}
+        if self.resolver:
+            labels[f"{prefix}.tls.certresolver"] = self.resolver
+        return labels
+
+    def redirect_labels(self) -> dict[str, str]:
+        """Labels of the middleware, where it is made here."""
+        if self.redirect_port is None:
+            return {}
+        prefix = f"traefik.http.middlewares.{self.redirect}.redirectscheme"
+        labels = {f"{prefix}.scheme": "https", f"{prefix}.permanent": "true"}
+        if self.redirect_port != 443:
+            labels[f"{prefix}.port"] = str(self.redirect_port)
+        return labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One host name that leads to a service."""
+
+    domain: str
+    """Public host name, no scheme."""
+    tag: str
+    """Names routers and service in Traefik; unique among the stacks of a swarm."""
+    network: str
+    """Overlay network that Traefik reaches the service through."""
+    network_label: str = "traefik.swarm.network"
+    """Key of the label that names it: one of `NETWORK_LABELS`."""
+    constraint_label: str
+    """Key of the label that Traefik filters services by."""
+    constraint_value: str
+    entry_point: str = "http"
+    """Traefik's entry point for plain HTTP."""
+    https: Https | None = None
+    """None: plain HTTP, and nothing else."""
+    middlewares: Sequence[str] = ()
+    """Middlewares of the router that serves, in order."""
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Hashes by user: Traefik asks for the login. Whoever may inspect the service sees them."""
+
+    @property
+    def name(self) -> str:
+        """Of router, service and middlewares in Traefik: a dot would separate a label's parts."""
+        return re.sub(r"[^A-Za-z0-9-]", "-", self.tag)
+
+    def labels(self, port: int, service: str | None = None) -> dict[str, str]:
+        """Service labels for Traefik's Swarm provider; the service listens on `port`.
+
+        `service` names one of Traefik's own instead, such as `api@internal`.
+        """
+        routers = f"traefik.http.routers.{self.name}"
+        target = service or self.name
+        plain = {
+            f"{routers}-http.rule": f"Host(`{self.domain}`)",
+            f"{routers}-http.entrypoints": self.entry_point,
+            f"{routers}-http.service": target,
+        }
+        serving = f"{routers}-http"
+        secure: dict[str, str] = {}
+        if self.https:
+            plain[f"{routers}-http.middlewares"] = self.https.redirect
+            serving = f"{routers}-https"
+            secure = {
+                f"{serving}.rule": f"Host(`{self.domain}`)",
+                f"{serving}.service": target,
+                **self.https.labels(serving),
+                **self.https.redirect_labels(),
+            }
+        middlewares = list(self.middlewares)
+        if self.users:
+            login = f"{self.name}-auth"
+            lines = ",".join(f"{user}:{text}" for user, text in self.users.items())
+            secure[f"traefik.http.middlewares.{login}.basicauth.users"] = lines
+            middlewares.insert(0, login)
+        if middlewares:
+            secure[f"{serving}.middlewares"] = ",".join(middlewares)
+        return {
+            "traefik.enable": "true",
+            self.network_label: self.network,
+            self.constraint_label: self.constraint_value,
+            f"traefik.http.services.{self.name}.loadbalancer.server.port": str(port),
+            **plain,
+            **secure,
+        }

@@ -1,0 +1,51 @@
+"""`python -m ops.settle SERVICE NETWORK`: makes a service such that Pulumi can change it in place.
+
+The provider replaces a service whose containers' labels or networks change, so these are changed
+beforehand, by Swarm itself, which brings the old task back when the new one fails. Runs in the
+project's virtual environment, for the docker SDK; DOCKER_HOST names the engine.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pulumi
+
+from components.engine import connected, find_engine
+from components.rollout import summary_running, wait_until_running
+
+TIMEOUT_SECONDS = 300
+UPDATE = {
+    "Parallelism": 1,
+    "Order": "start-first",
+    "FailureAction": "rollback",
+    "Monitor": 5 * 10**9,
+}
+
+
+def settle(service: str, network: str) -> None:
+    """Leaves the service on `network` alone, under no other name than its own."""
+    engine = find_engine(None)
+    with connected(engine) as client:
+        raw = client.inspect_service(service)
+        spec, template = raw["Spec"], raw["Spec"]["TaskTemplate"]
+        template["ContainerSpec"].pop("Labels", None)
+        template["Networks"] = [{"Target": client.inspect_network(network)["Id"]}]
+        client.update_service(
+            raw["ID"],
+            raw["Version"]["Index"],
+            task_template=template,
+            name=spec["Name"],
+            labels=spec.get("Labels"),
+            mode=spec["Mode"],
+            update_config=UPDATE,
+            endpoint_spec=spec.get("EndpointSpec"),
+        )
+    wait_until_running(engine, spec["Name"], summary_running(template), TIMEOUT_SECONDS)
+
+
+if __name__ == "__main__":
+    try:
+        settle(*sys.argv[1:])
+    except pulumi.RunError as error:
+        sys.exit(str(error))

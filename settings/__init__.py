@@ -1,0 +1,381 @@
+"""Every configuration key of the program: read, checked and typed, once.
+
+`read()` gives the settings of the stack that is being deployed, or raises one
+`pulumi.RunError` that names every wrong key, what it must be, and what to type.
+A secret's value is never part of a message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pulumi
+from pulumi.runtime.config import CONFIG, is_config_secret
+
+from components.credentials import MAX_PASSWORD_BYTES, MIN_GIVEN_COST
+from components.engine import Tls
+from components.registry import Mount
+from components.registry_config import (
+    drivers_in,
+    keeps_files,
+    owned_paths_in,
+    unknown_sections_in,
+)
+from components.route import NETWORK_LABELS, Https, Route
+from settings import rules
+from settings.proxy import (
+    TRAEFIK_IMAGE,
+    HttpsMode,
+    ProxyMode,
+    ProxySettings,
+    parse_proxy,
+)
+from settings.reader import Reader
+
+__all__ = ["REGISTRY_IMAGE", "TRAEFIK_IMAGE", "Settings", "parse", "read"]
+
+REGISTRY_IMAGE = "registry:3.1.2"
+"""The version that `images/` builds where Docker Hub can't be reached."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What one stack is told; the README's table of settings has the same rows."""
+
+    stack_name: str
+    """Swarm stack: the prefix of every service, volume and node label. Required."""
+    domain: str
+    """Public host name of the registry, no scheme, no port. Required."""
+    traefik_tag: str
+    """Names this stack's routers in Traefik. Default: `stack_name`."""
+    public_tag: str
+    """Constraint label's value that the swarm's main Traefik asks for. Default `traefik-public`."""
+    constraint_label: str
+    """Key of the label that Traefik filters services by. Default `traefik.constraint-label`."""
+    entry_point: str
+    """Traefik's entry point for plain HTTP. Default `http`, as DockerSwarm.rocks names it."""
+    https: HttpsMode
+    """`acme`: Traefik obtains certificates. `own`: it is given one. `none`: plain HTTP.
+    Default `acme`; with a `stack` proxy `none`."""
+    https_entry_point: str
+    """Traefik's entry point for HTTPS. Default `https`."""
+    cert_resolver: str
+    """Traefik's certificate resolver. Default `le`."""
+    redirect_middleware: str
+    """Traefik's middleware that sends HTTP to HTTPS. Default `https-redirect`."""
+    middlewares: tuple[str, ...]
+    """Further Traefik middlewares of the registry's router, such as `limit@swarm`."""
+
+    network: str
+    """Overlay network that Traefik and the registry share. Default `traefik-public`."""
+    network_label: str
+    """Label that tells Traefik the network. Default: DockerSwarm.rocks' `traefik.docker.network`;
+    with a proxy of its own `traefik.swarm.network`."""
+    create_network: bool
+    """Whether this stack owns the network; else it joins. Default: true with a proxy of its own."""
+    encrypt_network: bool
+    """Whether a network made here encrypts between nodes (IPsec). Default false."""
+
+    proxy_mode: ProxyMode
+    """`registry:proxy`. `none`: there is a main Traefik already. `stack`: a Traefik for this stack
+    alone. `main`: this stack runs the swarm's main Traefik. Default `none`."""
+    proxy: ProxySettings | None
+    """What that Traefik is told, if it is the stack's own."""
+
+    image: str
+    users: tuple[str, ...]
+    """Who may log in; the first is the one that the outputs name. Default `admin`."""
+    passwords: Mapping[str, str] = field(repr=False)
+    """Given passwords; a user without one gets a generated one."""
+    hashed_passwords: Mapping[str, str] = field(repr=False)
+    """Hashes by user, for Traefik to ask for the login instead: apr1 works nowhere else."""
+    password_cost: int
+    """bcrypt cost of given passwords. Default 10; generated ones need no slow hash."""
+    password_rotation: str
+    """Any text; a new one makes new passwords for the users that have generated ones."""
+
+    volume_name: str
+    """Docker volume with the images. Default `<stack_name>_registry-data`."""
+    volume_node: str | None
+    """Host name or id of the node that holds the volume. Default: one is chosen, once."""
+    volume_moved_from: str | None
+    """Consent to a move: the node (or volume) that held the images until now."""
+    volume_driver: str | None
+    volume_options: Mapping[str, str]
+    """Volume driver and its options, for storage that all nodes see (NFS): no node is pinned."""
+    destroy_data: bool
+    """Whether `pulumi destroy` deletes the volume. Default false."""
+
+    constraints: tuple[str, ...]
+    """Further placement constraints of the registry, such as `node.platform.arch == x86_64`."""
+    memory_mib: int
+    """Hard memory limit of a registry task, MiB. Default 512."""
+    cpus: float | None
+    """CPU limit of a registry task, in cores. Default: none."""
+    log_mib: int
+    log_files: int
+    """Log rotation: size of one file, MiB (default 10), and how many are kept (default 3)."""
+    deploy_timeout: int
+    """Seconds until a service that doesn't come up is reported as failed. Default 300."""
+    config: Mapping[str, Any] = field(repr=False)
+    """Keys of the registry's own `config.yml`, merged over the component's."""
+
+    engine_host: str | None
+    """`docker:host`. Default: `DOCKER_HOST`, else the current docker context."""
+    engine_tls: Tls | None
+    """`docker:caMaterial`, `docker:certMaterial`, `docker:keyMaterial`."""
+    policy: str
+    """Whether a violation of the policy pack is a warning or an error. Default `advisory`."""
+    adopt_service: str | None
+    """Id of a running service that the registry's shall be; set by `make adopt`, and only then."""
+    warnings: tuple[str, ...] = ()
+    """What is good for now."""
+
+    @property
+    def constraint_value(self) -> str:
+        """A Traefik of the stack's own serves only the stack; a main one all that are public."""
+        return self.traefik_tag if self.proxy_mode == "stack" else self.public_tag
+
+    @property
+    def keeps_files(self) -> bool:
+        """Whether the images are files on a volume; else `config` names an object store."""
+        return keeps_files(self.config)
+
+    @property
+    def pins_volume(self) -> bool:
+        """Whether the volume is on one node; a driver with options of its own is for sharing."""
+        return self.keeps_files and not (self.volume_driver or self.volume_options)
+
+    def _route(self, domain: str, tag: str, https: Https | None) -> Route:
+        return Route(
+            domain=domain,
+            tag=tag,
+            network=self.network,
+            network_label=self.network_label,
+            constraint_label=self.constraint_label,
+            constraint_value=self.constraint_value,
+            entry_point=self.entry_point,
+            https=https,
+        )
+
+    def _https(self, redirect_port: int | None) -> Https | None:
+        if self.https == "none":
+            return None
+        return Https(
+            entry_point=self.https_entry_point,
+            resolver=self.cert_resolver if self.https == "acme" else None,
+            redirect=self.redirect_middleware,
+            redirect_port=redirect_port,
+        )
+
+    @property
+    def route(self) -> Route:
+        """How Traefik finds the registry."""
+        https = self._https(self.proxy.https_port if self.proxy else None)
+        route = self._route(self.domain, self.traefik_tag, https)
+        return replace(route, middlewares=self.middlewares, users=self.hashed_passwords)
+
+    @property
+    def dashboard_route(self) -> Route | None:
+        """How Traefik finds its own dashboard, if there shall be one."""
+        if not self.proxy or not self.proxy.dashboard_domain:
+            return None
+        tag = f"{self.traefik_tag}-dashboard"
+        return self._route(self.proxy.dashboard_domain, tag, self._https(None))
+
+    @property
+    def mount(self) -> Mount | None:
+        """The volume with the images, if they are files."""
+        if not self.keeps_files:
+            return None
+        return Mount(
+            volume=self.volume_name, driver=self.volume_driver, options=self.volume_options
+        )
+
+    def _url(self, domain: str) -> str:
+        if self.https == "none":
+            port = self.proxy.http_port if self.proxy else 80
+            return f"http://{domain}" + ("" if port == 80 else f":{port}")
+        port = self.proxy.https_port if self.proxy else 443
+        return f"https://{domain}" + ("" if port == 443 else f":{port}")
+
+    @property
+    def url(self) -> str:
+        """Where the registry answers, with scheme."""
+        return self._url(self.domain)
+
+    @property
+    def ui_url(self) -> str | None:
+        """Where Traefik's dashboard, else its UI for development, answers, with scheme."""
+        if self.proxy and self.proxy.dashboard_domain:
+            return f"{self._url(self.proxy.dashboard_domain)}/dashboard/"
+        if self.proxy and self.proxy.ui_port:
+            return f"http://{self.domain}:{self.proxy.ui_port}"
+        return None
+
+
+def _passwords(reader: Reader, users: tuple[str, ...]) -> Mapping[str, str]:
+    given = reader.mapping("passwords", "…")
+    reader.secret("passwords", path=True)
+    for name, password in given.items():
+        key = f"passwords.{name}"
+        again = f"\n      {reader.command('set', key, path=True, flags=' --secret')}"
+        if name not in users:
+            reader.remove(key, f"has no such user: registry:users has {', '.join(users)}.")
+        # A number in YAML or on the command line arrives as a number; bcrypt wants text.
+        if not isinstance(password, str) or not password:
+            reader.problem(key, f"must be a text that isn't empty.{again}")
+        elif len(password.encode()) > MAX_PASSWORD_BYTES:
+            length = len(password.encode())
+            limit = f"bcrypt takes {MAX_PASSWORD_BYTES} at the most"
+            reader.problem(key, f"is {length} bytes long: {limit}.{again}")
+        elif re.search(r"[\x00-\x1f\x7f]", password):
+            reader.problem(key, f"has a control character in it.{again}")
+    return {name: str(password) for name, password in given.items()}
+
+
+def _hashed_passwords(reader: Reader) -> Mapping[str, str]:
+    hashes = reader.texts("hashedPasswords", rules.USER, "…")
+    reader.secret("hashedPasswords", path=True)
+    for name, text in hashes.items():
+        if not rules.HASH.admits(text):
+            reader.problem(f"hashedPasswords.{name}", f"must be {rules.HASH.must}.")
+    for key in ("users", "passwords") if hashes else ():
+        if reader.has(key):
+            what = "can't go with hashedPasswords: with these Traefik asks for the login."
+            reader.remove(key, what)
+    return hashes
+
+
+def _engine_tls(reader: Reader) -> Tls | None:
+    keys = ("docker:caMaterial", "docker:certMaterial", "docker:keyMaterial")
+    kinds = ("CERTIFICATE", "CERTIFICATE", "PRIVATE KEY")
+    texts = [reader.pem(key, kind) for key, kind in zip(keys, kinds, strict=True)]
+    reader.secret_text(keys[2])
+    given = [key for key in keys if reader.has(key)]
+    for missing in (name for name in keys if given and name not in given):
+        what = f"is missing: {' and '.join(given)} {'are' if len(given) > 1 else 'is'} there."
+        reader.problem(missing, f"{what}\n      {reader.command('set', missing)} < FILE")
+    ca, certificate, key = texts
+    if ca is None or certificate is None or key is None:
+        return None
+    return Tls(ca=ca, certificate=certificate, key=key)
+
+
+def _registry_config(reader: Reader) -> Mapping[str, Any]:
+    config = reader.mapping("config", "info")
+    for path in owned_paths_in(config):
+        reader.remove(
+            f"config.{path}",
+            "can't be set: this program owns it, and another value would break the deployment.",
+        )
+    for section in unknown_sections_in(config):
+        what = "is not a section of the registry's configuration."
+        reader.remove(f"config.{section}", what)
+    drivers = drivers_in(config)
+    if len(drivers) > 1:
+        what = f"names {' and '.join(drivers)}: the registry takes one storage driver."
+        reader.remove("config.storage", what)
+    return config
+
+
+def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: str) -> Settings:
+    """Settings from `values`, raw texts by full key; `RunError` that lists all that is wrong.
+
+    `is_secret` tells whether a full key holds a secret; `stack` is named in the error.
+    """
+    reader = Reader(values, is_secret, stack)
+    stack_name = reader.required("stackName", rules.STACK)
+    domain = reader.required("domain", rules.DOMAIN)
+    proxy_mode = cast(ProxyMode, reader.choice("proxy", ("none", "stack", "main"), "none"))
+    default = "none" if proxy_mode == "stack" else "acme"
+    https = cast(HttpsMode, reader.choice("https", ("acme", "own", "none"), default))
+    if https == "acme" and rules.DOMAIN.admits(domain) and not rules.PUBLIC_DOMAIN.admits(domain):
+        what = (
+            "is acme, and no authority would certify registry:domain: it isn't a name with a dot."
+        )
+        reader.problem("https", what, "none")
+    joins = proxy_mode == "none"
+    point = rules.TAG if joins else rules.OWN_NAME
+    redirect = rules.MIDDLEWARE if joins else rules.OWN_NAME
+    cert_resolver = reader.text("certResolver", point, "le")
+    proxy = parse_proxy(reader, stack_name, domain, https, cert_resolver, joins)
+    create_network = reader.boolean("createNetwork", not joins)
+    encrypt_network = reader.boolean("encryptNetwork", False)
+    if encrypt_network and not create_network:
+        what = "needs createNetwork: a network that is joined stays as its owner made it."
+        reader.remove("encryptNetwork", what)
+    users = reader.names("users", rules.USER, ("admin",))
+    if not users:
+        reader.problem("users", "is empty: nobody could log in.")
+    volume_node, volume_driver, options = _shared_volume(reader)
+    settings = Settings(
+        stack_name=stack_name,
+        domain=domain,
+        traefik_tag=reader.text("traefikTag", rules.TAG, stack_name),
+        public_tag=reader.text("publicTag", rules.TAG, "traefik-public"),
+        constraint_label=reader.text(
+            "constraintLabel", rules.LABEL_KEY, "traefik.constraint-label"
+        ),
+        entry_point=reader.text("entryPoint", point, "http"),
+        https=https,
+        https_entry_point=reader.text("httpsEntryPoint", point, "https"),
+        cert_resolver=cert_resolver,
+        redirect_middleware=reader.text("redirectMiddleware", redirect, "https-redirect"),
+        middlewares=reader.names("middlewares", rules.MIDDLEWARE),
+        network=reader.text("network", rules.NAME, "traefik-public"),
+        network_label=reader.choice("networkLabel", NETWORK_LABELS, NETWORK_LABELS[not joins]),
+        create_network=create_network,
+        encrypt_network=encrypt_network,
+        proxy_mode=proxy_mode,
+        proxy=None if joins else proxy,
+        image=reader.text("image", rules.IMAGE, REGISTRY_IMAGE),
+        users=users,
+        passwords=_passwords(reader, users),
+        hashed_passwords=_hashed_passwords(reader),
+        password_cost=reader.number("passwordCost", MIN_GIVEN_COST, 15, MIN_GIVEN_COST),
+        password_rotation=reader.optional("passwordRotation", rules.LINE) or "",
+        volume_name=reader.text("volumeName", rules.NAME, f"{stack_name}_registry-data"),
+        volume_node=volume_node,
+        volume_moved_from=reader.optional("volumeMovedFrom", rules.NAME),
+        volume_driver=volume_driver,
+        volume_options=options,
+        destroy_data=reader.boolean("destroyData", False),
+        constraints=reader.names("constraints", rules.CONSTRAINT),
+        memory_mib=reader.mebibytes("memory", 64, 512),
+        cpus=reader.cores("cpus"),
+        log_mib=reader.mebibytes("logSize", 1, 10),
+        log_files=reader.number("logFiles", 1, 100, 3),
+        deploy_timeout=reader.number("deployTimeout", 10, 3600, 300),
+        config=_registry_config(reader),
+        engine_host=reader.optional("docker:host", rules.HOST),
+        engine_tls=_engine_tls(reader),
+        policy=reader.choice("policy", ("advisory", "mandatory"), "advisory"),
+        adopt_service=reader.optional("adoptService", rules.ID),
+        warnings=tuple(reader.warnings),
+    )
+    reader.unknown()
+    if wrong := reader.report():
+        raise pulumi.RunError(wrong)
+    return settings
+
+
+def _shared_volume(reader: Reader) -> tuple[str | None, str | None, Mapping[str, str]]:
+    options = reader.mapping("volumeOptions", "nfs")
+    for name, value in options.items():
+        if not isinstance(value, str):
+            reader.problem(f"volumeOptions.{name}", "must be a text.", "nfs", path=True)
+    driver = reader.optional("volumeDriver", rules.NAME)
+    node = reader.optional("volumeNode", rules.NODE)
+    if node and (driver or options):
+        what = "can't go with volumeDriver or volumeOptions: such a volume is on no single node."
+        reader.remove("volumeNode", what)
+    return node, driver, options
+
+
+def read() -> Settings:
+    """The settings of the stack that is being deployed; `RunError` lists all that is wrong."""
+    return parse(CONFIG.get(), is_config_secret, pulumi.get_stack())

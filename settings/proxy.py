@@ -1,0 +1,164 @@
+"""Settings of a stack's own Traefik, and of how HTTPS comes about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, Literal, cast
+
+from components.certificate import ends_soon, wrong_with, wrong_with_key
+from components.proxy import Certificate
+from components.proxy_config import Acme, owned_options_in
+from settings import rules
+from settings.reader import Reader
+
+TRAEFIK_IMAGE = "traefik:v3.7.15"
+"""The version that `images/` builds where Docker Hub can't be reached."""
+
+HttpsMode = Literal["acme", "own", "none"]
+ProxyMode = Literal["none", "stack", "main"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxySettings:
+    """What a stack's own Traefik is told."""
+
+    image: str
+    http_port: int
+    """Port on the proxy's node, host mode. Default 80."""
+    https_port: int
+    """Port on the proxy's node, host mode. Default 443."""
+    ui_port: int | None
+    """Port of Traefik's UI, without login, for development. Default: no UI."""
+    mode: Literal["replicated", "global"]
+    """One task, or one on every manager. Default `replicated`."""
+    acme: Acme | None
+    certificate: Certificate | None
+    dashboard_domain: str | None
+    """Host name of Traefik's dashboard. Default: no dashboard."""
+    dashboard_users: tuple[str, ...]
+    """Who may see it, with generated passwords. Default `admin`."""
+    certificates_name: str
+    """Volume for what ACME obtains. Default `<stack_name>_certificates`."""
+    certificates_node: str | None
+    """Host name or id of the manager that holds it. Default: one is chosen, once."""
+    certificates_moved_from: str | None
+    """Consent to a move: the node (or volume) that held the certificates until now."""
+    metrics: bool
+    """Prometheus metrics on the public network, port 8083. Default false."""
+    memory_mib: int
+    """Hard memory limit of a task, MiB. Default 256."""
+    config: Mapping[str, Any]
+    """Any option of Traefik's static configuration."""
+    secrets: Mapping[str, str] = field(repr=False)
+    """Environment variables whose values Traefik reads from files, such as a DNS API's token."""
+    environment: Mapping[str, str]
+    """Environment variables that everybody may see."""
+
+
+def parse_proxy(
+    reader: Reader, stack_name: str, domain: str, https: HttpsMode, resolver: str, joins: bool
+) -> ProxySettings:
+    """The keys of the stack's own Traefik; notes in `reader` what is wrong with them.
+
+    With `joins` there is none: shared settings may speak of one, but what asks for it is wrong.
+    """
+    if joins:
+        _refuse_without_proxy(reader)
+    http_port = reader.number("proxyHttpPort", 1, 65535, 80)
+    https_port = reader.number("proxyHttpsPort", 1, 65535, 443)
+    ui_port = reader.number("proxyUiPort", 0, 65535, 0)
+    for key, port in (("proxyUiPort", ui_port), ("proxyHttpsPort", https_port)):
+        if port == http_port and (key == "proxyUiPort" or https != "none"):
+            example = "8090" if key == "proxyUiPort" else "443"
+            reader.problem(key, f"is {port}, as is proxyHttpPort.", example)
+    dashboard_domain = reader.optional("dashboardDomain", rules.DOMAIN)
+    if dashboard_domain and https == "none":
+        reader.remove("dashboardDomain", "needs HTTPS: a login mustn't travel in plain text.")
+    if dashboard_domain == domain:
+        reader.problem("dashboardDomain", "is the registry's own.", f"traefik.{domain}")
+    mode = cast(
+        Literal["replicated", "global"],
+        reader.choice("proxyMode", ("replicated", "global"), "replicated"),
+    )
+    if mode == "global" and https == "acme":
+        reader.problem(
+            "proxyMode",
+            "is global, and https is acme: Traefik's file of certificates can't be shared, so each"
+            " would order its own and answer the challenges of others. Bring a certificate"
+            " (https own), or keep one Traefik.",
+            "replicated",
+        )
+    config = reader.mapping("proxyConfig", "…")
+    for option in owned_options_in(config):
+        what = "can't be set: this program owns it, and another value would break the deployment."
+        reader.remove(f"proxyConfig.{option}", what)
+    reader.secret("proxySecrets", path=True)
+    domains = [domain, *([dashboard_domain] if dashboard_domain else [])]
+    return ProxySettings(
+        image=reader.text("proxyImage", rules.IMAGE, TRAEFIK_IMAGE),
+        http_port=http_port,
+        https_port=https_port,
+        ui_port=ui_port or None,
+        mode=mode,
+        acme=_acme(reader, https, resolver),
+        certificate=None if joins else _certificate(reader, https, domains),
+        dashboard_domain=dashboard_domain,
+        dashboard_users=reader.names("dashboardUsers", rules.USER, ("admin",)),
+        certificates_name=reader.text("certificatesName", rules.NAME, f"{stack_name}_certificates"),
+        certificates_node=reader.optional("certificatesNode", rules.NODE),
+        certificates_moved_from=reader.optional("certificatesMovedFrom", rules.NAME),
+        metrics=reader.boolean("proxyMetrics", False),
+        memory_mib=reader.mebibytes("proxyMemory", 64, 256),
+        config=config,
+        secrets=reader.texts("proxySecrets", rules.VARIABLE, "…"),
+        environment=reader.texts("proxyEnvironment", rules.VARIABLE, "…"),
+    )
+
+
+def _refuse_without_proxy(reader: Reader) -> None:
+    for key in ("proxyUiPort", "dashboardDomain", "certificate", "certificateKey"):
+        if reader.has(key):
+            reader.remove(key, "needs a proxy of this stack (registry:proxy main or stack).")
+
+
+def _acme(reader: Reader, https: HttpsMode, resolver: str) -> Acme | None:
+    acme = Acme(
+        resolver=resolver,
+        email=reader.optional("acmeEmail", rules.EMAIL),
+        directory=reader.optional("acmeServer", rules.URL),
+        challenge=reader.text("acmeChallenge", rules.CHALLENGE, "tls"),
+        authority=reader.pem("acmeCa", "CERTIFICATE"),
+    )
+    if acme.authority and not acme.directory:
+        reader.remove("acmeCa", "needs acmeServer: Let's Encrypt's own authority is known.")
+    return acme if https == "acme" else None
+
+
+def _certificate(reader: Reader, https: HttpsMode, domains: list[str]) -> Certificate | None:
+    chain = reader.pem("certificate", "CERTIFICATE")
+    key = reader.pem("certificateKey", "PRIVATE KEY")
+    if https != "own":
+        for given in ("certificate", "certificateKey"):
+            if reader.has(given):
+                reader.problem("https", f"is {https}, and there is registry:{given}.", "own")
+                break
+        return None
+    for name, example in (("certificate", "chain.pem"), ("certificateKey", "key.pem")):
+        if not reader.has(name):
+            flag = " --secret" if name == "certificateKey" else ""
+            command = reader.command("set", name, flags=flag)
+            what = "is missing: https own takes a certificate and its key, as PEM. Type"
+            reader.problem(name, f"{what}\n      {command} < {example}")
+    reader.secret_text("certificateKey")
+    if chain is None or key is None:
+        return None
+    problems = wrong_with(chain, domains, datetime.now(timezone.utc))
+    for problem in problems:
+        reader.problem("certificate", problem)
+    if problem_of_key := wrong_with_key(chain, key):
+        reader.problem("certificateKey", problem_of_key)
+    if not problems and (warning := ends_soon(chain)):
+        reader.warnings.append(warning)
+    return Certificate(chain=chain, key=key)

@@ -1,0 +1,104 @@
+"""What each kind of text must look like, in a regular expression and in words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What text a key takes."""
+
+    pattern: str
+    must: str
+    example: str
+
+    def admits(self, text: str) -> bool:
+        """Whether `text` is of this kind, all of it."""
+        return re.fullmatch(self.pattern, text) is not None
+
+
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+STACK = Rule(
+    r"[a-z0-9][a-z0-9-]{0,39}",
+    "1 to 40 lower-case letters, digits and '-', beginning with a letter or digit",
+    "registry-com",
+)
+DOMAIN = Rule(
+    rf"localhost|(?=.{{1,253}}$){_LABEL}(\.{_LABEL})+",
+    "a lower-case host name with a dot in it, or localhost; no scheme, port or path"
+    " (docker takes a name without a dot for a repository on Docker Hub)",
+    "registry.example.com",
+)
+PUBLIC_DOMAIN = Rule(
+    rf"(?=.{{1,253}}$)(?!.*\.\d+$){_LABEL}(\.{_LABEL})+",
+    "a lower-case host name with a dot in it, no address: certificates are for names",
+    "registry.example.com",
+)
+EMAIL = Rule(
+    rf"[A-Za-z0-9._%+-]{{1,64}}@(?=.{{1,253}}$){_LABEL}(\.{_LABEL})+",
+    "an e-mail address: where the authority writes to",
+    "admin@example.com",
+)
+URL = Rule(
+    r"https://[A-Za-z0-9.\[\]:-]+(/\S*)?",
+    "the https:// address of an ACME directory",
+    "https://ca.example.com/acme/acme/directory",
+)
+CHALLENGE = Rule(
+    r"tls|http|dns:[a-z0-9]+",
+    "tls, http, or dns: and one of Traefik's DNS providers",
+    "dns:cloudflare",
+)
+TAG = Rule(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "letters, digits, '.', '_' and '-'", "registry.com")
+OWN_NAME = Rule(
+    r"[a-z0-9][a-z0-9-]{0,62}",
+    "lower-case letters, digits and '-' (Traefik lowers the names that it is told)",
+    "http",
+)
+LABEL_KEY = Rule(
+    r"[a-z0-9][a-z0-9._-]{0,127}",
+    "a label key: lower-case letters, digits, '.', '_' and '-'",
+    "traefik.constraint-label",
+)
+NAME = Rule(
+    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}",
+    "a Docker name: letters, digits, '_', '.' and '-'",
+    "traefik-public",
+)
+NODE = Rule(
+    r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?",
+    "a node's host name or id as `docker node ls` shows it",
+    "dog.example.com",
+)
+MIDDLEWARE = Rule(
+    r"[A-Za-z0-9_-]+(@[a-z]+)?", "a Traefik middleware, `name` or `name@provider`", "limit@swarm"
+)
+VARIABLE = Rule(r"[A-Z][A-Z0-9_]{0,63}", "the name of an environment variable", "CF_DNS_API_TOKEN")
+IMAGE = Rule(
+    r"[a-z0-9]+([._/:-][a-z0-9]+|__[a-z0-9]+)*:[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?",
+    "an image with its tag, and a digest if you like: name:tag or name:tag@sha256:…",
+    "registry:3.1.2",
+)
+USER = Rule(
+    r"[^\s:\x00-\x1f\x7f]{1,255}", "a user name without ':', blanks or control characters", "admin"
+)
+HASH = Rule(
+    r"\$(apr1\$[^$\s,]{1,8}\$[./0-9A-Za-z]{22}|2[aby]\$\d\d\$[./0-9A-Za-z]{53})|\{SHA\}[+/=0-9A-Za-z]{28}",
+    "a hash as `openssl passwd -apr1` or `htpasswd -B` prints it",
+    "…",
+)
+CONSTRAINT = Rule(
+    r"(node\.(id|hostname|role|platform\.(os|arch)|labels\.\S+)|engine\.labels\.\S+)\s*(==|!=)\s*\S+",
+    "a placement constraint of Swarm",
+    "node.labels.disk == ssd",
+)
+HOST = Rule(
+    r"unix:///\S+|(tcp|ssh)://\S+",
+    "an engine's address: unix://, ssh:// or tcp://",
+    "ssh://me@host",
+)
+ID = Rule(r"[a-z0-9]{25}", "a service's full id", "nfa3d4df2df34as2fd34230rm")
+LINE = Rule(r"[^\x00-\x1f\x7f]{1,200}", "a line of text", "2026-11")
+SIZE = Rule(r"\d{1,9}(MiB|GiB|m|g)", "a whole number of MiB or GiB", "512MiB")

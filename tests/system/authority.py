@@ -1,0 +1,89 @@
+"""A certificate authority outside the swarm: Pebble, Let's Encrypt's own test server.
+
+It checks real challenges: it connects to the domain's ports 80 and 443, as a public one would.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from cryptography import x509
+
+from ops.console import wait
+from tests.pair import Pair
+from tests.tools import tool
+
+from .testswarm import TestSwarm
+
+ACME_PORT, MANAGEMENT_PORT = 14000, 15000
+
+
+class Authority:
+    """Runs from construction until `end`."""
+
+    def __init__(
+        self,
+        swarm: TestSwarm,
+        folder: Path,
+        *,
+        valid_seconds: int = 90 * 24 * 3600,
+        ports: tuple[int, int] = (ACME_PORT, MANAGEMENT_PORT),
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._log = folder / "pebble.log"
+        outside = swarm.outside
+        self.directory = f"https://{outside.ip}:{ports[0]}/dir"
+        """What ACME clients are told."""
+        pair = Pair.make(address=outside.ip)
+        self.transport_root = pair.chain
+        """Root of the certificate of `directory` itself: this one is its own."""
+        (folder / "certificate.pem").write_text(pair.chain)
+        (folder / "key.pem").write_text(pair.key)
+        config = {
+            "pebble": {
+                "listenAddress": f"0.0.0.0:{ports[0]}",
+                "managementListenAddress": f"0.0.0.0:{ports[1]}",
+                "certificate": str(folder / "certificate.pem"),
+                "privateKey": str(folder / "key.pem"),
+                "httpPort": 80,
+                "tlsPort": 443,
+                "profiles": {"default": {"description": "", "validityPeriod": valid_seconds}},
+            }
+        }
+        (folder / "pebble.json").write_text(json.dumps(config))
+        # Without these it sleeps up to 15 s a challenge and refuses some requests on purpose.
+        haste = ("env", "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0")
+        program = (tool("pebble"), "-config", folder / "pebble.json")
+        self._process = swarm.spawn(outside, *haste, *program, log=self._log)
+        management = f"https://{outside.ip}:{ports[1]}/roots/0"
+        asked = ("curl", "-sk", "--max-time", "2", management)
+        self.root = wait(
+            "the authority", lambda: swarm.exec(outside, *asked, check=False).stdout, 15
+        )
+        """PEM root of the certificates that it issues."""
+        self.root_file = folder / "root.pem"
+        self.root_file.write_text(self.root)
+
+    def orders(self) -> int:
+        """How many certificates it has issued."""
+        return self.log.count("Issued certificate serial")
+
+    @property
+    def log(self) -> str:
+        """What it has said."""
+        return self._log.read_text(errors="replace")
+
+    def end(self) -> None:
+        """Ends it; its data are in memory alone."""
+        self._process.kill()
+        self._process.wait()
+
+
+def served(swarm: TestSwarm, domain: str) -> x509.Certificate:
+    """The certificate that `domain` shows."""
+    connect = f"openssl s_client -connect {domain}:443 -servername {domain} </dev/null"
+    said = swarm.exec(swarm.outside, "sh", "-c", connect, check=False).stdout
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    pem = said[said.index(begin) : said.index(end) + len(end)]
+    return x509.load_pem_x509_certificate(pem.encode())

@@ -1,0 +1,117 @@
+"""Three environments behind one Traefik; the third made by one command, while the others run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .authority import Authority, served
+from .project import changed
+from .site import Site
+
+PROXY = "registry-com_proxy"
+DOMAINS = {
+    "prod": "registry.tmd.fakhred.in",
+    "stag": "stag.registry.tmd.fakhred.in",
+    "preprod": "preprod.registry.tmd.fakhred.in",
+}
+NEW = ("env", "NAME=preprod", "FROM=stag", f"DOMAIN={DOMAINS['preprod']}")
+GIVEN = "a-given-Passw0rd-of-staging"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _deployed(site: Site, hub: None, authority: Authority) -> None:
+    """Production with its Traefik, and staging, which has a password that was given."""
+    assert hub is None  # It only has to be there.
+    site.trust(authority)
+    first = site.swarm.nodes[0]
+    for domain in DOMAINS.values():
+        site.swarm.add_host(domain, first.ip)
+    # What all environments share stands once, and those without a proxy pass it by.
+    shared = {"Server": authority.directory, "Ca": authority.transport_root}
+    project = site.project.folder / "Pulumi.yaml"
+    told = yaml.safe_load(project.read_text())
+    told["config"] = {f"registry:acme{key}": {"value": value} for key, value in shared.items()}
+    project.write_text(yaml.safe_dump(told))
+    site.project.init("prod", {"registry:certificatesNode": first.name})
+    site.project.init("stag", {"registry:volumeNode": site.swarm.nodes[1].name})
+    site.project.set("stag", "registry:passwords.admin", GIVEN, "--path", "--secret")
+    for stack in ("prod", "stag"):
+        site.made("deploy", f"STACK={stack}")
+
+
+@pytest.fixture(scope="module")
+def preprod(site: Site, archive: Path) -> float:
+    """Seconds from nothing to a pushed image."""
+    begin = time.monotonic()
+    site.made(*NEW)
+    site.made("deploy", "STACK=preprod")
+    site.resolve(DOMAINS["preprod"], PROXY)
+    site.push("preprod", DOMAINS["preprod"], "hello:1", archive)
+    return time.monotonic() - begin
+
+
+def settings_of(site: Site, stack: str) -> dict[str, object]:
+    file = site.project.folder / f"Pulumi.{stack}.yaml"
+    return dict(yaml.safe_load(file.read_text())["config"])
+
+
+def test_one_command_makes_the_settings_of_a_new_environment(site: Site, preprod: float) -> None:
+    print(f"preprod, from nothing to a pushed image: {preprod:.1f} s")
+    old, new = settings_of(site, "stag"), settings_of(site, "preprod")
+    assert new["registry:stackName"] == "preprod-registry-com"
+    assert new["registry:traefikTag"] == "preprod.registry.com"
+    assert new["registry:domain"] == DOMAINS["preprod"]
+    assert "registry:volumeNode" not in new, "where staging's images are is staging's alone"
+    same = {"registry:proxy", "registry:networkLabel"}
+    assert {key: new[key] for key in same} == {key: old[key] for key in same}
+    file = (site.project.folder / "Pulumi.preprod.yaml").read_text()
+    assert GIVEN not in file
+    assert old["registry:passwords"] != new["registry:passwords"], "encrypted anew"
+    assert "secure" in str(new["registry:passwords"])
+
+
+@pytest.mark.usefixtures("preprod")
+def test_each_has_its_own_certificate_and_its_own_login(site: Site) -> None:
+    serials = {served(site.swarm, domain).serial_number for domain in DOMAINS.values()}
+    assert len(serials) == 3
+    outside = site.swarm.outside
+    for stack, domain in DOMAINS.items():
+        assert site.status(f"https://{domain}/v2/", site.login(stack), outside) == 200
+    url = f"https://{DOMAINS['prod']}/v2/"
+    assert site.status(url, site.login("preprod"), outside) == 401
+    assert site.login("prod") != site.login("stag")
+
+
+@pytest.mark.usefixtures("preprod")
+def test_nothing_changes_for_anybody(site: Site) -> None:
+    for stack in DOMAINS:
+        site.project.ok("preview", "--expect-no-changes", "--stack", stack)
+
+
+@pytest.mark.usefixtures("preprod")
+def test_an_environment_that_is_there_is_not_made_again(site: Site) -> None:
+    for words, says in (
+        (NEW, "there is an environment preprod already"),
+        (("env", "NAME=x y", "FROM=stag", "DOMAIN=x.example.com"), "NAME=x y: letters"),
+        (("env", "NAME=other", "FROM=nobody", "DOMAIN=x.example.com"), "no Pulumi.nobody.yaml"),
+        (("env", "NAME=other", "FROM=stag"), "DOMAIN=… missing"),
+        (("deploy", "STACK=other"), "make env NAME=other FROM=stag DOMAIN=…"),
+    ):
+        result = site.make(*words)
+        assert result.code != 0
+        assert says in result.text
+        assert "Traceback" not in result.text
+    assert not (site.project.folder / "Pulumi.other.yaml").exists()
+
+
+@pytest.mark.usefixtures("preprod")
+def test_a_change_of_one_environment_is_that_ones_alone(site: Site) -> None:
+    site.project.set("preprod", "registry:domain", "other.example.com")
+    service = "update docker:index/service:Service registry-service"
+    assert changed(site.project.steps("preprod")) == {service}
+    site.project.set("preprod", "registry:domain", DOMAINS["preprod"])
+    site.project.ok("preview", "--expect-no-changes", "--stack", "stag")

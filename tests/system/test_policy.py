@@ -1,0 +1,178 @@
+"""The policy pack, run by the real CLI: what breaks it is refused, the real stacks pass."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .project import ROOT
+from .site import Site
+
+DIGEST = "@sha256:" + "0" * 64
+# Each breaks the policy of its name; together they are one program.
+PROGRAMS = {
+    "no-plain-secrets": 'service("a", env={"DB_PASSWORD": "hunter2"})',
+    "no-secret-configs": (
+        'docker.ServiceConfig("b", data=base64.b64encode(b"-----BEGIN PRIVATE KEY-----").decode())'
+    ),
+    "stateful-services-pinned": (
+        'service("c", mounts=[docker.ServiceTaskSpecContainerSpecMountArgs('
+        'type="volume", source="data", target="/data")])'
+    ),
+    "memory-limited": 'service("d", memory=None)',
+    "images-by-digest": 'service("e", image="registry:3.1.2")',
+    "no-latest": f'service("f", image="registry:latest{DIGEST}")',
+    "updates-can-be-undone": 'service("g", update=None)',
+    "logs-rotated": 'service("h", log=None)',
+    "ports-on-the-proxy-only": (
+        'service("i", endpoint=docker.ServiceEndpointSpecArgs(ports=['
+        'docker.ServiceEndpointSpecPortArgs(target_port=80, publish_mode="host")]))'
+    ),
+    "socket-for-the-proxy-only": (
+        'service("j", mounts=[docker.ServiceTaskSpecContainerSpecMountArgs('
+        'type="bind", source="/var/run/docker.sock", target="/s", read_only=True)])'
+    ),
+}
+SERVICE = f"""
+import base64
+import pulumi_docker as docker
+from components.task import always_restart, json_file_log, limits, probe, roll_back, update
+
+def service(name, *, image="registry:3.1.2{DIGEST}", env=None, mounts=None, memory=64,
+            update=update("start-first"), log=json_file_log(10, 3), endpoint=None):
+    docker.Service(
+        name,
+        task_spec=docker.ServiceTaskSpecArgs(
+            container_spec=docker.ServiceTaskSpecContainerSpecArgs(
+                image=image, env=env, mounts=mounts, healthcheck=probe("http://127.0.0.1/"),
+                stop_grace_period="10s",
+            ),
+            resources=limits(memory, None) if memory else None,
+            restart_policy=always_restart(),
+            log_driver=log,
+        ),
+        update_config=update,
+        rollback_config=roll_back("start-first"),
+        endpoint_spec=endpoint,
+    )
+
+service("good")
+"""
+
+
+def preview(folder: Path, host: str, *flags: str) -> tuple[int, str]:
+    """Exit code and text of a preview of the program in `folder` under the policy pack."""
+    done = subprocess.run(
+        [
+            *("pulumi", "preview", "--non-interactive", "--color", "never", "--stack", "test"),
+            *("--policy-pack", "policy", *flags),
+        ],
+        cwd=folder,
+        env=environment(folder, host),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def environment(folder: Path, host: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PULUMI_BACKEND_URL": f"file://{folder}/state",
+        "PULUMI_CONFIG_PASSPHRASE": "",
+        "PULUMI_SKIP_UPDATE_CHECK": "1",
+        "DOCKER_HOST": host,
+    }
+
+
+@pytest.fixture(scope="module")
+def broken(site: Site, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A project whose program breaks every policy once, and the engine."""
+    folder = tmp_path_factory.mktemp("broken")
+    for name in ("Pulumi.yaml", "policy", "components"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    (folder / "state").mkdir()
+    (folder / "__main__.py").write_text("\n".join([SERVICE, *PROGRAMS.values()]))
+    host = site.swarm.nodes[0].host
+    subprocess.run(
+        ["pulumi", "stack", "init", "test"],
+        cwd=folder,
+        env=environment(folder, host),
+        check=True,
+        capture_output=True,
+    )
+    return folder, host
+
+
+@pytest.fixture(scope="module")
+def refusal(broken: tuple[Path, str]) -> str:
+    """What a preview says of that program when the policies are mandatory."""
+    code, text = preview(*broken, "--policy-pack-config", "policy/mandatory.json")
+    assert code != 0
+    assert "Traceback" not in text
+    return text
+
+
+def test_the_programs_break_every_policy_that_there_is() -> None:
+    text = (ROOT / "policy/__main__.py").read_text()
+    named = {name.replace("_", "-") for name in re.findall(r"^    rules\.(\w+):", text, re.M)}
+    assert named == set(PROGRAMS)
+
+
+@pytest.mark.parametrize("policy", PROGRAMS)
+def test_a_program_that_breaks_the_policy_is_refused(refusal: str, policy: str) -> None:
+    resource = {program: name for name, program in zip("abcdefghij", PROGRAMS, strict=True)}[policy]
+    assert re.search(rf"\[mandatory\]\s+{policy}\s+\(docker:index:\w+: {resource}\)", refusal)
+
+
+def test_nothing_else_is_refused(refusal: str) -> None:
+    found = re.findall(r"\[mandatory\]\s+(\S+)\s+\(docker:index:\w+: (\w+)\)", refusal)
+    assert sorted(set(found)) == sorted(zip(PROGRAMS, "abcdefghij", strict=True))
+    assert "hunter2" not in refusal.replace('"hunter2"', "")
+
+
+def test_advice_stops_nobody(broken: tuple[Path, str]) -> None:
+    code, text = preview(*broken)
+    assert code == 0
+    assert "[advisory]" in text
+    assert "[mandatory]" not in text
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("stack", ["prod", "stag", "local"])
+def test_the_real_stacks_pass(site: Site, stack: str) -> None:
+    """In a preview of what isn't there yet, and of what is."""
+    mandatory = ("--policy-pack", "policy", "--policy-pack-config", "policy/mandatory.json")
+    settings = {"registry:https": "none", "registry:policy": "mandatory"}
+    site.project.init(stack, settings)
+    if stack == "stag":
+        site.project.set(stack, "registry:createNetwork", "true")
+        site.project.set(stack, "registry:network", "stag")
+    for act in (("preview",), ("up", "--yes", "--skip-preview"), ("preview",)):
+        text = site.project.ok(*act, "--stack", stack, *mandatory)
+        assert "[mandatory]" not in text
+        assert "registry@v0.1.0" in text, "the pack ran"
+    site.project.remove(stack)
+
+
+@pytest.mark.parametrize("stack", ["prod", "stag"])
+def test_the_front_door_asks_for_what_the_stack_says(site: Site, stack: str) -> None:
+    """Without a digest, production is refused, and staging warned."""
+    name = f"strict-{stack}"
+    new = site.project.folder / f"Pulumi.{name}.yaml"
+    new.write_text((ROOT / f"Pulumi.{stack}.yaml").read_text().replace("registry-com", f"strict-{stack}"))
+    if stack == "stag":
+        with new.open("a") as file:
+            file.write("  registry:createNetwork: true\n")
+    result = site.make("preview", f"STACK={name}")
+    assert ("[mandatory]  images-by-digest" in result.text) is (stack == "prod")
+    assert ("[advisory]  images-by-digest" in result.text) is (stack == "stag")
+    assert (result.code != 0) is (stack == "prod")
