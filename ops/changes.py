@@ -1,10 +1,11 @@
 """One step of a preview in the words of Swarm and Traefik, and without a secret.
 
-A step is an item of `steps` in what `pulumi preview --json` prints.
+A step is the `metadata` of a `resourcePreEvent` in what `pulumi preview --json` streams.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -19,8 +20,10 @@ UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 LONGEST = 200
 """Characters of one value that are shown."""
 
-_OPERATIONS = {"update": "change", "create-replacement": "replace"}
-_NOT_CHANGES = ("same", "read", "refresh", "delete-replaced")
+_DIGEST = re.compile(r"(@sha256:[0-9a-f]{12})[0-9a-f]{52}")
+_OPERATIONS = {"update": "change", "same": ""}
+BESIDES = ("read", "refresh", "create-replacement", "delete-replaced")
+"""Operations that come with another one on the same resource, or are none."""
 _KINDS = {
     "docker:index/service:Service": "service",
     "docker:index/network:Network": "network",
@@ -41,7 +44,7 @@ _UNSHOWN = {"env", "driverOptions", "driverOpts", "data", "dataRaw", "result", "
 
 def kind(step: Step) -> str:
     """`service`, `secret`, …; empty for what no reviewer asks for: components, providers, salts."""
-    type_ = str(_state(step)["type"])
+    type_ = str(step["type"])
     if not _state(step).get("custom") or type_.startswith("pulumi:providers:"):
         return ""
     if type_ in _PARTS_OF_OTHERS:
@@ -52,7 +55,7 @@ def kind(step: Step) -> str:
 def operation(step: Step) -> str:
     """`create`, `change`, `replace`, `delete`, …; empty when the resource stays as it is."""
     op = str(step["op"])
-    return "" if op in _NOT_CHANGES else _OPERATIONS.get(op, op)
+    return _OPERATIONS.get(op, op)
 
 
 def resource(step: Step) -> str:
@@ -75,7 +78,7 @@ def changes(step: Step) -> list[str]:
     """What is different afterwards, a line each."""
     match kind(step), operation(step):
         case "volume", "delete":
-            kept = (step.get("oldState") or {}).get("retainOnDelete")
+            kept = (step.get("old") or {}).get("retainOnDelete")
             return ["forgotten; the images stay in it" if kept else "**with all images in it**"]
         case _, "delete":
             return []
@@ -105,7 +108,7 @@ def changes(step: Step) -> list[str]:
 
 def code(text: str) -> str:
     """`text` as a code span that survives in a cell of a table."""
-    text = " ".join(text.split())
+    text = _DIGEST.sub(r"\1…", " ".join(text.split()))
     text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
     text = text.replace("|", "\\|")
     return f"`` {text} ``" if "`" in text else f"`{text}`"
@@ -161,7 +164,7 @@ def _keyed(items: list[Any], key: str) -> Iterator[tuple[str, Any]]:
 
 
 def _state(step: Step) -> Mapping[str, Any]:
-    return step.get("newState") or step["oldState"] or {}
+    return step.get("new") or step.get("old") or {}
 
 
 def _inputs(step: Step) -> Mapping[str, Any]:
@@ -184,14 +187,14 @@ def _differences(step: Step) -> list[tuple[Path, str]]:
             # Id and name of one file's secret are one line.
             told.setdefault(_difference(path, before, after), path)
     if not told:
-        reasons = step.get("diffReasons") or ["something that the provider doesn't name"]
+        reasons = step.get("diffs") or ["something that the provider doesn't name"]
         told[", ".join(map(code, reasons))] = ()
     return [(path, line) for line, path in told.items()]
 
 
 def _before(step: Step) -> dict[Path, Any]:
     """What is there, as far as the provider says that it differs."""
-    old, named = step.get("oldState") or {}, step.get("detailedDiff")
+    old, named = step.get("old") or {}, step.get("detailedDiff")
     if not named:
         return flat(old.get("inputs") or {})
     return _part(flat(old.get("outputs") or {}), named)
@@ -263,7 +266,7 @@ def _matters_when_new(path: Path) -> bool:
 
 
 def _contents(step: Step) -> Iterator[str]:
-    reasons = step.get("replaceReasons") or ["data"]
+    reasons = step.get("keys") or ["data"]
     if "data" in reasons:
         end = str(step["urn"]).rpartition("-")[2]
         yield f"new {_CONTENTS.get(end, 'content')}"
@@ -272,7 +275,7 @@ def _contents(step: Step) -> Iterator[str]:
 
 def _placement(step: Step) -> Iterator[str]:
     """Which node has the images: the most that can go wrong in a deployment."""
-    old = _remembered((step.get("oldState") or {}).get("inputs") or {})
+    old = _remembered((step.get("old") or {}).get("inputs") or {})
     new = _remembered(_inputs(step))
     if not old:
         yield f"on node {code(str(new.get('node')))}, for volume {code(str(new.get('volume')))}"

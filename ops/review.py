@@ -7,9 +7,8 @@ import os
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ops import changes
 from ops.console import Problem, say
@@ -37,12 +36,22 @@ class Report:
             raise Problem(self.problem)
 
 
-def preview(stack: str) -> Report:
-    """What a deployment of the stack would change."""
-    code, digest, said = _preview(stack)
+@dataclass(frozen=True)
+class Findings:
+    """What a preview found."""
+
+    steps: dict[str, changes.Step]
+    """The last one of each resource, by URN: a refresh comes before the one that counts."""
+    errors: list[str]
+    warnings: list[str]
+
+
+def preview(stack: str, *flags: str) -> Report:
+    """What a deployment of the stack would change; `flags` are Pulumi's."""
+    code, found = _preview(stack, *flags)
     if code != 0:
-        return _failed(stack, digest, said)
-    return Report(markdown(stack, digest), None)
+        return _failed(stack, found)
+    return Report(markdown(stack, found), None)
 
 
 def drift(stack: str) -> Report:
@@ -51,37 +60,59 @@ def drift(stack: str) -> Report:
     The refresh finds what was changed or removed by hand, and the program, which a mere
     `pulumi refresh` doesn't run, nodes that are down, drained or without their label.
     """
-    code, digest, said = _preview(stack, "--refresh", "--expect-no-changes")
+    code, found = _preview(stack, "--refresh", "--expect-no-changes")
     if code not in (0, UNEXPECTED):
-        return _failed(stack, digest, said)
+        return _failed(stack, found)
     if code == 0:
         return Report(f"**{stack}**: all is as it was deployed\n", None)
     return Report(
         "What runs isn't what was deployed. A deployment would put it back:\n\n"
-        + markdown(stack, digest),
+        + markdown(stack, found),
         f"stack {stack} has drifted; to put it back: pulumi up --refresh --stack {stack}",
     )
 
 
-def markdown(stack: str, digest: Mapping[str, Any]) -> str:
+def markdown(stack: str, found: Findings) -> str:
     """One headline, a table of what changes, and the warnings."""
-    # A refresh has a step of its own for each resource, before the one that counts.
-    steps = {step["urn"]: step for step in digest.get("steps") or [] if changes.kind(step)}
-    counts = Counter(changes.operation(step) for step in steps.values())
+    steps = [step for step in found.steps.values() if changes.kind(step)]
+    counts = Counter(map(changes.operation, steps))
     unchanged = counts.pop("", 0)
     words = [*_ORDER, *sorted(set(counts) - set(_ORDER))]
     told = [f"{counts[word]} to {word}" for word in words if counts[word]]
     if told and unchanged:
         told.append(f"{unchanged} unchanged")
-    headline = ", ".join(told) or "no changes"
-    parts = [f"**{stack}**: {headline}"]
+    parts = [f"**{stack}**: {', '.join(told) or 'no changes'}"]
     if told:
-        rows = [_row(step) for step in steps.values() if changes.operation(step)]
+        rows = [_row(step) for step in steps if changes.operation(step)]
         heads = ("operation", "resource", "what changes")
         parts.append("\n".join([_line(heads), _line(("---",) * 3), *sorted(rows, key=_weight)]))
-    if warnings := _messages(digest, "warning"):
-        parts.append(f"Warnings:\n\n{_fenced(warnings)}")
+    if found.warnings:
+        parts.append(f"Warnings:\n\n{_fenced(found.warnings)}")
     return "\n\n".join(parts) + "\n"
+
+
+def read(events: str) -> Findings:
+    """What is in a stream of events, one on each line."""
+    found = Findings({}, [], [])
+    for line in events.splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:  # Something else that was printed.
+            continue
+        if step := event.get("resourcePreEvent", {}).get("metadata"):
+            if step["op"] not in changes.BESIDES:
+                found.steps[step["urn"]] = step
+        elif told := event.get("diagnosticEvent"):
+            # The others, down to debugging, have values in them as they are, secrets too.
+            texts = {"error": found.errors, "warning": found.warnings}.get(told["severity"])
+            if texts is not None and not told.get("ephemeral"):
+                texts.append(str(told["message"]).strip())
+        elif broken := event.get("policyEvent"):
+            must = broken["enforcementLevel"] == "mandatory"
+            # The first line is the policy's own description.
+            what = str(broken["message"]).strip().partition("\n")[2] or str(broken["message"])
+            (found.errors if must else found.warnings).append(f"{broken['policyName']}: {what}")
+    return found
 
 
 def _row(step: changes.Step) -> str:
@@ -99,43 +130,36 @@ def _weight(row: str) -> tuple[int, str]:
     return (_ORDER.index(what) if what in _ORDER else -1, row)
 
 
-def _failed(stack: str, digest: Mapping[str, Any], said: str) -> Report:
-    errors = _messages(digest, "error") or [said.strip() or "without a word"]
+def _failed(stack: str, found: Findings) -> Report:
+    errors = [error for error in found.errors if error != "preview failed"] or ["without a word"]
     text = f"**{stack}**: the preview failed, so this can't be deployed\n\n{_fenced(errors)}\n"
     return Report(text, f"the preview of stack {stack} failed; its report has the error")
 
 
-def _messages(digest: Mapping[str, Any], severity: str) -> list[str]:
-    found = [each for each in digest.get("diagnostics") or [] if each["severity"] == severity]
-    texts = (str(each["message"]).removeprefix(f"{severity}: ").strip() for each in found)
-    return list(dict.fromkeys(text for text in texts if text))
-
-
 def _fenced(texts: Sequence[str]) -> str:
-    text = "\n".join(texts)
+    text = "\n".join(sorted(set(texts)))
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"
 
 
-def _preview(stack: str, *flags: str) -> tuple[int, Mapping[str, Any], str]:
-    """Exit status, what was printed as JSON, and what was said besides."""
+def _preview(stack: str, *flags: str) -> tuple[int, Findings]:
+    """Exit status, and what was found."""
     say(f"previewing stack {stack}")
     words = ["--json", "--show-sames", "--non-interactive", "--color", "never", "--stack", stack]
-    # Another form of JSON, if somebody has asked for it.
-    environment = {**os.environ, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": ""}
     done = subprocess.run(
         ["pulumi", "preview", *words, *flags],
-        env=environment,
+        # Plain --json leaves the policies out.
+        env={**os.environ, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.stderr.strip():
-        say(done.stderr.strip())
-    try:
-        digest = json.loads(done.stdout[max(done.stdout.find("{\n"), 0) :])
-    except ValueError:
-        return done.returncode or 1, {}, f"{done.stderr}{done.stdout}"
-    return done.returncode, digest, done.stderr
+    said = done.stderr.strip()
+    if said:
+        say(said)
+    found = read(done.stdout)
+    if not found.errors and said:
+        found.errors.append(said)
+    return done.returncode, found
