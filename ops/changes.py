@@ -90,7 +90,7 @@ def changes(step: Step) -> list[str]:
             return list(_placement(step))
         case "service", "create":
             return [
-                f"{title(path)}: {_value(path, value)}"
+                title(path) if value in path else f"{title(path)}: {_value(path, value)}"
                 for path, value in _by_importance(flat(_inputs(step)))
                 if _matters_when_new(path)
             ]

@@ -168,7 +168,9 @@ def test_the_front_door_asks_for_what_the_stack_says(site: Site, stack: str) -> 
     """Without a digest, production is refused, and staging warned."""
     name = f"strict-{stack}"
     new = site.project.folder / f"Pulumi.{name}.yaml"
-    new.write_text((ROOT / f"Pulumi.{stack}.yaml").read_text().replace("registry-com", f"strict-{stack}"))
+    new.write_text(
+        (ROOT / f"Pulumi.{stack}.yaml").read_text().replace("registry-com", f"strict-{stack}")
+    )
     if stack == "stag":
         with new.open("a") as file:
             file.write("  registry:createNetwork: true\n")

@@ -1,0 +1,212 @@
+"""What reviewers see of a deployment, from an engine that can only be looked at.
+
+The reports are compared with tests/golden; UPDATE_GOLDEN=1 writes them there instead.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .project import ROOT, Result
+from .reading import Reading, reading
+from .site import Site
+
+GOLDEN = ROOT / "tests/golden"
+STACK = "review"
+REGISTRY = f"{STACK}_registry"
+GIVEN = "a-given-Passw0rd-that-nobody-else-has"
+SETTINGS = {
+    "registry:stackName": STACK,
+    "registry:domain": "review.example.com",
+    "registry:proxy": "stack",
+    "registry:network": STACK,
+    "registry:policy": "advisory",
+}
+CHANGES = {
+    "changed-domain": {"registry:domain": "images.example.com"},
+    "rotated-password": {"registry:passwordRotation": "2"},
+    "changed-image": {"registry:image": "registry:3.1.1"},
+}
+REFUSED = {
+    "a setting that is wrong": {"registry:domain": "https://images.example.com"},
+    "a policy that is broken": {"registry:image": "registry:3.1.1", "registry:policy": "mandatory"},
+}
+
+
+@pytest.fixture(scope="module")
+def engine(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reading]:
+    """The first node's engine, to be looked at."""
+    target = Path(site.project.environment["DOCKER_HOST"].removeprefix("unix://"))
+    with reading(target, tmp_path_factory.mktemp("engine") / "docker.sock") as engine:
+        yield engine
+
+
+def look(site: Site, engine: Reading, command: str, *words: str) -> Result:
+    """`make COMMAND` for the stack, with an engine that takes no changes."""
+    told = (f"STACK={STACK}", *words)
+    result = site.make("-s", command, *told, DOCKER_HOST=engine.host)
+    assert engine.refused == [], result.text
+    return result
+
+
+def preview(site: Site, engine: Reading, changes: dict[str, str]) -> Result:
+    """A report with `changes` to the settings, which are as before afterwards."""
+    for key, value in changes.items():
+        site.project.set(STACK, key, value)
+    result = look(site, engine, "preview", "FORMAT=markdown")
+    for key in changes:
+        if key in SETTINGS:
+            site.project.set(STACK, key, SETTINGS[key])
+        else:
+            site.project.unset(STACK, key)
+    return result
+
+
+@pytest.fixture(scope="module")
+def new(site: Site, hub: None, engine: Reading) -> Result:
+    """The preview of a stack that isn't deployed."""
+    assert hub is None  # It only has to be there.
+    site.project.init(STACK, {**SETTINGS, "registry:volumeNode": site.swarm.nodes[0].name})
+    site.project.set(STACK, "registry:users[0]", "admin", "--path")
+    site.project.set(STACK, "registry:users[1]", "ci", "--path")
+    site.project.set(STACK, "registry:passwords.ci", GIVEN, "--path", "--secret")
+    return look(site, engine, "preview", "FORMAT=markdown")
+
+
+@pytest.fixture(scope="module")
+def deployed(site: Site, new: Result) -> None:
+    """That stack, deployed."""
+    assert new.code == 0, new.text
+    site.project.up(STACK)
+
+
+@pytest.fixture(scope="module")
+def reports(site: Site, engine: Reading, new: Result, deployed: None) -> dict[str, Result]:
+    """All previews by name."""
+    assert deployed is None
+    changed = {name: preview(site, engine, CHANGES[name]) for name in CHANGES}
+    refused = {name: preview(site, engine, REFUSED[name]) for name in REFUSED}
+    return {"new-environment": new, **changed, **refused, "nothing": preview(site, engine, {})}
+
+
+def normal(report: str) -> str:
+    """A report without what is different on every swarm."""
+    return re.sub(r"@sha256:[0-9a-f]{12}", "@sha256:0123456789ab", report)
+
+
+@pytest.mark.parametrize("name", ["new-environment", *CHANGES])
+def test_a_report_is_as_reviewed(reports: dict[str, Result], name: str) -> None:
+    assert reports[name].code == 0, reports[name].text
+    report, golden = normal(reports[name].out), GOLDEN / f"{name}.md"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(report)
+    assert report == golden.read_text()
+
+
+def test_without_changes_it_is_one_line(reports: dict[str, Result]) -> None:
+    assert reports["nothing"].out == f"**{STACK}**: no changes\n"
+    assert reports["nothing"].code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("a setting that is wrong", "registry:domain is 'https://images.example.com'"),
+        ("a policy that is broken", "images-by-digest: image registry:3.1.1 has no digest"),
+    ],
+)
+def test_what_cant_be_deployed_is_reported_and_fails(
+    reports: dict[str, Result], name: str, error: str
+) -> None:
+    report = reports[name]
+    assert report.code != 0
+    assert report.out.startswith(f"**{STACK}**: the preview failed")
+    assert error in report.out
+    assert "Traceback" not in report.text
+
+
+def test_a_volume_that_pulumi_forgets_is_said_to_stay(
+    site: Site, engine: Reading, deployed: None
+) -> None:
+    assert deployed is None
+    site.project.unset(STACK, "registry:volumeNode")
+    site.project.set(STACK, "registry:volumeOptions.type", "tmpfs", "--path")
+    report = look(site, engine, "preview", "FORMAT=markdown")
+    site.project.unset(STACK, "registry:volumeOptions")
+    site.project.set(STACK, "registry:volumeNode", site.swarm.nodes[0].name)
+    row = f"| delete | volume `{REGISTRY}-data` | forgotten; the images stay in it |"
+    assert row in report.out, report.text
+
+
+def test_no_secret_is_in_a_report(site: Site, reports: dict[str, Result]) -> None:
+    raw = site.project.ok("stack", "export", "--show-secrets", "--stack", STACK)
+    hidden = {text for text in plain(json.loads(raw)) if len(text) > 8}
+    for data in list(hidden):
+        for line in decoded(data).splitlines():
+            hidden.update(part for part in line.partition(":") if len(part) > 8)
+    assert GIVEN in hidden
+    assert any(text.startswith("$2b$") for text in hidden), "the hashes are among them"
+    for result in reports.values():
+        assert [text for text in hidden if text in result.text] == []
+
+
+def plain(value: Any) -> Iterator[str]:
+    """All that was secret in `stack export --show-secrets`."""
+    if isinstance(value, dict) and "plaintext" in value:
+        secret = json.loads(value["plaintext"])
+        yield from [secret] if isinstance(secret, str) else map(str, secret.values())
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from plain(part)
+
+
+def decoded(data: str) -> str:
+    """The text behind base64, if it is that."""
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except ValueError:
+        return ""
+
+
+def test_drift_is_found_and_left_as_it_is(site: Site, engine: Reading, deployed: None) -> None:
+    assert deployed is None
+    first, state = site.any_node(), site.project.state_text()
+    same = look(site, engine, "drift")
+    assert same.code == 0, same.text
+    assert same.out == f"**{STACK}**: all is as it was deployed\n"
+
+    by_hand = ("--label-add", "by=hand", "--env-add", "DEBUG=hidden")
+    site.swarm.docker(first, "service", "update", "--detach", *by_hand, REGISTRY)
+    changed = look(site, engine, "drift")
+    assert changed.code != 0
+    assert f"| change | service `{REGISTRY}` |" in changed.out
+    assert "label `by`: − `hand`<br>" in changed.out
+    assert "variable `DEBUG` removed (not shown)" in changed.out
+    assert f"error: stack {STACK} has drifted" in changed.text
+    assert "hidden" not in changed.text
+
+    site.swarm.docker(first, "service", "rm", REGISTRY)
+    removed = look(site, engine, "drift")
+    assert removed.code != 0
+    assert f"| create | service `{REGISTRY}` |" in removed.out
+    assert site.project.state_text() == state
+
+
+def test_that_engine_would_refuse_a_deployment(
+    site: Site, engine: Reading, reports: dict[str, Result]
+) -> None:
+    assert reports
+    assert any(line.startswith("GET ") for line in engine.passed)
+    site.project.set(STACK, "registry:domain", "images.example.com")
+    refused = site.make("deploy", f"STACK={STACK}", DOCKER_HOST=engine.host)
+    assert refused.code != 0
+    assert any(line.startswith("POST ") for line in engine.refused)
