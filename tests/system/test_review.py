@@ -49,10 +49,10 @@ def engine(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rea
         yield engine
 
 
-def look(site: Site, engine: Reading, command: str, *words: str) -> Result:
-    """`make COMMAND` for the stack, with an engine that takes no changes."""
-    told = (f"STACK={STACK}", *words)
-    result = site.make("-s", command, *told, DOCKER_HOST=engine.host)
+def look(site: Site, engine: Reading, *words: str, **variables: str) -> Result:
+    """`make WORDS` for the stack, with an engine that takes no changes."""
+    variables["DOCKER_HOST"] = engine.host
+    result = site.make("-s", *words, f"STACK={STACK}", timeout=300, **variables)
     assert engine.refused == [], result.text
     return result
 
@@ -134,6 +134,25 @@ def test_what_cant_be_deployed_is_reported_and_fails(
     assert "Traceback" not in report.text
 
 
+def test_a_report_is_commented_on_a_pull_request(
+    site: Site, engine: Reading, deployed: None, tmp_path: Path
+) -> None:
+    assert deployed is None
+    # A stand-in for `gh`, since GitHub is out of reach here: no comments yet, and it keeps one.
+    gh = tmp_path / "gh"
+    gh.write_text(f'#!/bin/sh\ncase "$*" in *POST*) cat >{tmp_path}/posted ;; esac\n')
+    gh.chmod(0o755)
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"pull_request": {"number": 7, "head": {"sha": "0123abc"}}}))
+    variables = {"GITHUB_EVENT_PATH": str(event), "GITHUB_REPOSITORY": "owner/registry"}
+    path = f"{tmp_path}:{site.project.environment['PATH']}"
+    report = look(site, engine, "preview", "FORMAT=comment", PATH=path, **variables)
+    assert report.code == 0, report.text
+    assert report.out == f"**{STACK}**: no changes\n"
+    posted = json.loads((tmp_path / "posted").read_text())["body"]
+    assert posted == f"<!-- preview of stack {STACK} -->\n{report.out}\nCommit 0123abc"
+
+
 def test_a_volume_that_pulumi_forgets_is_said_to_stay(
     site: Site, engine: Reading, deployed: None
 ) -> None:
@@ -177,6 +196,19 @@ def decoded(data: str) -> str:
         return ""
 
 
+def test_that_engine_would_refuse_a_deployment(
+    site: Site, engine: Reading, reports: dict[str, Result]
+) -> None:
+    assert reports
+    assert any(line.startswith("GET ") for line in engine.passed)
+    site.project.set(STACK, "registry:domain", "images.example.com")
+    refused = site.make("deploy", f"STACK={STACK}", DOCKER_HOST=engine.host)
+    site.project.set(STACK, "registry:domain", SETTINGS["registry:domain"])
+    assert refused.code != 0
+    assert any(line.startswith("POST ") for line in engine.refused)
+    engine.refused.clear()
+
+
 def test_drift_is_found_and_left_as_it_is(site: Site, engine: Reading, deployed: None) -> None:
     assert deployed is None
     first, state = site.any_node(), site.project.state_text()
@@ -199,14 +231,3 @@ def test_drift_is_found_and_left_as_it_is(site: Site, engine: Reading, deployed:
     assert removed.code != 0
     assert f"| create | service `{REGISTRY}` |" in removed.out
     assert site.project.state_text() == state
-
-
-def test_that_engine_would_refuse_a_deployment(
-    site: Site, engine: Reading, reports: dict[str, Result]
-) -> None:
-    assert reports
-    assert any(line.startswith("GET ") for line in engine.passed)
-    site.project.set(STACK, "registry:domain", "images.example.com")
-    refused = site.make("deploy", f"STACK={STACK}", DOCKER_HOST=engine.host)
-    assert refused.code != 0
-    assert any(line.startswith("POST ") for line in engine.refused)

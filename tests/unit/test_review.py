@@ -1,0 +1,192 @@
+"""Reports for reviewers: what a preview streams, in the words of Swarm, and without secrets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops import review
+from ops.changes import SECRET, SIGNATURE, changes, code, flat
+from ops.console import Problem
+
+from .test_ops import command
+
+SERVICE = "docker:index/service:Service"
+HIDDEN = {SIGNATURE: "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "AAABhidden"}
+
+
+def step(
+    op: str,
+    type_: str,
+    old: dict[str, Any] | None = None,
+    new: dict[str, Any] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """A step; the state's outputs are its inputs."""
+    urn = f"urn:pulumi:stag::registry::{type_}::it"
+    states = {
+        name: inputs and {"custom": True, "inputs": inputs, "outputs": inputs, **more}
+        for name, inputs in (("old", old), ("new", new))
+    }
+    return {"op": op, "urn": urn, "type": type_, "detailedDiff": None, **states, **more}
+
+
+def stream(*steps: dict[str, Any], **others: dict[str, Any]) -> str:
+    """What a preview prints."""
+    events: list[dict[str, Any]] = [{"resourcePreEvent": {"metadata": each}} for each in steps]
+    return "\n".join(map(json.dumps, [*events, *({name: other} for name, other in others.items())]))
+
+
+def said(severity: str, message: str) -> dict[str, Any]:
+    return {"severity": severity, "message": message, "prefix": f"{severity}: "}
+
+
+def labels(**values: str) -> list[dict[str, str]]:
+    return [{"label": key, "value": values[key]} for key in sorted(values)]
+
+
+def test_labels_are_compared_by_key_wherever_they_stand() -> None:
+    old = {"name": "web", "labels": labels(b="1", c="2")}
+    new = {"name": "web", "labels": labels(a="0", b="1", c="3")}
+    assert changes(step("update", SERVICE, old, new)) == [
+        "label `a`: + `0`",
+        "label `c`: `2` → `3`",
+        "its task runs on",
+    ]
+
+
+def test_a_new_task_is_told_and_that_the_old_one_stops_first() -> None:
+    def service(memory: int, order: str) -> dict[str, Any]:
+        limits = {"limits": {"memoryBytes": memory << 20}}
+        return {"taskSpec": {"resources": limits}, "updateConfig": {"order": order}}
+
+    old = service(256, "stop-first")
+    assert changes(step("update", SERVICE, old, service(512, "stop-first"))) == [
+        "memory: 256 MiB → 512 MiB",
+        "**the old task stops before the new one starts**",
+    ]
+    old = service(256, "start-first")
+    assert changes(step("update", SERVICE, old, service(512, "start-first")))[1:] == [
+        "a new task takes over from the old one"
+    ]
+
+
+def test_what_was_only_left_open_is_no_change() -> None:
+    task = {"containerSpec": {"image": "web:1"}}
+    change = step("update", SERVICE, {"taskSpec": task}, {"taskSpec": task})
+    change["old"]["outputs"] = {"taskSpec": {"containerSpec": {"image": "web:2", "sysctl": {}}}}
+    change["detailedDiff"] = {
+        "taskSpec.containerSpec.image": {},
+        "taskSpec.containerSpec.sysctl": {},
+    }
+    assert changes(change)[0] == "image: `web:2` → `web:1`"
+    assert len(changes(change)) == 2
+
+
+@pytest.mark.parametrize(
+    ("where", "line"),
+    [
+        ({"containerSpec": {"env": {"KEY": "hidden"}}}, "variable `KEY` added (not shown)"),
+        ({"containerSpec": {"hostname": HIDDEN}}, f"hostname: + {SECRET}"),
+        ({"containerSpec": {"hostname": SECRET}}, f"hostname: + {SECRET}"),
+    ],
+)
+def test_values_that_are_or_may_be_secret_are_not_shown(where: dict[str, Any], line: str) -> None:
+    found = changes(step("update", SERVICE, {"name": "web"}, {"name": "web", "taskSpec": where}))
+    assert found[0] == line
+    assert "hidden" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "type_", ["docker:index/secret:Secret", "random:index/randomPassword:RandomPassword"]
+)
+def test_nothing_of_a_secret_is_shown_even_if_it_is_not_marked(type_: str) -> None:
+    names = ("data", "result", "bcryptHash", "keepers")
+    old, new = (dict.fromkeys(names, f"hidden-{when}") for when in ("old", "new"))
+    for op in ("create", "update", "replace"):
+        report = review.markdown("stag", review.read(stream(step(op, type_, old, new))))
+        assert "new" in report
+        assert "hidden" not in report
+
+
+def test_the_node_of_the_images_is_shown_and_where_they_would_be_moved() -> None:
+    old = {"input": {"label": "web.data", "node": "dog", "nodeId": "1", "volume": "web_data"}}
+    new = {"input": {**old["input"], "node": "cat", "nodeId": "2"}}
+    move = review.read(stream(step("update", "pulumi:index:Stash", old, new)))
+    assert "| change | node label `web.data=true` | node: `dog` → `cat`<br>" in review.markdown(
+        "stag", move
+    )
+
+
+@pytest.mark.parametrize(
+    ("kept", "what"),
+    [(True, "forgotten; the images stay in it"), (False, "**with all images in it**")],
+)
+def test_whether_images_go_with_their_volume_is_said(kept: bool, what: str) -> None:
+    gone = step("delete", "docker:index/volume:Volume", {"name": "data"}, retainOnDelete=kept)
+    assert changes(gone) == [what]
+
+
+def test_a_report_counts_and_orders_what_a_reviewer_can_see() -> None:
+    network, volume = "docker:index/network:Network", "docker:index/volume:Volume"
+    report = review.markdown(
+        "stag",
+        review.read(
+            stream(
+                step("same", network, {"name": "net"}, {"name": "net"}),
+                step("create", "docker:index/secret:Secret", None, {"data": HIDDEN}),
+                step("update", "pulumi:providers:docker", {"host": "a"}, {"host": "b"}),
+                step("refresh", SERVICE, {"name": "web"}, {"name": "web"}),
+                step("replace", SERVICE, {"name": "web"}, {"name": "site"}),
+                step("create-replacement", SERVICE, {"name": "web"}, {"name": "site"}),
+                step("delete-replaced", SERVICE, {"name": "web"}),
+                step("delete", volume, {"name": "data"}),
+            )
+        ),
+    )
+    head, *rows = [line for line in report.splitlines() if line]
+    assert head == "**stag**: 1 to delete, 1 to replace, 1 to create, 1 unchanged"
+    assert [row.split()[1] for row in rows[2:]] == ["delete", "replace", "create"]
+
+
+def test_warnings_and_broken_policies_are_listed_and_debugging_is_not() -> None:
+    broken = {"policyName": "memory", "message": "Why.\nno limit", "enforcementLevel": "advisory"}
+    events = [
+        stream(policyEvent=broken),
+        stream(diagnosticEvent=said("warning", "old image")),
+        stream(diagnosticEvent=said("debug", "password = hidden")),
+        stream(diagnosticEvent=said("info#err", "hidden")),
+        "downloading …",
+    ]
+    report = review.markdown("stag", review.read("\n".join(events)))
+    assert (
+        report == "**stag**: no changes\n\nWarnings:\n\n```text\nmemory: no limit\nold image\n```\n"
+    )
+
+
+def test_a_preview_that_fails_is_a_report_with_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = stream(diagnosticEvent=said("error", "``` is in it"))
+    command(tmp_path / "pulumi", f"cat <<'END'\n{error}\nEND\nexit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(Problem, match="the preview of stack stag failed"):
+        review.preview("stag").tell()
+    assert capsys.readouterr().out == (
+        "**stag**: the preview failed, so this can't be deployed\n\n````text\n``` is in it\n````\n"
+    )
+    command(tmp_path / "pulumi", "echo 'error: no stack named stag' >&2; exit 255")
+    assert "no stack named stag" in review.drift("stag").markdown
+
+
+def test_text_cannot_leave_its_cell() -> None:
+    assert code("a|b") == "`a\\|b`"
+    assert code("Host(`a`) || `b`\n") == "`` Host(`a`) \\|\\| `b` ``"
+    assert len(code("x" * 1000)) < 210
+    assert flat({"labels": labels(a="1"), "args": ["x", "y"]}) == {
+        ("labels", "a", "value"): "1",
+        ("args",): ["x", "y"],
+    }
