@@ -72,10 +72,13 @@ def test_a_workflow_may_do_no_more_than_it_has_to(path: Path) -> None:
         assert re.search(r"@v\d+", action) or action.startswith("./"), action
 
 
-def ssh(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+BACKEND = {"PULUMI_BACKEND_URL": "s3://state"}
+
+
+def prepare(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [ROOT / ".ci/ssh"],
-        env={"HOME": str(home), "PATH": os.environ["PATH"], **variables},
+        [ROOT / ".ci/prepare"],
+        env={"HOME": str(home), "PATH": os.environ["PATH"], **BACKEND, **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -85,7 +88,7 @@ def ssh(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
 def test_the_key_for_the_manager_is_the_users_alone(tmp_path: Path) -> None:
     key = "-----BEGIN KEY-----\nsecret\n-----END KEY-----"
     for _ in range(2):
-        done = ssh(tmp_path, SSH_PRIVATE_KEY=key, SSH_KNOWN_HOSTS="manager ssh-ed25519 AAAA")
+        done = prepare(tmp_path, SSH_PRIVATE_KEY=key, SSH_KNOWN_HOSTS="manager ssh-ed25519 AAAA")
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     written = tmp_path / ".ssh/deployment"
     assert written.read_text() == f"{key}\n"
@@ -94,14 +97,20 @@ def test_the_key_for_the_manager_is_the_users_alone(tmp_path: Path) -> None:
     assert "manager ssh-ed25519 AAAA" in (tmp_path / ".ssh/known_hosts").read_text()
     file = tmp_path / "key"
     file.write_text("from a file\n")
-    assert ssh(tmp_path, SSH_PRIVATE_KEY=str(file), SSH_KNOWN_HOSTS="x").returncode == 0
+    assert prepare(tmp_path, SSH_PRIVATE_KEY=str(file), SSH_KNOWN_HOSTS="x").returncode == 0
     assert written.read_text() == "from a file\n"
 
 
 def test_without_a_key_nothing_is_written_and_without_known_hosts_it_fails(tmp_path: Path) -> None:
-    assert ssh(tmp_path, SSH_PRIVATE_KEY="").returncode == 0
+    assert prepare(tmp_path, SSH_PRIVATE_KEY="").returncode == 0
     assert not (tmp_path / ".ssh").exists()
-    done = ssh(tmp_path, SSH_PRIVATE_KEY="secret")
+    done = prepare(tmp_path, SSH_PRIVATE_KEY="secret")
     assert done.returncode != 0
     assert "SSH_KNOWN_HOSTS" in done.stderr
     assert "secret" not in done.stderr
+
+
+def test_without_a_backend_nothing_is_deployed_as_if_it_were_new(tmp_path: Path) -> None:
+    done = prepare(tmp_path, PULUMI_BACKEND_URL="", SSH_PRIVATE_KEY="secret")
+    assert done.returncode != 0
+    assert "PULUMI_BACKEND_URL" in done.stderr
