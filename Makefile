@@ -17,10 +17,10 @@ build: ## pull the images, or build them where Docker Hub can't be reached
 deploy: ## pulumi up, without questions: make deploy STACK=prod
 	$(OPS) deploy --stack $(STACK)
 
-preview: ## what a deployment would change: make preview STACK=prod (FORMAT=markdown)
-	$(OPS) preview --stack $(STACK) --format '$(FORMAT)'
+preview: ## what a deployment would change; FORMAT=markdown, or comment
+	$(OPS) preview --stack $(STACK) $(if $(FORMAT),--format $(FORMAT))
 
-drift: ## whether what runs is still what was deployed: make drift STACK=prod
+drift: ## whether what is deployed still matches; fails if it doesn't
 	$(OPS) drift --stack $(STACK)
 
 down: ## remove a stack's services; its images stay

@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Callable
 
-from ops import adopt, checks, doctor, engine, environments, images, stack
+from ops import adopt, checks, doctor, engine, environments, images, review, stack
 from ops.console import Problem, main
 
 
@@ -47,7 +47,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "test": lambda _: checks.run_all(),
     "deploy": _with_environment(lambda args: stack.deploy(args.stack)),
     "preview": _with_environment(lambda args: stack.preview(args.stack, args.format)),
-    "drift": _with_environment(lambda args: stack.drift(args.stack)),
+    "drift": _with_environment(lambda args: review.drift(args.stack).tell()),
     "down": _with_environment(lambda args: stack.down(args.stack)),
     "adopt": _with_environment(_adopt),
     "env": _with_environment(_env),
@@ -65,8 +65,9 @@ def _run() -> None:
     parser.add_argument("--from", dest="source")
     parser.add_argument("--domain")
     parser.add_argument("--logins", choices=("", "keep"), default="")
-    parser.add_argument("--format", choices=("", "markdown"), default="")
     parser.add_argument("--follow", action="store_true")
+    formats = ("terminal", "markdown", "comment")
+    parser.add_argument("--format", choices=formats, default="terminal")
     args = parser.parse_args()
     COMMANDS[args.command](args)
 

@@ -7,9 +7,10 @@ import os
 import shlex
 import subprocess
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-from ops import doctor, engine, images, policy, review, state, toolchain, virtualenv
+from ops import comment, doctor, engine, images, policy, review, state, toolchain, virtualenv
 from ops.console import Problem, run, say, wait
 from ops.toolchain import ROOT
 
@@ -63,25 +64,14 @@ def up_only(stack: str, *flags: str) -> None:
     _pulumi("up", "--yes", "--stack", stack, *flags)
 
 
-def preview(stack: str, form: str = "") -> None:
-    """What `deploy` would do; in the `form` markdown, as a comment on a pull request."""
+def preview(stack: str, form: str = "terminal") -> None:
+    """What `deploy` would do; `form` is `terminal`, `markdown` or `comment`."""
     init(stack)
-    words = ["preview", "--diff", "--stack", stack, *policy.flags(stack)]
-    if form == "markdown":
-        review.show(stack, words)
-    else:
-        _pulumi(*words)
-
-
-def drift(stack: str) -> None:
-    """A Problem when what is there isn't what was deployed; nothing is changed by looking."""
-    words = ("preview", "--refresh", "--expect-no-changes", "--diff", "--stack", stack)
-    if subprocess.run(["pulumi", *words], check=False).returncode != 0:
-        raise Problem(
-            f"what runs isn't what stack {stack} says (see above);"
-            f" to have it so again: pulumi up --refresh --stack {stack}"
-        )
-    say(f"stack {stack} is as it was deployed")
+    flags = policy.flags(stack)
+    if form == "terminal":
+        return _pulumi("preview", "--diff", "--stack", stack, *flags)
+    report = review.preview(stack, *flags)
+    return report.tell(partial(comment.post, stack) if form == "comment" else None)
 
 
 def down(stack: str) -> None:

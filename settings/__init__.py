@@ -365,6 +365,7 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
 
 def _shared_volume(reader: Reader) -> tuple[str | None, str | None, Mapping[str, str]]:
     options = reader.mapping("volumeOptions", "nfs")
+    reader.open("volumeOptions", "`docker volume inspect` shows it; name a file of credentials")
     for name, value in options.items():
         if not isinstance(value, str):
             reader.problem(f"volumeOptions.{name}", "must be a text.", "nfs", path=True)

@@ -102,6 +102,8 @@ def parse_proxy(
         what = "can't be set: this program owns it, and another value would break the deployment."
         reader.remove(f"proxyConfig.{option}", what)
     reader.secret("proxySecrets", path=True)
+    for key in ("proxyConfig", "proxyEnvironment"):
+        reader.open(key, "Traefik's flags and variables are for all to see; see proxySecrets")
     domains = [domain, *([dashboard_domain] if dashboard_domain else [])]
     return ProxySettings(
         image=reader.text("proxyImage", rules.IMAGE, TRAEFIK_IMAGE),

@@ -191,6 +191,11 @@ class Reader:
             what = "is in plain text in the stack's file: remove it there, and type"
             self.problem(key, f"{what}\n      {again}")
 
+    def open(self, key: str, instead: str) -> None:
+        """Notes a problem when `key` is a secret: what it says is for all to see."""
+        if self.has(key) and self._is_secret(full_key(key)):
+            self.problem(key, f"is a secret, and can't stay one: {instead}.")
+
     def secret_text(self, key: str) -> None:
         """`secret` for a key that may name a file instead."""
         if "-----BEGIN" in self._values.get(full_key(key), ""):

@@ -22,6 +22,8 @@ class Result:
     code: int
     text: str
     """stdout and stderr as a person sees them."""
+    out: str = ""
+    """stdout alone, of a command that says its progress on stderr."""
 
 
 class CommandError(Exception):

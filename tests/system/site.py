@@ -37,7 +37,7 @@ class Site:
             timeout=timeout,
             env={**self.project.environment, **self._certificates(), **variables},
         )
-        return Result(done.returncode, done.stdout + done.stderr)
+        return Result(done.returncode, done.stdout + done.stderr, done.stdout)
 
     def made(self, *words: str) -> str:
         """`make`, which must work."""

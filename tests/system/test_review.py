@@ -1,169 +1,233 @@
-"""What a reviewer reads of a change, golden; previews that only look; drift."""
+"""What reviewers see of a deployment, from an engine that can only be looked at.
+
+The reports are compared with tests/golden; UPDATE_GOLDEN=1 writes them there instead.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 import os
-import subprocess
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .project import ROOT
-from .readonly import ReadOnly
+from .project import ROOT, Result
+from .reading import Reading, reading
 from .site import Site
 
-NAME, SERVICE = "reviewed", "reviewed_registry"
 GOLDEN = ROOT / "tests/golden"
-GIVEN = "a-given-Passw0rd-under-review"
+STACK = "review"
+REGISTRY = f"{STACK}_registry"
+GIVEN = "a-given-Passw0rd-that-nobody-else-has"
 SETTINGS = {
-    "registry:stackName": NAME,
-    "registry:domain": "reviewed.example.com",
-    "registry:network": NAME,
-    "registry:createNetwork": "true",
+    "registry:stackName": STACK,
+    "registry:domain": "review.example.com",
+    "registry:proxy": "stack",
+    "registry:network": STACK,
+    "registry:policy": "advisory",
+}
+CHANGES = {
+    "changed-domain": {"registry:domain": "images.example.com"},
+    "rotated-password": {"registry:passwordRotation": "2"},
+    "changed-image": {"registry:image": "registry:3.1.1"},
+}
+REFUSED = {
+    "a setting that is wrong": {"registry:domain": "https://images.example.com"},
+    "a policy that is broken": {"registry:image": "registry:3.1.1", "registry:policy": "mandatory"},
 }
 
 
-def report(site: Site, stack: str) -> str:
-    """stdout of `make preview FORMAT=markdown`, which is what a workflow posts."""
-    done = subprocess.run(
-        ["make", "--no-print-directory", "preview", f"STACK={stack}", "FORMAT=markdown"],
-        cwd=site.project.folder,
-        env=site.project.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr
-    return done.stdout
-
-
-def is_golden(name: str, text: str) -> None:
-    """Compares with tests/golden/<name>.md; UPDATE_GOLDEN=1 writes it anew instead."""
-    file = GOLDEN / f"{name}.md"
-    if os.environ.get("UPDATE_GOLDEN"):
-        file.write_text(text)
-    assert text == file.read_text()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _made(site: Site) -> None:
-    """A stack that isn't deployed yet, with one given password."""
-    site.project.init(NAME, SETTINGS | {"registry:volumeNode": site.swarm.nodes[0].name})
-    site.project.set(NAME, "registry:users[0]", "admin", "--path")
-    site.project.set(NAME, "registry:users[1]", "ci", "--path")
-    site.project.set(NAME, "registry:passwords.ci", GIVEN, "--path", "--secret")
-
-
 @pytest.fixture(scope="module")
-def new(site: Site) -> str:
-    """The report on a stack that isn't there yet."""
-    return report(site, NAME)
+def engine(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reading]:
+    """The first node's engine, to be looked at."""
+    target = Path(site.project.environment["DOCKER_HOST"].removeprefix("unix://"))
+    with reading(target, tmp_path_factory.mktemp("engine") / "docker.sock") as engine:
+        yield engine
 
 
-@pytest.fixture(scope="module")
-def deployed(site: Site, new: str) -> str:
-    """It is there now; all that a reviewer mustn't see, one a line."""
-    assert new
-    site.project.up(NAME)
-    exported = json.loads(site.project.ok("stack", "export", "--show-secrets", "--stack", NAME))
-    hidden = [GIVEN, site.login(NAME).partition(":")[2]]
-    for resource in exported["deployment"]["resources"]:
-        if resource["urn"].endswith("::login-htpasswd"):
-            data = resource["outputs"]["data"]
-            encoded = json.loads(data["plaintext"]) if isinstance(data, dict) else data
-            lines = base64.b64decode(encoded).decode().splitlines()
-            hidden += [line.partition(":")[2] for line in lines]
-    assert len(hidden) == 4
-    return "\n".join(hidden)
+def look(site: Site, engine: Reading, *words: str, **variables: str) -> Result:
+    """`make WORDS` for the stack, with an engine that takes no changes."""
+    variables["DOCKER_HOST"] = engine.host
+    result = site.make("-s", *words, f"STACK={STACK}", timeout=300, **variables)
+    assert engine.refused == [], result.text
+    return result
 
 
-@pytest.fixture
-def setting(site: Site) -> Iterator[dict[str, str]]:
-    """Settings to have while the test runs."""
-    wanted: dict[str, str] = {}
-    yield wanted
-    for key in wanted:
+def preview(site: Site, engine: Reading, changes: dict[str, str]) -> Result:
+    """A report with `changes` to the settings, which are as before afterwards."""
+    for key, value in changes.items():
+        site.project.set(STACK, key, value)
+    result = look(site, engine, "preview", "FORMAT=markdown")
+    for key in changes:
         if key in SETTINGS:
-            site.project.set(NAME, key, SETTINGS[key])
+            site.project.set(STACK, key, SETTINGS[key])
         else:
-            site.project.unset(NAME, key)
+            site.project.unset(STACK, key)
+    return result
 
 
-def test_a_new_environment_reads_as_it_should(new: str) -> None:
-    is_golden("new-environment", new)
+@pytest.fixture(scope="module")
+def new(site: Site, hub: None, engine: Reading) -> Result:
+    """The preview of a stack that isn't deployed."""
+    assert hub is None  # It only has to be there.
+    site.project.init(STACK, {**SETTINGS, "registry:volumeNode": site.swarm.nodes[0].name})
+    site.project.set(STACK, "registry:users[0]", "admin", "--path")
+    site.project.set(STACK, "registry:users[1]", "ci", "--path")
+    site.project.set(STACK, "registry:passwords.ci", GIVEN, "--path", "--secret")
+    return look(site, engine, "preview", "FORMAT=markdown")
+
+
+@pytest.fixture(scope="module")
+def deployed(site: Site, new: Result) -> None:
+    """That stack, deployed."""
+    assert new.code == 0, new.text
+    site.project.up(STACK)
+
+
+@pytest.fixture(scope="module")
+def reports(site: Site, engine: Reading, new: Result, deployed: None) -> dict[str, Result]:
+    """All previews by name."""
+    assert deployed is None
+    changed = {name: preview(site, engine, CHANGES[name]) for name in CHANGES}
+    refused = {name: preview(site, engine, REFUSED[name]) for name in REFUSED}
+    return {"new-environment": new, **changed, **refused, "nothing": preview(site, engine, {})}
+
+
+def normal(report: str) -> str:
+    """A report without what is different on every swarm."""
+    return re.sub(r"@sha256:[0-9a-f]{12}", "@sha256:0123456789ab", report)
+
+
+@pytest.mark.parametrize("name", ["new-environment", *CHANGES])
+def test_a_report_is_as_reviewed(reports: dict[str, Result], name: str) -> None:
+    assert reports[name].code == 0, reports[name].text
+    report, golden = normal(reports[name].out), GOLDEN / f"{name}.md"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(report)
+    assert report == golden.read_text()
+
+
+def test_without_changes_it_is_one_line(reports: dict[str, Result]) -> None:
+    assert reports["nothing"].out == f"**{STACK}**: no changes\n"
+    assert reports["nothing"].code == 0
 
 
 @pytest.mark.parametrize(
-    ("name", "key", "value"),
+    ("name", "error"),
     [
-        ("domain", "registry:domain", "other.example.com"),
-        ("password", "registry:passwordRotation", "2026-12"),
-        ("image", "registry:image", "registry:3.1.3"),
+        ("a setting that is wrong", "registry:domain is 'https://images.example.com'"),
+        ("a policy that is broken", "images-by-digest: image registry:3.1.1 has no digest"),
     ],
 )
-def test_a_change_reads_as_it_should(
-    site: Site, deployed: str, setting: dict[str, str], name: str, key: str, value: str
+def test_what_cant_be_deployed_is_reported_and_fails(
+    reports: dict[str, Result], name: str, error: str
 ) -> None:
-    setting[key] = value
-    site.project.set(NAME, key, value)
-    text = report(site, NAME)
-    assert not [hidden for hidden in deployed.splitlines() if hidden in text]
-    is_golden(f"changed-{name}", text)
+    report = reports[name]
+    assert report.code != 0
+    assert report.out.startswith(f"**{STACK}**: the preview failed")
+    assert error in report.out
+    assert "Traceback" not in report.text
 
 
-def test_no_change_is_one_line(site: Site, deployed: str) -> None:
-    assert deployed
-    text = report(site, NAME)
-    assert text.startswith(f"### `{NAME}`: no changes\n")
-    assert "|" not in text
-
-
-def test_wrong_settings_are_in_the_report(
-    site: Site, deployed: str, setting: dict[str, str]
+def test_a_report_is_commented_on_a_pull_request(
+    site: Site, engine: Reading, deployed: None, tmp_path: Path
 ) -> None:
-    assert deployed
-    setting["registry:memory"] = "lots"
-    site.project.set(NAME, "registry:memory", "lots")
-    text = report(site, NAME)
-    assert text.startswith(f"### `{NAME}`: the preview failed\n")
-    assert "registry:memory is 'lots': it must be a whole number of MiB or GiB" in text
-    assert site.make("preview", f"STACK={NAME}", "FORMAT=markdown").code != 0
+    assert deployed is None
+    # A stand-in for `gh`, since GitHub is out of reach here: no comments yet, and it keeps one.
+    gh = tmp_path / "gh"
+    gh.write_text(f'#!/bin/sh\ncase "$*" in *POST*) cat >{tmp_path}/posted ;; esac\n')
+    gh.chmod(0o755)
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"pull_request": {"number": 7, "head": {"sha": "0123abc"}}}))
+    variables = {"GITHUB_EVENT_PATH": str(event), "GITHUB_REPOSITORY": "owner/registry"}
+    path = f"{tmp_path}:{site.project.environment['PATH']}"
+    report = look(site, engine, "preview", "FORMAT=comment", PATH=path, **variables)
+    assert report.code == 0, report.text
+    assert report.out == f"**{STACK}**: no changes\n"
+    posted = json.loads((tmp_path / "posted").read_text())["body"]
+    assert posted == f"<!-- preview of stack {STACK} -->\n{report.out}\nCommit 0123abc"
 
 
-def test_a_preview_only_looks(site: Site, deployed: str) -> None:
-    assert deployed
-    local = site.project.environment["DOCKER_HOST"]
-    with ReadOnly(Path(local.removeprefix("unix://"))) as engine:
-        site.project.environment["DOCKER_HOST"] = engine.host
-        try:
-            site.project.init("unborn", {**SETTINGS, "registry:stackName": "unborn"})
-            site.project.unset("unborn", "registry:createNetwork")
-            for stack in (NAME, "unborn"):
-                site.project.ok("preview", "--stack", stack)
-            assert engine.refused == []
-            deployment = site.project.pulumi("up", "--yes", "--skip-preview", "--stack", "unborn")
-            assert deployment.code != 0
-            assert engine.refused, "a deployment would do more than look"
-        finally:
-            site.project.environment["DOCKER_HOST"] = local
-    site.project.ok("destroy", "--yes", "--stack", "unborn")
+def test_a_volume_that_pulumi_forgets_is_said_to_stay(
+    site: Site, engine: Reading, deployed: None
+) -> None:
+    assert deployed is None
+    site.project.unset(STACK, "registry:volumeNode")
+    site.project.set(STACK, "registry:volumeOptions.type", "tmpfs", "--path")
+    report = look(site, engine, "preview", "FORMAT=markdown")
+    site.project.unset(STACK, "registry:volumeOptions")
+    site.project.set(STACK, "registry:volumeNode", site.swarm.nodes[0].name)
+    row = f"| delete | volume `{REGISTRY}-data` | forgotten; the images stay in it |"
+    assert row in report.out, report.text
 
 
-def test_drift_is_told_and_looking_mends_nothing(site: Site, deployed: str) -> None:
-    assert deployed
-    first = site.swarm.nodes[0]
-    assert f"stack {NAME} is as it was deployed" in site.made("drift", f"STACK={NAME}")
-    before = site.project.state_text()
-    site.swarm.docker(first, "service", "update", "--detach", "--limit-memory", "1GiB", SERVICE)
-    changed = site.make("drift", f"STACK={NAME}")
+def test_no_secret_is_in_a_report(site: Site, reports: dict[str, Result]) -> None:
+    raw = site.project.ok("stack", "export", "--show-secrets", "--stack", STACK)
+    hidden = {text for text in plain(json.loads(raw)) if len(text) > 8}
+    for data in list(hidden):
+        for line in decoded(data).splitlines():
+            hidden.update(part for part in line.partition(":") if len(part) > 8)
+    assert GIVEN in hidden
+    assert any(text.startswith("$2b$") for text in hidden), "the hashes are among them"
+    for result in reports.values():
+        assert [text for text in hidden if text in result.text] == []
+
+
+def plain(value: Any) -> Iterator[str]:
+    """All that was secret in `stack export --show-secrets`."""
+    if isinstance(value, dict) and "plaintext" in value:
+        secret = json.loads(value["plaintext"])
+        yield from [secret] if isinstance(secret, str) else map(str, secret.values())
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from plain(part)
+
+
+def decoded(data: str) -> str:
+    """The text behind base64, if it is that."""
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except ValueError:
+        return ""
+
+
+def test_that_engine_would_refuse_a_deployment(
+    site: Site, engine: Reading, reports: dict[str, Result]
+) -> None:
+    assert reports
+    assert any(line.startswith("GET ") for line in engine.passed)
+    site.project.set(STACK, "registry:domain", "images.example.com")
+    refused = site.make("deploy", f"STACK={STACK}", DOCKER_HOST=engine.host)
+    site.project.set(STACK, "registry:domain", SETTINGS["registry:domain"])
+    assert refused.code != 0
+    assert any(line.startswith("POST ") for line in engine.refused)
+    engine.refused.clear()
+
+
+def test_drift_is_found_and_left_as_it_is(site: Site, engine: Reading, deployed: None) -> None:
+    assert deployed is None
+    first, state = site.any_node(), site.project.state_text()
+    same = look(site, engine, "drift")
+    assert same.code == 0, same.text
+    assert same.out == f"**{STACK}**: all is as it was deployed\n"
+
+    by_hand = ("--label-add", "by=hand", "--env-add", "DEBUG=hidden")
+    site.swarm.docker(first, "service", "update", "--detach", *by_hand, REGISTRY)
+    changed = look(site, engine, "drift")
     assert changed.code != 0
-    assert f"what runs isn't what stack {NAME} says" in changed.text
-    site.swarm.docker(first, "service", "rm", SERVICE)
-    removed = site.make("drift", f"STACK={NAME}")
+    assert f"| change | service `{REGISTRY}` |" in changed.out
+    assert "label `by`: − `hand`<br>" in changed.out
+    assert "variable `DEBUG` removed (not shown)" in changed.out
+    assert f"error: stack {STACK} has drifted" in changed.text
+    assert "hidden" not in changed.text
+
+    site.swarm.docker(first, "service", "rm", REGISTRY)
+    removed = look(site, engine, "drift")
     assert removed.code != 0
-    assert site.project.state_text() == before
-    site.project.up(NAME, "--refresh")
-    site.made("drift", f"STACK={NAME}")
+    assert f"| create | service `{REGISTRY}` |" in removed.out
+    assert site.project.state_text() == state

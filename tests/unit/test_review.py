@@ -1,88 +1,192 @@
-"""Markdown of a preview, from Pulumi's events."""
+"""Reports for reviewers: what a preview streams, in the words of Swarm, and without secrets."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
-from ops.review import SECRET, UNKNOWN, markdown, read
+import pytest
+
+from ops import review
+from ops.changes import SECRET, SIGNATURE, changes, code, flat
+from ops.console import Problem
+
+from .test_ops import command
 
 SERVICE = "docker:index/service:Service"
+HIDDEN = {SIGNATURE: "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "AAABhidden"}
 
 
-def step(op: str, kind: str = SERVICE, **inputs: Any) -> str:
-    old, new = inputs.get("old"), inputs.get("new")
-    metadata: dict[str, Any] = {"op": op, "type": kind, "urn": f"urn:pulumi:stag::registry::{kind}::thing"}
-    for side, value in (("old", old), ("new", new)):
-        metadata[side] = {"inputs": value} if value is not None else None
-    return json.dumps({"resourcePreEvent": {"metadata": metadata}})
+def step(
+    op: str,
+    type_: str,
+    old: dict[str, Any] | None = None,
+    new: dict[str, Any] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """A step; the state's outputs are its inputs."""
+    urn = f"urn:pulumi:stag::registry::{type_}::it"
+    states = {
+        name: inputs and {"custom": True, "inputs": inputs, "outputs": inputs, **more}
+        for name, inputs in (("old", old), ("new", new))
+    }
+    return {"op": op, "urn": urn, "type": type_, "detailedDiff": None, **states, **more}
 
 
-def report(*lines: str) -> str:
-    return markdown("stag", read(lines))
+def stream(*steps: dict[str, Any], **others: dict[str, Any]) -> str:
+    """What a preview prints."""
+    events: list[dict[str, Any]] = [{"resourcePreEvent": {"metadata": each}} for each in steps]
+    return "\n".join(map(json.dumps, [*events, *({name: other} for name, other in others.items())]))
 
 
-def test_labels_are_compared_by_their_keys() -> None:
-    old = {"name": "s", "labels": [{"label": "a", "value": "1"}, {"label": "b", "value": "2"}]}
-    new = {"name": "s", "labels": [{"label": "b", "value": "3"}, {"label": "c", "value": "4"}]}
-    text = report(step("update", old=old, new=new))
-    assert "label a: removed `1`" in text
-    assert "label b: `2` → `3`" in text
-    assert "label c: added `4`" in text
+def said(severity: str, message: str) -> dict[str, Any]:
+    return {"severity": severity, "message": message, "prefix": f"{severity}: "}
 
 
-def test_a_secret_is_never_shown() -> None:
-    secret = {SECRET: "1b47061264138c4ac30d75fd1eb44270", "plaintext": "hunter2"}
-    old, new = {"name": "s", "env": {"X": "hunter1"}}, {"name": "s", "env": {"X": secret}}
-    assert "`hunter1` → `[secret]`" in report(step("update", old=old, new=new))
-    kind = "docker:index/secret:Secret"
-    text = report(step("replace", kind, old={"data": "hunter1"}, new={"data": "hunter2"}))
-    assert "| replace | secret `thing` | new content |" in text
-    assert "hunter" not in text
+def labels(**values: str) -> list[dict[str, str]]:
+    return [{"label": key, "value": values[key]} for key in sorted(values)]
 
 
-def test_the_parts_of_a_replacement_are_one_row_and_noise_is_none() -> None:
-    steps = [step(op, old={"name": "a"}, new={"name": "b"})
-             for op in ("create-replacement", "replace", "delete-replaced")]  # fmt: skip
-    noise = [step("create", kind, new={}) for kind in (
-        "pulumi:pulumi:Stack", "pulumi:providers:docker", "registry:index:Proxy",
-        "random:index/randomBytes:RandomBytes")]  # fmt: skip
-    assert report(*steps, *noise).startswith("### `stag`: 1 to replace\n")
+def test_labels_are_compared_by_key_wherever_they_stand() -> None:
+    old = {"name": "web", "labels": labels(b="1", c="2")}
+    new = {"name": "web", "labels": labels(a="0", b="1", c="3")}
+    assert changes(step("update", SERVICE, old, new)) == [
+        "label `a`: + `0`",
+        "label `c`: `2` → `3`",
+        "its task runs on",
+    ]
 
 
-def test_what_is_not_known_yet_is_said_so_and_a_cell_stays_a_cell() -> None:
-    old = {"name": "s", "args": ["--a=x|y", "--b=1"]}
-    new = {"name": "s", "args": ["--a=`z`", f"--b={UNKNOWN}", "--c"], "x": UNKNOWN}
-    text = report(step("update", old=old, new=new))
-    assert "flag --a: `x\\|y` → `` `z` ``" in text
-    assert "x: added `known after the deployment`" in text
+def test_a_new_task_is_told_and_that_the_old_one_stops_first() -> None:
+    def service(memory: int, order: str) -> dict[str, Any]:
+        limits = {"limits": {"memoryBytes": memory << 20}}
+        return {"taskSpec": {"resources": limits}, "updateConfig": {"order": order}}
+
+    old = service(256, "stop-first")
+    assert changes(step("update", SERVICE, old, service(512, "stop-first"))) == [
+        "memory: 256 MiB → 512 MiB",
+        "**the old task stops before the new one starts**",
+    ]
+    old = service(256, "start-first")
+    assert changes(step("update", SERVICE, old, service(512, "start-first")))[1:] == [
+        "a new task takes over from the old one"
+    ]
 
 
-def test_errors_and_violations_are_told_once() -> None:
-    error = json.dumps({"diagnosticEvent": {"severity": "error", "message": "error: broken\n"}})
-    debug = json.dumps({"diagnosticEvent": {"severity": "debug", "message": "chatter"}})
-    violation = json.dumps(
-        {
-            "policyEvent": {
-                "resourceUrn": "urn::thing",
-                "message": "Why.\nwhat is wrong\n",
-                "policyName": "no-latest",
-                "enforcementLevel": "mandatory",
-            }
-        }
+def test_what_was_only_left_open_is_no_change() -> None:
+    task = {"containerSpec": {"image": "web:1"}}
+    change = step("update", SERVICE, {"taskSpec": task}, {"taskSpec": task})
+    change["old"]["outputs"] = {"taskSpec": {"containerSpec": {"image": "web:2", "sysctl": {}}}}
+    change["detailedDiff"] = {
+        "taskSpec.containerSpec.image": {},
+        "taskSpec.containerSpec.sysctl": {},
+    }
+    assert changes(change)[0] == "image: `web:2` → `web:1`"
+    assert len(changes(change)) == 2
+
+
+@pytest.mark.parametrize(
+    ("where", "line"),
+    [
+        ({"containerSpec": {"env": {"KEY": "hidden"}}}, "variable `KEY` added (not shown)"),
+        ({"containerSpec": {"hostname": HIDDEN}}, f"hostname: + {SECRET}"),
+        ({"containerSpec": {"hostname": SECRET}}, f"hostname: + {SECRET}"),
+    ],
+)
+def test_values_that_are_or_may_be_secret_are_not_shown(where: dict[str, Any], line: str) -> None:
+    found = changes(step("update", SERVICE, {"name": "web"}, {"name": "web", "taskSpec": where}))
+    assert found[0] == line
+    assert "hidden" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "type_", ["docker:index/secret:Secret", "random:index/randomPassword:RandomPassword"]
+)
+def test_nothing_of_a_secret_is_shown_even_if_it_is_not_marked(type_: str) -> None:
+    names = ("data", "result", "bcryptHash", "keepers")
+    old, new = (dict.fromkeys(names, f"hidden-{when}") for when in ("old", "new"))
+    for op in ("create", "update", "replace"):
+        report = review.markdown("stag", review.read(stream(step(op, type_, old, new))))
+        assert "new" in report
+        assert "hidden" not in report
+
+
+def test_the_node_of_the_images_is_shown_and_where_they_would_be_moved() -> None:
+    old = {"input": {"label": "web.data", "node": "dog", "nodeId": "1", "volume": "web_data"}}
+    new = {"input": {**old["input"], "node": "cat", "nodeId": "2"}}
+    move = review.read(stream(step("update", "pulumi:index:Stash", old, new)))
+    assert "| change | node label `web.data=true` | node: `dog` → `cat`<br>" in review.markdown(
+        "stag", move
     )
-    found = read([error, error, debug, violation, "not JSON"])
-    found.failed = True
-    text = markdown("stag", found)
-    assert text.count("broken") == 1
-    assert "- **no-latest** (mandatory), `thing`: what is wrong" in text
-    assert "chatter" not in text
-    assert text.startswith("### `stag`: the preview failed\n")
 
 
-def test_long_values_and_digests_are_cut() -> None:
-    old = {"name": "s", "image": "r@sha256:" + "a" * 64, "x": "1"}
-    new = {"name": "s", "image": "r@sha256:" + "b" * 64, "x": "y" * 500}
-    text = report(step("update", old=old, new=new))
-    assert "`r@sha256:aaaaaaaaaaaa` → `r@sha256:bbbbbbbbbbbb`" in text
-    assert "y" * 97 not in text
+@pytest.mark.parametrize(
+    ("kept", "what"),
+    [(True, "forgotten; the images stay in it"), (False, "**with all images in it**")],
+)
+def test_whether_images_go_with_their_volume_is_said(kept: bool, what: str) -> None:
+    gone = step("delete", "docker:index/volume:Volume", {"name": "data"}, retainOnDelete=kept)
+    assert changes(gone) == [what]
+
+
+def test_a_report_counts_and_orders_what_a_reviewer_can_see() -> None:
+    network, volume = "docker:index/network:Network", "docker:index/volume:Volume"
+    report = review.markdown(
+        "stag",
+        review.read(
+            stream(
+                step("same", network, {"name": "net"}, {"name": "net"}),
+                step("create", "docker:index/secret:Secret", None, {"data": HIDDEN}),
+                step("update", "pulumi:providers:docker", {"host": "a"}, {"host": "b"}),
+                step("refresh", SERVICE, {"name": "web"}, {"name": "web"}),
+                step("replace", SERVICE, {"name": "web"}, {"name": "site"}),
+                step("create-replacement", SERVICE, {"name": "web"}, {"name": "site"}),
+                step("delete-replaced", SERVICE, {"name": "web"}),
+                step("delete", volume, {"name": "data"}),
+            )
+        ),
+    )
+    head, *rows = [line for line in report.splitlines() if line]
+    assert head == "**stag**: 1 to delete, 1 to replace, 1 to create, 1 unchanged"
+    assert [row.split()[1] for row in rows[2:]] == ["delete", "replace", "create"]
+
+
+def test_warnings_and_broken_policies_are_listed_and_debugging_is_not() -> None:
+    broken = {"policyName": "memory", "message": "Why.\nno limit", "enforcementLevel": "advisory"}
+    events = [
+        stream(policyEvent=broken),
+        stream(diagnosticEvent=said("warning", "old image")),
+        stream(diagnosticEvent=said("debug", "password = hidden")),
+        stream(diagnosticEvent=said("info#err", "hidden")),
+        "downloading …",
+    ]
+    report = review.markdown("stag", review.read("\n".join(events)))
+    assert (
+        report == "**stag**: no changes\n\nWarnings:\n\n```text\nmemory: no limit\nold image\n```\n"
+    )
+
+
+def test_a_preview_that_fails_is_a_report_with_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = stream(diagnosticEvent=said("error", "``` is in it"))
+    command(tmp_path / "pulumi", f"cat <<'END'\n{error}\nEND\nexit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(Problem, match="the preview of stack stag failed"):
+        review.preview("stag").tell()
+    assert capsys.readouterr().out == (
+        "**stag**: the preview failed, so this can't be deployed\n\n````text\n``` is in it\n````\n"
+    )
+    command(tmp_path / "pulumi", "echo 'error: no stack named stag' >&2; exit 255")
+    assert "no stack named stag" in review.drift("stag").markdown
+
+
+def test_text_cannot_leave_its_cell() -> None:
+    assert code("a|b") == "`a\\|b`"
+    assert code("Host(`a`) || `b`\n") == "`` Host(`a`) \\|\\| `b` ``"
+    assert len(code("x" * 1000)) < 210
+    assert flat({"labels": labels(a="1"), "args": ["x", "y"]}) == {
+        ("labels", "a", "value"): "1",
+        ("args",): ["x", "y"],
+    }

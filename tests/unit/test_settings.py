@@ -281,6 +281,13 @@ def test_what_must_be_secret_is_refused_in_plain_text(key: str) -> None:
     assert APR1 not in str(error.value)
 
 
+@pytest.mark.parametrize("key", ["volumeOptions", "proxyConfig", "proxyEnvironment"])
+def test_what_cant_be_kept_secret_is_refused_as_one(key: str) -> None:
+    with pytest.raises(pulumi.RunError, match=f"{key} is a secret, and can't stay one") as error:
+        settings((f"registry:{key}",), proxy="main", **{key: {"O": SECRET}})
+    assert SECRET not in str(error.value)
+
+
 def test_a_key_in_plain_text_is_refused() -> None:
     with pytest.raises(pulumi.RunError, match="certificateKey is in plain text"):
         settings(proxy="main", https="own", certificate=OWN.chain, certificateKey=OWN.key)

@@ -1,0 +1,116 @@
+"""What GitHub and GitLab run: checked by a linter, and nothing in it that isn't in this project."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ops.toolchain import ROOT
+from tests.tools import tool
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+GITLAB = ROOT / ".gitlab-ci.example.yml"
+
+
+@pytest.mark.skipif(
+    not shutil.which("go") and not os.environ.get("CI"), reason="actionlint is compiled with Go"
+)
+def test_actionlint_finds_nothing() -> None:
+    done = subprocess.run(
+        [tool("actionlint"), "-no-color", *WORKFLOWS], capture_output=True, text=True, check=False
+    )
+    assert done.stdout + done.stderr == ""
+
+
+def scripts(path: Path) -> Iterator[str]:
+    """All commands in a file of workflows."""
+
+    def within(value: Any) -> Iterator[str]:
+        for key, part in value.items() if isinstance(value, dict) else ():
+            if key in ("run", "script"):
+                if not isinstance(part, dict):
+                    yield from [part] if isinstance(part, str) else part
+            else:
+                yield from within(part)
+        for part in value if isinstance(value, list) else ():
+            yield from within(part)
+
+    yield from within(yaml.safe_load(path.read_text()))
+
+
+@pytest.mark.parametrize("path", [*WORKFLOWS, GITLAB], ids=lambda path: path.name)
+def test_all_that_is_run_is_there(path: Path) -> None:
+    rules = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    commands = [line for script in scripts(path) for line in script.splitlines()]
+    if path.name != "deploy.yml" or "uses: ./.github" not in path.read_text():
+        assert commands
+    for line in commands:
+        for goal in re.findall(r"\bmake(?: -\S+)* ([a-z]+)", line):
+            assert goal in rules, line
+        for file in re.findall(r"(?:^|\s)(\.ci/\S+)", line):
+            assert os.access(ROOT / file, os.X_OK), line
+        # What somebody types into a title or names a branch must not become a command.
+        assert "${{" not in line
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_may_do_no_more_than_it_has_to(path: Path) -> None:
+    workflow = yaml.safe_load(path.read_text())
+    more = {"preview.yml": {"pull-requests": "write"}}
+    assert workflow["permissions"] == {"contents": "read", **more.get(path.name, {})}
+    assert "pull_request_target" not in path.read_text()
+    for action in re.findall(r"uses: (\S+)", path.read_text()):
+        assert re.search(r"@v\d+", action) or action.startswith("./"), action
+
+
+BACKEND = {"PULUMI_BACKEND_URL": "s3://state"}
+
+
+def prepare(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / ".ci/prepare"],
+        env={"HOME": str(home), "PATH": os.environ["PATH"], **BACKEND, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_key_for_the_manager_is_the_users_alone(tmp_path: Path) -> None:
+    key = "-----BEGIN KEY-----\nsecret\n-----END KEY-----"
+    for _ in range(2):
+        done = prepare(tmp_path, SSH_PRIVATE_KEY=key, SSH_KNOWN_HOSTS="manager ssh-ed25519 AAAA")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    written = tmp_path / ".ssh/deployment"
+    assert written.read_text() == f"{key}\n"
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600
+    assert (tmp_path / ".ssh/config").read_text().count("IdentityFile ~/.ssh/deployment") == 1
+    assert "manager ssh-ed25519 AAAA" in (tmp_path / ".ssh/known_hosts").read_text()
+    file = tmp_path / "key"
+    file.write_text("from a file\n")
+    assert prepare(tmp_path, SSH_PRIVATE_KEY=str(file), SSH_KNOWN_HOSTS="x").returncode == 0
+    assert written.read_text() == "from a file\n"
+
+
+def test_without_a_key_nothing_is_written_and_without_known_hosts_it_fails(tmp_path: Path) -> None:
+    assert prepare(tmp_path, SSH_PRIVATE_KEY="").returncode == 0
+    assert not (tmp_path / ".ssh").exists()
+    done = prepare(tmp_path, SSH_PRIVATE_KEY="secret")
+    assert done.returncode != 0
+    assert "SSH_KNOWN_HOSTS" in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_without_a_backend_nothing_is_deployed_as_if_it_were_new(tmp_path: Path) -> None:
+    done = prepare(tmp_path, PULUMI_BACKEND_URL="", SSH_PRIVATE_KEY="secret")
+    assert done.returncode != 0
+    assert "PULUMI_BACKEND_URL" in done.stderr
