@@ -193,7 +193,10 @@ class Proxy(pulumi.ComponentResource):
             update_config=update("stop-first"),
             rollback_config=roll_back("stop-first"),
             opts=pulumi.ResourceOptions(
-                parent=self, ignore_changes=["taskSpec.placement.platforms"]
+                parent=self,
+                ignore_changes=["taskSpec.placement.platforms"],
+                # Swarm can't turn one into the other, which the provider doesn't know.
+                replace_on_changes=["mode"],
             ),
         )
         self.register_outputs({})

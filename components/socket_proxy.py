@@ -35,12 +35,13 @@ defaults
 frontend docker
     bind :{PORT}
     http-request deny unless METH_GET
-    http-request deny unless {{ path_reg ^(/v[0-9.]+)?/(_ping|version|services|tasks|networks)$ }}
+    acl asked path_reg ^(/v[0-9.]+)?/(_ping|version|services|tasks|networks|nodes/[a-z0-9]+)$
+    http-request deny unless asked
     default_backend engine
 backend engine
     server engine /var/run/docker.sock
 """
-"""What Traefik's Swarm provider reads: services, their tasks and networks. No secret, no config."""
+"""What Traefik's Swarm provider reads: services, their tasks, networks and nodes; no secrets."""
 
 
 @dataclass(frozen=True, kw_only=True)

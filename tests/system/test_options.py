@@ -197,8 +197,8 @@ def test_an_engine_behind_tls_is_reached_with_material_from_the_configuration(
     try:
         with relay(Path(host.removeprefix("unix://")), context) as port:
             project.set("tls", "docker:host", f"tcp://127.0.0.1:{port}")
-            project.set("tls", "docker:caMaterial", engine.chain)
-            project.set("tls", "docker:certMaterial", client.chain)
+            for key, text in (("caMaterial", engine.chain), ("certMaterial", client.chain)):
+                project.ok("config", "set", "--stack", "tls", f"docker:{key}", stdin=text)
             project.set("tls", "docker:keyMaterial", client.key, "--secret")
             project.up("tls")
             project.ok("preview", "--expect-no-changes", "--stack", "tls")
