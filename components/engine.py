@@ -80,12 +80,18 @@ def _context_host(name: str | None) -> str:
     return DEFAULT_HOST if host is None or host.startswith("http+unix") else str(host)
 
 
+class _Client(docker.APIClient):  # type: ignore[misc]
+    """REQUESTS_CA_BUNDLE and proxies aren't for engines, and would win over what we say."""
+
+    trust_env = property(lambda _: False, lambda *_: None)
+
+
 @contextlib.contextmanager
 def connected(engine: Engine) -> Iterator[docker.APIClient]:
     """A client of the engine; `RunError` when it can't be reached or refuses."""
     with contextlib.ExitStack() as until_done:
         try:
-            client = docker.APIClient(
+            client = _Client(
                 base_url=engine.host,
                 version="auto",
                 timeout=CONNECT_SECONDS,

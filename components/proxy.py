@@ -197,6 +197,7 @@ class Proxy(pulumi.ComponentResource):
                 ignore_changes=["taskSpec.placement.platforms"],
                 # Swarm can't turn one into the other, which the provider doesn't know.
                 replace_on_changes=["mode"],
+                delete_before_replace=True,
             ),
         )
         self.register_outputs({})
