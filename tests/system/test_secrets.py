@@ -150,6 +150,7 @@ def test_passwords_are_shown_only_when_asked_for(site: Site, secrets: dict[str, 
     assert asked.strip() == secrets["the generated password"]
 
 
+@pytest.mark.usefixtures("said")
 def test_traefik_finds_the_token_and_is_shown_with_its_place_only(site: Site) -> None:
     node = site.node_of(f"{NAME}_proxy")
     container = site.swarm.docker(node, "ps", "-q", "--filter", f"name={NAME}_proxy")
@@ -160,6 +161,7 @@ def test_traefik_finds_the_token_and_is_shown_with_its_place_only(site: Site) ->
     assert site.swarm.docker(node, "exec", container, "cat", file) == TOKEN
 
 
+@pytest.mark.usefixtures("said")
 def test_a_certificate_of_ones_own_is_served_on_every_manager(site: Site) -> None:
     site.project.set("dev", "registry:proxyMode", "global")
     # A service's mode can't be changed, so Traefik is made anew.
