@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import contextlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import rules
 from pulumi_policy import (
     EnforcementLevel,
     PolicyPack,
@@ -15,8 +17,12 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
+# Pulumi runs this folder by itself; its modules are those of a package, as for the tests.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from policy import rules
+
 Rule = Callable[[rules.Inputs], Iterator[str]]
-UNKNOWN = object()
 
 POLICIES: Mapping[Rule, str] = {
     rules.no_plain_secrets: rules.SERVICE,
@@ -33,21 +39,31 @@ POLICIES: Mapping[Rule, str] = {
 """Each rule, and the type of resource that it is about."""
 
 
-def known(value: Callable[[], Any]) -> Any:
-    """A copy of a value without what isn't known in a preview."""
-    try:
-        found = value()
-        if isinstance(found, Mapping):
-            parts = {key: known(lambda key=key: found[key]) for key in found}  # type: ignore[misc]
-            return {key: part for key, part in parts.items() if part not in (UNKNOWN, None)}
-        if isinstance(found, (list, tuple)) or (
-            hasattr(found, "__len__") and not isinstance(found, str)
-        ):
-            items = [known(lambda index=index: found[index]) for index in range(len(found))]  # type: ignore[misc]
-            return [item for item in items if item is not UNKNOWN]
-    except UnknownValueError:
-        return UNKNOWN
+ASKING: frozenset[Rule] = frozenset(
+    {
+        rules.stateful_services_pinned,
+        rules.memory_limited,
+        rules.updates_can_be_undone,
+        rules.logs_rotated,
+    }
+)
+"""They miss something, which in a preview may only not be known yet: then Pulumi says that it can't
+tell, and the update itself is looked at. The others judge what is known already."""
+
+
+def known(found: Any) -> Any:
+    """A copy of `found` without what isn't known in a preview."""
+    if isinstance(found, Mapping):
+        return dict(_known_items(found, found))
+    if isinstance(found, Sequence) and not isinstance(found, str):
+        return [part for _, part in _known_items(found, range(len(found)))]
     return found
+
+
+def _known_items(found: Any, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    for key in keys:
+        with contextlib.suppress(UnknownValueError):
+            yield key, known(found[key])
 
 
 def policy(rule: Rule, kind: str) -> ResourceValidationPolicy:
@@ -55,8 +71,8 @@ def policy(rule: Rule, kind: str) -> ResourceValidationPolicy:
 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         if args.resource_type == kind:
-            for problem in rule(known(lambda: args.props)):
-                report(problem)
+            for problem in rule(args.props if rule in ASKING else known(args.props)):
+                report(problem, None)
 
     description = (rule.__doc__ or "").strip()
     return ResourceValidationPolicy(rule.__name__.replace("_", "-"), description, validate)

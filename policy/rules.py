@@ -7,69 +7,97 @@ without what isn't known in a preview.
 from __future__ import annotations
 
 import base64
+import itertools
+import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from policy.leaks import assigned, secret_in
 
 Inputs = Mapping[str, Any]
 
 SERVICE = "docker:index/service:Service"
 CONFIG = "docker:index/serviceConfig:ServiceConfig"
-SOCKET = "/var/run/docker.sock"
+SELF = (None, "", "local")
+"""Volume drivers that are Docker's own."""
 
-_SECRET_NAME = re.compile(
-    r"(passw(or)?d|passphrase|secret|token|credential|(api|access|private|account)[._-]?key)",
-    re.IGNORECASE,
-)
-_POINTER = re.compile(r"(_FILE|file|path)$", re.IGNORECASE)
-_HASH = re.compile(r"\$(apr1|1|5|6|2[abxy]|argon2\w*)\$\S{8,}|\{SHA\}\S{20,}")
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
-_USERINFO = re.compile(r"\w+://[^/\s:@]+:[^/\s@]+@")
+_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+_PIN = re.compile(r"node\.(labels\.\S+\s*==\s*true|(id|hostname)\s*==\s*\S+)\s*$")
 
 
 def no_plain_secrets(inputs: Inputs) -> Iterator[str]:
     """No password, key, token or hash where `docker service inspect` shows it."""
     for place, name, value in _texts(inputs):
-        if what := _secret_in(name, value):
+        if what := secret_in(name, value):
             yield f"{place} {name} has {what} in plain text: put it into a Swarm secret"
+    for place, words in _commands(inputs).items():
+        for index, word in enumerate(words):
+            # The value of `--password` may be the next word.
+            after = [word.lstrip("-")] if word.startswith("-") and "=" not in word else []
+            following = words[index + 1] if after and index + 1 < len(words) else "-"
+            named = (
+                after if not following.startswith("-") and secret_in(after[0], following) else []
+            )
+            names = [*named, *assigned(word)]
+            for name in names:
+                yield f"{place} {name} has a secret in plain text: put it into a Swarm secret"
+            if not names and (what := secret_in("", word)):
+                yield f"{place} {index + 1} has {what} in plain text: put it into a Swarm secret"
 
 
 def no_secret_configs(inputs: Inputs) -> Iterator[str]:
     """No password, key, token or hash in a Swarm config, which every manager may read."""
     try:
-        text = base64.b64decode(str(inputs.get("data", "")), validate=True).decode()
+        text = base64.b64decode(str(inputs.get("data") or "")).decode(errors="replace")
     except ValueError:
         return
-    if what := _secret_in("", text):
+    names = sorted(set(assigned(text)))
+    for name in names:
+        yield f"the config has a secret in it, {name}: make it a Swarm secret"
+    if not names and (what := secret_in("", text)):
         yield f"the config has {what} in it: make it a Swarm secret"
 
 
 def stateful_services_pinned(inputs: Inputs) -> Iterator[str]:
     """A service with a volume starts on the volume's node and nowhere else."""
-    constraints = _task(inputs).get("placement", {}).get("constraints", [])
-    if any(re.match(r"node\.(labels\.\S+|id|hostname)\s*==", each) for each in constraints):
+    kept = [what for mount in _mounts(inputs) if (what := _kept_on_node(mount))]
+    if not kept or any(
+        _PIN.match(each) for each in _list(inputs, "taskSpec.placement.constraints")
+    ):
         return
-    for mount in _mounts(inputs):
-        options = mount.get("volumeOptions", {})
-        if mount.get("type") == "volume" and not options.get("driverOptions"):
-            yield (
-                f"volume {mount.get('source')} is mounted, and no constraint ties the service to"
-                " its node: a task elsewhere would start with an empty one. Add"
-                " node.labels.STACK.VOLUME == true"
-            )
+    for what in kept:
+        yield (
+            f"{what} is mounted, and no constraint ties the service to its node: a task elsewhere"
+            " would start with an empty one. Add node.labels.STACK.VOLUME == true, or"
+            " node.hostname == NODE"
+        )
+
+
+def _kept_on_node(mount: Inputs) -> str | None:
+    """The volume or folder of a mount, if its data are on one node only."""
+    kind, source = mount.get("type"), mount.get("source")
+    if kind == "bind" and not mount.get("readOnly") and not _holds_socket(str(source)):
+        return f"folder {source}"
+    if kind != "volume":
+        return None
+    driver = _map(mount, "volumeOptions").get("driverName")
+    options = _map(mount, "volumeOptions.driverOptions")
+    # With Docker's own driver, one slash leads to a folder or disk of the node; NFS has `:/…`.
+    on_node = re.match(r"/(?!/)", str(options.get("device") or "")) or not options
+    return f"volume {source or '(without a name)'}" if driver in SELF and on_node else None
 
 
 def memory_limited(inputs: Inputs) -> Iterator[str]:
     """No service can take all of its node's memory."""
-    limits = _task(inputs).get("resources", {}).get("limits", {})
-    if not limits.get("memoryBytes"):
+    if not _map(inputs, "taskSpec.resources.limits").get("memoryBytes"):
         yield "has no memory limit: set resources.limits.memoryBytes (registry:memory)"
 
 
 def images_by_digest(inputs: Inputs) -> Iterator[str]:
     """An image is the one that was reviewed, whatever its tag leads to later."""
     image = _image(inputs)
-    if image and "@sha256:" not in image:
+    if image and not _DIGEST.search(image):
         yield (
             f"image {image} has no digest. Where the engine reaches its registry, the program adds"
             " it; else name it (registry:image, registry:proxyImage), or, for images that were"
@@ -87,87 +115,103 @@ def no_latest(inputs: Inputs) -> Iterator[str]:
 
 def updates_can_be_undone(inputs: Inputs) -> Iterator[str]:
     """An update that fails is rolled back, and Swarm can tell that it failed."""
-    if inputs.get("updateConfig", {}).get("failureAction") != "rollback":
+    if _map(inputs, "updateConfig").get("failureAction") != "rollback":
         yield "updateConfig.failureAction isn't rollback: a failed update would stay"
     if not inputs.get("rollbackConfig"):
         yield "has no rollbackConfig: say how the old tasks come back"
-    container = _container(inputs)
-    if not container.get("healthcheck", {}).get("tests"):
+    tests = _list(inputs, "taskSpec.containerSpec.healthcheck.tests")
+    if not tests or tests[0] == "NONE":
         yield "has no healthcheck: a task that hangs would count as running"
-    if not container.get("stopGracePeriod"):
+    grace = _map(inputs, "taskSpec.containerSpec").get("stopGracePeriod")
+    if not re.search(r"[1-9]", str(grace or "")):
         yield "has no stopGracePeriod: the provider sends 0 s, which kills tasks at once"
 
 
 def logs_rotated(inputs: Inputs) -> Iterator[str]:
     """Logs can't fill the node's disk."""
-    driver = _task(inputs).get("logDriver", {})
-    limited = "max-size" in driver.get("options", {})
-    if driver.get("name") in (None, "json-file", "local") and not limited:
+    # The default of `max-size` is -1: no limit.
+    size = str(_map(inputs, "taskSpec.logDriver.options").get("max-size") or "")
+    driver = _map(inputs, "taskSpec.logDriver").get("name")
+    if driver in (None, "json-file", "local") and not re.match(r"[1-9]", size):
         yield "its logs grow without end: set logDriver.options max-size and max-file"
 
 
 def ports_on_the_proxy_only(inputs: Inputs) -> Iterator[str]:
     """What comes from outside comes through the proxy, and with the client's address."""
-    name = str(inputs.get("name", ""))
-    for port in inputs.get("endpointSpec", {}).get("ports", []):
+    for port in _list(inputs, "endpointSpec.ports"):
         # Numbers arrive as floats.
         published = int(port.get("publishedPort") or port.get("targetPort") or 0)
-        if not name.endswith("_proxy"):
+        if not _is_traefik(inputs):
             yield f"publishes port {published}: only the proxy may; route it through Traefik"
         if port.get("publishMode") != "host":
             yield f"publishes port {published} by ingress, which hides clients' addresses: use host"
+    for network in _list(inputs, "taskSpec.networksAdvanceds"):
+        if "host" in (network.get("id"), network.get("name")) and not _is_traefik(inputs):
+            yield "is on its node's own network, ports and all: join the stack's network"
 
 
 def socket_for_the_proxy_only(inputs: Inputs) -> Iterator[str]:
     """Whoever writes to Docker's socket owns the node."""
     for mount in _mounts(inputs):
-        if str(mount.get("source", "")).endswith("docker.sock"):
-            if not str(inputs.get("name", "")).endswith("_proxy"):
-                yield "mounts Docker's socket: only the proxy may"
+        if mount.get("type") != "volume" and _holds_socket(
+            source := str(mount.get("source") or "")
+        ):
+            what = f"mounts {source}, and with it Docker's socket"
+            if not str(inputs.get("name") or "").endswith("_proxy"):
+                yield f"{what}: only the proxy may"
             if not mount.get("readOnly"):
-                yield "mounts Docker's socket for writing: set readOnly"
+                yield f"{what} for writing: set readOnly"
 
 
-def _task(inputs: Inputs) -> Inputs:
-    return dict(inputs.get("taskSpec", {}))
+def _is_traefik(inputs: Inputs) -> bool:
+    """The stacks' Traefik is STACK_proxy; STACK_socket_proxy is nobody's way in."""
+    name = str(inputs.get("name") or "")
+    return name.endswith("_proxy") and not name.endswith("_socket_proxy")
 
 
-def _container(inputs: Inputs) -> Inputs:
-    return dict(_task(inputs).get("containerSpec", {}))
+def _holds_socket(source: str) -> bool:
+    """Whether a path of the node is Docker's socket, or a folder that it is in."""
+    path = posixpath.normpath(source)
+    return path.endswith("docker.sock") or path in ("/", "/var", "/var/run", "/run")
+
+
+def _map(inputs: Inputs, path: str) -> Inputs:
+    """The map at `path`; an empty one where there is nothing."""
+    for key in path.split("."):
+        inputs = inputs.get(key) or {}
+    return inputs
+
+
+def _list(inputs: Inputs, path: str) -> Sequence[Any]:
+    """The list at `path`; an empty one where there is nothing."""
+    folder, _, last = path.rpartition(".")
+    return (_map(inputs, folder) if folder else inputs).get(last) or []
 
 
 def _mounts(inputs: Inputs) -> Sequence[Inputs]:
-    return list(_container(inputs).get("mounts", []))
+    return _list(inputs, "taskSpec.containerSpec.mounts")
 
 
 def _image(inputs: Inputs) -> str:
-    return str(_container(inputs).get("image", ""))
+    return str(_map(inputs, "taskSpec.containerSpec").get("image") or "")
 
 
 def _texts(inputs: Inputs) -> Iterator[tuple[str, str, str]]:
     """Place, name and value of whatever a service shows to all."""
-    container = _container(inputs)
-    for label in [*inputs.get("labels", []), *container.get("labels", [])]:
+    labels = _list(inputs, "labels"), _list(inputs, "taskSpec.containerSpec.labels")
+    for label in itertools.chain(*labels):
         yield "label", str(label.get("label", "")), str(label.get("value", ""))
-    for name, value in container.get("env", {}).items():
+    for name, value in _map(inputs, "taskSpec.containerSpec.env").items():
         yield "variable", name, str(value)
-    for part in ("commands", "args"):
-        for word in container.get(part, []):
-            name, _, value = str(word).lstrip("-").partition("=")
-            yield "argument", name, value
-    for name, value in _task(inputs).get("logDriver", {}).get("options", {}).items():
+    for name, value in _map(inputs, "taskSpec.logDriver.options").items():
         yield "log option", name, str(value)
 
 
-def _secret_in(name: str, value: str) -> str | None:
-    if _PRIVATE_KEY.search(value):
-        return "a private key"
-    if _HASH.search(value):
-        return "the hash of a password"
-    if _USERINFO.search(value):
-        return "an address with a password"
-    last = re.split(r"[./]", name)[-1]
-    named = _SECRET_NAME.search(last) and not _POINTER.search(last)
-    if named and value and not value.startswith("/") and value not in ("true", "false"):
-        return "a secret"
-    return None
+def _commands(inputs: Inputs) -> Mapping[str, Sequence[str]]:
+    """The words that a service runs, by what they are part of."""
+    container = _map(inputs, "taskSpec.containerSpec")
+    command = [*_list(container, "commands"), *_list(container, "args")]
+    return {
+        "argument": [str(word) for word in command],
+        "health check's argument": [str(word) for word in _list(container, "healthcheck.tests")],
+    }

@@ -60,19 +60,47 @@ BREAKS: list[tuple[str, str, Any]] = [
     ("no_plain_secrets", f"{CONTAINER}.env", {"DB": "postgres://me:hunter2@db/x"}),
     ("no_plain_secrets", f"{CONTAINER}.args", ["--s3.accesskey=hunter2"]),
     ("no_plain_secrets", f"{CONTAINER}.commands", ["env", "CF_DNS_API_TOKEN=hunter2"]),
+    ("no_plain_secrets", f"{CONTAINER}.args", ["--password", "hunter2"]),
+    ("no_plain_secrets", f"{CONTAINER}.args", ["sh", "-c", "export PASSWORD='hunter2'; run"]),
+    ("no_plain_secrets", f"{CONTAINER}.args", ["x", APR1]),
+    ("no_plain_secrets", f"{CONTAINER}.args", ["swarm", "join", "SWMTKN-1-hunter2hunter2"]),
+    ("no_plain_secrets", f"{CONTAINER}.healthcheck.tests", ["CMD", "x", "--token=hunter2"]),
+    (
+        "no_plain_secrets",
+        f"{CONTAINER}.healthcheck.tests",
+        ["CMD", "curl", "-H", "Authorization: Basic hunter2"],
+    ),
+    ("no_plain_secrets", f"{CONTAINER}.env", {"ENCRYPTION_KEY": "hunter2"}),
+    ("no_plain_secrets", f"{CONTAINER}.env", {"DB_PWD": "hunter2"}),
+    ("no_plain_secrets", f"{CONTAINER}.env", {"dbPassword": "hunter2"}),
+    ("no_plain_secrets", f"{CONTAINER}.env", {"mypassword": "hunter2"}),
+    ("no_plain_secrets", f"{CONTAINER}.env", {"AWS_SECRET_ACCESS_KEY": "/hunter2+x=="}),
+    ("no_plain_secrets", f"{CONTAINER}.env", {"CACHE": "redis://:hunter2@cache"}),
+    ("no_plain_secrets", f"{CONTAINER}.env", {"JWT": "eyJhunter2hunter2.eyJhunter2hunter2.x"}),
+    ("no_plain_secrets", "labels", [{"label": "m.basicauth.users", "value": "me:rl0uE0G9VPZ0g"}]),
+    ("no_plain_secrets", "labels", [{"label": "m.BasicAuth.Users[0]", "value": "me:hunter2"}]),
+    ("no_plain_secrets", "labels", [{"label": "x", "value": APR1.replace("$", "$$")}]),
+    ("no_plain_secrets", "taskSpec.logDriver.options", {"splunk-token": "hunter2"}),
     ("stateful_services_pinned", "taskSpec.placement.constraints", ["node.role == manager"]),
     ("stateful_services_pinned", "taskSpec.placement.constraints", ["node.labels.a != b"]),
+    ("stateful_services_pinned", "taskSpec.placement.constraints", ["node.labels.zone == eu"]),
+    ("stateful_services_pinned", "taskSpec.placement.constraints", None),
     ("memory_limited", "taskSpec.resources.limits", {}),
     ("images_by_digest", f"{CONTAINER}.image", "registry:3.1.2"),
+    ("images_by_digest", f"{CONTAINER}.image", "registry:3.1.2@sha256:abc"),
     ("no_latest", f"{CONTAINER}.image", "registry:latest@sha256:" + "0" * 64),
     ("no_latest", f"{CONTAINER}.image", "localhost:5000/registry@sha256:" + "0" * 64),
     ("updates_can_be_undone", "updateConfig.failureAction", "pause"),
     ("updates_can_be_undone", "rollbackConfig", None),
     ("updates_can_be_undone", f"{CONTAINER}.healthcheck", {}),
+    ("updates_can_be_undone", f"{CONTAINER}.healthcheck", {"tests": ["NONE"]}),
     ("updates_can_be_undone", f"{CONTAINER}.stopGracePeriod", ""),
+    ("updates_can_be_undone", f"{CONTAINER}.stopGracePeriod", "0s"),
     ("logs_rotated", "taskSpec.logDriver", {}),
     ("logs_rotated", "taskSpec.logDriver.options", {"max-file": "3"}),
+    ("logs_rotated", "taskSpec.logDriver.options", {"max-size": "-1"}),
     ("ports_on_the_proxy_only", "name", "s_registry"),
+    ("ports_on_the_proxy_only", "name", "s_socket_proxy"),
     (
         "ports_on_the_proxy_only",
         "endpointSpec.ports",
@@ -80,6 +108,8 @@ BREAKS: list[tuple[str, str, Any]] = [
     ),
     ("socket_for_the_proxy_only", "name", "s_registry"),
     ("socket_for_the_proxy_only", f"{CONTAINER}.mounts", [{"source": "/run/docker.sock"}]),
+    ("socket_for_the_proxy_only", f"{CONTAINER}.mounts", [{"type": "bind", "source": "/run/"}]),
+    ("socket_for_the_proxy_only", f"{CONTAINER}.mounts", [{"type": "bind", "source": "/"}]),
 ]
 
 
@@ -113,26 +143,101 @@ def test_what_breaks_a_rule_is_told(rule: str, path: str, value: Any) -> None:
         (f"{CONTAINER}.commands", ["env", "CF_DNS_API_TOKEN_FILE=/run/secrets/x"]),
         ("labels", [{"label": "x.basicauth.usersfile", "value": "/run/secrets/users"}]),
         (f"{CONTAINER}.args", ["--entrypoints.http.address=:80"]),
+        (f"{CONTAINER}.args", ["--password-file", "/run/secrets/x"]),
+        (f"{CONTAINER}.args", ["sh", "-c", "export PASSWORD=$(cat /run/secrets/x); a --token=$T"]),
+        (f"{CONTAINER}.args", ["--ca.acme.keytype=EC256", "--no-password", "serve"]),
+        (f"{CONTAINER}.env", {"REGISTRY_AUTH_TOKEN_REALM": "https://auth.example.com/token"}),
+        (f"{CONTAINER}.env", {"PUBLIC_KEY": "x", "TOKEN_TTL": "5m", "MONKEY": "x", "BYPASS": "x"}),
+        ("labels", [{"label": "r.rule", "value": "Host(`a`) && Header(`X-Token`, `b`)"}]),
+        ("labels", [{"label": "s.sticky.cookie.name", "value": "token"}]),
     ],
 )
-def test_the_place_of_a_secret_is_none(path: str, value: Any) -> None:
+def test_what_only_looks_like_a_secret_passes(path: str, value: Any) -> None:
     assert list(rules.no_plain_secrets(with_(path, value))) == []
 
 
-def test_storage_that_all_nodes_see_needs_no_pin() -> None:
-    shared = {"type": "volume", "source": "nfs", "volumeOptions": {"driverOptions": {"o": "x"}}}
-    inputs = with_(f"{CONTAINER}.mounts", [shared])
-    inputs["taskSpec"]["placement"]["constraints"] = []
+def volume(**options: Any) -> dict[str, Any]:
+    """A mount of a volume with these options."""
+    return {"type": "volume", "source": "data", "volumeOptions": options}
+
+
+@pytest.mark.parametrize(
+    ("mount", "on_one_node"),
+    [
+        (volume(), True),
+        (volume(driverName="local"), True),
+        (volume(driverOptions={"type": "none", "o": "bind", "device": "/srv/data"}), True),
+        (volume(driverOptions={"type": "nfs", "o": "addr=nas", "device": ":/export"}), False),
+        (volume(driverOptions={"type": "cifs", "device": "//nas/share"}), False),
+        (volume(driverName="rexray/ebs"), False),
+        ({"type": "bind", "source": "/srv/data"}, True),
+        ({"type": "bind", "source": "/etc/ssl/certs", "readOnly": True}, False),
+        ({"type": "tmpfs", "target": "/tmp"}, False),  # noqa: S108
+    ],
+)
+def test_a_pin_is_asked_for_where_the_data_are_on_one_node(mount: Any, on_one_node: bool) -> None:
+    inputs = with_(f"{CONTAINER}.mounts", [mount])
+    assert list(rules.stateful_services_pinned(inputs)) == []
+    inputs["taskSpec"]["placement"]["constraints"] = ["node.role == manager"]
+    assert bool(list(rules.stateful_services_pinned(inputs))) is on_one_node
+
+
+@pytest.mark.parametrize(
+    "pin", ["node.labels.s.data == true", "node.labels.s.data==true", "node.hostname == dog"]
+)
+def test_every_form_of_a_pin_counts(pin: str) -> None:
+    inputs = with_("taskSpec.placement.constraints", ["node.role == manager", pin])
     assert list(rules.stateful_services_pinned(inputs)) == []
 
 
-def test_a_config_with_a_secret_is_told() -> None:
-    def data(text: str) -> dict[str, str]:
-        return {"data": base64.b64encode(text.encode()).decode()}
+def test_the_nodes_own_network_is_no_way_round_the_proxy() -> None:
+    inputs = with_("taskSpec.networksAdvanceds", [{"id": "host"}])
+    assert list(rules.ports_on_the_proxy_only(inputs)) == []
+    inputs |= {"name": "s_db", "endpointSpec": {}}
+    (problem,) = rules.ports_on_the_proxy_only(inputs)
+    assert "its node's own network" in problem
 
-    assert list(rules.no_secret_configs(data(PEM)))
-    assert list(rules.no_secret_configs(data(APR1)))
-    assert not list(rules.no_secret_configs(data(json.dumps({"minVersion": "VersionTLS12"}))))
+
+def problems_of_config(content: bytes, lines: bool = False) -> list[str]:
+    encode = base64.encodebytes if lines else base64.b64encode
+    return list(rules.no_secret_configs({"data": encode(content).decode()}))
+
+
+@pytest.mark.parametrize("lines", [False, True], ids=["one line", "lines of base64"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        PEM,
+        APR1,
+        "storage:\n  s3:\n    secretkey: hunter2\n" + "# more\n" * 20,
+        json.dumps({"http": {"secret": "hunter2"}}),
+        "[db]\npassword = hunter2\n",
+        "command: --token=hunter2\n",
+        "\xff not UTF-8: token=hunter2",
+    ],
+)
+def test_a_config_with_a_secret_is_told(content: str, lines: bool) -> None:
+    (problem,) = problems_of_config(content.encode("latin-1"), lines)
+    assert "make it a Swarm secret" in problem
+    assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps({"minVersion": "VersionTLS12", "keyFile": "/run/secrets/key"}),
+        "auth:\n  token:\n    realm: https://auth.example.com\n  htpasswd:\n    realm: basic\n",
+        "backend: token:8080\n",
+        "password: ${DB_PASSWORD}\nmatch:\n  key: app\n",
+    ],
+)
+def test_a_config_without_one_passes(content: str) -> None:
+    assert problems_of_config(content.encode()) == []
+
+
+def test_a_config_that_is_not_known_yet_passes() -> None:
+    assert list(rules.no_secret_configs({})) == []
+    assert list(rules.no_secret_configs({"data": "not base64"})) == []
 
 
 def test_the_smallest_service_breaks_no_rule_by_a_traceback() -> None:

@@ -1,0 +1,85 @@
+"""What is a secret in plain text: by its form wherever it stands, or by the name that it has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_FORMS = {
+    "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?-----"),
+    # Compose files write each $ twice, and so do those who copy from them.
+    "the hash of a password": re.compile(
+        r"\$(apr1|[1567y]|2[abxy]?|argon2\w*|scrypt)\$\S{8,}|\{S?SHA(256|512)?\}\S{20,}"
+    ),
+    "an address with a password": re.compile(r"\w+://[^/\s:@]*:[^/\s@]+@"),
+    "a login": re.compile(
+        r"authorization['\"]?\s*[:=]\s*['\"]?(basic|bearer|token)\s+\S{4,}", re.I
+    ),
+    "a token": re.compile(
+        r"\b(SWMTKN-1-|gh[pousr]_|github_pat_|glpat-|dckr_pat_)\w{8,}|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}"
+    ),
+}
+_LOGINS = re.compile(r"(basic|digest)auth\.users(\[\d+\])?$", re.IGNORECASE)
+"""Traefik's middlewares: whatever the hash, or without one, it is a login."""
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_SECRET_WORD = re.compile(
+    r"(passw(or)?d|passphrase|secret|token|credential|hmac(encoded)?"
+    r"|(api|access|private|secret|account|auth|signing|encryption)key)s?|pass|pwd",
+)
+_GLUED = re.compile(r".(passw(or)?d|secret|token|passphrase|(api|access|private|secret)key)$")
+"""Words that are written as one, as in `mypassword`, end in what they mean."""
+_KEY = re.compile(r"keys?")
+_OPEN_KEY = re.compile(r"public|pub|partition|sort|cache|routing|label|constraint")
+"""Before `key`: that one is no secret."""
+_ABOUT = re.compile(
+    r"files?|path|dir|realm|issuer|service|url|uri|host|port|ttl|lifetime|expir(y|ation|es)|length"
+    r"|name|id|type|cost|rotation|header|enabled|disabled|required|algorithm|bundle|endpoint"
+)
+"""After such a word, what the name stands for is no secret itself: `TOKEN_REALM`."""
+_NEGATIONS = re.compile(r"no|disable|skip|allow|without")
+_HARMLESS = re.compile(
+    r"(file://)?\.{0,2}/[\w./@-]*"  # a path: of a Swarm secret, mostly
+    r"|true|false|yes|no|on|off|none|null|\{\}|\[\]"
+    r"|\$\{?[A-Z_]\w*\}?|\$\(.*|\{\{.*"  # a reference, not a value
+    r"|env|",
+    re.IGNORECASE | re.DOTALL,
+)
+_ASSIGNMENT = re.compile(
+    # A number right after a colon is the port of a host. The value is only looked at, since it
+    # may be an assignment itself: `command: --token=x`.
+    r"(?<![\w/$])(?P<name>[\w.-]+)[\"']?[ \t]*(=|:(?!\d+\b))[ \t]*[\"']?"
+    r"(?=(?P<value>(\$\{\w+\}|[^\s\"',;&|{}\[\]])+))"
+)
+
+
+def secret_in(name: str, value: str) -> str | None:
+    """What secret `value` is, where it stands for `name`; None when it is none."""
+    for what, form in _FORMS.items():
+        if form.search(value):
+            return what
+    if _LOGINS.search(name):
+        return "a login"
+    return "a secret" if _is_secret(name, value) else None
+
+
+def assigned(text: str) -> Iterator[str]:
+    """The names in `text` that a secret is given to: `a=b`, `a: b` or `"a": "b"`."""
+    for found in _ASSIGNMENT.finditer(text):
+        # In a document, a key alone is one of a map.
+        if found["name"].lower() != "key" and _is_secret(found["name"], found["value"]):
+            yield found["name"].lstrip("-")
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return _names_secret(name) and not _HARMLESS.fullmatch(value)
+
+
+def _names_secret(name: str) -> bool:
+    """Whether the last part of a dotted name (label, flag, variable) promises a secret."""
+    part = re.split(r"[./\s]", re.sub(r"\[\d+\]", "", name))[-1]
+    words = [word.lower() for word in _WORD.findall(part)]
+    if not words or _ABOUT.fullmatch(words[-1]) or _NEGATIONS.fullmatch(words[0]):
+        return False
+    if any(_SECRET_WORD.fullmatch(word) or _GLUED.search(word) for word in words):
+        return True
+    return bool(_KEY.fullmatch(words[-1])) and not _OPEN_KEY.fullmatch("".join(words[-2:-1]))
