@@ -193,7 +193,6 @@ def test_plain_http_leads_to_https(site: Site) -> None:
         ("-tls1_2 -cipher ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-CHACHA20-POLY1305", True),
         ("-tls1_2 -cipher ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES128-SHA", False),
         ("-tls1_2 -cipher AES128-GCM-SHA256:AES128-SHA", False),
-        ("-tls1_2 -cipher ECDHE-RSA-DES-CBC3-SHA:DES-CBC3-SHA", False),
     ],
 )
 def test_old_protocols_and_weak_ciphers_are_refused(site: Site, flags: str, accepted: bool) -> None:
