@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ops import policy as asked
 from policy import rules
 
 GOOD: dict[str, Any] = {
@@ -81,6 +82,11 @@ BREAKS: list[tuple[str, str, Any]] = [
     ("no_plain_secrets", "labels", [{"label": "m.BasicAuth.Users[0]", "value": "me:hunter2"}]),
     ("no_plain_secrets", "labels", [{"label": "x", "value": APR1.replace("$", "$$")}]),
     ("no_plain_secrets", "taskSpec.logDriver.options", {"splunk-token": "hunter2"}),
+    (
+        "no_plain_secrets",
+        f"{CONTAINER}.mounts",
+        [{"volumeOptions": {"driverOptions": {"o": "username=me,password=hunter2"}}}],
+    ),
     ("stateful_services_pinned", "taskSpec.placement.constraints", ["node.role == manager"]),
     ("stateful_services_pinned", "taskSpec.placement.constraints", ["node.labels.a != b"]),
     ("stateful_services_pinned", "taskSpec.placement.constraints", ["node.labels.zone == eu"]),
@@ -251,3 +257,26 @@ def test_the_smallest_service_breaks_no_rule_by_a_traceback() -> None:
         "updates_can_be_undone",
         "logs_rotated",
     }
+
+
+@pytest.mark.parametrize(
+    ("config", "mandatory"),
+    [
+        ({}, False),
+        ({"registry:policy": {"value": "advisory"}}, False),
+        ({"registry:policy": {"value": "mandatory"}}, True),
+    ],
+)
+def test_a_stack_gets_the_policies_as_its_file_says(
+    monkeypatch: pytest.MonkeyPatch, config: Any, mandatory: bool
+) -> None:
+    monkeypatch.setattr(asked, "run", lambda _: json.dumps(config))
+    flags = asked.flags("any")
+    assert flags[:2] == ["--policy-pack", str(asked.PACK)]
+    assert ("--policy-pack-config" in flags) is mandatory
+
+
+def test_of_the_committed_stacks_production_is_strict() -> None:
+    files = {name: asked.PACK.parent / f"Pulumi.{name}.yaml" for name in ("prod", "stag", "local")}
+    line = "registry:policy: mandatory"
+    assert [name for name, file in files.items() if line in file.read_text()] == ["prod"]
