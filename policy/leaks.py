@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 _FORMS = {
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?-----"),
@@ -68,6 +69,20 @@ def assigned(text: str) -> Iterator[str]:
         # In a document, a key alone is one of a map.
         if found["name"].lower() != "key" and _is_secret(found["name"], found["value"]):
             yield found["name"].lstrip("-")
+
+
+def secrets_in_words(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Which word of a command, by name or position from 1, is or has what secret."""
+    for position, (word, after) in enumerate(zip_longest(words, words[1:], fillvalue="-"), 1):
+        names = list(assigned(word))
+        # The value of `--password` may be the next word.
+        flag = word.lstrip("-") if word.startswith("-") and "=" not in word else ""
+        if flag and not after.startswith("-") and _is_secret(flag, after):
+            names.append(flag)
+        for name in names:
+            yield name, "a secret"
+        if not names and (what := secret_in("", word)):
+            yield str(position), what
 
 
 def _is_secret(name: str, value: str) -> bool:

@@ -1,7 +1,7 @@
 """The policies: pure functions from a resource's inputs to what is wrong with them.
 
-`inputs` are those of `docker:index/service:Service` and its like, in the provider's camelCase,
-without what isn't known in a preview.
+`inputs` are those of `docker:index/service:Service` and its like, in the provider's camelCase. A
+value that isn't known in a preview is left out, or raises when it is read (see `__main__`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from policy.leaks import assigned, secret_in
+from policy.leaks import assigned, secret_in, secrets_in_words
 
 Inputs = Mapping[str, Any]
 
@@ -32,18 +32,8 @@ def no_plain_secrets(inputs: Inputs) -> Iterator[str]:
         if what := secret_in(name, value):
             yield f"{place} {name} has {what} in plain text: put it into a Swarm secret"
     for place, words in _commands(inputs).items():
-        for index, word in enumerate(words):
-            # The value of `--password` may be the next word.
-            after = [word.lstrip("-")] if word.startswith("-") and "=" not in word else []
-            following = words[index + 1] if after and index + 1 < len(words) else "-"
-            named = (
-                after if not following.startswith("-") and secret_in(after[0], following) else []
-            )
-            names = [*named, *assigned(word)]
-            for name in names:
-                yield f"{place} {name} has a secret in plain text: put it into a Swarm secret"
-            if not names and (what := secret_in("", word)):
-                yield f"{place} {index + 1} has {what} in plain text: put it into a Swarm secret"
+        for which, what in secrets_in_words(words):
+            yield f"{place} {which} has {what} in plain text: put it into a Swarm secret, or a file"
 
 
 def no_secret_configs(inputs: Inputs) -> Iterator[str]:
@@ -62,9 +52,8 @@ def no_secret_configs(inputs: Inputs) -> Iterator[str]:
 def stateful_services_pinned(inputs: Inputs) -> Iterator[str]:
     """A service with a volume starts on the volume's node and nowhere else."""
     kept = [what for mount in _mounts(inputs) if (what := _kept_on_node(mount))]
-    if not kept or any(
-        _PIN.match(each) for each in _list(inputs, "taskSpec.placement.constraints")
-    ):
+    constraints = _list(inputs, "taskSpec.placement.constraints") if kept else []
+    if any(_PIN.match(each) for each in constraints):
         return
     for what in kept:
         yield (
@@ -208,10 +197,14 @@ def _texts(inputs: Inputs) -> Iterator[tuple[str, str, str]]:
 
 
 def _commands(inputs: Inputs) -> Mapping[str, Sequence[str]]:
-    """The words that a service runs, by what they are part of."""
+    """The words that a service is told, by what they are part of."""
     container = _map(inputs, "taskSpec.containerSpec")
     command = [*_list(container, "commands"), *_list(container, "args")]
-    return {
-        "argument": [str(word) for word in command],
-        "health check's argument": [str(word) for word in _list(container, "healthcheck.tests")],
+    options = (_map(mount, "volumeOptions.driverOptions") for mount in _mounts(inputs))
+    words = {
+        "argument": command,
+        "health check's argument": _list(container, "healthcheck.tests"),
+        # CIFS takes a password among them, or the name of a file.
+        "volume option": [f"{key}={value}" for each in options for key, value in each.items()],
     }
+    return {place: [str(word) for word in each] for place, each in words.items()}

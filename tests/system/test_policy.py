@@ -38,13 +38,21 @@ PROGRAMS = {
         'type="bind", source="/var/run/docker.sock", target="/s", read_only=True)])'
     ),
 }
+UNKNOWN = """
+network = docker.Network("n", driver="overlay")
+pin = pulumi.Output.concat("node.labels.", network.id, " == true")
+service("k", constraints=[pin], mounts=[docker.ServiceTaskSpecContainerSpecMountArgs(
+    type="volume", source="data", target="/data")])
+"""
 SERVICE = f"""
 import base64
+import pulumi
 import pulumi_docker as docker
 from components.task import always_restart, json_file_log, limits, probe, roll_back, update
 
 def service(name, *, image="registry:3.1.2{DIGEST}", env=None, mounts=None, memory=64,
-            update=update("start-first"), log=json_file_log(10, 3), endpoint=None):
+            update=update("start-first"), log=json_file_log(10, 3), endpoint=None,
+            constraints=None):
     docker.Service(
         name,
         task_spec=docker.ServiceTaskSpecArgs(
@@ -53,6 +61,7 @@ def service(name, *, image="registry:3.1.2{DIGEST}", env=None, mounts=None, memo
                 stop_grace_period="10s",
             ),
             resources=limits(memory, None) if memory else None,
+            placement=docker.ServiceTaskSpecPlacementArgs(constraints=constraints),
             restart_policy=always_restart(),
             log_driver=log,
         ),
@@ -100,7 +109,7 @@ def broken(site: Site, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
     (folder / ".venv").symlink_to(ROOT / ".venv")
     (folder / "state").mkdir()
-    (folder / "__main__.py").write_text("\n".join([SERVICE, *PROGRAMS.values()]))
+    (folder / "__main__.py").write_text("\n".join([SERVICE, *PROGRAMS.values(), UNKNOWN]))
     host = site.swarm.nodes[0].host
     subprocess.run(
         ["pulumi", "stack", "init", "test"],
@@ -137,6 +146,11 @@ def test_nothing_else_is_refused(refusal: str) -> None:
     found = re.findall(r"\[mandatory\]\s+(\S+)\s+\(docker:index:\w+: (\w+)\)", refusal)
     assert sorted(set(found)) == sorted(zip(PROGRAMS, "abcdefghij", strict=True))
     assert "hunter2" not in refusal.replace('"hunter2"', "")
+
+
+def test_a_pin_that_isnt_known_yet_is_not_called_missing(refusal: str) -> None:
+    assert "can't run policy 'stateful-services-pinned'" in refusal
+    assert "constraints.0 can't be known during preview" in refusal
 
 
 def test_advice_stops_nobody(broken: tuple[Path, str]) -> None:

@@ -10,14 +10,24 @@ from typing import Any
 
 import pytest
 
+from components.credentials import Credentials, CredentialsArgs
+from components.proxy import Dashboard, Proxy, ProxyArgs
+from components.proxy_config import Acme
+from components.registry import Mount, Registry, RegistryArgs
+from components.route import Https, Route
+from components.socket_proxy import SocketProxy, SocketProxyArgs
+from ops import policy as asked
 from policy import rules
 
+from .conftest import Deploy
+
+DIGEST = "@sha256:" + "0" * 64
 GOOD: dict[str, Any] = {
     "name": "s_proxy",
     "labels": [{"label": "traefik.enable", "value": "true"}],
     "taskSpec": {
         "containerSpec": {
-            "image": "traefik:v3@sha256:" + "0" * 64,
+            "image": f"traefik:v3{DIGEST}",
             "args": ["--ping=true"],
             "env": {"OTEL_TRACES_EXPORTER": "none"},
             "mounts": [
@@ -81,6 +91,11 @@ BREAKS: list[tuple[str, str, Any]] = [
     ("no_plain_secrets", "labels", [{"label": "m.BasicAuth.Users[0]", "value": "me:hunter2"}]),
     ("no_plain_secrets", "labels", [{"label": "x", "value": APR1.replace("$", "$$")}]),
     ("no_plain_secrets", "taskSpec.logDriver.options", {"splunk-token": "hunter2"}),
+    (
+        "no_plain_secrets",
+        f"{CONTAINER}.mounts",
+        [{"volumeOptions": {"driverOptions": {"o": "username=me,password=hunter2"}}}],
+    ),
     ("stateful_services_pinned", "taskSpec.placement.constraints", ["node.role == manager"]),
     ("stateful_services_pinned", "taskSpec.placement.constraints", ["node.labels.a != b"]),
     ("stateful_services_pinned", "taskSpec.placement.constraints", ["node.labels.zone == eu"]),
@@ -88,8 +103,8 @@ BREAKS: list[tuple[str, str, Any]] = [
     ("memory_limited", "taskSpec.resources.limits", {}),
     ("images_by_digest", f"{CONTAINER}.image", "registry:3.1.2"),
     ("images_by_digest", f"{CONTAINER}.image", "registry:3.1.2@sha256:abc"),
-    ("no_latest", f"{CONTAINER}.image", "registry:latest@sha256:" + "0" * 64),
-    ("no_latest", f"{CONTAINER}.image", "localhost:5000/registry@sha256:" + "0" * 64),
+    ("no_latest", f"{CONTAINER}.image", f"registry:latest{DIGEST}"),
+    ("no_latest", f"{CONTAINER}.image", f"localhost:5000/registry{DIGEST}"),
     ("updates_can_be_undone", "updateConfig.failureAction", "pause"),
     ("updates_can_be_undone", "rollbackConfig", None),
     ("updates_can_be_undone", f"{CONTAINER}.healthcheck", {}),
@@ -251,3 +266,81 @@ def test_the_smallest_service_breaks_no_rule_by_a_traceback() -> None:
         "updates_can_be_undone",
         "logs_rotated",
     }
+
+
+@pytest.mark.parametrize(
+    ("config", "mandatory"),
+    [
+        ({}, False),
+        ({"registry:policy": {"value": "advisory"}}, False),
+        ({"registry:policy": {"value": "mandatory"}}, True),
+    ],
+)
+def test_a_stack_gets_the_policies_as_its_file_says(
+    monkeypatch: pytest.MonkeyPatch, config: Any, mandatory: bool
+) -> None:
+    monkeypatch.setattr(asked, "run", lambda _: json.dumps(config))
+    flags = asked.flags("any")
+    assert flags[:2] == ["--policy-pack", str(asked.PACK)]
+    assert ("--policy-pack-config" in flags) is mandatory
+
+
+def test_of_the_committed_stacks_production_is_strict() -> None:
+    files = {name: asked.PACK.parent / f"Pulumi.{name}.yaml" for name in ("prod", "stag", "local")}
+    line = "registry:policy: mandatory"
+    assert [name for name, file in files.items() if line in file.read_text()] == ["prod"]
+
+
+def test_the_components_own_services_break_no_rule(deploy: Deploy) -> None:
+    """But for the digest and the pin, which come from outside."""
+    pin = "node.labels.s.certificates == true"
+
+    def program() -> None:
+        users = Credentials("users", CredentialsArgs(stack_name="s", users=["admin"])).secret
+        route = Route(
+            domain="registry.example.com",
+            tag="s",
+            network="n",
+            constraint_label="traefik.constraint-label",
+            constraint_value="s",
+            https=Https(),
+        )
+        told: dict[str, Any] = {"stack_name": "s", "network_id": "n-id"}
+        Proxy(
+            "proxy",
+            ProxyArgs(
+                **told,
+                image=f"traefik:v3{DIGEST}",
+                network="n",
+                constraint_label="traefik.constraint-label",
+                constraint_value="s",
+                https=Https(),
+                acme=Acme(challenge="dns:cloudflare", email="me@example.com"),
+                storage="certificates",
+                dashboard=Dashboard(route=route, users=users),
+                socket_proxy=SocketProxy(
+                    "socket", SocketProxyArgs(stack_name="s", image=f"haproxy:3{DIGEST}")
+                ),
+                secrets={"CF_DNS_API_TOKEN": "hunter2"},
+                environment={"LEGO_DISABLE_CNAME_SUPPORT": "true"},
+                constraints=[pin],
+            ),
+        )
+        Registry(
+            "registry",
+            RegistryArgs(
+                **told,
+                image=f"registry:3{DIGEST}",
+                route=route,
+                htpasswd=users,
+                mount=Mount(volume="data"),
+                constraints=[pin],
+            ),
+        )
+
+    services = deploy(program).of_type("Service")
+    assert len(services) == 3
+    for name, inputs in services.items():
+        assert {rule.__name__: list(rule(inputs)) for rule in EVERY if list(rule(inputs))} == {}, (
+            name
+        )

@@ -281,6 +281,11 @@ def test_what_must_be_secret_is_refused_in_plain_text(key: str) -> None:
     assert APR1 not in str(error.value)
 
 
+def test_whether_policies_hold_is_no_secret() -> None:
+    with pytest.raises(pulumi.RunError, match="policy is a secret, and can't stay one"):
+        settings(("registry:policy",), policy="mandatory")
+
+
 @pytest.mark.parametrize("key", ["volumeOptions", "proxyConfig", "proxyEnvironment"])
 def test_what_cant_be_kept_secret_is_refused_as_one(key: str) -> None:
     with pytest.raises(pulumi.RunError, match=f"{key} is a secret, and can't stay one") as error:
