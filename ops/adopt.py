@@ -139,8 +139,7 @@ def find(docker: _Docker, source: str) -> Found:
             f"FROM={source}: no swarm stack and no compose project of this name runs here;"
             " see `docker stack ls` and `docker compose ls`"
         )
-    registries = [each for each in candidates if each["mounts"] or _is_registry(each["image"])]
-    registries = [each for each in registries if _is_registry(each["image"])] or registries
+    registries = [each for each in candidates if _is_registry(each["image"])]
     if len(registries) != 1:
         names = ", ".join(each["name"] for each in registries or candidates)
         raise Problem(
