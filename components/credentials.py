@@ -11,7 +11,7 @@ import pulumi
 import pulumi_docker as docker
 import pulumi_random as random
 
-from components.stack import secret_labels
+from components.stack import swarm_secret
 
 MAX_PASSWORD_BYTES = 72
 """bcrypt ignores what comes after, or, as bcrypt 5 does, refuses it."""
@@ -75,13 +75,8 @@ class Credentials(pulumi.ComponentResource):
             salt = random.RandomBytes(f"{name}-{user}-salt", length=16, opts=child).base64
             passwords[user] = pulumi.Output.secret(password)
             lines.append(_line(user, passwords[user], salt, cost))
-        # No `name=`: a Swarm secret can't be changed, so a new login needs a fresh name.
-        self.secret = docker.Secret(
-            f"{name}-htpasswd",
-            data=pulumi.Output.all(*lines).apply(_file),
-            labels=secret_labels(args.stack_name),
-            opts=child,
-        )
+        text = pulumi.Output.all(*lines).apply(lambda all_: "".join(f"{line}\n" for line in all_))
+        self.secret = swarm_secret(f"{name}-htpasswd", args.stack_name, text, child)
         self.passwords = pulumi.Output.all(**passwords)
         self.register_outputs({"passwords": self.passwords})
 
@@ -92,10 +87,6 @@ def _line(
     return pulumi.Output.all(password, salt).apply(
         lambda both: htpasswd_line(user, both[0], base64.b64decode(both[1]), cost)
     )
-
-
-def _file(lines: Sequence[str]) -> str:
-    return base64.b64encode("".join(f"{line}\n" for line in lines).encode()).decode()
 
 
 def htpasswd_line(user: str, password: str, salt: bytes, cost: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -31,19 +32,36 @@ class PublicNetwork(pulumi.ComponentResource):
     ) -> None:
         super().__init__("registry:index:PublicNetwork", name, None, opts)
         if args.create:
-            self.network_id = docker.Network(
-                f"{name}-overlay",
-                name=args.network,
-                driver="overlay",
-                attachable=True,
-                options={"encrypted": ""} if args.encrypted else None,
-                # Swarm adds its address range and VXLAN number here, and every field replaces.
-                opts=pulumi.ResourceOptions(
-                    parent=self, ignore_changes=["options", "ipamConfigs", "labels"]
-                ),
+            options = {"encrypted": ""} if args.encrypted else None
+            self.network_id = overlay(
+                f"{name}-overlay", args.network, self, attachable=True, options=options
             ).id
         else:
             self.network_id = docker.get_network_output(
                 name=args.network, opts=pulumi.InvokeOptions(parent=self)
             ).id
         self.register_outputs({"networkId": self.network_id})
+
+
+def overlay(
+    name: str,
+    network: str,
+    parent: pulumi.Resource,
+    *,
+    attachable: bool | None = None,
+    internal: bool | None = None,
+    options: Mapping[str, str] | None = None,
+) -> docker.Network:
+    """The overlay network that Docker calls `network`."""
+    return docker.Network(
+        name,
+        name=network,
+        driver="overlay",
+        attachable=attachable,
+        internal=internal,
+        options=options,
+        # Swarm adds its address range and VXLAN number here, and every field replaces.
+        opts=pulumi.ResourceOptions(
+            parent=parent, ignore_changes=["options", "ipamConfigs", "labels"]
+        ),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import pulumi
@@ -15,7 +15,7 @@ from components.proxy_config import HTTP_PORT, HTTPS_PORT, PING_PORT, SOCKET, UI
 from components.registry_config import HSTS_SECONDS
 from components.route import Https, Route
 from components.socket_proxy import SocketProxy, socket_mount
-from components.stack import encoded, namespace_labels, secret_labels, service_labels
+from components.stack import namespace_labels, service_labels, swarm_secret
 from components.task import (
     always_restart,
     json_file_log,
@@ -117,14 +117,8 @@ class Proxy(pulumi.ComponentResource):
         else:
             labels["traefik.enable"] = "false"
 
-        def secret(part: str, data: pulumi.Input[str]) -> docker.Secret:
-            # No `name=`: a Swarm secret can't be changed, so a new text needs a fresh name.
-            return docker.Secret(
-                f"{name}-{part}",
-                data=pulumi.Output.secret(data).apply(encoded),
-                labels=secret_labels(args.stack_name),
-                opts=child,
-            )
+        def secret(part: str, text: pulumi.Input[str]) -> docker.Secret:
+            return swarm_secret(f"{name}-{part}", args.stack_name, text, child)
 
         files: dict[str, docker.Secret] = {}
         if args.https:
@@ -204,13 +198,12 @@ class Proxy(pulumi.ComponentResource):
 
 
 def _dashboard_labels(dashboard: Dashboard) -> dict[str, str]:
-    """Login and headers come first, whatever else the route has."""
+    """The route, with headers and the login before all else."""
     name = dashboard.route.name
     login, headers = f"{name}-auth", f"{name}-headers"
     middleware = "traefik.http.middlewares"
-    route = dashboard.route.labels(UI_PORT, service="api@internal")
-    return route | {
-        f"traefik.http.routers.{name}-https.middlewares": f"{headers},{login}",
+    route = replace(dashboard.route, middlewares=(headers, login, *dashboard.route.middlewares))
+    return route.labels(UI_PORT, service="api@internal") | {
         f"{middleware}.{login}.basicauth.usersfile": USERS_PATH,
         f"{middleware}.{headers}.headers.stsseconds": str(HSTS_SECONDS),
         f"{middleware}.{headers}.headers.contenttypenosniff": "true",

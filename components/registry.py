@@ -21,7 +21,7 @@ from components.registry_config import (
     document,
 )
 from components.route import Route
-from components.stack import encoded, namespace_labels, secret_labels, service_labels
+from components.stack import namespace_labels, service_labels, swarm_secret
 from components.task import (
     always_restart,
     json_file_log,
@@ -94,17 +94,12 @@ class Registry(pulumi.ComponentResource):
         # Signs the state of uploads: one that changed would break the uploads under way.
         http_secret = random.RandomBytes(f"{name}-http-secret", length=32, opts=child).base64
         # A secret rather than a Swarm config: it holds the above, and maybe keys of a store.
-        # No `name=`: a Swarm secret can't be changed, so a new text needs a fresh name.
         options = Options(login=args.htpasswd is not None, https=args.route.https is not None)
-        config = docker.Secret(
-            f"{name}-config",
-            # JSON is YAML, and the registry reads YAML.
-            data=http_secret.apply(
-                lambda secret: encoded(json.dumps(document(args.config, secret, options), indent=2))
-            ),
-            labels=secret_labels(args.stack_name),
-            opts=child,
+        # JSON is YAML, and the registry reads YAML.
+        text = http_secret.apply(
+            lambda secret: json.dumps(document(args.config, secret, options), indent=2)
         )
+        config = swarm_secret(f"{name}-config", args.stack_name, text, child)
         self.task = docker.ServiceTaskSpecArgs(
             container_spec=docker.ServiceTaskSpecContainerSpecArgs(
                 image=args.image,

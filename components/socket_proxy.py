@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.stack import encoded, namespace_labels, secret_labels, service_labels
+from components.network import overlay
+from components.stack import namespace_labels, service_labels, swarm_secret
 from components.task import (
     always_restart,
     json_file_log,
@@ -74,22 +75,9 @@ class SocketProxy(pulumi.ComponentResource):
         super().__init__("registry:index:SocketProxy", name, None, opts)
         service = f"{args.stack_name}_socket_proxy"
         self.address = f"tcp://{service}:{PORT}"
-        self.network_id = docker.Network(
-            f"{name}-network",
-            name=service,
-            driver="overlay",
-            internal=True,
-            # Swarm adds its address range and VXLAN number here, and every field replaces.
-            opts=pulumi.ResourceOptions(
-                parent=self, ignore_changes=["options", "ipamConfigs", "labels"]
-            ),
-        ).id
-        config = docker.Secret(
-            f"{name}-config",
-            data=pulumi.Output.secret(encoded(CONFIG)),
-            labels=secret_labels(args.stack_name),
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        self.network_id = overlay(f"{name}-network", service, self, internal=True).id
+        child = pulumi.ResourceOptions(parent=self)
+        config = swarm_secret(f"{name}-config", args.stack_name, CONFIG, child)
         self.task = docker.ServiceTaskSpecArgs(
             container_spec=docker.ServiceTaskSpecContainerSpecArgs(
                 image=args.image,

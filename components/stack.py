@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+import pulumi
 import pulumi_docker as docker
 
 NAMESPACE = "com.docker.stack.namespace"
@@ -15,16 +16,21 @@ def namespace_labels(stack_name: str) -> dict[str, str]:
     return {NAMESPACE: stack_name}
 
 
-def secret_labels(stack_name: str) -> list[docker.SecretLabelArgs]:
-    """`namespace_labels` for a Swarm secret."""
-    return [docker.SecretLabelArgs(label=NAMESPACE, value=stack_name)]
-
-
 def service_labels(labels: dict[str, str]) -> list[docker.ServiceLabelArgs]:
     """Labels of a service, in the one order that makes no difference in a preview."""
     return [docker.ServiceLabelArgs(label=key, value=labels[key]) for key in sorted(labels)]
 
 
-def encoded(text: str) -> str:
-    """`text` in the form in which the provider takes a secret's data."""
-    return base64.b64encode(text.encode()).decode()
+def swarm_secret(
+    name: str, stack_name: str, text: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> docker.Secret:
+    """`text` as a Swarm secret of the stack; in Pulumi's state, a secret too."""
+    # No `name=`: a Swarm secret can't be changed, so a new text needs a fresh name.
+    return docker.Secret(
+        name,
+        data=pulumi.Output.secret(text).apply(
+            lambda plain: base64.b64encode(plain.encode()).decode()
+        ),
+        labels=[docker.SecretLabelArgs(label=NAMESPACE, value=stack_name)],
+        opts=opts,
+    )

@@ -14,11 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops import stack, virtualenv
+from ops import stack, state, virtualenv
 from ops.console import Problem, run, say
 from ops.toolchain import ROOT
 
-STACK_LABEL = "com.docker.stack.namespace"
 PROJECT_LABEL = "com.docker.compose.project"
 DATA_PATH = "/var/lib/registry"
 ADOPT = "registry:adoptService"
@@ -89,8 +88,7 @@ class _Docker:
 def adopt(name: str, source: str, keep_logins: bool) -> None:
     """Takes over the registry of the swarm stack or compose project `source` as stack `name`."""
     stack.init(name, new=True)
-    config = json.loads(run(["pulumi", "config", "--json", "--stack", name]))
-    host = config.get("docker:host", {}).get("value")
+    host = state.config(name).get("docker:host")
     docker = _Docker(["--host", host] if host else [])
     found = find(docker, source)
     say(f"found {found.name} ({found.image}), its images in volume {found.volume} on {found.node}")
@@ -130,7 +128,9 @@ def adopt(name: str, source: str, keep_logins: bool) -> None:
 
 def find(docker: _Docker, source: str) -> Found:
     """The one registry of `source`; a Problem that says why there is none, or which there are."""
-    services = docker("service", "ls", "-q", "--filter", f"label={STACK_LABEL}={source}").split()
+    services = docker(
+        "service", "ls", "-q", "--filter", f"label={stack.STACK_LABEL}={source}"
+    ).split()
     containers = docker("ps", "-q", "--filter", f"label={PROJECT_LABEL}={source}").split()
     candidates = [_service(raw) for raw in docker.inspect("service", *services)]
     candidates += [_container(raw) for raw in docker.inspect("container", *containers)]
@@ -153,7 +153,7 @@ def find(docker: _Docker, source: str) -> Found:
         node=_node(docker, registry),
         image=registry["image"],
         labels=registry["labels"],
-        variables=dict(pair.split("=", 1) for pair in registry["env"] if "=" in pair),
+        variables=registry["variables"],
         volume=_volume(registry),
     )
 
@@ -171,7 +171,7 @@ def _service(raw: _Raw) -> dict[str, Any]:
         "service": True,
         "image": container["Image"].partition("@")[0],
         "labels": {**container.get("Labels", {}), **spec.get("Labels", {})},
-        "env": container.get("Env") or [],
+        "variables": _variables(container),
         "mounts": [
             (mount["Type"], mount.get("Source", ""), mount["Target"])
             for mount in container.get("Mounts") or []
@@ -186,7 +186,7 @@ def _container(raw: _Raw) -> dict[str, Any]:
         "service": False,
         "image": raw["Config"]["Image"].partition("@")[0],
         "labels": raw["Config"].get("Labels") or {},
-        "env": raw["Config"].get("Env") or [],
+        "variables": _variables(raw["Config"]),
         "mounts": [
             (mount["Type"], mount.get("Name") or mount["Source"], mount["Destination"])
             for mount in raw["Mounts"]
@@ -194,10 +194,14 @@ def _container(raw: _Raw) -> dict[str, Any]:
     }
 
 
+def _variables(container: _Raw) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in container.get("Env") or [] if "=" in pair)
+
+
 def _volume(registry: Mapping[str, Any]) -> str:
     """Name of the volume with the images; a Problem when they are elsewhere."""
-    pairs = (pair.split("=", 1) for pair in registry["env"] if "=" in pair)
-    root = dict(pairs).get("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", DATA_PATH).rstrip("/")
+    key = "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY"
+    root = registry["variables"].get(key, DATA_PATH).rstrip("/")
     for kind, source, target in registry["mounts"]:
         if target.rstrip("/") == root and kind == "volume":
             return str(source)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 
-from ops import stack
+from ops import stack, state
 from ops.console import Problem, run, say
 
 OF_ONE_STACK = (
@@ -25,15 +24,12 @@ def make(name: str, source: str, domain: str) -> None:
     if not stack.file_of(source).exists():
         raise Problem(f"FROM={source}: there is no {stack.file_of(source).name}")
     stack.init(source)
-    values = {
-        key: entry.get("value")
-        for key, entry in json.loads(run(["pulumi", "config", "--json", "--stack", source])).items()
-    }
+    values = state.config(source)
     run(["pulumi", "stack", "init", "--no-select", name, "--copy-config-from", source])
-    old = str(values["registry:stackName"])
+    old = values["registry:stackName"]
     changes = {
         "registry:stackName": renamed(old, source, name),
-        "registry:traefikTag": renamed(str(values.get("registry:traefikTag", old)), source, name),
+        "registry:traefikTag": renamed(values.get("registry:traefikTag", old), source, name),
         "registry:domain": domain,
     }
     for key, value in changes.items():

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from ops.console import run
+from ops import state
 from ops.toolchain import ROOT
 
 PACK = ROOT / "policy"
@@ -12,8 +10,7 @@ PACK = ROOT / "policy"
 
 def flags(stack: str) -> list[str]:
     """What `pulumi preview` and `pulumi up` are told, for the stack's `registry:policy`."""
-    config = json.loads(run(["pulumi", "config", "--json", "--stack", stack]))
     told = ["--policy-pack", str(PACK)]
-    if config.get("registry:policy", {}).get("value") == "mandatory":
+    if state.config(stack).get("registry:policy") == "mandatory":
         told += ["--policy-pack-config", str(PACK / "mandatory.json")]
     return told

@@ -15,6 +15,8 @@ from ops.console import Problem, run, say, wait
 from ops.toolchain import ROOT
 
 LOCAL = "local"
+STACK_LABEL = "com.docker.stack.namespace"
+"""By which `docker stack` knows what belongs together."""
 ANSWER_SECONDS = 60
 """How long the registry may take to answer from outside once its service runs."""
 
@@ -82,11 +84,10 @@ def down(stack: str) -> None:
 
 def logs(stack: str, follow: bool) -> None:
     """The last lines of each service of the stack."""
-    config = json.loads(run(["pulumi", "config", "--json", "--stack", stack]))
+    config = state.config(stack)
     if elsewhere := config.get("docker:host"):
-        os.environ["DOCKER_HOST"] = elsewhere["value"]
-    name = config["registry:stackName"]["value"]
-    label = f"label=com.docker.stack.namespace={name}"
+        os.environ["DOCKER_HOST"] = elsewhere
+    label = f"label={STACK_LABEL}={config['registry:stackName']}"
     services = run(["docker", "service", "ls", "-q", "--filter", label]).split()
     if not services:
         raise Problem(f"stack {stack} has no services here; deploy it first")

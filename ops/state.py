@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from ops.console import say
+from ops.console import run, say
 from ops.toolchain import ROOT, credentials_folder
 
 FOLDER = ROOT / ".state"
@@ -26,6 +26,12 @@ def ensure() -> dict[str, str]:
     if not any(os.environ.get(name) is not None for name in _PASSPHRASE_GIVEN):
         environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase_file())
     return environment
+
+
+def config(stack: str) -> dict[str, str]:
+    """What the stack's settings say in plain text; a secret is an empty text."""
+    entries = json.loads(run(["pulumi", "config", "--json", "--stack", stack]))
+    return {key: entry.get("value", "") for key, entry in entries.items()}
 
 
 def _logged_in_to() -> str | None:

@@ -267,11 +267,7 @@ def _engine_tls(reader: Reader) -> Tls | None:
 
 def _registry_config(reader: Reader) -> Mapping[str, Any]:
     config = reader.mapping("config", "info")
-    for path in owned_paths_in(config):
-        reader.remove(
-            f"config.{path}",
-            "can't be set: this program owns it, and another value would break the deployment.",
-        )
+    reader.owned("config", owned_paths_in(config))
     for section in unknown_sections_in(config):
         what = "is not a section of the registry's configuration."
         reader.remove(f"config.{section}", what)

@@ -76,10 +76,10 @@ def parse_proxy(
     http_port = reader.number("proxyHttpPort", 1, 65535, 80)
     https_port = reader.number("proxyHttpsPort", 1, 65535, 443)
     ui_port = reader.number("proxyUiPort", 0, 65535, 0)
-    for key, port in (("proxyUiPort", ui_port), ("proxyHttpsPort", https_port)):
-        if port == http_port and (key == "proxyUiPort" or https != "none"):
-            example = "8090" if key == "proxyUiPort" else "443"
-            reader.problem(key, f"is {port}, as is proxyHttpPort.", example)
+    if ui_port == http_port:
+        reader.problem("proxyUiPort", f"is {ui_port}, as is proxyHttpPort.", "8090")
+    if https != "none" and https_port == http_port:
+        reader.problem("proxyHttpsPort", f"is {https_port}, as is proxyHttpPort.", "443")
     dashboard_domain = reader.optional("dashboardDomain", rules.DOMAIN)
     if dashboard_domain and https == "none":
         reader.remove("dashboardDomain", "needs HTTPS: a login mustn't travel in plain text.")
@@ -98,9 +98,7 @@ def parse_proxy(
             "replicated",
         )
     config = reader.mapping("proxyConfig", "…")
-    for option in owned_options_in(config):
-        what = "can't be set: this program owns it, and another value would break the deployment."
-        reader.remove(f"proxyConfig.{option}", what)
+    reader.owned("proxyConfig", owned_options_in(config))
     reader.secret("proxySecrets", path=True)
     for key in ("proxyConfig", "proxyEnvironment"):
         reader.open(key, "Traefik's flags and variables are for all to see; see proxySecrets")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,6 +39,12 @@ class Reader:
         """Notes what is wrong with `key`, and how to take it out."""
         command = self.command("rm", key, path=not key.isalnum())
         self.problems.append(f"{full_key(key)} {what}\n      {command}")
+
+    def owned(self, key: str, paths: Iterable[str]) -> None:
+        """Notes the `paths` below `key` that aren't the user's to set."""
+        what = "can't be set: this program owns it, and another value would break the deployment."
+        for path in paths:
+            self.remove(f"{key}.{path}", what)
 
     def command(self, verb: str, key: str, path: bool = False, flags: str = "") -> str:
         """What to type about `key`."""
