@@ -31,21 +31,13 @@ def deploy() -> None:
     swarm.require_network(settings.network, created_here=settings.create_network)
     on_swarm = pulumi.ResourceOptions(providers={"docker": swarm.engine.provider("engine")})
 
-    volume = None
-    if settings.pins_volume:
-        volume = PinnedVolume(
-            "registry-data",
-            PinnedVolumeArgs(
-                stack_name=settings.stack_name,
-                key="registry-data",
-                volume=settings.volume_name,
-                swarm=swarm,
-                node=settings.volume_node,
-                moved_from=settings.volume_moved_from,
-                destroy_data=settings.destroy_data,
-            ),
-            on_swarm,
-        )
+    volume = images_volume(settings, swarm, on_swarm) if settings.pins_volume else None
+    storage = None
+    if settings.proxy and settings.proxy.acme:
+        storage = certificates_volume(settings, settings.proxy, swarm, on_swarm)
+    # A move that is refused is refused before anything else is touched.
+    places = pulumi.ResourceOptions(depends_on=[each for each in (volume, storage) if each])
+    on_swarm = pulumi.ResourceOptions.merge(on_swarm, places)
 
     network = PublicNetwork(
         "network",
@@ -59,7 +51,7 @@ def deploy() -> None:
 
     proxies: list[Proxy | SocketProxy] = []
     if settings.proxy:
-        proxies = deploy_proxy(settings, settings.proxy, swarm, network, on_swarm)
+        proxies = deploy_proxy(settings, settings.proxy, swarm, network, storage, on_swarm)
 
     login = None
     if not settings.hashed_passwords:
@@ -110,32 +102,55 @@ def deploy() -> None:
     pulumi.export("node", volume.node if volume else None)
 
 
+def images_volume(
+    settings: Settings, swarm: Swarm, on_swarm: pulumi.ResourceOptions
+) -> PinnedVolume:
+    """Declares where the images are."""
+    return PinnedVolume(
+        "registry-data",
+        PinnedVolumeArgs(
+            stack_name=settings.stack_name,
+            key="registry-data",
+            volume=settings.volume_name,
+            swarm=swarm,
+            node=settings.volume_node,
+            moved_from=settings.volume_moved_from,
+            destroy_data=settings.destroy_data,
+        ),
+        on_swarm,
+    )
+
+
+def certificates_volume(
+    settings: Settings, told: ProxySettings, swarm: Swarm, on_swarm: pulumi.ResourceOptions
+) -> PinnedVolume:
+    """Declares where Traefik keeps the certificates that it obtains."""
+    return PinnedVolume(
+        "certificates",
+        PinnedVolumeArgs(
+            stack_name=settings.stack_name,
+            key="certificates",
+            volume=told.certificates_name,
+            swarm=swarm,
+            contents=CERTIFICATES,
+            managers_only=True,
+            node=told.certificates_node,
+            moved_from=told.certificates_moved_from,
+            destroy_data=settings.destroy_data,
+        ),
+        on_swarm,
+    )
+
+
 def deploy_proxy(
     settings: Settings,
     told: ProxySettings,
     swarm: Swarm,
     network: PublicNetwork,
+    storage: PinnedVolume | None,
     on_swarm: pulumi.ResourceOptions,
 ) -> list[Proxy | SocketProxy]:
-    """Declares the stack's own Traefik, what it keeps, and what stands before the socket."""
-    storage = None
-    if told.acme:
-        storage = PinnedVolume(
-            "certificates",
-            PinnedVolumeArgs(
-                stack_name=settings.stack_name,
-                key="certificates",
-                volume=told.certificates_name,
-                swarm=swarm,
-                contents=CERTIFICATES,
-                managers_only=True,
-                node=told.certificates_node,
-                moved_from=told.certificates_moved_from,
-                destroy_data=settings.destroy_data,
-            ),
-            on_swarm,
-        )
-
+    """Declares the stack's own Traefik, and what stands before the socket."""
     dashboard = None
     if route := settings.dashboard_route:
         users = Credentials(

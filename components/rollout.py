@@ -21,6 +21,9 @@ from components.engine import Engine, connected
 POLL_SECONDS = 0.25
 FAILURES = 3
 """So many failed tasks of one specification, and it is given up."""
+NETWORK_SECONDS = 60
+"""How long a node may fail to join a network. Where a network has just been removed, its number
+can be another's at once, and the node's interface of the old one takes a while to go."""
 PENDING_SECONDS = 20
 """How long Swarm may look for a node for a task."""
 
@@ -94,11 +97,18 @@ def progress(service: _Raw, tasks: Sequence[_Raw], told: Summary) -> str | None:
             f"The update of {name} {done}. The new tasks said: {last}.{_look(name)}\n"
             "  Mend the cause, then: pulumi up --refresh"
         )
-    if len(errors) >= FAILURES:
+    patient = any("network sandbox" in error for error in errors)
+    if len(errors) >= FAILURES and not (patient and _since(service["UpdatedAt"]) < NETWORK_SECONDS):
         raise pulumi.RunError(f"{_failed(name)}. Its tasks said: {errors[0]}.{_look(name)}")
-    homeless = [task for task in current if task["Status"]["State"] == "pending"]
+    placement = service["Spec"]["TaskTemplate"].get("Placement")
+    homeless = [
+        task
+        for task in current
+        # Else it is the one that an update of the constraints alone is about to replace.
+        if task["Status"]["State"] == "pending" and task["Spec"].get("Placement") == placement
+    ]
     for task in homeless:
-        if _error(task) and _age(task) > PENDING_SECONDS:
+        if _error(task) and _since(task["CreatedAt"]) > PENDING_SECONDS:
             raise pulumi.RunError(f"{_failed(name)}. Swarm says: {_error(task)}.{_look(name)}")
     wanted = _wanted(service, current)
     up = [
@@ -174,9 +184,9 @@ def _error(task: _Raw) -> str:
     return str(task["Status"].get("Err") or "")
 
 
-def _age(task: _Raw) -> float:
-    """Seconds since the task was made, by this machine's clock."""
-    return time.time() - calendar.timegm(time.strptime(task["CreatedAt"][:19], "%Y-%m-%dT%H:%M:%S"))
+def _since(moment: str) -> float:
+    """Seconds since a moment that the engine names, by this machine's clock."""
+    return time.time() - calendar.timegm(time.strptime(moment[:19], "%Y-%m-%dT%H:%M:%S"))
 
 
 def _failed(name: str) -> str:

@@ -9,9 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import docker.errors
 import pulumi
 
 from components.engine import Engine, connected
+
+LABEL_TRIES = 5
+"""How often a node is read and updated: a node that has just come back changes by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,15 +147,23 @@ def _node(raw: Mapping[str, Any]) -> Node:
 def label_only(engine: Engine, label: str, node_id: str) -> None:
     """Puts `label=true` on the node and takes it off every other; does nothing when it is so.
 
-    Other labels stay as they are: an update of a node replaces all of it, so each is read
-    right before, and Swarm refuses the update if somebody came between.
+    Other labels stay as they are: an update of a node replaces all of it, so each is read right
+    before, and again when Swarm refuses the update because somebody came between.
     """
     with connected(engine) as client:
-        for raw in client.nodes():
-            labels = dict(raw["Spec"].get("Labels") or {})
-            wanted = labels | {label: "true"}
-            if raw["ID"] != node_id:
-                wanted = {key: value for key, value in labels.items() if key != label}
-            if wanted != labels:
+        for node in client.nodes():
+            for tries_left in reversed(range(LABEL_TRIES)):
+                raw = client.inspect_node(node["ID"])
+                labels = dict(raw["Spec"].get("Labels") or {})
+                wanted = labels | {label: "true"}
+                if raw["ID"] != node_id:
+                    wanted = {key: value for key, value in labels.items() if key != label}
+                if wanted == labels:
+                    break
                 spec = raw["Spec"] | {"Labels": wanted}
-                client.update_node(raw["ID"], raw["Version"]["Index"], spec)
+                try:
+                    client.update_node(raw["ID"], raw["Version"]["Index"], spec)
+                    break
+                except docker.errors.APIError as error:
+                    if not tries_left or "out of sequence" not in str(error):
+                        raise

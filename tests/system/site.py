@@ -54,6 +54,10 @@ class Site:
         first = self.any_node()
         if services := self.swarm.docker(first, "service", "ls", "-q").split():
             self.swarm.docker(first, "service", "rm", *services)
+        # A network's number may be the next one's at once: so its tasks have to be gone first.
+        tasks = ("ps", "-q", "--filter", "label=com.docker.swarm.service.id")
+        for node in self.swarm.nodes:
+            wait("tasks to end", partial(self._none, node, *tasks), STARTED_S)
         networks = ("network", "ls", "-q", "--filter", "driver=overlay", "--filter", "type=custom")
         for network in self.swarm.docker(first, *networks).split():
             wait(
@@ -66,7 +70,15 @@ class Site:
                 remove = (node, "volume", "rm", "--force", volume)
                 wait("a volume to be free", partial(self._done, *remove), STARTED_S)
             for label in self.labels(node):
-                self.swarm.docker(first, "node", "update", "--label-rm", label, node.id)
+                self.update_node(node.id, "--label-rm", label)
+
+    def update_node(self, node: str, *change: str) -> None:
+        """`docker node update`; again when Swarm itself came between ("out of sequence")."""
+        update = partial(self._done, self.any_node(), "node", "update", *change, node)
+        wait(f"node {node} to be updated", update, STARTED_S)
+
+    def _none(self, node: Node, *words: str) -> bool:
+        return not self.swarm.docker(node, *words)
 
     def _done(self, node: Node, *words: str) -> bool:
         self.swarm.docker(node, *words)

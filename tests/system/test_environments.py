@@ -164,17 +164,17 @@ def test_a_node_that_is_down_or_drained_stops_a_deployment_in_the_preview(site: 
     node = site.node_of("stag-registry-com_registry")
     manager = site.swarm.nodes[0]
     assert node is not manager
-    site.swarm.docker(manager, "node", "update", "--availability", "drain", node.name)
+    site.update_node(node.id, "--availability", "drain")
     try:
         drained = site.project.preview("stag")
     finally:
-        site.swarm.docker(manager, "node", "update", "--availability", "active", node.name)
+        site.update_node(node.id, "--availability", "active")
     assert drained.code != 0
     assert f"on node {node.name} ({node.id}), which is drained" in drained.text
     site.swarm.kill(node)
     try:
         state = ("node", "inspect", "--format", "{{.Status.State}}", node.id)
-        wait("the node to count as down", lambda: site.swarm.docker(manager, *state) == "down", 90)
+        wait("the node to count as down", lambda: site.swarm.docker(manager, *state) == "down", 150)
         down = site.project.preview("stag")
     finally:
         site.swarm.start(node)

@@ -14,6 +14,7 @@ from .site import Site
 NAME = "guarded"
 LABEL = f"{NAME}.registry-data"
 SERVICE = f"{NAME}_registry"
+PROXY = f"{NAME}_proxy"
 DOMAIN = "guarded.example.com"
 
 
@@ -34,10 +35,15 @@ def _deployed(site: Site) -> None:
 
 @pytest.fixture
 def unchanged(site: Site) -> Iterator[None]:
-    """Whatever happens in the test, the service stays as it is."""
-    before = site.inspect("service", SERVICE)["Version"], site.node_of(SERVICE).name
+    """Whatever happens in the test, every service of the stack stays as it is."""
+
+    def now() -> tuple[object, ...]:
+        versions = [site.inspect("service", name)["Version"] for name in (SERVICE, PROXY)]
+        return *versions, site.node_of(SERVICE).name
+
+    before = now()
     yield
-    assert (site.inspect("service", SERVICE)["Version"], site.node_of(SERVICE).name) == before
+    assert now() == before
 
 
 def refused(project: Project, stack: str = "dev") -> str:
@@ -53,7 +59,7 @@ def refused(project: Project, stack: str = "dev") -> str:
 
 def set_label(site: Site, node: str, value: str | None) -> None:
     change = ("--label-rm", LABEL) if value is None else ("--label-add", f"{LABEL}={value}")
-    site.swarm.docker(site.swarm.nodes[0], "node", "update", *change, node)
+    site.update_node(node, *change)
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -159,19 +165,19 @@ def test_an_engine_out_of_reach_is_one_clear_error(site: Site) -> None:
 
 
 def test_an_update_that_fails_is_undone_and_told_and_the_next_one_works(site: Site) -> None:
-    site.serves("dev", DOMAIN, f"{NAME}_proxy")
+    site.serves("dev", DOMAIN, PROXY)
     site.project.set("dev", "registry:image", "registry:no-such-tag")
     failed = site.project.pulumi("up", "--yes", "--stack", "dev")
     assert failed.code != 0
     assert "No such image: registry:no-such-tag" in failed.text
     assert "the version before runs on" in failed.text
-    site.serves("dev", DOMAIN, f"{NAME}_proxy")
+    site.serves("dev", DOMAIN, PROXY)
     again = site.project.pulumi("up", "--yes", "--stack", "dev")
     assert again.code != 0, "what was undone must not pass for deployed"
     site.project.unset("dev", "registry:image")
     site.project.up("dev", "--refresh")
     site.project.ok("preview", "--expect-no-changes", "--stack", "dev")
-    site.serves("dev", DOMAIN, f"{NAME}_proxy")
+    site.serves("dev", DOMAIN, PROXY)
 
 
 def test_a_service_that_finds_no_node_says_so(site: Site) -> None:
@@ -226,7 +232,7 @@ def test_a_label_that_is_there_is_adopted(site: Site, tool: str, tmp_path: Path)
         site.auto_labels(tmp_path, f"node.labels.{label} == true")
     else:
         node = site.swarm.nodes[1]
-        site.swarm.docker(node, "node", "update", "--label-add", f"{label}=true", node.name)
+        site.update_node(node.name, "--label-add", f"{label}=true")
     (chosen,) = site.holders(label)
     values = {"registry:domain": f"{name}.example.com", "registry:network": NAME}
     site.project.init(name, {**values, "registry:stackName": name})
