@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import docker
 import docker.errors
 import pulumi
 
@@ -151,19 +152,22 @@ def label_only(engine: Engine, label: str, node_id: str) -> None:
     before, and again when Swarm refuses the update because somebody came between.
     """
     with connected(engine) as client:
-        for node in client.nodes():
-            for tries_left in reversed(range(LABEL_TRIES)):
-                raw = client.inspect_node(node["ID"])
-                labels = dict(raw["Spec"].get("Labels") or {})
-                wanted = labels | {label: "true"}
-                if raw["ID"] != node_id:
-                    wanted = {key: value for key, value in labels.items() if key != label}
-                if wanted == labels:
-                    break
-                spec = raw["Spec"] | {"Labels": wanted}
-                try:
-                    client.update_node(raw["ID"], raw["Version"]["Index"], spec)
-                    break
-                except docker.errors.APIError as error:
-                    if not tries_left or "out of sequence" not in str(error):
-                        raise
+        for raw in client.nodes():
+            _relabel(client, raw, label, raw["ID"] == node_id)
+
+
+def _relabel(client: docker.APIClient, raw: Mapping[str, Any], label: str, holds: bool) -> None:
+    for tries_left in reversed(range(LABEL_TRIES)):
+        labels = dict(raw["Spec"].get("Labels") or {})
+        wanted = {key: value for key, value in labels.items() if key != label}
+        if holds:
+            wanted[label] = "true"
+        if wanted == labels:
+            return
+        try:
+            client.update_node(raw["ID"], raw["Version"]["Index"], raw["Spec"] | {"Labels": wanted})
+            return
+        except docker.errors.APIError as error:
+            if not tries_left or "out of sequence" not in str(error):
+                raise
+        raw = client.inspect_node(raw["ID"])

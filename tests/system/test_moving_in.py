@@ -145,7 +145,7 @@ def _there(site: Site, authority: Authority, tmp_path_factory: pytest.TempPathFa
         (first, "traefik-public.traefik-public-certificates"),
         (second, f"{ORIGINAL}.app-registry-data"),
     ):
-        swarm.docker(first, "node", "update", "--label-add", f"{label}=true", node.id)
+        site.update_node(node.id, "--label-add", f"{label}=true")
     for domain in (DOMAIN, JOINED):
         swarm.add_host(domain, first.ip)
     deploy(site, folder, MAIN, main_traefik(authority, str(ca)))
