@@ -9,6 +9,7 @@ from components.engine import find_engine
 from components.network import PublicNetwork, PublicNetworkArgs
 from components.placement import CERTIFICATES
 from components.proxy import Dashboard, Proxy, ProxyArgs
+from components.redis import Redis, RedisArgs
 from components.registry import Registry, RegistryArgs
 from components.rollout import running
 from components.socket_proxy import SocketProxy, SocketProxyArgs
@@ -67,6 +68,20 @@ def deploy() -> None:
             on_swarm,
         )
 
+    redis = None
+    if settings.cache == "redis":
+        redis = Redis(
+            "redis",
+            RedisArgs(
+                stack_name=settings.stack_name,
+                image=swarm.pinned_image(f"{settings.stack_name}_redis", settings.redis_image),
+                memory_mib=settings.redis_memory_mib,
+                log_mib=settings.log_mib,
+                log_files=settings.log_files,
+            ),
+            on_swarm,
+        )
+
     pinned = [volume.constraint] if volume else []
     registry = Registry(
         "registry",
@@ -77,6 +92,10 @@ def deploy() -> None:
             network_id=network.network_id,
             htpasswd=login.secret if login else None,
             mount=settings.mount,
+            storage_ca=settings.storage_ca,
+            replicas=settings.replicas,
+            spread=settings.spread,
+            redis=redis,
             constraints=[*pinned, *settings.constraints],
             memory_mib=settings.memory_mib,
             cpus=settings.cpus,
@@ -88,7 +107,8 @@ def deploy() -> None:
         on_swarm,
     )
 
-    services = [(each.service, each.task) for each in (registry, *proxies)]
+    caches = [redis] if redis else []
+    services = [(each.service, each.task) for each in (registry, *caches, *proxies)]
     ready = running(swarm.engine, services, settings.deploy_timeout)
 
     # Told last, and only when it is true.

@@ -11,13 +11,16 @@ import pulumi
 import pulumi_docker as docker
 import pulumi_random as random
 
+from components.redis import Redis
 from components.registry_config import (
+    AUTHORITIES,
     CONFIG_PATH,
     DATA_PATH,
     DRAIN_SECONDS,
     HTPASSWD_PATH,
     PORT,
     Options,
+    Secrets,
     document,
 )
 from components.route import Route
@@ -64,6 +67,14 @@ class RegistryArgs:
     """bcrypt login lines; None where Traefik asks for the login."""
     mount: Mount | None = None
     """Where the images are; None when `config` names an object store."""
+    storage_ca: str | None = None
+    """PEM: authority of the object store's certificate, besides those that the image trusts."""
+    replicas: int = 1
+    """Tasks; more than one need an object store, or a volume that every node sees."""
+    spread: str | None = None
+    """Node label over whose values the tasks are spread; None: over nodes."""
+    redis: Redis | None = None
+    """What all tasks share; None: each remembers blob descriptors by itself."""
     constraints: Sequence[pulumi.Input[str]] = ()
     """Placement constraints; all must hold."""
     memory_mib: int = 512
@@ -94,22 +105,39 @@ class Registry(pulumi.ComponentResource):
         # Signs the state of uploads: one that changed would break the uploads under way.
         http_secret = random.RandomBytes(f"{name}-http-secret", length=32, opts=child).base64
         # A secret rather than a Swarm config: it holds the above, and maybe keys of a store.
-        options = Options(login=args.htpasswd is not None, https=args.route.https is not None)
+        redis = args.redis
+        options = Options(
+            login=args.htpasswd is not None,
+            https=args.route.https is not None,
+            redis=redis.address if redis else None,
+        )
         # JSON is YAML, and the registry reads YAML.
-        text = http_secret.apply(
-            lambda secret: json.dumps(document(args.config, secret, options), indent=2)
+        text = pulumi.Output.all(http_secret, redis.password if redis else None).apply(
+            lambda both: json.dumps(
+                document(args.config, Secrets(http=both[0], redis=both[1]), options), indent=2
+            )
         )
         config = swarm_secret(f"{name}-config", args.stack_name, text, child)
+        files = [secret_file(CONFIG_PATH, config)]
+        if args.htpasswd:
+            files.append(secret_file(HTPASSWD_PATH, args.htpasswd))
+        command = None
+        if args.storage_ca:
+            authority = swarm_secret(f"{name}-storage-ca", args.stack_name, args.storage_ca, child)
+            files.append(secret_file(f"{AUTHORITIES}/storage.pem", authority))
+            # Go reads this folder besides its file of authorities. Not in the task's `env`: see
+            # below.
+            variable = f"SSL_CERT_DIR={AUTHORITIES}"
+            command = ["/usr/bin/env", variable, "/entrypoint.sh", CONFIG_PATH]
+        networks = [args.network_id, *([redis.network_id] if redis else [])]
         self.task = docker.ServiceTaskSpecArgs(
             container_spec=docker.ServiceTaskSpecContainerSpecArgs(
                 image=args.image,
                 # Registry 3 sends traces to localhost unless told not to. The one variable:
                 # the provider sends several in random order, which restarts tasks.
                 env={"OTEL_TRACES_EXPORTER": "none"},
-                secrets=[
-                    secret_file(CONFIG_PATH, config),
-                    *([secret_file(HTPASSWD_PATH, args.htpasswd)] if args.htpasswd else []),
-                ],
+                commands=command,
+                secrets=files,
                 mounts=[args.mount.told(args.stack_name)] if args.mount else [],
                 # `/` needs no login, and fails while the storage can't be reached.
                 healthcheck=probe(f"http://127.0.0.1:{PORT}/"),
@@ -117,8 +145,12 @@ class Registry(pulumi.ComponentResource):
                 # Uploads that a stopping registry still drains must not be killed.
                 stop_grace_period=_minutes(DRAIN_SECONDS + 15),
             ),
-            networks_advanceds=[docker.ServiceTaskSpecNetworksAdvancedArgs(id=args.network_id)],
-            placement=docker.ServiceTaskSpecPlacementArgs(constraints=list(args.constraints)),
+            networks_advanceds=[
+                docker.ServiceTaskSpecNetworksAdvancedArgs(id=network) for network in networks
+            ],
+            placement=docker.ServiceTaskSpecPlacementArgs(
+                constraints=list(args.constraints), prefs=[args.spread] if args.spread else None
+            ),
             resources=limits(args.memory_mib, args.cpus),
             restart_policy=always_restart(),
             log_driver=json_file_log(args.log_mib, args.log_files),
@@ -128,7 +160,9 @@ class Registry(pulumi.ComponentResource):
             name=f"{args.stack_name}_registry",
             labels=service_labels(namespace_labels(args.stack_name) | args.route.labels(PORT)),
             task_spec=self.task,
-            mode=docker.ServiceModeArgs(replicated=docker.ServiceModeReplicatedArgs(replicas=1)),
+            mode=docker.ServiceModeArgs(
+                replicated=docker.ServiceModeReplicatedArgs(replicas=args.replicas)
+            ),
             endpoint_spec=docker.ServiceEndpointSpecArgs(mode="dnsrr"),
             # Two registries on one volume get on: state is in files and signed with one secret.
             # So the new one takes over when it is healthy, and no request finds nobody.

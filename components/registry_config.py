@@ -6,7 +6,7 @@ Section names and defaults: "Configuring a registry" in distribution's documenta
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 PORT = 5000
@@ -19,6 +19,8 @@ HSTS_SECONDS = 365 * 24 * 3600
 """How long a browser insists on HTTPS; a year, as hstspreload.org asks for at the least."""
 HTPASSWD_PATH = "/run/secrets/htpasswd"
 DATA_PATH = "/var/lib/registry"
+AUTHORITIES = "/etc/distribution/authorities"
+"""Folder of further authorities that the registry trusts."""
 
 SECTIONS = frozenset(
     {"version", "log", "loglevel", "storage", "auth", "middleware", "http", "notifications"}
@@ -70,9 +72,21 @@ class Options:
     """The registry asks for the login itself."""
     https: bool = False
     """It is reached over HTTPS."""
+    redis: str | None = None
+    """host:port of the Redis that all replicas share."""
 
 
-def document(config: Mapping[str, Any], http_secret: str, options: Options) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Secrets:
+    """What mustn't be known outside the registry."""
+
+    http: str = field(repr=False)
+    """Signs the state of uploads: the same in every replica, and after every update."""
+    redis: str | None = field(default=None, repr=False)
+    """Password of Redis."""
+
+
+def document(config: Mapping[str, Any], secrets: Secrets, options: Options) -> dict[str, Any]:
     """The whole configuration: the component's own, with `config` merged over it."""
     own: dict[str, Any] = {
         "version": "0.1",
@@ -81,7 +95,7 @@ def document(config: Mapping[str, Any], http_secret: str, options: Options) -> d
         "storage": {"cache": {"blobdescriptor": "inmemory"}},
         "http": {
             "addr": f":{PORT}",
-            "secret": http_secret,
+            "secret": secrets.http,
             "draintimeout": f"{DRAIN_SECONDS}s",
             "headers": {"X-Content-Type-Options": ["nosniff"]},
         },
@@ -90,6 +104,9 @@ def document(config: Mapping[str, Any], http_secret: str, options: Options) -> d
     }
     if not options.login:
         del own["auth"]
+    if options.redis:
+        own["storage"]["cache"]["blobdescriptor"] = "redis"
+        own["redis"] = {"addrs": [options.redis], "password": secrets.redis}
     if options.https:
         # Here rather than in Traefik: so it holds behind any Traefik.
         own["http"]["headers"]["Strict-Transport-Security"] = [f"max-age={HSTS_SECONDS}"]

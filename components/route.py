@@ -99,6 +99,13 @@ class Route:
             lines = ",".join(f"{user}:{text}" for user, text in self.users.items())
             secure[f"traefik.http.middlewares.{login}.basicauth.users"] = lines
             middlewares.insert(0, login)
+        if service is None:
+            # The task that an update ends is known to Traefik for up to a second more. Nothing is
+            # sent twice: Traefik tries again only what found nobody.
+            again = f"{self.name}-retry"
+            prefix = f"traefik.http.middlewares.{again}.retry"
+            secure |= {f"{prefix}.attempts": "4", f"{prefix}.initialinterval": "100ms"}
+            middlewares.append(again)
         if middlewares:
             secure[f"{serving}.middlewares"] = ",".join(middlewares)
         return {

@@ -22,8 +22,17 @@ def probe(url: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
     Swarm counts a task as running after its first good answer, so `interval` is also the
     shortest time in which a service can come up.
     """
+    return _probe("CMD", "wget", "-q", "-O", "/dev/null", url)
+
+
+def command_probe(command: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
+    """A health check that a shell's `command` works inside the task."""
+    return _probe("CMD-SHELL", command)
+
+
+def _probe(*tests: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
     return docker.ServiceTaskSpecContainerSpecHealthcheckArgs(
-        tests=["CMD", "wget", "-q", "-O", "/dev/null", url],
+        tests=list(tests),
         interval="3s",
         timeout="5s",
         retries=5,

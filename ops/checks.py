@@ -38,7 +38,11 @@ def _prepare_system_tests() -> None:
     os.environ.update(toolchain.ensure())
     engine.install()
     images.tarballs()
-    missing = [name for name in ("skopeo", "curl", "openssl", "haproxy") if not engine.find(name)]
+    missing = [
+        name
+        for name in ("skopeo", "curl", "openssl", "haproxy", "redis-server")
+        if not engine.find(name)
+    ]
     if missing:
         engine.apt("update")
         with engine.no_autostart():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pulumi
 from pulumi.runtime.config import CONFIG, is_config_secret
@@ -19,7 +19,6 @@ from components.credentials import MAX_PASSWORD_BYTES, MIN_GIVEN_COST
 from components.engine import Tls
 from components.registry import Mount
 from components.registry_config import (
-    drivers_in,
     keeps_files,
     owned_paths_in,
     unknown_sections_in,
@@ -34,11 +33,16 @@ from settings.proxy import (
     parse_proxy,
 )
 from settings.reader import Reader
+from settings.storage import check_storage
 
 __all__ = ["REGISTRY_IMAGE", "TRAEFIK_IMAGE", "Settings", "parse", "read"]
 
 REGISTRY_IMAGE = "registry:3.1.2"
 """The version that `images/` builds where Docker Hub can't be reached."""
+
+REDIS_IMAGE = "redis:7.4-alpine"
+"""Official."""
+CACHES = ("memory", "redis")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +113,20 @@ class Settings:
     destroy_data: bool
     """Whether `pulumi destroy` deletes the volume. Default false."""
 
+    storage_ca: str | None
+    """PEM: authority of an object store's certificate, besides those that the image trusts."""
+
+    replicas: int
+    """Tasks of the registry. Default 1; more need storage that every node sees."""
+    spread: str | None
+    """Node label over whose values the replicas are spread, such as `node.labels.zone`.
+    Default: over nodes, as Swarm does by itself."""
+    cache: Literal["memory", "redis"]
+    """Where blob descriptors are remembered: in each task, or in a Redis that all tasks share.
+    Default `memory`."""
+    redis_image: str
+    redis_memory_mib: int
+    """Hard memory limit of Redis, MiB; half of it is for the cache. Default 128."""
     constraints: tuple[str, ...]
     """Further placement constraints of the registry, such as `node.platform.arch == x86_64`."""
     memory_mib: int
@@ -271,10 +289,7 @@ def _registry_config(reader: Reader) -> Mapping[str, Any]:
     for section in unknown_sections_in(config):
         what = "is not a section of the registry's configuration."
         reader.remove(f"config.{section}", what)
-    drivers = drivers_in(config)
-    if len(drivers) > 1:
-        what = f"names {' and '.join(drivers)}: the registry takes one storage driver."
-        reader.remove("config.storage", what)
+    check_storage(reader, config)
     return config
 
 
@@ -340,6 +355,12 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
         volume_driver=volume_driver,
         volume_options=options,
         destroy_data=reader.boolean("destroyData", False),
+        storage_ca=reader.pem("storageCa", "CERTIFICATE"),
+        replicas=reader.number("replicas", 1, 100, 1),
+        spread=reader.optional("spread", rules.SPREAD),
+        cache=cast(Literal["memory", "redis"], reader.choice("cache", CACHES, "memory")),
+        redis_image=reader.text("redisImage", rules.IMAGE, REDIS_IMAGE),
+        redis_memory_mib=reader.mebibytes("redisMemory", 32, 128),
         constraints=reader.names("constraints", rules.CONSTRAINT),
         memory_mib=reader.mebibytes("memory", 64, 512),
         cpus=reader.cores("cpus"),
@@ -353,12 +374,30 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
         adopt_service=reader.optional("adoptService", rules.ID),
         warnings=tuple(reader.warnings),
     )
+    _check_sharing(reader, settings)
     # As a secret it would look to ops/policy.py as if it weren't set.
     reader.open("policy", "it says which rules hold for the stack")
     reader.unknown()
     if wrong := reader.report():
         raise pulumi.RunError(wrong)
     return settings
+
+
+def _check_sharing(reader: Reader, settings: Settings) -> None:
+    """Replicas that keep their images apart would each know a part of them."""
+    if settings.replicas > 1 and settings.pins_volume:
+        reader.problem(
+            "replicas",
+            f"is {settings.replicas}, and the images are in a volume of one node: replicas need"
+            " storage that every node sees, an object store (registry:config.storage.s3, gcs or"
+            " azure) or a volume of NFS (registry:volumeOptions).",
+            "1",
+        )
+    if settings.storage_ca and settings.keeps_files:
+        reader.remove("storageCa", "needs an object store (registry:config.storage.s3).")
+    if settings.cache == "redis" and "redis" in settings.config:
+        what = "can't go with registry:cache redis, which brings a Redis of its own."
+        reader.remove("config.redis", what)
 
 
 def _shared_volume(reader: Reader) -> tuple[str | None, str | None, Mapping[str, str]]:

@@ -197,6 +197,13 @@ class Reader:
             what = "is in plain text in the stack's file: remove it there, and type"
             self.problem(key, f"{what}\n      {again}")
 
+    def secret_part(self, key: str, part: str) -> None:
+        """Notes a problem when nothing of `key` is a secret, though `part` of it has to be one."""
+        if not self._is_secret(full_key(key)):
+            again = self.command("set", part, path=True, flags=" --secret")
+            what = "is in plain text in the stack's file: remove it there, and type"
+            self.problem(part, f"{what}\n      {again}")
+
     def open(self, key: str, instead: str) -> None:
         """Notes a problem when `key` is a secret: what it says is for all to see."""
         if self.has(key) and self._is_secret(full_key(key)):
@@ -226,9 +233,14 @@ class Reader:
         for key in sorted(set(self._values) - self._known):
             if not key.startswith(f"{NAMESPACE}:"):
                 continue
-            near = difflib.get_close_matches(key, self._known, 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
+            hint = close_to(key, self._known)
             self.remove(key.partition(":")[2], f"is not a setting.{hint}")
+
+
+def close_to(name: str, known: Collection[str]) -> str:
+    """A question about what may have been meant, after a blank; nothing when nothing is near."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def full_key(key: str) -> str:

@@ -94,6 +94,11 @@ CONSTRAINT = Rule(
     "a placement constraint of Swarm",
     "node.labels.disk == ssd",
 )
+SPREAD = Rule(
+    r"(node|engine)\.labels\.\S+",
+    "a label of nodes: node.labels.NAME",
+    "node.labels.zone",
+)
 HOST = Rule(
     r"unix:///\S+|(tcp|ssh)://\S+",
     "an engine's address: unix://, ssh:// or tcp://",

@@ -41,19 +41,38 @@ def archive_of(layer: Path, name: str, config: Mapping[str, object] | None = Non
 
 
 def haproxy_image(folder: Path, name: str) -> Path:
-    """HAProxy as this machine has it, with a shell and wget, where the official image has them."""
-    program = engine.program("haproxy")
-    libraries = re.findall(r"(/\S+) \(0x", run(["ldd", program]))
+    """HAProxy as this machine has it, where the official image has it."""
+    configuration = "/usr/local/etc/haproxy/haproxy.cfg"
+    command = ["/usr/sbin/haproxy", "-W", "-db", "-f", configuration]
+    return _image_of(folder, name, {"haproxy": "usr/sbin/haproxy"}, ["sh", "wget"], command)
+
+
+def redis_image(folder: Path, name: str) -> Path:
+    """Redis as this machine has it, where the official image has it."""
+    programs = {
+        "redis-server": "usr/local/bin/redis-server",
+        "redis-cli": "usr/local/bin/redis-cli",
+    }
+    return _image_of(folder, name, programs, ["sh", "sed", "grep"], ["redis-server"])
+
+
+def _image_of(
+    folder: Path, name: str, programs: Mapping[str, str], tools: list[str], command: list[str]
+) -> Path:
+    """This machine's `programs` at their paths in the image, with their libraries and busybox."""
+    found = {engine.program(program): path for program, path in programs.items()}
+    listed = "".join(run(["ldd", program]) for program in found)
+    libraries = sorted(set(re.findall(r"(/\S+) \(0x", listed)))
     layer = folder / "layer.tar"
     with tarfile.open(layer, "w", dereference=True) as tar:
-        tar.add(program, "usr/sbin/haproxy")
+        for program, path in found.items():
+            tar.add(program, path)
         for library in libraries:
             tar.add(library, library.lstrip("/"))
         tar.add(busybox(folder), "bin/busybox")
-        for link in ("bin/sh", "bin/wget"):
-            entry = tarfile.TarInfo(link)
+        for tool in tools:
+            entry = tarfile.TarInfo(f"bin/{tool}")
             entry.type, entry.linkname = tarfile.SYMTYPE, "/bin/busybox"
             tar.addfile(entry)
-    configuration = "/usr/local/etc/haproxy/haproxy.cfg"
-    command = ["/usr/sbin/haproxy", "-W", "-db", "-f", configuration]
-    return archive_of(layer, name, {"Entrypoint": command, "Env": ["PATH=/bin:/usr/sbin"]})
+    path = "PATH=/bin:/usr/sbin:/usr/local/bin"
+    return archive_of(layer, name, {"Entrypoint": command, "Env": [path]})

@@ -1,6 +1,7 @@
 """Programs that tests run, compiled from the Go modules that go.mod beside this pins.
 
-pebble is Let's Encrypt's small ACME server; actionlint checks GitHub workflows.
+pebble is Let's Encrypt's small ACME server, versitygw an S3 server; actionlint checks GitHub
+workflows.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ops.toolchain import cache
 HERE = Path(__file__).parent
 PACKAGES = {
     "pebble": "github.com/letsencrypt/pebble/v2/cmd/pebble",
+    "versitygw": "github.com/versity/versitygw/cmd/versitygw",
     "actionlint": "github.com/rhysd/actionlint/cmd/actionlint",
 }
 

@@ -16,6 +16,7 @@ from components.credentials import Credentials, CredentialsArgs, htpasswd_line
 from components.network import PublicNetwork, PublicNetworkArgs
 from components.proxy import Dashboard, Proxy, ProxyArgs
 from components.proxy_config import Acme
+from components.redis import PASSWORD_LENGTH, Redis, RedisArgs
 from components.registry import Mount, Registry, RegistryArgs
 from components.route import Https, Route
 from components.volume import PinnedVolume, PinnedVolumeArgs
@@ -29,6 +30,11 @@ ROUTE = Route(
     constraint_label="traefik.constraint-label",
     constraint_value="traefik-public",
 )
+
+RETRY = {
+    "traefik.http.middlewares.registry-com-retry.retry.attempts": "4",
+    "traefik.http.middlewares.registry-com-retry.retry.initialinterval": "100ms",
+}
 
 
 def labels(inputs: dict[str, Any]) -> dict[str, str]:
@@ -72,6 +78,8 @@ def test_behind_a_main_traefik_the_labels_are_those_of_dockerswarm_rocks() -> No
         "traefik.http.routers.registry-com-https.service": "registry-com",
         "traefik.http.routers.registry-com-https.tls": "true",
         "traefik.http.routers.registry-com-https.tls.certresolver": "le",
+        "traefik.http.routers.registry-com-https.middlewares": "registry-com-retry",
+        **RETRY,
         "traefik.http.services.registry-com.loadbalancer.server.port": "5000",
     }
 
@@ -81,7 +89,7 @@ def test_a_login_that_traefik_asks_for_guards_the_router_that_serves() -> None:
     for https, router in ((None, "http"), (Https(), "https")):
         told = replace(ROUTE, https=https, users=users, middlewares=("limit@swarm",)).labels(5000)
         serving = told[f"traefik.http.routers.registry-com-{router}.middlewares"]
-        assert serving == "registry-com-auth,limit@swarm"
+        assert serving == "registry-com-auth,limit@swarm,registry-com-retry"
         users_label = "traefik.http.middlewares.registry-com-auth.basicauth.users"
         assert told[users_label] == "admin:$apr1$a$b,ci:$apr1$c$d"
 
@@ -108,6 +116,8 @@ def test_without_https_the_registry_is_routed_by_its_domain_and_nothing_else(
         "traefik.http.routers.registry-com-http.rule": "Host(`registry.example.com`)",
         "traefik.http.routers.registry-com-http.entrypoints": "http",
         "traefik.http.routers.registry-com-http.service": "registry-com",
+        "traefik.http.routers.registry-com-http.middlewares": "registry-com-retry",
+        **RETRY,
         "traefik.http.services.registry-com.loadbalancer.server.port": "5000",
     }
     assert service["endpointSpec"] == {"mode": "dnsrr"}
@@ -126,6 +136,41 @@ def test_login_and_configuration_reach_the_registry_as_secrets_only(deploy: Depl
     assert not any("name" in inputs for inputs in secrets.values())
     for inputs in secrets.values():
         assert pulumi.runtime.rpc.is_rpc_secret(inputs["data"])
+
+
+def test_redis_is_found_by_its_password_which_only_secrets_have(deploy: Deploy) -> None:
+    def program() -> None:
+        redis = Redis("redis", RedisArgs(stack_name="s", image="redis:7.4-alpine"))
+        args = RegistryArgs(
+            stack_name="s",
+            image="registry:3.1.2",
+            route=ROUTE,
+            network_id="net-id",
+            htpasswd=None,
+            replicas=3,
+            spread="node.labels.zone",
+            redis=redis,
+            storage_ca="-----BEGIN CERTIFICATE-----",
+            config={"storage": {"s3": {"bucket": "b", "region": "r"}}},
+        )
+        Registry("registry", args)
+
+    recorder = deploy(program)
+    config = config_of(recorder)
+    assert config["redis"] == {"addrs": ["s_redis:6379"], "password": "p" * PASSWORD_LENGTH}
+    assert config["storage"]["cache"] == {"blobdescriptor": "redis"}
+    services = recorder.of_type("Service")
+    assert "pppp" not in json.dumps(services)
+    registry = services["registry-service"]
+    assert registry["mode"] == {"replicated": {"replicas": 3}}
+    assert registry["taskSpec"]["placement"]["prefs"] == ["node.labels.zone"]
+    networks = {each["id"] for each in registry["taskSpec"]["networksAdvanceds"]}
+    assert networks == {"net-id", "redis-network-id"}
+    assert recorder.of_type("Network")["redis-network"]["internal"] is True
+    container = registry["taskSpec"]["containerSpec"]
+    files = [file["fileName"] for file in container["secrets"]]
+    assert "/etc/distribution/authorities/storage.pem" in files
+    assert container["commands"][1] == "SSL_CERT_DIR=/etc/distribution/authorities"
 
 
 def test_a_stopping_registry_gets_longer_than_it_drains(deploy: Deploy) -> None:

@@ -13,6 +13,7 @@ import pytest
 from components.credentials import Credentials, CredentialsArgs
 from components.proxy import Dashboard, Proxy, ProxyArgs
 from components.proxy_config import Acme
+from components.redis import Redis, RedisArgs
 from components.registry import Mount, Registry, RegistryArgs
 from components.route import Https, Route
 from components.socket_proxy import SocketProxy, SocketProxyArgs
@@ -334,12 +335,13 @@ def test_the_components_own_services_break_no_rule(deploy: Deploy) -> None:
                 route=route,
                 htpasswd=users,
                 mount=Mount(volume="data"),
+                redis=Redis("redis", RedisArgs(stack_name="s", image=f"redis:7{DIGEST}")),
                 constraints=[pin],
             ),
         )
 
     services = deploy(program).of_type("Service")
-    assert len(services) == 3
+    assert len(services) == 4
     for name, inputs in services.items():
         assert {rule.__name__: list(rule(inputs)) for rule in EVERY if list(rule(inputs))} == {}, (
             name

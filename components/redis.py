@@ -1,0 +1,112 @@
+"""Redis: what the registry's replicas remember together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+import pulumi_random as random
+
+from components.network import overlay
+from components.stack import namespace_labels, service_labels, swarm_secret
+from components.task import (
+    always_restart,
+    command_probe,
+    json_file_log,
+    limits,
+    roll_back,
+    secret_file,
+    update,
+)
+
+PORT = 6379
+CONFIG_PATH = "/run/secrets/redis.conf"
+PASSWORD_LENGTH = 32
+PROBE = f"REDISCLI_AUTH=$(sed -n 's/^requirepass //p' {CONFIG_PATH}) redis-cli ping | grep -q PONG"
+"""A health check by the password that the configuration has, out of sight of the command line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisArgs:
+    """What a Redis is told."""
+
+    stack_name: str
+    """Swarm stack that it belongs to."""
+    image: pulumi.Input[str]
+    memory_mib: int = 128
+    """Hard limit of its task, MiB; half of it is for what is remembered."""
+    log_mib: int = 10
+    log_files: int = 3
+
+
+class Redis(pulumi.ComponentResource):
+    """A cache with a password, on an internal network; nothing is lost when it goes."""
+
+    address: str
+    """host:port for services on its network."""
+    password: pulumi.Output[str]
+    network_id: pulumi.Output[str]
+    """The network that it is on; internal, so nothing on it reaches the world."""
+    service: docker.Service
+    """The Swarm service."""
+    task: docker.ServiceTaskSpecArgs
+    """What its tasks are told."""
+
+    def __init__(
+        self, name: str, args: RedisArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("registry:index:Redis", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        service = f"{args.stack_name}_redis"
+        self.address = f"{service}:{PORT}"
+        self.network_id = overlay(f"{name}-network", service, self, internal=True).id
+        self.password = random.RandomPassword(
+            f"{name}-password", length=PASSWORD_LENGTH, special=False, opts=child
+        ).result
+        text = self.password.apply(lambda password: configuration(password, args.memory_mib))
+        config = swarm_secret(f"{name}-config", args.stack_name, text, child)
+        self.task = docker.ServiceTaskSpecArgs(
+            container_spec=docker.ServiceTaskSpecContainerSpecArgs(
+                image=args.image,
+                # Not through the image's entry point, which changes the user first: the secret
+                # is root's alone.
+                commands=["redis-server", CONFIG_PATH],
+                secrets=[secret_file(CONFIG_PATH, config)],
+                healthcheck=command_probe(PROBE),
+                read_only=True,
+                stop_grace_period="10s",
+            ),
+            networks_advanceds=[docker.ServiceTaskSpecNetworksAdvancedArgs(id=self.network_id)],
+            resources=limits(args.memory_mib, None),
+            restart_policy=always_restart(),
+            log_driver=json_file_log(args.log_mib, args.log_files),
+        )
+        self.service = docker.Service(
+            f"{name}-service",
+            name=service,
+            labels=service_labels(namespace_labels(args.stack_name) | {"traefik.enable": "false"}),
+            task_spec=self.task,
+            mode=docker.ServiceModeArgs(replicated=docker.ServiceModeReplicatedArgs(replicas=1)),
+            endpoint_spec=docker.ServiceEndpointSpecArgs(mode="dnsrr"),
+            # Two at once would each know a part; the registry does without for that moment.
+            update_config=update("stop-first"),
+            rollback_config=roll_back("stop-first"),
+            opts=pulumi.ResourceOptions(
+                parent=self, ignore_changes=["taskSpec.placement.platforms"]
+            ),
+        )
+        self.register_outputs({"networkId": self.network_id})
+
+
+def configuration(password: str, memory_mib: int) -> str:
+    """`redis.conf`: a cache that forgets the least used, and writes nothing to a disk."""
+    return (
+        f"port {PORT}\n"
+        "bind 0.0.0.0\n"
+        f"requirepass {password}\n"
+        f"maxmemory {memory_mib // 2}mb\n"
+        "maxmemory-policy allkeys-lru\n"
+        'save ""\n'
+        "appendonly no\n"
+    )

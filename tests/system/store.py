@@ -1,0 +1,48 @@
+"""An object store outside the swarm: versitygw, which speaks S3 over TLS and keeps files."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from ops.console import wait
+from tests.pair import Pair
+from tests.tools import tool
+
+from .testswarm import TestSwarm
+
+PORT = 7070
+REGION = "us-east-1"
+BUCKET = "images"
+
+
+class Store:
+    """Has one empty bucket; runs from construction until `end`."""
+
+    def __init__(self, swarm: TestSwarm, folder: Path) -> None:
+        outside = swarm.outside
+        self.endpoint = f"https://{outside.ip}:{PORT}"
+        pair = Pair.make(address=outside.ip)
+        self.root_file = folder / "certificate.pem"
+        """PEM: its certificate is its own authority."""
+        self.access_key, self.secret_key = "registry", secrets.token_hex(16)
+        self.root_file.write_text(pair.chain)
+        (folder / "key.pem").write_text(pair.key)
+        self.bucket = folder / "buckets" / BUCKET
+        self.bucket.mkdir(parents=True)
+        # Its command line would show the keys.
+        keys = (f"ROOT_ACCESS_KEY={self.access_key}", f"ROOT_SECRET_KEY={self.secret_key}")
+        certificate = ("--cert", self.root_file, "--key", folder / "key.pem")
+        self._process = swarm.spawn(
+            outside,
+            *("env", *keys, tool("versitygw"), "--port", f":{PORT}", "--region", REGION),
+            *(*certificate, "--quiet", "posix", folder / "buckets"),
+            log=folder / "log",
+        )
+        asked = ("curl", "-sk", "--max-time", "2", self.endpoint)
+        wait("the store", lambda: swarm.exec(outside, *asked, check=False).stdout, 15)
+
+    def end(self) -> None:
+        """Ends it; its files are its folder's."""
+        self._process.kill()
+        self._process.wait()

@@ -1,0 +1,221 @@
+"""Three replicas over three nodes, on one object store: what is pushed to one is in all."""
+
+from __future__ import annotations
+
+import base64
+import re
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ops.console import wait
+
+from .archive import redis_image
+from .project import changed
+from .site import Site
+from .store import BUCKET, REGION, Store
+from .testswarm import Node
+
+NAME = "many"
+DOMAIN = "many.example.com"
+PROXY = f"{NAME}_proxy"
+SERVICE = f"{NAME}_registry"
+REDIS = "redis:of-this-machine"
+"""Stands in for the official image, which can't be had everywhere."""
+CLIENTS = 16
+OTHER = "registry:the-same"
+
+
+@pytest.fixture(scope="module")
+def store(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = Store(site.swarm, tmp_path_factory.mktemp("store"))
+    yield store
+    store.end()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _deployed(site: Site, store: Store, tmp_path_factory: pytest.TempPathFactory) -> None:
+    site.swarm.load(redis_image(tmp_path_factory.mktemp("redis"), REDIS))
+    for node in site.swarm.nodes:
+        site.swarm.docker(node, "tag", "registry:3.1.2", OTHER)
+    site.project.init(
+        NAME,
+        {
+            "registry:stackName": NAME,
+            "registry:domain": DOMAIN,
+            "registry:proxy": "stack",
+            "registry:network": NAME,
+            "registry:replicas": "3",
+            "registry:cache": "redis",
+            "registry:redisImage": REDIS,
+            "registry:storageCa": str(store.root_file),
+        },
+    )
+    driver = "registry:config.storage.s3"
+    told = {
+        f"{driver}.bucket": BUCKET,
+        f"{driver}.region": REGION,
+        f"{driver}.regionendpoint": store.endpoint,
+        f"{driver}.forcepathstyle": "true",
+        "registry:config.storage.redirect.disable": "true",
+    }
+    for key, value in told.items():
+        site.project.set(NAME, key, value, "--path")
+    site.project.set(NAME, f"{driver}.accesskey", store.access_key, "--path", "--secret")
+    site.project.set(NAME, f"{driver}.secretkey", store.secret_key, "--path", "--secret")
+    site.project.up(NAME)
+    site.serves(NAME, DOMAIN, PROXY)
+
+
+def containers(site: Site) -> Iterator[tuple[Node, str]]:
+    """Node and container of each task of the registry that runs."""
+    for node in site.swarm.nodes:
+        name = ("--filter", f"label=com.docker.swarm.service.name={SERVICE}")
+        for container in site.swarm.docker(node, "ps", "-q", *name).split():
+            yield node, container
+
+
+def digest_in(site: Site, node: Node, container: str, image: str) -> str:
+    """Digest of the manifest that one task has, asked there."""
+    name, _, tag = image.partition(":")
+    login = base64.b64encode(site.login(NAME).encode()).decode()
+    accept = "application/vnd.oci.image.manifest.v1+json"
+    docker = "application/vnd.docker.distribution.manifest.v2+json"
+    ask = (
+        f"wget -q -O - --header 'Authorization: Basic {login}' --header 'Accept: {accept}'"
+        f" --header 'Accept: {docker}' http://127.0.0.1:5000/v2/{name}/manifests/{tag} | sha256sum"
+    )
+    return f"sha256:{site.swarm.docker(node, 'exec', container, 'sh', '-c', ask).split()[0]}"
+
+
+def side_by_side(work: Callable[[int], str]) -> list[str]:
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return list(pool.map(work, range(CLIENTS)))
+
+
+def test_there_is_a_replica_on_each_node_and_nothing_changes_later(site: Site) -> None:
+    assert site.tasks(SERVICE) == site.swarm.nodes
+    site.project.ok("preview", "--expect-no-changes", "--stack", NAME)
+    site.project.ok("refresh", "--yes", "--expect-no-changes", "--stack", NAME)
+    site.project.ok("preview", "--expect-no-changes", "--stack", NAME)
+
+
+def test_no_key_of_the_store_and_no_password_of_redis_is_in_plain_text(
+    site: Site, store: Store
+) -> None:
+    services = site.swarm.docker(
+        site.any_node(), "service", "inspect", SERVICE, f"{NAME}_redis", PROXY
+    )
+    text = site.project.state_text() + services
+    text += (site.project.folder / f"Pulumi.{NAME}.yaml").read_text()
+    node = site.node_of(f"{NAME}_redis")
+    named = ("--filter", f"label=com.docker.swarm.service.name={NAME}_redis")
+    container = site.swarm.docker(node, "ps", "-q", *named)
+    config = site.swarm.docker(node, "exec", container, "sed", "", "/run/secrets/redis.conf")
+    found = re.search("^requirepass (\\S{32})$", config, re.MULTILINE)
+    assert found
+    for secret in (store.secret_key, found[1]):
+        assert secret not in text
+
+
+@pytest.mark.parametrize("cache", ["redis", "memory"])
+def test_what_is_pushed_once_is_in_every_replica(site: Site, archive: Path, cache: str) -> None:
+    if cache == "memory":
+        site.project.set(NAME, "registry:cache", "memory")
+        assert "delete docker:index/service:Service redis-service" in changed(
+            site.project.steps(NAME)
+        )
+        site.project.up(NAME)
+        site.project.ok("preview", "--expect-no-changes", "--stack", NAME)
+    image = f"from-one-{cache}:1"
+    digest = site.push(NAME, DOMAIN, image, archive)
+    everywhere = list(containers(site))
+    assert len(everywhere) == 3
+    assert {digest_in(site, *task, image) for task in everywhere} == {digest}
+    same = side_by_side(lambda _: site.push(NAME, DOMAIN, f"same-{cache}:1", archive))
+    assert set(same) == {digest}
+    different = side_by_side(
+        lambda client: site.push(NAME, DOMAIN, f"different-{cache}-{client}:1", archive)
+    )
+    assert set(different) == {digest}
+    for client in range(CLIENTS):
+        found = {digest_in(site, *each, f"different-{cache}-{client}:1") for each in everywhere}
+        assert found == {digest}
+
+
+class Load:
+    """Clients that push and pull until the block ends, without trying anything again."""
+
+    def __init__(self, site: Site, archive: Path, folder: Path) -> None:
+        self._site, self._archive, self._folder = site, archive, folder
+        self._ended = threading.Event()
+        self._workers = [
+            threading.Thread(target=self._loop, args=(number, operation))
+            for number, operation in enumerate([self._push, self._pull, self._push, self._pull])
+        ]
+        self.done = 0
+        self.failed: list[str] = []
+        self._login = site.login(NAME)
+
+    def __enter__(self) -> Load:
+        for worker in self._workers:
+            worker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for worker in self._workers:
+            worker.join()
+
+    def _loop(self, number: int, operation: Callable[[int, int], tuple[str, ...]]) -> None:
+        count = 0
+        while not self._ended.is_set():
+            count += 1
+            words = ("skopeo", "--insecure-policy", "copy", *operation(number, count))
+            node = self._site.node_of(PROXY)
+            result = self._site.swarm.exec(node, *words, check=False, timeout=120)
+            self.done += 1
+            if result.returncode != 0:
+                self.failed.append(result.stderr.strip()[-300:])
+
+    def _push(self, number: int, count: int) -> tuple[str, ...]:
+        target = f"docker://{DOMAIN}/load-{number}-{count % 20}:1"
+        creds = ("--dest-tls-verify=false", "--dest-creds", self._login)
+        return (*creds, f"docker-archive:{self._archive}", target)
+
+    def _pull(self, number: int, _: int) -> tuple[str, ...]:
+        creds = ("--src-tls-verify=false", "--src-creds", self._login)
+        return (*creds, f"docker://{DOMAIN}/from-one-redis:1", f"dir:{self._folder / str(number)}")
+
+
+def test_updates_and_scaling_lose_no_operation(site: Site, archive: Path, tmp_path: Path) -> None:
+    project = site.project
+    with Load(site, archive, tmp_path) as load:
+        project.set(NAME, "registry:image", OTHER)
+        project.up(NAME)
+        project.set(NAME, "registry:config.log.level", "warn", "--path")
+        project.up(NAME)
+        for key, user in (("registry:users[0]", "admin"), ("registry:users[1]", "ci")):
+            project.set(NAME, key, user, "--path")
+        project.up(NAME)
+        for replicas in ("1", "3"):
+            project.set(NAME, "registry:replicas", replicas)
+            steps = project.steps(NAME)
+            assert changed(steps) == {"update docker:index/service:Service registry-service"}
+            assert list(steps[0]["detailedDiff"]) == ["mode.replicated.replicas"]
+            project.up(NAME)
+            wait("the replicas", lambda: len(site.tasks(SERVICE)) == int(replicas), 30)  # noqa: B023
+    assert load.failed == [], f"{len(load.failed)} of {load.done}"
+    assert load.done > 20
+
+
+def test_replicas_of_a_volume_on_one_node_are_refused(site: Site) -> None:
+    values = {"registry:stackName": "one", "registry:domain": "one.example.com"}
+    site.project.init("one", {**values, "registry:replicas": "2", "registry:network": NAME})
+    said = site.project.preview("one")
+    assert said.code != 0
+    assert re.search(r"registry:replicas is 2, and the images are in a volume of one", said.text)
+    site.project.remove("one")
