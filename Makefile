@@ -3,7 +3,7 @@
 STACK ?= local
 OPS := @python3 -m ops
 
-.PHONY: help up build deploy preview drift down doctor adopt env exports logs test
+.PHONY: help up build deploy preview drift down mirrors doctor adopt env exports logs test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ down: ## remove a stack's services; its images stay
 
 logs: ## the last lines of a stack's services; FOLLOW=1 goes on reading
 	$(OPS) logs --stack $(STACK) $(if $(FOLLOW),--follow)
+
+mirrors: ## what nodes are told of the pull-through caches (Docker, containerd): make mirrors STACK=prod
+	$(OPS) mirrors --stack $(STACK)
 
 doctor: ## what clients meet: name, certificate, login, a slow upload: make doctor STACK=prod
 	$(OPS) doctor --stack $(STACK) $(if $(SLOW),--slow $(SLOW))

@@ -1,22 +1,24 @@
 """What one stack deploys, in order. What it is told stands in `Pulumi.<stack>.yaml`."""
 
 import sys
+from typing import Any
 
 import pulumi
 
 from components.credentials import Credentials, CredentialsArgs
 from components.engine import find_engine
 from components.network import PublicNetwork, PublicNetworkArgs
-from components.placement import CERTIFICATES
 from components.proxy import Dashboard, Proxy, ProxyArgs
 from components.redis import Redis, RedisArgs
 from components.registry import Registry, RegistryArgs
+from components.registry_config import of_mirror
 from components.rollout import running
 from components.socket_proxy import SocketProxy, SocketProxyArgs
 from components.swarm import Swarm, look
 from components.volume import PinnedVolume, PinnedVolumeArgs
 from settings import Settings, read
 from settings.proxy import ProxySettings
+from settings.volume import VolumeSettings
 
 TOLD = 32
 """Exit code by which Pulumi knows that the program has shown its error; any other gets it a
@@ -32,13 +34,32 @@ def deploy() -> None:
     swarm.require_network(settings.network, created_here=settings.create_network)
     on_swarm = pulumi.ResourceOptions(providers={"docker": swarm.engine.provider("engine")})
 
-    volume = images_volume(settings, swarm, on_swarm) if settings.pins_volume else None
+    def pinned(name: str, told: VolumeSettings, managers_only: bool = False) -> PinnedVolume:
+        return PinnedVolume(
+            name,
+            PinnedVolumeArgs(
+                stack_name=settings.stack_name,
+                key=name,
+                volume=told.name,
+                swarm=swarm,
+                contents=told.contents,
+                managers_only=managers_only,
+                node=told.node,
+                moved_from=told.moved_from,
+                destroy_data=settings.destroy_data,
+            ),
+            on_swarm,
+        )
+
+    pins, proxy = settings.pins_volume, settings.proxy
+    volume = pinned("registry-data", settings.volume) if pins else None
+    mirrored = pinned("mirrors", settings.mirrors_volume) if pins and settings.mirrors else None
     storage = None
-    if settings.proxy and settings.proxy.acme:
-        storage = certificates_volume(settings, settings.proxy, swarm, on_swarm)
+    if proxy and proxy.acme:
+        storage = pinned("certificates", proxy.certificates, managers_only=True)
     # A move that is refused is refused before anything else is touched.
-    places = pulumi.ResourceOptions(depends_on=[each for each in (volume, storage) if each])
-    on_swarm = pulumi.ResourceOptions.merge(on_swarm, places)
+    places = [each for each in (volume, mirrored, storage) if each]
+    on_swarm = pulumi.ResourceOptions.merge(on_swarm, pulumi.ResourceOptions(depends_on=places))
 
     network = PublicNetwork(
         "network",
@@ -51,8 +72,8 @@ def deploy() -> None:
     )
 
     proxies: list[Proxy | SocketProxy] = []
-    if settings.proxy:
-        proxies = deploy_proxy(settings, settings.proxy, swarm, network, storage, on_swarm)
+    if proxy:
+        proxies = deploy_proxy(settings, proxy, swarm, network, storage, on_swarm)
 
     login = None
     if not settings.hashed_passwords:
@@ -82,7 +103,6 @@ def deploy() -> None:
             on_swarm,
         )
 
-    pinned = [volume.constraint] if volume else []
     registry = Registry(
         "registry",
         RegistryArgs(
@@ -92,11 +112,11 @@ def deploy() -> None:
             network_id=network.network_id,
             htpasswd=login.secret if login else None,
             mount=settings.mount,
-            storage_ca=settings.storage_ca,
+            authorities=settings.storage_ca,
             replicas=settings.replicas,
             spread=settings.spread,
             redis=redis,
-            constraints=[*pinned, *settings.constraints],
+            constraints=constraints(volume, settings),
             memory_mib=settings.memory_mib,
             cpus=settings.cpus,
             log_mib=settings.log_mib,
@@ -107,8 +127,10 @@ def deploy() -> None:
         on_swarm,
     )
 
+    mirrors = deploy_mirrors(settings, swarm, network, login, mirrored, on_swarm)
+
     caches = [redis] if redis else []
-    services = [(each.service, each.task) for each in (registry, *caches, *proxies)]
+    services = [(each.service, each.task) for each in (registry, *mirrors, *caches, *proxies)]
     ready = running(swarm.engine, services, settings.deploy_timeout)
 
     # Told last, and only when it is true.
@@ -120,46 +142,61 @@ def deploy() -> None:
     pulumi.export("ui", settings.ui_url)
     pulumi.export("service", registry.service.name)
     pulumi.export("node", volume.node if volume else None)
+    pulumi.export("mirrors", ready.apply(lambda _: told_of_mirrors(settings)))
 
 
-def images_volume(
-    settings: Settings, swarm: Swarm, on_swarm: pulumi.ResourceOptions
-) -> PinnedVolume:
-    """Declares where the images are."""
-    return PinnedVolume(
-        "registry-data",
-        PinnedVolumeArgs(
-            stack_name=settings.stack_name,
-            key="registry-data",
-            volume=settings.volume_name,
-            swarm=swarm,
-            node=settings.volume_node,
-            moved_from=settings.volume_moved_from,
-            destroy_data=settings.destroy_data,
-        ),
-        on_swarm,
-    )
+def constraints(volume: PinnedVolume | None, settings: Settings) -> list[pulumi.Input[str]]:
+    """What a registry's placement must fulfil."""
+    return [*([volume.constraint] if volume else []), *settings.constraints]
 
 
-def certificates_volume(
-    settings: Settings, told: ProxySettings, swarm: Swarm, on_swarm: pulumi.ResourceOptions
-) -> PinnedVolume:
-    """Declares where Traefik keeps the certificates that it obtains."""
-    return PinnedVolume(
-        "certificates",
-        PinnedVolumeArgs(
-            stack_name=settings.stack_name,
-            key="certificates",
-            volume=told.certificates_name,
-            swarm=swarm,
-            contents=CERTIFICATES,
-            managers_only=True,
-            node=told.certificates_node,
-            moved_from=told.certificates_moved_from,
-            destroy_data=settings.destroy_data,
-        ),
-        on_swarm,
-    )
+def deploy_mirrors(
+    settings: Settings,
+    swarm: Swarm,
+    network: PublicNetwork,
+    login: Credentials | None,
+    volume: PinnedVolume | None,
+    on_swarm: pulumi.ResourceOptions,
+) -> list[Registry]:
+    """Declares a pull-through cache for each of `registry:mirrors`."""
+    return [
+        Registry(
+            f"mirror-{mirror.name}",
+            RegistryArgs(
+                stack_name=settings.stack_name,
+                service=f"mirror-{mirror.name}",
+                image=swarm.pinned_image(
+                    f"{settings.stack_name}_mirror-{mirror.name}", settings.image
+                ),
+                route=settings.mirror_route(mirror),
+                network_id=network.network_id,
+                htpasswd=login.secret if login and not mirror.allow else None,
+                upstream=mirror.upstream,
+                mount=settings.mirrors_mount,
+                authorities="\n".join(filter(None, [settings.storage_ca, mirror.ca])) or None,
+                constraints=constraints(volume, settings),
+                memory_mib=settings.memory_mib,
+                cpus=settings.cpus,
+                log_mib=settings.log_mib,
+                log_files=settings.log_files,
+                config=of_mirror(settings.config, mirror.name),
+            ),
+            on_swarm,
+        )
+        for mirror in settings.mirrors
+    ]
+
+
+def told_of_mirrors(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What `make mirrors` makes the nodes' configuration of."""
+    return {
+        mirror.name: {
+            "url": settings.url_of(mirror.domain),
+            "upstream": mirror.upstream.url,
+            "login": not mirror.allow,
+        }
+        for mirror in settings.mirrors
+    }
 
 
 def deploy_proxy(
@@ -213,7 +250,7 @@ def deploy_proxy(
             https=settings.route.https,
             https_port=told.https_port,
             acme=told.acme,
-            storage=told.certificates_name if storage else None,
+            storage=told.certificates.name if storage else None,
             certificate=told.certificate,
             dashboard=dashboard,
             socket_proxy=socket_proxy,

@@ -28,6 +28,7 @@ class Contents:
 
 
 IMAGES = Contents(name="images", prefix="volume")
+MIRRORED = Contents(name="mirrored images", prefix="mirrors")
 CERTIFICATES = Contents(name="certificates", prefix="certificates")
 
 

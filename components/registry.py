@@ -19,8 +19,10 @@ from components.registry_config import (
     DRAIN_SECONDS,
     HTPASSWD_PATH,
     PORT,
+    UPSTREAM_FOLDER,
     Options,
     Secrets,
+    Upstream,
     document,
 )
 from components.route import Route
@@ -59,16 +61,21 @@ class RegistryArgs:
 
     stack_name: str
     """Swarm stack that the registry belongs to."""
+    service: str = "registry"
+    """Its service is `<stack_name>_<service>`."""
     image: pulumi.Input[str]
     route: Route
     network_id: pulumi.Input[str]
     """Full id of the overlay network that Traefik is on."""
     htpasswd: docker.Secret | None
-    """bcrypt login lines; None where Traefik asks for the login."""
+    """bcrypt login lines; None where Traefik asks for the login, or nobody does."""
+    upstream: Upstream | None = None
+    """Makes it a pull-through cache of that registry."""
     mount: Mount | None = None
     """Where the images are; None when `config` names an object store."""
-    storage_ca: str | None = None
-    """PEM: authority of the object store's certificate, besides those that the image trusts."""
+    authorities: str | None = None
+    """PEM: authorities of an object store's or an upstream's certificate, besides those that the
+    image trusts."""
     replicas: int = 1
     """Tasks; more than one need an object store, or a volume that every node sees."""
     spread: str | None = None
@@ -90,7 +97,8 @@ class RegistryArgs:
 
 
 class Registry(pulumi.ComponentResource):
-    """A private registry behind Traefik, with its login and its configuration as secrets."""
+    """A private registry behind Traefik, with its login and its configuration as secrets; or, with
+    an `upstream`, a cache of another registry."""
 
     service: docker.Service
     """The Swarm service."""
@@ -109,6 +117,7 @@ class Registry(pulumi.ComponentResource):
         options = Options(
             login=args.htpasswd is not None,
             https=args.route.https is not None,
+            upstream=args.upstream,
             redis=redis.address if redis else None,
         )
         # JSON is YAML, and the registry reads YAML.
@@ -122,13 +131,16 @@ class Registry(pulumi.ComponentResource):
         if args.htpasswd:
             files.append(secret_file(HTPASSWD_PATH, args.htpasswd))
         command = None
-        if args.storage_ca:
-            authority = swarm_secret(f"{name}-storage-ca", args.stack_name, args.storage_ca, child)
-            files.append(secret_file(f"{AUTHORITIES}/storage.pem", authority))
+        if args.authorities:
+            trusted = swarm_secret(f"{name}-authorities", args.stack_name, args.authorities, child)
+            files.append(secret_file(f"{AUTHORITIES}/further.pem", trusted))
             # Go reads this folder besides its file of authorities. Not in the task's `env`: see
             # below.
             variable = f"SSL_CERT_DIR={AUTHORITIES}"
             command = ["/usr/bin/env", variable, "/entrypoint.sh", CONFIG_PATH]
+        if args.upstream:
+            answer = swarm_secret(f"{name}-upstream", args.stack_name, args.upstream.login(), child)
+            files.append(secret_file(f"{UPSTREAM_FOLDER}/get", answer))
         networks = [args.network_id, *([redis.network_id] if redis else [])]
         self.task = docker.ServiceTaskSpecArgs(
             container_spec=docker.ServiceTaskSpecContainerSpecArgs(
@@ -137,6 +149,7 @@ class Registry(pulumi.ComponentResource):
                 # the provider sends several in random order, which restarts tasks.
                 env={"OTEL_TRACES_EXPORTER": "none"},
                 commands=command,
+                dir=UPSTREAM_FOLDER if args.upstream else None,
                 secrets=files,
                 mounts=[args.mount.told(args.stack_name)] if args.mount else [],
                 # `/` needs no login, and fails while the storage can't be reached.
@@ -157,7 +170,7 @@ class Registry(pulumi.ComponentResource):
         )
         self.service = docker.Service(
             f"{name}-service",
-            name=f"{args.stack_name}_registry",
+            name=f"{args.stack_name}_{args.service}",
             labels=service_labels(namespace_labels(args.stack_name) | args.route.labels(PORT)),
             task_spec=self.task,
             mode=docker.ServiceModeArgs(

@@ -5,6 +5,7 @@ Section names and defaults: "Configuring a registry" in distribution's documenta
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,11 @@ PORT = 5000
 """TCP port that the registry listens on, inside its task."""
 DRAIN_SECONDS = 60
 """How long a stopping registry lets requests under way finish."""
+UPSTREAM_FOLDER = "/etc/distribution/upstream"
+"""Working folder of a mirror. The registry asks its credential helper `COMMAND get` for the login
+of the upstream; as COMMAND is `cat`, the file `get` here answers."""
+HUB = "https://registry-1.docker.io"
+"""Docker Hub's registry."""
 CONFIG_PATH = "/etc/distribution/config.yml"
 """Where registry 3.x looks for its configuration (2.8: /etc/docker/registry)."""
 HSTS_SECONDS = 365 * 24 * 3600
@@ -32,6 +38,7 @@ _STORAGE_OPTIONS = frozenset({"cache", "delete", "maintenance", "redirect", "tag
 OWNED = (
     "version",
     "auth",
+    "proxy",
     "http.addr",
     "http.net",
     "http.prefix",
@@ -65,6 +72,23 @@ def keeps_files(config: Mapping[str, Any]) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Upstream:
+    """The registry that a pull-through cache is of."""
+
+    url: str
+    """With scheme, without path."""
+    ttl: str = "168h"
+    """How long what was pulled is kept, in the registry's form of a duration; `0s`: for good."""
+    username: str | None = None
+    """None: nobody in particular."""
+    password: str | None = field(default=None, repr=False)
+
+    def login(self) -> str:
+        """What a credential helper answers (docker-credential-helpers' protocol)."""
+        return json.dumps({"Username": self.username or "", "Secret": self.password or ""})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """What the rest of the deployment decides."""
 
@@ -72,6 +96,8 @@ class Options:
     """The registry asks for the login itself."""
     https: bool = False
     """It is reached over HTTPS."""
+    upstream: Upstream | None = None
+    """It takes no pushes, and has what that registry has."""
     redis: str | None = None
     """host:port of the Redis that all replicas share."""
 
@@ -110,9 +136,32 @@ def document(config: Mapping[str, Any], secrets: Secrets, options: Options) -> d
     if options.https:
         # Here rather than in Traefik: so it holds behind any Traefik.
         own["http"]["headers"]["Strict-Transport-Security"] = [f"max-age={HSTS_SECONDS}"]
+    if upstream := options.upstream:
+        own["proxy"] = {
+            "remoteurl": upstream.url,
+            "ttl": upstream.ttl,
+            # With name and password here instead, it asks the upstream for its kind of login as it
+            # starts, and ends when nobody answers: no start, and no cached image, in an outage.
+            "exec": {"command": "cat"},
+        }
+        # Else what has expired can't be removed ("unsupported"), and the cache only grows.
+        own["storage"]["delete"] = {"enabled": True}
     if keeps_files(config):
         own["storage"]["filesystem"] = {"rootdirectory": DATA_PATH}
     return merged(own, config)
+
+
+def of_mirror(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What the mirror `name` takes over from the registry's `config`: its log, and its storage,
+    below a folder of the mirror's own."""
+    told = config.get("storage") or {}
+    driver = next(iter(drivers_in(config)), "filesystem")
+    top = DATA_PATH if driver == "filesystem" else (told.get(driver) or {}).get("rootdirectory", "")
+    folder = {"rootdirectory": f"{top.rstrip('/')}/mirrors/{name}"}
+    storage = {driver: merged(told.get(driver) or {}, folder)}
+    if "redirect" in told:
+        storage["redirect"] = told["redirect"]
+    return {"storage": storage} | ({"log": config["log"]} if "log" in config else {})
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,6 +60,8 @@ class Route:
     """Traefik's entry point for plain HTTP."""
     https: Https | None = None
     """None: plain HTTP, and nothing else."""
+    allow: Sequence[str] = ()
+    """Addresses and networks (CIDR) that may ask, as Traefik sees them; none: everybody."""
     middlewares: Sequence[str] = ()
     """Middlewares of the router that serves, in order."""
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -99,6 +101,11 @@ class Route:
             lines = ",".join(f"{user}:{text}" for user, text in self.users.items())
             secure[f"traefik.http.middlewares.{login}.basicauth.users"] = lines
             middlewares.insert(0, login)
+        if self.allow:
+            allowed = f"{self.name}-allow"
+            key = f"traefik.http.middlewares.{allowed}.ipallowlist.sourcerange"
+            secure[key] = ",".join(self.allow)
+            middlewares.insert(0, allowed)
         if service is None:
             # The task that an update ends is known to Traefik for up to a second more. Nothing is
             # sent twice: Traefik tries again only what found nobody.

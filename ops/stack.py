@@ -9,8 +9,10 @@ import subprocess
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from ops import comment, doctor, engine, images, policy, review, state, toolchain, virtualenv
+from components.registry_config import HUB
+from ops import comment, doctor, engine, images, nodes, policy, review, state, toolchain, virtualenv
 from ops.console import Problem, run, say, wait
 from ops.toolchain import ROOT
 
@@ -58,6 +60,8 @@ def deploy(stack: str, *flags: str) -> None:
     _pulumi("up", "--yes", "--stack", stack, *policy.flags(stack), *flags)
     if os.environ.get("CHECK") != "no":
         answers_as_told(told(stack))
+    if _outputs(stack)["mirrors"]:
+        say(f"what the nodes are told of the mirrors: make mirrors STACK={stack}")
 
 
 def up_only(stack: str, *flags: str) -> None:
@@ -97,15 +101,35 @@ def logs(stack: str, follow: bool) -> None:
         reader.wait()
 
 
+def mirrors(stack: str) -> None:
+    """What the nodes are told of the stack's mirrors."""
+    found = _outputs(stack).get("mirrors")
+    if not found:
+        raise Problem(
+            f"stack {stack} has no mirrors; such as:\n"
+            f"      pulumi config set --stack {stack} --path registry:mirrors.hub.upstream"
+            f" {HUB}\n"
+            f"      pulumi config set --stack {stack} --path registry:mirrors.hub.domain"
+            " mirror.example.com\n"
+            f"      make deploy STACK={stack}"
+        )
+    print(nodes.lines(found))
+
+
 def told(stack: str) -> doctor.Told:
     """What the deployed stack says of itself."""
-    raw = run(["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", stack])
-    found = json.loads(raw)
-    if "url" not in found:
-        raise Problem(f"stack {stack} isn't deployed: make deploy STACK={stack}")
+    found = _outputs(stack)
     return doctor.Told(
         found["url"], found.get("username"), found.get("password"), found.get("ui") or None
     )
+
+
+def _outputs(stack: str) -> dict[str, Any]:
+    raw = run(["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", stack])
+    found: dict[str, Any] = json.loads(raw)
+    if "url" not in found:
+        raise Problem(f"stack {stack} isn't deployed: make deploy STACK={stack}")
+    return found
 
 
 def answers_as_told(deployed: doctor.Told) -> None:

@@ -8,7 +8,7 @@ A secret's value is never part of a message.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -17,6 +17,7 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 
 from components.credentials import MAX_PASSWORD_BYTES, MIN_GIVEN_COST
 from components.engine import Tls
+from components.placement import IMAGES, MIRRORED
 from components.registry import Mount
 from components.registry_config import (
     keeps_files,
@@ -25,6 +26,7 @@ from components.registry_config import (
 )
 from components.route import NETWORK_LABELS, Https, Route
 from settings import rules
+from settings.mirrors import MirrorSettings, parse_mirrors
 from settings.proxy import (
     TRAEFIK_IMAGE,
     HttpsMode,
@@ -34,6 +36,7 @@ from settings.proxy import (
 )
 from settings.reader import Reader
 from settings.storage import check_storage
+from settings.volume import VolumeSettings, parse_volume
 
 __all__ = ["REGISTRY_IMAGE", "TRAEFIK_IMAGE", "Settings", "parse", "read"]
 
@@ -101,18 +104,18 @@ class Settings:
     password_rotation: str
     """Any text; a new one makes new passwords for the users that have generated ones."""
 
-    volume_name: str
-    """Docker volume with the images. Default `<stack_name>_registry-data`."""
-    volume_node: str | None
-    """Host name or id of the node that holds the volume. Default: one is chosen, once."""
-    volume_moved_from: str | None
-    """Consent to a move: the node (or volume) that held the images until now."""
+    volume: VolumeSettings
+    """Where the images are. Default `<stack_name>_registry-data`."""
     volume_driver: str | None
     volume_options: Mapping[str, str]
     """Volume driver and its options, for storage that all nodes see (NFS): no node is pinned."""
     destroy_data: bool
     """Whether `pulumi destroy` deletes the volume. Default false."""
 
+    mirrors: tuple[MirrorSettings, ...]
+    """Pull-through caches of other registries. Default: none."""
+    mirrors_volume: VolumeSettings
+    """Where they keep what was pulled, if in files. Default `<stack_name>_mirrors`."""
     storage_ca: str | None
     """PEM: authority of an object store's certificate, besides those that the image trusts."""
 
@@ -204,16 +207,29 @@ class Settings:
         tag = f"{self.traefik_tag}-dashboard"
         return self._route(self.proxy.dashboard_domain, tag, self._https(None))
 
+    def mirror_route(self, mirror: MirrorSettings) -> Route:
+        """How Traefik finds a mirror."""
+        route = replace(
+            self.route, domain=mirror.domain, tag=f"{self.traefik_tag}-mirror-{mirror.name}"
+        )
+        return replace(route, allow=mirror.allow, users={}) if mirror.allow else route
+
+    @property
+    def mirrors_mount(self) -> Mount | None:
+        """The volume of what mirrors keep, if that is files."""
+        return replace(self.mount, volume=self.mirrors_volume.name) if self.mount else None
+
     @property
     def mount(self) -> Mount | None:
         """The volume with the images, if they are files."""
         if not self.keeps_files:
             return None
         return Mount(
-            volume=self.volume_name, driver=self.volume_driver, options=self.volume_options
+            volume=self.volume.name, driver=self.volume_driver, options=self.volume_options
         )
 
-    def _url(self, domain: str) -> str:
+    def url_of(self, domain: str) -> str:
+        """Where `domain` answers, with scheme."""
         if self.https == "none":
             port = self.proxy.http_port if self.proxy else 80
             return f"http://{domain}" + ("" if port == 80 else f":{port}")
@@ -223,13 +239,13 @@ class Settings:
     @property
     def url(self) -> str:
         """Where the registry answers, with scheme."""
-        return self._url(self.domain)
+        return self.url_of(self.domain)
 
     @property
     def ui_url(self) -> str | None:
         """Where Traefik's dashboard, else its UI for development, answers, with scheme."""
         if self.proxy and self.proxy.dashboard_domain:
-            return f"{self._url(self.proxy.dashboard_domain)}/dashboard/"
+            return f"{self.url_of(self.proxy.dashboard_domain)}/dashboard/"
         if self.proxy and self.proxy.ui_port:
             return f"http://{self.domain}:{self.proxy.ui_port}"
         return None
@@ -304,16 +320,14 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
     proxy_mode = cast(ProxyMode, reader.choice("proxy", ("none", "stack", "main"), "none"))
     default = "none" if proxy_mode == "stack" else "acme"
     https = cast(HttpsMode, reader.choice("https", ("acme", "own", "none"), default))
-    if https == "acme" and rules.DOMAIN.admits(domain) and not rules.PUBLIC_DOMAIN.admits(domain):
-        what = (
-            "is acme, and no authority would certify registry:domain: it isn't a name with a dot."
-        )
-        reader.problem("https", what, "none")
+    mirrors = parse_mirrors(reader)
+    domains = [domain, *(mirror.domain for mirror in mirrors)]
+    _check_domains(reader, https, domains)
     joins = proxy_mode == "none"
     point = rules.TAG if joins else rules.OWN_NAME
     redirect = rules.MIDDLEWARE if joins else rules.OWN_NAME
     cert_resolver = reader.text("certResolver", point, "le")
-    proxy = parse_proxy(reader, stack_name, domain, https, cert_resolver, joins)
+    proxy = parse_proxy(reader, stack_name, domains, https, cert_resolver, joins)
     create_network = reader.boolean("createNetwork", not joins)
     encrypt_network = reader.boolean("encryptNetwork", False)
     if encrypt_network and not create_network:
@@ -322,7 +336,7 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
     users = reader.names("users", rules.USER, ("admin",))
     if not users:
         reader.problem("users", "is empty: nobody could log in.")
-    volume_node, volume_driver, options = _shared_volume(reader)
+    volume_driver, options = _shared_volume(reader)
     settings = Settings(
         stack_name=stack_name,
         domain=domain,
@@ -349,12 +363,12 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
         hashed_passwords=_hashed_passwords(reader),
         password_cost=reader.number("passwordCost", MIN_GIVEN_COST, 15, MIN_GIVEN_COST),
         password_rotation=reader.optional("passwordRotation", rules.LINE) or "",
-        volume_name=reader.text("volumeName", rules.NAME, f"{stack_name}_registry-data"),
-        volume_node=volume_node,
-        volume_moved_from=reader.optional("volumeMovedFrom", rules.NAME),
+        volume=parse_volume(reader, IMAGES, f"{stack_name}_registry-data"),
         volume_driver=volume_driver,
         volume_options=options,
         destroy_data=reader.boolean("destroyData", False),
+        mirrors=mirrors,
+        mirrors_volume=parse_volume(reader, MIRRORED, f"{stack_name}_mirrors"),
         storage_ca=reader.pem("storageCa", "CERTIFICATE"),
         replicas=reader.number("replicas", 1, 100, 1),
         spread=reader.optional("spread", rules.SPREAD),
@@ -383,6 +397,17 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
     return settings
 
 
+def _check_domains(reader: Reader, https: HttpsMode, domains: Sequence[str]) -> None:
+    for domain in domains:
+        certified = rules.PUBLIC_DOMAIN.admits(domain) or not rules.DOMAIN.admits(domain)
+        if https == "acme" and not certified:
+            what = f"is acme, and no authority would certify {domain}: it isn't a name with a dot."
+            reader.problem("https", what, "none")
+        if domains.count(domain) > 1:
+            reader.problem("mirrors", f"have {domain} more than once, or the registry has it.")
+            return
+
+
 def _check_sharing(reader: Reader, settings: Settings) -> None:
     """Replicas that keep their images apart would each know a part of them."""
     if settings.replicas > 1 and settings.pins_volume:
@@ -400,18 +425,18 @@ def _check_sharing(reader: Reader, settings: Settings) -> None:
         reader.remove("config.redis", what)
 
 
-def _shared_volume(reader: Reader) -> tuple[str | None, str | None, Mapping[str, str]]:
+def _shared_volume(reader: Reader) -> tuple[str | None, Mapping[str, str]]:
     options = reader.mapping("volumeOptions", "nfs")
     reader.open("volumeOptions", "`docker volume inspect` shows it; name a file of credentials")
     for name, value in options.items():
         if not isinstance(value, str):
             reader.problem(f"volumeOptions.{name}", "must be a text.", "nfs", path=True)
     driver = reader.optional("volumeDriver", rules.NAME)
-    node = reader.optional("volumeNode", rules.NODE)
-    if node and (driver or options):
-        what = "can't go with volumeDriver or volumeOptions: such a volume is on no single node."
-        reader.remove("volumeNode", what)
-    return node, driver, options
+    for key in ("volumeNode", "mirrorsNode") if driver or options else ():
+        if reader.has(key):
+            what = "can't go with volumeDriver or volumeOptions: such a volume is on no one node."
+            reader.remove(key, what)
+    return driver, options
 
 
 def read() -> Settings:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Literal, cast
 
 from components.certificate import ends_soon, wrong_with, wrong_with_key
+from components.placement import CERTIFICATES
 from components.proxy import Certificate
 from components.proxy_config import Acme, owned_options_in
 from settings import rules
 from settings.reader import Reader
+from settings.volume import VolumeSettings, parse_volume
 
 TRAEFIK_IMAGE = "traefik:v3.7.15"
 """The version that `images/` builds where Docker Hub can't be reached."""
@@ -42,12 +44,8 @@ class ProxySettings:
     """Host name of Traefik's dashboard. Default: no dashboard."""
     dashboard_users: tuple[str, ...]
     """Who may see it, with generated passwords. Default `admin`."""
-    certificates_name: str
-    """Volume for what ACME obtains. Default `<stack_name>_certificates`."""
-    certificates_node: str | None
-    """Host name or id of the manager that holds it. Default: one is chosen, once."""
-    certificates_moved_from: str | None
-    """Consent to a move: the node (or volume) that held the certificates until now."""
+    certificates: VolumeSettings
+    """Where what ACME obtains is kept, on a manager. Default `<stack_name>_certificates`."""
     socket_proxy: bool
     """`registry:proxySocket`. `mount`: Traefik has Docker's socket, read-only. `proxy`: it asks
     HAProxy, which lets little pass. Default `mount`."""
@@ -65,11 +63,17 @@ class ProxySettings:
 
 
 def parse_proxy(
-    reader: Reader, stack_name: str, domain: str, https: HttpsMode, resolver: str, joins: bool
+    reader: Reader,
+    stack_name: str,
+    domains: Sequence[str],
+    https: HttpsMode,
+    resolver: str,
+    joins: bool,
 ) -> ProxySettings:
     """The keys of the stack's own Traefik; notes in `reader` what is wrong with them.
 
-    With `joins` there is none: shared settings may speak of one, but what asks for it is wrong.
+    `domains` are those that it serves, the registry's first. With `joins` there is none: shared
+    settings may speak of one, but what asks for it is wrong.
     """
     if joins:
         _refuse_without_proxy(reader)
@@ -83,8 +87,9 @@ def parse_proxy(
     dashboard_domain = reader.optional("dashboardDomain", rules.DOMAIN)
     if dashboard_domain and https == "none":
         reader.remove("dashboardDomain", "needs HTTPS: a login mustn't travel in plain text.")
-    if dashboard_domain == domain:
-        reader.problem("dashboardDomain", "is the registry's own.", f"traefik.{domain}")
+    if dashboard_domain in domains:
+        what = "is the registry's own, or a mirror's."
+        reader.problem("dashboardDomain", what, f"traefik.{domains[0]}")
     mode = cast(
         Literal["replicated", "global"],
         reader.choice("proxyMode", ("replicated", "global"), "replicated"),
@@ -102,7 +107,7 @@ def parse_proxy(
     reader.secret("proxySecrets", path=True)
     for key in ("proxyConfig", "proxyEnvironment"):
         reader.open(key, "Traefik's flags and variables are for all to see; see proxySecrets")
-    domains = [domain, *([dashboard_domain] if dashboard_domain else [])]
+    domains = [*domains, *([dashboard_domain] if dashboard_domain else [])]
     return ProxySettings(
         image=reader.text("proxyImage", rules.IMAGE, TRAEFIK_IMAGE),
         http_port=http_port,
@@ -113,9 +118,7 @@ def parse_proxy(
         certificate=None if joins else _certificate(reader, https, domains),
         dashboard_domain=dashboard_domain,
         dashboard_users=reader.names("dashboardUsers", rules.USER, ("admin",)),
-        certificates_name=reader.text("certificatesName", rules.NAME, f"{stack_name}_certificates"),
-        certificates_node=reader.optional("certificatesNode", rules.NODE),
-        certificates_moved_from=reader.optional("certificatesMovedFrom", rules.NAME),
+        certificates=parse_volume(reader, CERTIFICATES, f"{stack_name}_certificates"),
         socket_proxy=reader.choice("proxySocket", ("mount", "proxy"), "mount") == "proxy",
         socket_proxy_image=reader.text("socketProxyImage", rules.IMAGE, HAPROXY_IMAGE),
         metrics=reader.boolean("proxyMetrics", False),

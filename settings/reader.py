@@ -161,6 +161,20 @@ class Reader:
             or {}
         )
 
+    def part(
+        self, path: str, told: Mapping[str, Any], name: str, rule: Rule, default: str | None = ""
+    ) -> str | None:
+        """The text `name` of the map `told`, which is at `path`; required when `default` is ""."""
+        value = told.get(name, default)
+        if value == "":
+            self.problem(
+                f"{path}.{name}", f"is missing: it must be {rule.must}.", rule.example, path=True
+            )
+        elif value is not None and not (isinstance(value, str) and rule.admits(value)):
+            what = f"is {self._shown(path.partition('.')[0], value)}: it must be {rule.must}."
+            self.problem(f"{path}.{name}", what, rule.example, path=True)
+        return None if value is None else str(value)
+
     def texts(self, key: str, names: Rule, example: str) -> Mapping[str, str]:
         """A map of names to texts that aren't empty."""
         values = self.mapping(key, example)
@@ -175,14 +189,17 @@ class Reader:
     def pem(self, key: str, kind: str) -> str | None:
         """Text with a PEM block of `kind` in it, or what the file of that name has."""
         value = self._raw(key)
-        if value is None:
-            return None
-        if "-----BEGIN" not in value:
+        return None if value is None else self.pem_part(key, value, kind)
+
+    def pem_part(self, key: str, value: str, kind: str) -> str | None:
+        """The same for a `value` that is known already."""
+        if "-----BEGIN" not in str(value):
             try:
                 value = Path(value).read_text()
-            except (OSError, ValueError):
+            except (OSError, ValueError, TypeError):
                 what = "is neither PEM text nor a file that can be read from the project's folder."
-                self.problem(key, what, f"certificates/{kind.lower().replace(' ', '-')}.pem")
+                example = f"certificates/{kind.lower().replace(' ', '-')}.pem"
+                self.problem(key, what, example, path="." in key)
                 return None
         if not re.search(rf"-----BEGIN [A-Z ]*{kind}-----", value):
             self.problem(key, f"has no PEM block of a {kind.lower()} in it.")

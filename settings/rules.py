@@ -62,6 +62,19 @@ LABEL_KEY = Rule(
     "a label key: lower-case letters, digits, '.', '_' and '-'",
     "traefik.constraint-label",
 )
+MIRROR = Rule(
+    r"[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?",
+    "1 to 24 lower-case letters, digits and '-'",
+    "hub",
+)
+UPSTREAM = Rule(
+    r"https?://[A-Za-z0-9.\[\]:-]+",
+    "the address of a registry, with https:// and without a path",
+    "https://registry-1.docker.io",
+)
+TTL = Rule(
+    r"\d{1,6}[smh]", "a whole number and s, m or h, such as 168h; 0h keeps all for good", "168h"
+)
 NAME = Rule(
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}",
     "a Docker name: letters, digits, '_', '.' and '-'",

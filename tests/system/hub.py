@@ -25,7 +25,7 @@ class Hub:
     """Has `images`, tarballs by name; runs from construction until `end`."""
 
     def __init__(self, swarm: TestSwarm, folder: Path, images: Mapping[str, Path]) -> None:
-        program = _program(images, folder)
+        program = registry_program(images, folder)
         config = folder / "config.yml"
         config.write_text(CONFIG.format(data=folder / "data", port=MIRROR_PORT))
         outside = swarm.outside
@@ -47,7 +47,7 @@ class Hub:
         self._process.wait()
 
 
-def _program(images: Mapping[str, Path], folder: Path) -> Path:
+def registry_program(images: Mapping[str, Path], folder: Path) -> Path:
     """The registry's program, from its own image."""
     image = next(path for name, path in images.items() if name.startswith("registry:"))
     run(["tar", "-xf", image, "-C", folder, "--wildcards", "*/layer.tar"])

@@ -18,6 +18,7 @@ from components.proxy import Dashboard, Proxy, ProxyArgs
 from components.proxy_config import Acme
 from components.redis import PASSWORD_LENGTH, Redis, RedisArgs
 from components.registry import Mount, Registry, RegistryArgs
+from components.registry_config import Upstream, of_mirror
 from components.route import Https, Route
 from components.volume import PinnedVolume, PinnedVolumeArgs
 
@@ -150,7 +151,7 @@ def test_redis_is_found_by_its_password_which_only_secrets_have(deploy: Deploy) 
             replicas=3,
             spread="node.labels.zone",
             redis=redis,
-            storage_ca="-----BEGIN CERTIFICATE-----",
+            authorities="-----BEGIN CERTIFICATE-----",
             config={"storage": {"s3": {"bucket": "b", "region": "r"}}},
         )
         Registry("registry", args)
@@ -169,7 +170,7 @@ def test_redis_is_found_by_its_password_which_only_secrets_have(deploy: Deploy) 
     assert recorder.of_type("Network")["redis-network"]["internal"] is True
     container = registry["taskSpec"]["containerSpec"]
     files = [file["fileName"] for file in container["secrets"]]
-    assert "/etc/distribution/authorities/storage.pem" in files
+    assert "/etc/distribution/authorities/further.pem" in files
     assert container["commands"][1] == "SSL_CERT_DIR=/etc/distribution/authorities"
 
 
@@ -417,3 +418,48 @@ def test_every_component_registers_its_outputs() -> None:
     for source in components.glob("*.py"):
         text = source.read_text()
         assert text.count("pulumi.ComponentResource):") == text.count("self.register_outputs(")
+
+
+def test_a_mirror_needs_nobody_upstream_to_start_and_removes_what_has_expired(
+    deploy: Deploy,
+) -> None:
+    password = "token-of-somebody"
+    upstream = Upstream(url="https://quay.io", ttl="24h", username="me", password=password)
+    record = registry(deploy, service="mirror-quay", upstream=upstream, htpasswd=None)
+    config = config_of(record)
+    assert config["proxy"] == {
+        "remoteurl": "https://quay.io",
+        "ttl": "24h",
+        "exec": {"command": "cat"},
+    }
+    assert config["storage"]["delete"] == {"enabled": True}
+    assert password not in json.dumps(config)
+    data = record.of_type("Secret")["registry-upstream"]["data"]
+    login = json.loads(base64.b64decode(data["value"]))
+    assert login == {"Username": "me", "Secret": password}
+    service = record.of_type("Service")["registry-service"]
+    container = service["taskSpec"]["containerSpec"]
+    assert service["name"] == "registry-com_mirror-quay"
+    assert container["dir"] == "/etc/distribution/upstream"
+    assert f"{container['dir']}/get" in [each["fileName"] for each in container["secrets"]]
+
+
+@pytest.mark.parametrize(
+    ("told", "storage"),
+    [
+        ({}, {"filesystem": {"rootdirectory": "/var/lib/registry/mirrors/hub"}}),
+        (
+            {"cache": {"blobdescriptor": "redis"}, "s3": {"bucket": "b"}, "redirect": {}},
+            {"s3": {"bucket": "b", "rootdirectory": "/mirrors/hub"}, "redirect": {}},
+        ),
+        (
+            {"gcs": {"bucket": "b", "rootdirectory": "/prod/"}},
+            {"gcs": {"bucket": "b", "rootdirectory": "/prod/mirrors/hub"}},
+        ),
+    ],
+)
+def test_a_mirror_keeps_what_it_has_in_a_folder_of_its_own(
+    told: dict[str, Any], storage: dict[str, Any]
+) -> None:
+    config = {"storage": told, "log": {"level": "warn"}, "notifications": {}}
+    assert of_mirror(config, "hub") == {"storage": storage, "log": {"level": "warn"}}

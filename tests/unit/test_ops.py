@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ops import stack, state, toolchain
+from components.registry_config import HUB as HUB_URL
+from ops import nodes, stack, state, toolchain
 from ops.console import Problem
 
 
@@ -121,3 +122,23 @@ def test_the_exported_environment_survives_a_shell(tmp_path: Path) -> None:
         ["/bin/sh", "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert done.stdout.splitlines() == list(changes.values())
+
+
+HUB = {"url": "https://mirror.example.com", "upstream": HUB_URL, "login": False}
+
+
+def test_docker_is_told_of_mirrors_of_docker_hub_that_ask_for_no_login() -> None:
+    quay = {"url": "https://quay.example.com", "upstream": "https://quay.io", "login": False}
+    text = nodes.lines({"hub": HUB, "quay": quay})
+    assert '"registry-mirrors": [\n    "https://mirror.example.com"\n  ]' in text
+    assert "/etc/containerd/certs.d/docker.io/hosts.toml" in text
+    assert "/etc/containerd/certs.d/quay.io/hosts.toml" in text
+    assert "docker pull quay.example.com/IMAGE" in text
+    assert "docker pull mirror.example.com" not in text
+
+
+def test_where_a_mirror_asks_for_a_login_docker_pulls_by_its_name() -> None:
+    text = nodes.lines({"hub": HUB | {"login": True}})
+    assert "registry-mirrors" not in text
+    assert "Authorization" in text
+    assert "docker login mirror.example.com && docker pull mirror.example.com/library/" in text

@@ -23,6 +23,8 @@ AUTHORITY = Pair.make()
 BROKEN = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n"
 S3 = {"bucket": "b", "region": "r"}
 GCS = {"bucket": "b", "credentials": {"private_key": SECRET}}
+MIRROR = {"upstream": "https://registry-1.docker.io", "domain": "mirror.example.com"}
+PRIVATE = MIRROR | {"username": "me", "password": SECRET}
 BROKEN_KEY = BROKEN.replace("CERTIFICATE", "PRIVATE KEY")
 
 
@@ -164,6 +166,27 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("registry:replicas", {"replicas": "0"}),
     ("registry:replicas", {"replicas": "2"}),
     ("registry:spread", {"spread": "zone"}),
+    ("registry:config.proxy", {"config": {"proxy": {"remoteurl": "https://hub"}}}),
+    ("registry:mirrors", {"mirrors": ["hub"]}),
+    ("registry:mirrors.Hub", {"mirrors": {"Hub": MIRROR}}),
+    ("registry:mirrors.hub", {"mirrors": {"hub": "https://registry-1.docker.io"}}),
+    ("registry:mirrors.hub.upstream", {"mirrors": {"hub": {"domain": "m.example.com"}}}),
+    ("registry:mirrors.hub.upstream", {"mirrors": {"hub": MIRROR | {"upstream": "hub"}}}),
+    (
+        "registry:mirrors.hub.upstream",
+        {"mirrors": {"hub": MIRROR | {"upstream": "https://docker.io"}}},
+    ),
+    ("registry:mirrors.hub.domain", {"mirrors": {"hub": {"upstream": "https://quay.io"}}}),
+    ("registry:mirrors.hub.domain", {"mirrors": {"hub": MIRROR | {"domain": "mirror"}}}),
+    ("registry:mirrors", {"mirrors": {"hub": MIRROR | {"domain": GOOD["domain"]}}}),
+    ("registry:mirrors", {"mirrors": {"hub": MIRROR, "quay": MIRROR}}),
+    ("registry:mirrors.hub.upstrem", {"mirrors": {"hub": MIRROR | {"upstrem": "x"}}}),
+    ("registry:mirrors.hub.ttl", {"mirrors": {"hub": MIRROR | {"ttl": "a week"}}}),
+    ("registry:mirrors.hub.ca", {"mirrors": {"hub": MIRROR | {"ca": BROKEN_KEY}}}),
+    ("registry:mirrors.hub.allow[0]", {"mirrors": {"hub": MIRROR | {"allow": "10.0.0.0/8"}}}),
+    ("registry:mirrors.hub.allow[0]", {"mirrors": {"hub": MIRROR | {"allow": ["10.0.0.1/8"]}}}),
+    ("registry:mirrors.hub.password", {"mirrors": {"hub": MIRROR | {"username": "me"}}}),
+    ("registry:mirrors.hub.password", {"mirrors": {"hub": PRIVATE}}),
     ("docker:host", {"docker:host": "manager.example.com"}),
     ("registry:domian", {"domian": "registry.example.com"}),
 ]
@@ -231,7 +254,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert plain.proxy is None
     assert plain.network_label == "traefik.docker.network"
     assert plain.users == ("admin",)
-    assert plain.volume_name == "registry-com_registry-data"
+    assert plain.volume.name == "registry-com_registry-data"
     assert plain.pins_volume
     assert not plain.destroy_data
     assert plain.url == "https://registry.example.com"
@@ -395,3 +418,38 @@ def test_replicas_go_with_storage_that_every_node_sees() -> None:
     shared = settings(replicas="2", volumeOptions={"type": "nfs", "device": ":/images"})
     assert shared.mount
     assert SECRET not in repr(told)
+
+
+def mirror(**changes: Any) -> Settings:
+    told = {"hub": PRIVATE | changes}
+    return settings((*SECRETS, "registry:mirrors"), mirrors=told)
+
+
+def test_a_mirror_asks_for_the_registrys_login_unless_networks_are_let_in() -> None:
+    told = mirror()
+    assert told.mirrors[0].upstream.password == SECRET
+    assert SECRET not in repr(told)
+    assert not told.mirror_route(told.mirrors[0]).allow
+    told = mirror(allow=["10.0.0.0/8", "2001:db8::/32"])
+    labels = told.mirror_route(told.mirrors[0]).labels(5000)
+    name = "registry-com-mirror-hub"
+    assert labels[f"traefik.http.routers.{name}-https.rule"] == "Host(`mirror.example.com`)"
+    allowed = f"traefik.http.middlewares.{name}-allow.ipallowlist.sourcerange"
+    assert labels[allowed] == "10.0.0.0/8,2001:db8::/32"
+    middlewares = labels[f"traefik.http.routers.{name}-https.middlewares"].split(",")
+    assert middlewares == [f"{name}-allow", f"{name}-retry"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"allow": ["0.0.0.0/0"]}, "mirrors.hub.allow is everybody"),
+        ({"upstream": "http://quay.io"}, "mirrors.hub.upstream is plain HTTP"),
+    ],
+)
+def test_what_an_upstreams_login_is_for_is_not_given_away(
+    changes: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(pulumi.RunError, match=what) as error:
+        mirror(**changes)
+    assert SECRET not in str(error.value)

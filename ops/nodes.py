@@ -1,0 +1,68 @@
+"""What the machines that pull are told of the mirrors: lines for Docker and for containerd."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from components.registry_config import HUB
+
+HUB_NAME = "docker.io"
+"""What images of Docker Hub are called by; only for these does Docker know mirrors."""
+
+
+def lines(mirrors: Mapping[str, Mapping[str, Any]]) -> str:
+    """The output `mirrors` of a stack as text for a person; nothing secret is in it."""
+    parts = [_daemon_json(mirrors)]
+    parts += [_containerd(mirror) for _, mirror in sorted(mirrors.items())]
+    parts += [_by_name(mirror) for _, mirror in sorted(mirrors.items()) if _needs_a_name(mirror)]
+    return "\n".join(filter(None, parts))
+
+
+def _daemon_json(mirrors: Mapping[str, Mapping[str, Any]]) -> str:
+    urls = [each["url"] for each in mirrors.values() if not _needs_a_name(each)]
+    if not urls:
+        return ""
+    told = json.dumps({"registry-mirrors": urls}, indent=2)
+    return (
+        "Docker, in /etc/docker/daemon.json on each node; then: systemctl reload docker\n\n"
+        f"{told}\n"
+    )
+
+
+def _containerd(mirror: Mapping[str, Any]) -> str:
+    upstream, url = mirror["upstream"], mirror["url"]
+    text = (
+        f"containerd, in /etc/containerd/certs.d/{_known_as(upstream)}/hosts.toml\n\n"
+        f'server = "{upstream}"\n\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n'
+    )
+    if mirror["login"]:
+        text += (
+            f'\n[host."{url}".header]\n'
+            "  # printf %s USER:PASSWORD | base64\n"
+            '  Authorization = "Basic …"\n'
+        )
+    return text
+
+
+def _by_name(mirror: Mapping[str, Any]) -> str:
+    host = mirror["url"].partition("://")[2]
+    name = _known_as(mirror["upstream"])
+    image = "library/alpine" if name == HUB_NAME else "IMAGE"
+    why = (
+        "it sends no login to a mirror (registry:mirrors.NAME.allow lets networks pull without)"
+        if name == HUB_NAME
+        else "it mirrors Docker Hub alone"
+    )
+    login = f"docker login {host} && " if mirror["login"] else ""
+    return f"Docker, for {name}, by the mirror's name: {why}\n\n{login}docker pull {host}/{image}\n"
+
+
+def _needs_a_name(mirror: Mapping[str, Any]) -> bool:
+    return mirror["login"] or _known_as(mirror["upstream"]) != HUB_NAME
+
+
+def _known_as(upstream: str) -> str:
+    host = upstream.partition("://")[2]
+    return HUB_NAME if upstream == HUB else host
