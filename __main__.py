@@ -1,22 +1,25 @@
 """What one stack deploys, in order. What it is told stands in `Pulumi.<stack>.yaml`."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
+import pulumi_docker as docker
 
 from components.credentials import Credentials, CredentialsArgs
 from components.engine import find_engine
+from components.mirrors import Mirror, Mirrors, MirrorsArgs
 from components.network import PublicNetwork, PublicNetworkArgs
 from components.proxy import Dashboard, Proxy, ProxyArgs
 from components.redis import Redis, RedisArgs
 from components.registry import Registry, RegistryArgs
-from components.registry_config import of_mirror
 from components.rollout import running
 from components.socket_proxy import SocketProxy, SocketProxyArgs
 from components.swarm import Swarm, look
 from components.volume import PinnedVolume, PinnedVolumeArgs
 from settings import Settings, read
+from settings.mirrors import MirrorSettings
 from settings.proxy import ProxySettings
 from settings.volume import VolumeSettings
 
@@ -127,11 +130,13 @@ def deploy() -> None:
         on_swarm,
     )
 
-    mirrors = deploy_mirrors(settings, swarm, network, login, mirrored, on_swarm)
+    mirrors: Sequence[tuple[docker.Service, docker.ServiceTaskSpecArgs]] = []
+    if settings.mirrors:
+        mirrors = deploy_mirrors(settings, swarm, network, login, mirrored, on_swarm).services
 
     caches = [redis] if redis else []
-    services = [(each.service, each.task) for each in (registry, *mirrors, *caches, *proxies)]
-    ready = running(swarm.engine, services, settings.deploy_timeout)
+    services = [(each.service, each.task) for each in (registry, *caches, *proxies)]
+    ready = running(swarm.engine, [*services, *mirrors], settings.deploy_timeout)
 
     # Told last, and only when it is true.
     pulumi.export("url", ready.apply(lambda _: settings.url))
@@ -157,34 +162,38 @@ def deploy_mirrors(
     login: Credentials | None,
     volume: PinnedVolume | None,
     on_swarm: pulumi.ResourceOptions,
-) -> list[Registry]:
-    """Declares a pull-through cache for each of `registry:mirrors`."""
-    return [
-        Registry(
-            f"mirror-{mirror.name}",
-            RegistryArgs(
-                stack_name=settings.stack_name,
-                service=f"mirror-{mirror.name}",
-                image=swarm.pinned_image(
-                    f"{settings.stack_name}_mirror-{mirror.name}", settings.image
-                ),
-                route=settings.mirror_route(mirror),
-                network_id=network.network_id,
-                htpasswd=login.secret if login and not mirror.allow else None,
-                upstream=mirror.upstream,
-                mount=settings.mirrors_mount,
-                authorities="\n".join(filter(None, [settings.storage_ca, mirror.ca])) or None,
-                constraints=constraints(volume, settings),
-                memory_mib=settings.memory_mib,
-                cpus=settings.cpus,
-                log_mib=settings.log_mib,
-                log_files=settings.log_files,
-                config=of_mirror(settings.config, mirror.name),
-            ),
-            on_swarm,
+) -> Mirrors:
+    """Declares the pull-through caches."""
+
+    def mirror(told: MirrorSettings) -> Mirror:
+        service = f"{settings.stack_name}_mirror-{told.name}"
+        return Mirror(
+            name=told.name,
+            image=swarm.pinned_image(service, settings.image),
+            route=settings.mirror_route(told),
+            upstream=told.upstream,
+            login=not told.allow,
+            authority=told.ca,
         )
-        for mirror in settings.mirrors
-    ]
+
+    return Mirrors(
+        "mirrors",
+        MirrorsArgs(
+            stack_name=settings.stack_name,
+            mirrors=[mirror(told) for told in settings.mirrors],
+            network_id=network.network_id,
+            htpasswd=login.secret if login else None,
+            mount=settings.mirrors_mount,
+            authorities=settings.storage_ca,
+            constraints=constraints(volume, settings),
+            memory_mib=settings.memory_mib,
+            cpus=settings.cpus,
+            log_mib=settings.log_mib,
+            log_files=settings.log_files,
+            config=settings.config,
+        ),
+        on_swarm,
+    )
 
 
 def told_of_mirrors(settings: Settings) -> dict[str, dict[str, Any]]:

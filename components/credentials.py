@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hmac
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import bcrypt
 import pulumi
@@ -23,6 +26,10 @@ The registry checks the hash on every request, so each step up halves what it ca
 GENERATED_LENGTH = 32
 """Letters and digits: log2(62 ** 32) = 190 bits, and nothing that a shell would take apart."""
 
+SEED_BYTES = 32
+SALT_BYTES = 16
+
+_LETTERS = string.ascii_letters + string.digits
 _STANDARD = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BCRYPT = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -46,7 +53,9 @@ class CredentialsArgs:
 class Credentials(pulumi.ComponentResource):
     """bcrypt logins for the registry.
 
-    A hash stays the same from one `up` to the next: its salt is kept in the state.
+    Passwords and salts are derived from one seed, which is kept in the state: so they stay the
+    same from one `up` to the next, and a hundred users are one resource. A user who is taken out
+    and comes back has the password of before, unless `rotation` has changed.
     """
 
     passwords: pulumi.Output[Mapping[str, str]]
@@ -59,34 +68,48 @@ class Credentials(pulumi.ComponentResource):
     ) -> None:
         super().__init__("registry:index:Credentials", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        passwords: dict[str, pulumi.Output[str]] = {}
-        lines: list[pulumi.Output[str]] = []
-        for user in args.users:
-            password, cost = args.passwords.get(user), args.cost
-            if password is None:
-                cost = GENERATED_COST
-                password = random.RandomPassword(
-                    f"{name}-{user}",
-                    length=GENERATED_LENGTH,
-                    special=False,
-                    keepers={"rotation": args.rotation},
-                    opts=child,
-                ).result
-            salt = random.RandomBytes(f"{name}-{user}-salt", length=16, opts=child).base64
-            passwords[user] = pulumi.Output.secret(password)
-            lines.append(_line(user, passwords[user], salt, cost))
-        text = pulumi.Output.all(*lines).apply(lambda all_: "".join(f"{line}\n" for line in all_))
+        keepers = {"rotation": args.rotation}
+        seed = random.RandomBytes(
+            f"{name}-seed", length=SEED_BYTES, keepers=keepers, opts=child
+        ).base64.apply(base64.b64decode)
+        given = pulumi.Output.secret(dict(args.passwords))
+        self.passwords = pulumi.Output.all(seed, given).apply(
+            lambda both: {
+                user: both[1].get(user) or generated_password(both[0], user) for user in args.users
+            }
+        )
+
+        def lines(both: Sequence[Any]) -> str:
+            passwords, seed = both
+            return "".join(
+                htpasswd_line(
+                    user,
+                    password,
+                    _derived(seed, "salt", user)[:SALT_BYTES],
+                    args.cost if user in args.passwords else GENERATED_COST,
+                )
+                + "\n"
+                for user, password in passwords.items()
+            )
+
+        text = pulumi.Output.all(self.passwords, seed).apply(lines)
         self.secret = swarm_secret(f"{name}-htpasswd", args.stack_name, text, child)
-        self.passwords = pulumi.Output.all(**passwords)
         self.register_outputs({"passwords": self.passwords})
 
 
-def _line(
-    user: str, password: pulumi.Output[str], salt: pulumi.Output[str], cost: int
-) -> pulumi.Output[str]:
-    return pulumi.Output.all(password, salt).apply(
-        lambda both: htpasswd_line(user, both[0], base64.b64decode(both[1]), cost)
-    )
+def generated_password(seed: bytes, user: str) -> str:
+    """The password of `user`, of GENERATED_LENGTH letters and digits; another seed, another one."""
+    number = int.from_bytes(_derived(seed, "password", user), "big")
+    letters = []
+    for _ in range(GENERATED_LENGTH):
+        number, which = divmod(number, len(_LETTERS))
+        letters.append(_LETTERS[which])
+    return "".join(letters)
+
+
+def _derived(seed: bytes, purpose: str, user: str) -> bytes:
+    """64 bytes that tell nothing of the seed, nor of those for another user or purpose (HMAC)."""
+    return hmac.digest(seed, f"{purpose} {user}".encode(), "sha512")
 
 
 def htpasswd_line(user: str, password: str, salt: bytes, cost: int) -> str:

@@ -96,8 +96,8 @@ class Options:
     """The registry asks for the login itself."""
     https: bool = False
     """It is reached over HTTPS."""
-    upstream: Upstream | None = None
-    """It takes no pushes, and has what that registry has."""
+    mirror: bool = False
+    """It is a pull-through cache; of what, is told to each."""
     redis: str | None = None
     """host:port of the Redis that all replicas share."""
 
@@ -136,14 +136,10 @@ def document(config: Mapping[str, Any], secrets: Secrets, options: Options) -> d
     if options.https:
         # Here rather than in Traefik: so it holds behind any Traefik.
         own["http"]["headers"]["Strict-Transport-Security"] = [f"max-age={HSTS_SECONDS}"]
-    if upstream := options.upstream:
-        own["proxy"] = {
-            "remoteurl": upstream.url,
-            "ttl": upstream.ttl,
-            # With name and password here instead, it asks the upstream for its kind of login as it
-            # starts, and ends when nobody answers: no start, and no cached image, in an outage.
-            "exec": {"command": "cat"},
-        }
+    if options.mirror:
+        # With name and password here instead, it asks the upstream for its kind of login as it
+        # starts, and ends when nobody answers: no start, and no cached image, in an outage.
+        own["proxy"] = {"exec": {"command": "cat"}}
         # Else what has expired can't be removed ("unsupported"), and the cache only grows.
         own["storage"]["delete"] = {"enabled": True}
     if keeps_files(config):
@@ -151,17 +147,20 @@ def document(config: Mapping[str, Any], secrets: Secrets, options: Options) -> d
     return merged(own, config)
 
 
-def of_mirror(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What the mirror `name` takes over from the registry's `config`: its log, and its storage,
-    below a folder of the mirror's own."""
+def of_mirrors(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What mirrors take over from the registry's `config`: its log, and where it has its images."""
     told = config.get("storage") or {}
-    driver = next(iter(drivers_in(config)), "filesystem")
-    top = DATA_PATH if driver == "filesystem" else (told.get(driver) or {}).get("rootdirectory", "")
-    folder = {"rootdirectory": f"{top.rstrip('/')}/mirrors/{name}"}
-    storage = {driver: merged(told.get(driver) or {}, folder)}
-    if "redirect" in told:
-        storage["redirect"] = told["redirect"]
-    return {"storage": storage} | ({"log": config["log"]} if "log" in config else {})
+    kept = {key: told[key] for key in (*drivers_in(config), "redirect") if key in told}
+    return {"storage": kept} | ({"log": config["log"]} if "log" in config else {})
+
+
+def folder_of_mirror(config: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """Storage driver, and the folder below the registry's in which the mirror `name` keeps all."""
+    for driver in drivers_in(config):
+        if driver != "filesystem":
+            top = (config["storage"][driver] or {}).get("rootdirectory") or ""
+            return driver, f"{top.rstrip('/')}/mirrors/{name}"
+    return "filesystem", f"{DATA_PATH}/mirrors/{name}"
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,12 +18,12 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 from components.credentials import MAX_PASSWORD_BYTES, MIN_GIVEN_COST
 from components.engine import Tls
 from components.placement import IMAGES, MIRRORED
-from components.registry import Mount
 from components.registry_config import (
     keeps_files,
     owned_paths_in,
     unknown_sections_in,
 )
+from components.registry_task import Mount
 from components.route import NETWORK_LABELS, Https, Route
 from settings import rules
 from settings.mirrors import MirrorSettings, parse_mirrors

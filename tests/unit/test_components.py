@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,20 @@ import bcrypt
 import pulumi
 import pytest
 
-from components.credentials import Credentials, CredentialsArgs, htpasswd_line
+from components.credentials import (
+    Credentials,
+    CredentialsArgs,
+    generated_password,
+    htpasswd_line,
+)
+from components.mirrors import Mirror, Mirrors, MirrorsArgs
 from components.network import PublicNetwork, PublicNetworkArgs
 from components.proxy import Dashboard, Proxy, ProxyArgs
 from components.proxy_config import Acme
 from components.redis import PASSWORD_LENGTH, Redis, RedisArgs
-from components.registry import Mount, Registry, RegistryArgs
-from components.registry_config import Upstream, of_mirror
+from components.registry import Registry, RegistryArgs
+from components.registry_config import HUB, Upstream, folder_of_mirror, of_mirrors
+from components.registry_task import Mount
 from components.route import Https, Route
 from components.volume import PinnedVolume, PinnedVolumeArgs
 
@@ -222,9 +230,21 @@ def test_a_generated_password_has_the_lowest_cost_and_a_given_one_its_own(deploy
     lines = dict(line.split(":") for line in base64.b64decode(data).decode().splitlines())
     assert lines["admin"].startswith("$2b$04$")
     assert lines["ci"].startswith("$2b$11$")
-    assert bcrypt.checkpw(b"p" * 32, lines["admin"].encode())
+    generated = generated_password(b"\1" * 32, "admin")
+    assert re.fullmatch("[A-Za-z0-9]{32}", generated)
+    assert bcrypt.checkpw(generated.encode(), lines["admin"].encode())
     assert bcrypt.checkpw(b"given", lines["ci"].encode())
-    assert set(recorder.of_type("RandomPassword")) == {"login-admin"}
+    assert set(recorder.of_type("RandomBytes")) == {"login-seed"}
+
+
+def test_each_user_and_each_seed_makes_another_password() -> None:
+    users = ["admin", "ci", "admin2"]
+    made = {generated_password(bytes([fill]) * 32, user) for fill in range(50) for user in users}
+    assert len(made) == 150
+    letters = "".join(made)
+    # 4800 letters of 62: 77 each, give or take.
+    assert all(40 < letters.count(letter) < 130 for letter in set(letters))
+    assert len(set(letters)) == 62
 
 
 @pytest.mark.parametrize("fill", [0, 1, 127, 255])
@@ -420,46 +440,80 @@ def test_every_component_registers_its_outputs() -> None:
         assert text.count("pulumi.ComponentResource):") == text.count("self.register_outputs(")
 
 
+def mirrors(deploy: Deploy, *told: Mirror) -> Recorder:
+    def program() -> None:
+        login = Credentials("login", CredentialsArgs(stack_name="s", users=["admin"]))
+        args = MirrorsArgs(stack_name="s", network_id="n", mirrors=told, htpasswd=login.secret)
+        Mirrors("mirrors", args)
+
+    return deploy(program)
+
+
+def plain(secret: dict[str, Any]) -> Any:
+    return json.loads(base64.b64decode(secret["data"]["value"]))
+
+
+QUAY = Mirror(
+    name="quay",
+    image="registry:3.1.2",
+    route=ROUTE,
+    upstream=Upstream(url="https://quay.io", ttl="24h", username="me", password="the token"),
+    login=True,
+)
+
+
 def test_a_mirror_needs_nobody_upstream_to_start_and_removes_what_has_expired(
     deploy: Deploy,
 ) -> None:
-    password = "token-of-somebody"
-    upstream = Upstream(url="https://quay.io", ttl="24h", username="me", password=password)
-    record = registry(deploy, service="mirror-quay", upstream=upstream, htpasswd=None)
-    config = config_of(record)
-    assert config["proxy"] == {
-        "remoteurl": "https://quay.io",
-        "ttl": "24h",
-        "exec": {"command": "cat"},
-    }
+    record = mirrors(deploy, QUAY)
+    found = record.of_type("Secret")
+    config = plain(found["mirrors-config"])
+    assert config["proxy"] == {"exec": {"command": "cat"}}
     assert config["storage"]["delete"] == {"enabled": True}
-    assert password not in json.dumps(config)
-    data = record.of_type("Secret")["registry-upstream"]["data"]
-    login = json.loads(base64.b64decode(data["value"]))
-    assert login == {"Username": "me", "Secret": password}
-    service = record.of_type("Service")["registry-service"]
+    assert "auth" in config
+    assert plain(found["mirrors-quay-upstream"]) == {"Username": "me", "Secret": "the token"}
+    service = record.of_type("Service")["mirrors-quay-service"]
     container = service["taskSpec"]["containerSpec"]
-    assert service["name"] == "registry-com_mirror-quay"
-    assert container["dir"] == "/etc/distribution/upstream"
+    assert service["name"] == "s_mirror-quay"
     assert f"{container['dir']}/get" in [each["fileName"] for each in container["secrets"]]
+    assert container["commands"] == [
+        "/usr/bin/env",
+        "REGISTRY_PROXY_REMOTEURL=https://quay.io",
+        "REGISTRY_PROXY_TTL=24h",
+        "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY=/var/lib/registry/mirrors/quay",
+        "/entrypoint.sh",
+        "/etc/distribution/config.yml",
+    ]
+    assert "the token" not in str(service)
+
+
+def test_another_mirror_is_one_more_service_and_nothing_else(deploy: Deploy) -> None:
+    hub = replace(QUAY, upstream=Upstream(url=HUB), login=False)
+    few = mirrors(deploy, replace(hub, name="a"))
+    many = mirrors(deploy, *(replace(hub, name=name) for name in "abcdefgh"))
+    assert len(many.registered) == len(few.registered) + 7
+    assert "auth" not in plain(many.of_type("Secret")["mirrors-config-open"])
 
 
 @pytest.mark.parametrize(
-    ("told", "storage"),
+    ("told", "storage", "folder"),
     [
-        ({}, {"filesystem": {"rootdirectory": "/var/lib/registry/mirrors/hub"}}),
+        ({}, {}, ("filesystem", "/var/lib/registry/mirrors/hub")),
         (
             {"cache": {"blobdescriptor": "redis"}, "s3": {"bucket": "b"}, "redirect": {}},
-            {"s3": {"bucket": "b", "rootdirectory": "/mirrors/hub"}, "redirect": {}},
+            {"s3": {"bucket": "b"}, "redirect": {}},
+            ("s3", "/mirrors/hub"),
         ),
         (
             {"gcs": {"bucket": "b", "rootdirectory": "/prod/"}},
-            {"gcs": {"bucket": "b", "rootdirectory": "/prod/mirrors/hub"}},
+            {"gcs": {"bucket": "b", "rootdirectory": "/prod/"}},
+            ("gcs", "/prod/mirrors/hub"),
         ),
     ],
 )
 def test_a_mirror_keeps_what_it_has_in_a_folder_of_its_own(
-    told: dict[str, Any], storage: dict[str, Any]
+    told: dict[str, Any], storage: dict[str, Any], folder: tuple[str, str]
 ) -> None:
     config = {"storage": told, "log": {"level": "warn"}, "notifications": {}}
-    assert of_mirror(config, "hub") == {"storage": storage, "log": {"level": "warn"}}
+    assert of_mirrors(config) == {"storage": storage, "log": {"level": "warn"}}
+    assert folder_of_mirror(config, "hub") == folder

@@ -14,7 +14,8 @@ from components.credentials import Credentials, CredentialsArgs
 from components.proxy import Dashboard, Proxy, ProxyArgs
 from components.proxy_config import Acme
 from components.redis import Redis, RedisArgs
-from components.registry import Mount, Registry, RegistryArgs
+from components.registry import Registry, RegistryArgs
+from components.registry_task import Mount
 from components.route import Https, Route
 from components.socket_proxy import SocketProxy, SocketProxyArgs
 from ops import policy as asked

@@ -1,0 +1,148 @@
+"""What a registry and its mirrors have alike: their tasks, and their services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_docker as docker
+
+from components.registry_config import AUTHORITIES, CONFIG_PATH, DATA_PATH, DRAIN_SECONDS, PORT
+from components.route import Route
+from components.stack import namespace_labels, service_labels
+from components.task import (
+    always_restart,
+    json_file_log,
+    limits,
+    probe,
+    roll_back,
+    secret_file,
+    update,
+    volume_mount,
+)
+
+AUTHORITY_FILE = f"{AUTHORITIES}/further.pem"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mount:
+    """The volume that holds the images."""
+
+    volume: str
+    """Its name in Docker."""
+    driver: str | None = None
+    """Volume driver; None for the engine's own."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """The driver's options."""
+
+    def told(self, stack_name: str) -> docker.ServiceTaskSpecContainerSpecMountArgs:
+        """As the service of `stack_name` is told."""
+        return volume_mount(stack_name, self.volume, DATA_PATH, self.driver, self.options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskArgs:
+    """What every task is told."""
+
+    stack_name: str
+    """Swarm stack that the service belongs to."""
+    network_id: pulumi.Input[str]
+    """Full id of the overlay network that Traefik is on."""
+    mount: Mount | None = None
+    """Where the images are; None when the configuration names an object store."""
+    constraints: Sequence[pulumi.Input[str]] = ()
+    """Placement constraints; all must hold."""
+    memory_mib: int = 512
+    """Hard limit of one task, MiB."""
+    cpus: float | None = None
+    """Limit of one task, cores; None for no limit."""
+    log_mib: int = 10
+    log_files: int = 3
+
+
+Files = Mapping[str, docker.Secret]
+"""Swarm secrets by the path that a task finds them at."""
+
+
+def registry_task(
+    args: TaskArgs,
+    image: pulumi.Input[str],
+    files: Files,
+    *,
+    variables: Mapping[str, str] | None = None,
+    folder: str | None = None,
+    networks: Sequence[pulumi.Input[str]] = (),
+    spread: str | None = None,
+) -> docker.ServiceTaskSpecArgs:
+    """A task that runs the registry with `files`, one of them at CONFIG_PATH.
+
+    `variables` are for all to see; `folder` is its working folder; `networks` come on top of
+    Traefik's; it is spread over the values of node label `spread`.
+    """
+    told = dict(variables or {})
+    if AUTHORITY_FILE in files:
+        # Go reads this folder besides its file of authorities.
+        told["SSL_CERT_DIR"] = AUTHORITIES
+    words = [f"{key}={value}" for key, value in told.items()]
+    command = ["/usr/bin/env", *words, "/entrypoint.sh", CONFIG_PATH] if words else None
+    return docker.ServiceTaskSpecArgs(
+        container_spec=docker.ServiceTaskSpecContainerSpecArgs(
+            image=image,
+            # Registry 3 sends traces to localhost unless told not to. The one variable here:
+            # the provider sends several in random order, which restarts tasks.
+            env={"OTEL_TRACES_EXPORTER": "none"},
+            commands=command,
+            dir=folder,
+            secrets=[secret_file(path, secret) for path, secret in files.items()],
+            mounts=[args.mount.told(args.stack_name)] if args.mount else [],
+            # `/` needs no login, and fails while the storage can't be reached.
+            healthcheck=probe(f"http://127.0.0.1:{PORT}/"),
+            read_only=True,
+            # Uploads that a stopping registry still drains must not be killed.
+            stop_grace_period=_minutes(DRAIN_SECONDS + 15),
+        ),
+        networks_advanceds=[
+            docker.ServiceTaskSpecNetworksAdvancedArgs(id=network)
+            for network in (args.network_id, *networks)
+        ],
+        placement=docker.ServiceTaskSpecPlacementArgs(
+            constraints=list(args.constraints), prefs=[spread] if spread else None
+        ),
+        resources=limits(args.memory_mib, args.cpus),
+        restart_policy=always_restart(),
+        log_driver=json_file_log(args.log_mib, args.log_files),
+    )
+
+
+def registry_service(
+    name: str,
+    args: TaskArgs,
+    service: str,
+    task: docker.ServiceTaskSpecArgs,
+    route: Route,
+    opts: pulumi.ResourceOptions,
+    *,
+    replicas: int = 1,
+) -> docker.Service:
+    """The Swarm service `<stack_name>_<service>` of such tasks."""
+    ours = pulumi.ResourceOptions(ignore_changes=["taskSpec.placement.platforms"])
+    return docker.Service(
+        name,
+        name=f"{args.stack_name}_{service}",
+        labels=service_labels(namespace_labels(args.stack_name) | route.labels(PORT)),
+        task_spec=task,
+        mode=docker.ServiceModeArgs(replicated=docker.ServiceModeReplicatedArgs(replicas=replicas)),
+        endpoint_spec=docker.ServiceEndpointSpecArgs(mode="dnsrr"),
+        # Two registries on one volume get on: state is in files and signed with one secret.
+        # So the new one takes over when it is healthy, and no request finds nobody.
+        update_config=update("start-first"),
+        rollback_config=roll_back("start-first"),
+        opts=pulumi.ResourceOptions.merge(ours, opts),
+    )
+
+
+def _minutes(seconds: int) -> str:
+    """`seconds` (60 or more) in the form in which Docker prints a duration."""
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes}m{rest}s"
