@@ -3,7 +3,7 @@
 STACK ?= local
 OPS := @python3 -m ops
 
-.PHONY: help up build deploy preview drift down mirrors doctor adopt env exports logs test
+.PHONY: help up build deploy preview drift down mirrors doctor adopt env exports logs test bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,3 +46,6 @@ exports: ## this project's pulumi and state for your shell: eval "$(make -s expo
 
 test: ## formatter, linter, types, unit tests, system tests (as root)
 	$(OPS) test
+
+bench: ## what it costs, beside Terraform, `docker stack deploy` and a bare registry (as root)
+	$(OPS) bench

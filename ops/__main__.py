@@ -44,6 +44,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "up": lambda _: stack.up(),
     "build": _build,
     "exports": _exports,
+    "bench": lambda _: checks.bench(),
     "test": lambda _: checks.run_all(),
     "deploy": _with_environment(lambda args: stack.deploy(args.stack)),
     "preview": _with_environment(lambda args: stack.preview(args.stack, args.format)),

@@ -14,6 +14,8 @@ STATIC = (
     ("ruff", "check", "."),
     ("mypy",),
 )
+PROGRAMS = ("skopeo", "curl", "openssl", "haproxy", "redis-server")
+"""What the system tests run, by the name of its Debian package."""
 
 
 def run_all() -> None:
@@ -33,16 +35,22 @@ def run_all() -> None:
     _run("pytest", "--numprocesses=2", "--dist=loadfile", *tests)
 
 
-def _prepare_system_tests() -> None:
+def bench() -> None:
+    """Measures everything; a Problem when something of it can't run."""
+    if os.geteuid() != 0:
+        raise Problem("the benchmark starts a Docker engine, which takes root: sudo make bench")
+    os.environ.update(virtualenv.ensure("requirements-dev.txt"))
+    _prepare_system_tests("wrk")
+    _run("python", "-m", "bench")
+
+
+def _prepare_system_tests(*further: str) -> None:
     """Whatever takes minutes, before the tests: they wait for nothing but what they test."""
     os.environ.update(toolchain.ensure())
     engine.install()
     images.tarballs()
-    missing = [
-        name
-        for name in ("skopeo", "curl", "openssl", "haproxy", "redis-server")
-        if not engine.find(name)
-    ]
+    programs = (*PROGRAMS, *further)
+    missing = [name for name in programs if not engine.find(name)]
     if missing:
         engine.apt("update")
         with engine.no_autostart():

@@ -24,8 +24,13 @@ PACKAGES = {
 
 def tool(name: str) -> Path:
     """The program; compiled, once, where the cache hasn't got it. A Problem when that fails."""
-    pins = (HERE / "go.mod").read_bytes() + (HERE / "go.sum").read_bytes()
-    folder = cache() / f"tools-{hashlib.sha256(pins).hexdigest()[:16]}"
+    return compiled(HERE, name, PACKAGES[name])
+
+
+def compiled(pins: Path, name: str, package: str) -> Path:
+    """The program that `package` makes, of the versions in the go.mod of folder `pins`."""
+    files = (pins / "go.mod").read_bytes() + (pins / "go.sum").read_bytes()
+    folder = cache() / f"tools-{hashlib.sha256(files).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / name
     # Two test processes may want it at once.
@@ -36,7 +41,7 @@ def tool(name: str) -> Path:
             half = folder / f"{name}.half"
             settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
             build = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"]
-            command = [*build, "-o", str(half), PACKAGES[name]]
-            run(command, cwd=HERE, env={**os.environ, **settings}, timeout=900)
+            command = [*build, "-o", str(half), package]
+            run(command, cwd=pins, env={**os.environ, **settings}, timeout=900)
             half.rename(program)
     return program

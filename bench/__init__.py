@@ -1,0 +1,1 @@
+"""Figures, each beside a peer's in the same run: `make bench`."""

@@ -1,0 +1,224 @@
+"""The data path: pushes and pulls through Traefik with a login, and without either."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.artifact import Image
+from bench.figures import Figure
+from bench.ground import DOMAIN, Ground, crane, docker_config
+from components.registry_config import CONFIG_PATH, DATA_PATH, Options, Secrets, document
+from ops import images
+from ops.console import Problem, wait
+from settings import REGISTRY_IMAGE
+from tests.pair import Pair
+from tests.system.hub import registry_program
+
+ROUNDS = 3
+BARE_PORT = 5999
+HTTPS_PORT = 8443
+IMAGES = {"1 GiB in 4 layers": (4, 256), "200 layers of 1 MiB": (200, 1)}
+MEMORY = "512m"
+"""Limit of a registry task by default, and so of the peer's."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A registry, and how a client gets at it."""
+
+    host: str
+    """host:port, as crane is told."""
+    files: Path
+    """Where its images are."""
+    login: str = ""
+    """user:password, where it asks for one."""
+    insecure: bool = True
+
+
+def measure(ground: Ground) -> Iterator[Figure]:
+    """HTTP first, then the same stack over HTTPS."""
+    targets = {"HTTP": _stack(ground), "direct": _direct(ground), "bare": _bare(ground)}
+    targets["HTTPS"] = _secure(ground)
+    clients = Clients(ground, targets)
+    for what, (count, mib) in IMAGES.items():
+        image = Image(ground.folder / f"image-{count}", count, mib)
+        for _ in range(ROUNDS):
+            for name in targets:
+                clients.round(name, image)
+        for operation in ("push", "pull"):
+            for name, peer, target, against in (
+                ("HTTP", "direct", 0.85, "same registry without Traefik and login"),
+                ("HTTPS", "direct", 0.6, "same registry without Traefik and login"),
+                ("HTTP", "bare", 0.75, "a bare process on loopback"),
+            ):
+                yield Figure(
+                    what=f"{operation}, {what}, {name} / {against}",
+                    ours=clients.speeds(name, operation),
+                    peer=clients.speeds(peer, operation),
+                    unit="MiB/s",
+                    better="more",
+                    target=target,
+                    note="" if operation == "push" else clients.spent(name),
+                )
+        clients.forget()
+        shutil.rmtree(image.folder)
+
+
+class Clients:
+    """crane on the node, and what it took."""
+
+    def __init__(self, ground: Ground, targets: dict[str, Target]) -> None:
+        self._ground, self._targets = ground, targets
+        self._speeds: dict[tuple[str, str], list[float]] = {}
+        self._cpu: dict[str, list[str]] = {}
+        logins = {target.host: target.login for target in targets.values() if target.login}
+        self._config = docker_config(ground.folder / "docker", logins)
+
+    def forget(self) -> None:
+        self._speeds.clear()
+        self._cpu.clear()
+
+    def speeds(self, name: str, operation: str) -> list[float]:
+        """MiB a second of each round."""
+        return self._speeds[name, operation]
+
+    def round(self, name: str, image: Image) -> None:
+        """One push of an image that is new to it, one pull; nothing of it stays."""
+        target, digest = self._targets[name], image.renew()
+        reference = f"{target.host}/bench/image:1"
+        folder = self._ground.folder / "pulled"
+        self._timed(name, "push", image.mib, target, ["push", image.folder, reference])
+        pull: list[str | Path] = ["pull", "--format", "oci", reference, folder]
+        self._timed(name, "pull", image.mib, target, pull)
+        index = json.loads((folder / "index.json").read_text())
+        if index["manifests"][0]["digest"] != digest:
+            raise Problem(f"{name}: what came back isn't what was pushed")
+        shutil.rmtree(folder)
+        for part in ("blobs", "repositories"):
+            shutil.rmtree(target.files / "docker/registry/v2" / part)
+
+    def _timed(
+        self, name: str, operation: str, mib: int, target: Target, words: list[str | Path]
+    ) -> None:
+        flags = ["--insecure"] if target.insecure else []
+        environment = {
+            "DOCKER_CONFIG": str(self._config),
+            "SSL_CERT_FILE": str(_root(self._ground)),
+        }
+        before = self._busy(name)
+        start = time.monotonic()
+        self._ground.swarm.exec(
+            self._ground.node, crane(), *words, *flags, timeout=300, env=environment
+        )
+        seconds = time.monotonic() - start
+        self._speeds.setdefault((name, operation), []).append(mib / seconds)
+        after = self._busy(name)
+        if before:
+            parts = [f"{part} {after[part] - before[part]:.1f} s" for part in before]
+            self._cpu.setdefault(name, []).append(
+                f"{operation} {seconds:.1f} s: {', '.join(parts)}"
+            )
+
+    def _busy(self, name: str) -> dict[str, float]:
+        """CPU seconds that our two containers have had."""
+        if name not in ("HTTP", "HTTPS"):
+            return {}
+        parts = {"Traefik": "proxy", "registry": "registry"}
+        stack = "data" if name == "HTTP" else "secure"
+        return {
+            part: self._ground.stats(self._ground.container(f"{stack}_{service}"))["cpu_stats"][
+                "cpu_usage"
+            ]["total_usage"]
+            / 1e9
+            for part, service in parts.items()
+        }
+
+    def spent(self, name: str) -> str:
+        """CPU of the last round, as a sentence."""
+        return f"CPU of the last round: {'; '.join(self._cpu.get(name, [])[-2:])}"
+
+
+def _stack(ground: Ground) -> Target:
+    project = ground.project("data")
+    told = {"stackName": "data", "domain": DOMAIN, "proxy": "stack", "network": "data"}
+    project.init("bench", {f"registry:{key}": value for key, value in told.items()})
+    project.up("bench")
+    login = f"admin:{project.outputs('bench')['password']}"
+    ground.answers("http://127.0.0.1/v2/", login)
+    return Target(DOMAIN, ground.volume("data_registry-data"), login=login)
+
+
+def _root(ground: Ground) -> Path:
+    return ground.folder / "chain.pem"
+
+
+def _secure(ground: Ground) -> Target:
+    pair = Pair.make(DOMAIN)
+    _root(ground).write_text(pair.chain)
+    project = ground.project("secure")
+    told = {
+        "stackName": "secure",
+        "domain": DOMAIN,
+        "proxy": "stack",
+        "network": "secure",
+        "https": "own",
+        "certificate": str(_root(ground)),
+        "proxyHttpPort": "8080",
+        "proxyHttpsPort": str(HTTPS_PORT),
+    }
+    project.init("bench", {f"registry:{key}": value for key, value in told.items()})
+    project.set("bench", "registry:certificateKey", pair.key, "--secret")
+    project.up("bench")
+    login = f"admin:{project.outputs('bench')['password']}"
+    host, files = f"{DOMAIN}:{HTTPS_PORT}", ground.volume("secure_registry-data")
+    asked = ("curl", "-s", "--cacert", _root(ground), "--user", login, f"https://{host}/v2/")
+    wait(host, lambda: ground.swarm.exec(ground.node, *asked, check=False).stdout == "{}", 30)
+    return Target(host, files, login=login, insecure=False)
+
+
+def _configuration(ground: Ground, name: str, changes: dict[str, object]) -> Path:
+    told = document(changes, Secrets(http="s" * 32), Options(login=False))
+    path = ground.folder / f"{name}.yml"
+    path.write_text(json.dumps(told))
+    return path
+
+
+def _direct(ground: Ground) -> Target:
+    """The same image with the same limit and configuration, but for the login."""
+    config = _configuration(ground, "direct", {})
+    command = ["run", "--detach", "--memory", MEMORY, "--env", "OTEL_TRACES_EXPORTER=none"]
+    mounts = ["--volume", f"direct:{DATA_PATH}", "--volume", f"{config}:{CONFIG_PATH}:ro"]
+    container = ground.docker(*command, *mounts, REGISTRY_IMAGE)
+    address = ground.docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container)
+    host = f"{address}:5000"
+    _up(ground, host)
+    return Target(host, ground.volume("direct"))
+
+
+def _bare(ground: Ground) -> Target:
+    """The program alone, on the node's loopback."""
+    folder = ground.node.dir / "bare"
+    (ground.folder / "program").mkdir()
+    program = registry_program(images.tarballs(), ground.folder / "program")
+    changes: dict[str, object] = {
+        "http": {"addr": f"127.0.0.1:{BARE_PORT}"},
+        "storage": {"filesystem": {"rootdirectory": str(folder)}},
+    }
+    config = _configuration(ground, "bare", changes)
+    quiet = ("env", "OTEL_TRACES_EXPORTER=none")
+    ground.swarm.spawn(
+        ground.node, *quiet, program, "serve", config, log=ground.folder / "bare.log"
+    )
+    host = f"127.0.0.1:{BARE_PORT}"
+    _up(ground, host)
+    return Target(host, folder)
+
+
+def _up(ground: Ground, host: str) -> None:
+    asked = ("curl", "-sf", "--max-time", "2", f"http://{host}/v2/")
+    wait(host, lambda: ground.swarm.exec(ground.node, *asked, check=False).returncode == 0, 30)

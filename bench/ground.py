@@ -1,0 +1,151 @@
+"""Where the contestants meet: a swarm of one node, and the programs that ask things of it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ops import images
+from ops.console import Problem, run, say, wait
+from ops.toolchain import ROOT, cache
+from tests.system.project import Project
+from tests.system.site import Site
+from tests.system.testswarm import Node, TestSwarm
+from tests.tools import compiled
+
+DOMAIN = "bench.example.com"
+HERE = Path(__file__).parent
+ANSWER_S = 120
+"""How long a registry may take to answer."""
+LOOK_S = 0.1
+"""Between two looks whether it does."""
+
+
+@dataclass
+class Ground:
+    """One node, and a folder for what lasts as long as the run."""
+
+    swarm: TestSwarm
+    folder: Path
+
+    @property
+    def node(self) -> Node:
+        """The one there is: clients, Traefik and registry share its cores."""
+        return self.swarm.nodes[0]
+
+    def project(self, name: str) -> Project:
+        """A checkout that deploys there."""
+        return Project(self.folder / name, self.node.host)
+
+    def site(self, project: Project) -> Site:
+        """The swarm with that checkout's stacks on it."""
+        return Site(self.swarm, project)
+
+    def docker(self, *words: str | Path, timeout: float = 120) -> str:
+        """`docker WORDS` on the node."""
+        return self.swarm.docker(self.node, *words, timeout=timeout)
+
+    def answers(self, url: str, login: str, header: str = "") -> None:
+        """Waits until the registry lets `login` in, with the line `header` in its answer."""
+        wait(f"{url} to answer", lambda: self._answers(url, login, header), ANSWER_S, every=LOOK_S)
+
+    def _answers(self, url: str, login: str, header: str) -> bool:
+        asked = ("curl", "-s", "-i", "--max-time", "5", "-H", f"Host: {DOMAIN}", "--user", login)
+        said = self.swarm.exec(self.node, *asked, url, check=False).stdout.lower()
+        return " 200" in said.partition("\n")[0] and header.lower() in said
+
+    def container(self, service: str) -> str:
+        """Id of the running task of a service."""
+        named = f"label=com.docker.swarm.service.name={service}"
+        return wait(service, lambda: self.docker("ps", "-q", "--filter", named), 60).split()[0]
+
+    def stats(self, container: str) -> dict[str, Any]:
+        """What the engine counts of a container, now."""
+        path = f"http://localhost/containers/{container}/stats?stream=false&one-shot=true"
+        socket = self.node.host.removeprefix("unix://")
+        return dict(json.loads(run(["curl", "-s", "--unix-socket", socket, path])))
+
+    def volume(self, name: str) -> Path:
+        """Where a volume's files are on this machine."""
+        return self.node.dir / "data/volumes" / name / "_data"
+
+
+@contextlib.contextmanager
+def ground(folder: Path) -> Iterator[Ground]:
+    """A swarm of one node, gone afterwards."""
+    with TestSwarm(nodes=1, images=images.tarballs().values()) as swarm:
+        swarm.add_host(DOMAIN, swarm.nodes[0].ip)
+        yield Ground(swarm, folder)
+
+
+def docker_config(folder: Path, logins: Mapping[str, str]) -> Path:
+    """A folder for DOCKER_CONFIG, with `user:password` by host."""
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {
+        host: {"auth": base64.b64encode(login.encode()).decode()} for host, login in logins.items()
+    }
+    (folder / "config.json").write_text(json.dumps({"auths": told}))
+    return folder
+
+
+def crane() -> Path:
+    """The client that images are pushed and pulled with."""
+    return compiled(HERE / "tools", "crane", "github.com/google/go-containerregistry/cmd/crane")
+
+
+def terraform() -> Path:
+    """Terraform, which has to be on the machine: it is in no registry of packages."""
+    found = shutil.which("terraform")
+    if not found:
+        raise Problem("terraform is missing (1.5 or later): it is one of those compared with")
+    return Path(found)
+
+
+def terraform_provider() -> Path:
+    """The folder of the provider behind pulumi-docker, as a plugin of Terraform's.
+
+    Compiled from the modules that toolchain/plugins pins, among which it is put for that moment.
+    """
+    pins = ROOT / "toolchain/plugins"
+    folder = cache() / "bench"
+    program = folder / "terraform-provider-docker"
+    made_from = folder / "made-from"
+    source = HERE / "provider/main.go"
+    key = run(["sha256sum", source, pins / "go.mod", pins / "go.sum"])
+    if not program.exists() or not made_from.exists() or made_from.read_text() != key:
+        say("compiling the provider for Terraform (minutes, the first time)")
+        folder.mkdir(parents=True, exist_ok=True)
+        overlay = folder / "overlay.json"
+        place = pins / "terraform/main.go"
+        overlay.write_text(json.dumps({"Replace": {str(place): str(source)}}))
+        settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+        build: list[str | Path] = [
+            "go",
+            "build",
+            "-overlay",
+            overlay,
+            "-tags",
+            "no_compose",
+            "-trimpath",
+        ]
+        build += ["-buildvcs=false", "-ldflags=-s -w", "-o", program, "./terraform"]
+        run(build, cwd=pins, env={**os.environ, **settings}, timeout=1800)
+        made_from.write_text(key)
+    return folder
+
+
+def timed_command(command: list[str | Path], cwd: Path, env: dict[str, str]) -> None:
+    """Runs it; a Problem with its last words when it fails."""
+    done = subprocess.run(
+        command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=600
+    )
+    if done.returncode != 0:
+        raise Problem(f"`{command[0]}`: {(done.stdout + done.stderr).strip()[-1500:]}")

@@ -1,0 +1,73 @@
+"""Previews of a large stack: a hundred users and twenty mirrors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from bench.figures import Figure, Turns
+from bench.ground import Ground
+from ops.console import wait
+from tests.system.project import Project
+
+ROUNDS = 5
+SIZES = {"large": (100, 20), "small": (1, 1)}
+"""Users and mirrors."""
+
+
+def measure(ground: Ground) -> Iterator[Figure]:
+    """Both are deployed; their tasks are at rest, since here they would share the cores."""
+    projects = {
+        name: _deployed(ground, name, *size, port=8100 + number)
+        for number, (name, size) in enumerate(SIZES.items())
+    }
+    names = ground.docker("service", "ls", "--format", "{{.Name}}").split()
+    ground.docker("service", "scale", "--detach", *(f"{name}=0" for name in names))
+    wait("tasks to end", lambda: not ground.docker("ps", "--quiet"), 120)
+
+    def preview(project: Project) -> None:
+        project.ok("preview", "--expect-no-changes", "--stack", "bench")
+
+    turns = Turns()
+    turns.run(
+        {
+            "large": lambda: preview(projects["large"]),
+            "small": lambda: preview(projects["small"]),
+        },
+        ROUNDS,
+    )
+    yield Figure(
+        what="preview with 100 users and 20 mirrors / with 1 and 1",
+        ours=turns.times["large"],
+        peer=turns.times["small"],
+        unit="s",
+        target=1.5,
+    )
+
+
+def _deployed(ground: Ground, name: str, users: int, mirrors: int, port: int) -> Project:
+    project = ground.project(name)
+    project.init("bench")
+    file = project.folder / "Pulumi.bench.yaml"
+    told: dict[str, Any] = yaml.safe_load(file.read_text()) if file.exists() else {}
+    told["config"] = {
+        "registry:stackName": name,
+        "registry:domain": f"{name}.example.com",
+        "registry:proxy": "stack",
+        "registry:network": name,
+        "registry:proxyHttpPort": str(port),
+        "registry:users": [f"user{number}" for number in range(users)],
+        "registry:memory": "64MiB",
+        "registry:mirrors": {
+            f"mirror{number}": {
+                "upstream": "https://registry-1.docker.io",
+                "domain": f"mirror{number}.{name}.example.com",
+            }
+            for number in range(mirrors)
+        },
+    }
+    file.write_text(yaml.safe_dump(told))
+    project.up("bench")
+    return project

@@ -1,0 +1,46 @@
+"""`make up` on a running local stack: what of its time is Pulumi's, and what is ours."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+
+from bench.figures import Figure
+from bench.ground import Ground
+
+ROUNDS = 3
+SHIM = """#!/bin/sh
+start=$(date +%s.%N)
+"{program}" "$@"
+code=$?
+echo "$start $(date +%s.%N)" >> "{log}"
+exit $code
+"""
+"""Stands before `pulumi` on PATH, and notes how long that took."""
+
+
+def measure(ground: Ground) -> Iterator[Figure]:
+    """Once to deploy, then again and again."""
+    project = ground.project("local")
+    folder, log = ground.folder / "shim", ground.folder / "pulumi.log"
+    folder.mkdir()
+    shim = folder / "pulumi"
+    shim.write_text(SHIM.format(program=shutil.which("pulumi"), log=log))
+    shim.chmod(0o755)
+    path = f"{folder}:{project.environment['PATH']}"
+    whole, own = [], []
+    for _ in range(ROUNDS + 1):
+        log.write_text("")
+        start = time.monotonic()
+        ground.swarm.exec(
+            ground.node,
+            *("make", "--no-print-directory", "-C", str(project.folder), "up"),
+            timeout=300,
+            env={**project.environment, "PATH": path},
+        )
+        whole.append(time.monotonic() - start)
+        calls = [line.split() for line in log.read_text().splitlines()]
+        own.append(whole[-1] - sum(float(end) - float(begin) for begin, end in calls))
+    yield Figure(what="`make up` again, nothing changed", ours=whole[1:], unit="s", target=10)
+    yield Figure(what="`make up` again, without Pulumi's share", ours=own[1:], unit="s", target=1)

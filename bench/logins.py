@@ -1,0 +1,54 @@
+"""Logged-in requests: a generated password's hash, and one for passwords that can be guessed."""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+from collections.abc import Iterator
+
+from bench.figures import Figure
+from bench.ground import DOMAIN, Ground
+from ops.console import Problem
+
+ROUNDS, SECONDS, CONNECTIONS = 3, 5, 4
+GIVEN = secrets.token_urlsafe(24)
+
+
+def measure(ground: Ground) -> Iterator[Figure]:
+    """Two users of one stack: one with a generated password, one with a given one (cost 10)."""
+    project = ground.project("logins")
+    told = {"stackName": "logins", "domain": DOMAIN, "proxy": "stack", "network": "logins"}
+    project.init("bench", {f"registry:{key}": value for key, value in told.items()})
+    for index, user in enumerate(("admin", "given")):
+        project.set("bench", f"registry:users[{index}]", user, "--path")
+    project.set("bench", "registry:passwords.given", GIVEN, "--path", "--secret")
+    project.up("bench")
+    logins = {"admin": str(project.outputs("bench")["password"]), "given": GIVEN}
+    rates: dict[str, list[float]] = {user: [] for user in logins}
+    for user, password in logins.items():
+        ground.answers("http://127.0.0.1/v2/", f"{user}:{password}")
+    for _ in range(ROUNDS):
+        for user, password in logins.items():
+            rates[user].append(_rate(ground, f"{user}:{password}"))
+    yield Figure(
+        what="logged-in requests, generated password / a given one, cost 10",
+        ours=rates["admin"],
+        peer=rates["given"],
+        unit="/s",
+        better="more",
+        target=25,
+    )
+
+
+def _rate(ground: Ground, login: str) -> float:
+    header = f"Authorization: Basic {base64.b64encode(login.encode()).decode()}"
+    load = ("wrk", "--threads", "1", "--connections", str(CONNECTIONS))
+    words = (*load, "--duration", f"{SECONDS}s", "--header", header, f"http://{DOMAIN}/v2/")
+    said = ground.swarm.exec(ground.node, *words).stdout
+    if "Non-2xx" in said:
+        raise Problem(f"not every request was let in: {said}")
+    found = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    if not found:
+        raise Problem(f"wrk says: {said}")
+    return float(found[1])
