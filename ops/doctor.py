@@ -85,8 +85,11 @@ def ask(
 
 
 def ready(told: Told) -> bool:
-    """Whether the registry refuses strangers and takes the login."""
+    """Whether the registry refuses strangers and takes the login, and the dashboard is there."""
     try:
+        # Its certificate is obtained by itself, and may come later.
+        if told.secure and told.ui:
+            ask(told.ui)
         if ask(f"{told.url}/v2/").status != 401:
             return False
         return not told.password or ask(f"{told.url}/v2/", told.login).status == 200

@@ -142,7 +142,7 @@ def test_whoever_is_not_allowed_needs_the_registrys_login(site: Site, tmp_path: 
     project = site.project
     project.set(NAME, "registry:mirrors.hub.allow[0]", "192.0.2.0/24", "--path")
     steps = project.steps(NAME)
-    assert changed(steps) == {"update docker:index/service:Service mirror-hub-service"}
+    assert changed(steps) == {"update docker:index/service:Service mirrors-hub-service"}
     project.up(NAME)
     wait("strangers to be refused", lambda: site.status(f"http://{MIRROR_DOMAIN}/v2/") == 403, 10)
     project.set(NAME, "registry:mirrors.hub.allow[0]", "198.18.0.0/24", "--path")
