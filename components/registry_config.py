@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+REGISTRY_IMAGE = "registry:3.1.2"
+"""The version that `images/` builds where Docker Hub can't be reached."""
 PORT = 5000
 """TCP port that the registry listens on, inside its task."""
 DRAIN_SECONDS = 60

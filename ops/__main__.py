@@ -52,7 +52,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "down": _with_environment(lambda args: stack.down(args.stack)),
     "adopt": _with_environment(_adopt),
     "env": _with_environment(_env),
-    "doctor": _with_environment(lambda args: doctor.examine(stack.told(args.stack), args.slow)),
+    "doctor": _with_environment(lambda args: stack.doctor_of(args.stack, args.slow)),
     "mirrors": _with_environment(lambda args: stack.mirrors(args.stack)),
     "logs": _with_environment(lambda args: stack.logs(args.stack, args.follow)),
 }

@@ -12,7 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from components.registry_config import HUB
-from ops import comment, doctor, engine, images, nodes, policy, review, state, toolchain, virtualenv
+from ops import (
+    comment,
+    doctor,
+    engine,
+    images,
+    nodes,
+    policy,
+    review,
+    state,
+    store_check,
+    toolchain,
+    virtualenv,
+)
 from ops.console import Problem, run, say, wait
 from ops.toolchain import ROOT
 
@@ -88,10 +100,7 @@ def down(stack: str) -> None:
 
 def logs(stack: str, follow: bool) -> None:
     """The last lines of each service of the stack."""
-    config = state.config(stack)
-    if elsewhere := config.get("docker:host"):
-        os.environ["DOCKER_HOST"] = elsewhere
-    label = f"label={STACK_LABEL}={config['registry:stackName']}"
+    label = f"label={STACK_LABEL}={_use_engine_of(stack)['registry:stackName']}"
     services = run(["docker", "service", "ls", "-q", "--filter", label]).split()
     if not services:
         raise Problem(f"stack {stack} has no services here; deploy it first")
@@ -99,6 +108,20 @@ def logs(stack: str, follow: bool) -> None:
     readers = [subprocess.Popen(["docker", "service", "logs", *options, id_]) for id_ in services]
     for reader in readers:
         reader.wait()
+
+
+def doctor_of(stack: str, slow_seconds: int) -> None:
+    """Looks at the object store, if there is one, and at what is deployed."""
+    init(stack)
+    store = store_check.store_of(stack)
+    if store:
+        _use_engine_of(stack)
+        print(f"{store.name}, seen from the engine")
+        store_check.check(store)
+        if "url" not in _raw_outputs(stack):
+            say(f"all else is to be seen once it is deployed: make deploy STACK={stack}")
+            return
+    doctor.examine(told(stack), slow_seconds)
 
 
 def mirrors(stack: str) -> None:
@@ -116,6 +139,14 @@ def mirrors(stack: str) -> None:
     print(nodes.lines(found))
 
 
+def _use_engine_of(stack: str) -> Mapping[str, str]:
+    """Leads `docker` to the engine that the stack's settings name; returns these."""
+    config = state.config(stack)
+    if elsewhere := config.get("docker:host"):
+        os.environ["DOCKER_HOST"] = elsewhere
+    return config
+
+
 def told(stack: str) -> doctor.Told:
     """What the deployed stack says of itself."""
     found = _outputs(stack)
@@ -124,9 +155,13 @@ def told(stack: str) -> doctor.Told:
     )
 
 
-def _outputs(stack: str) -> dict[str, Any]:
+def _raw_outputs(stack: str) -> dict[str, Any]:
     raw = run(["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", stack])
-    found: dict[str, Any] = json.loads(raw)
+    return dict(json.loads(raw))
+
+
+def _outputs(stack: str) -> dict[str, Any]:
+    found = _raw_outputs(stack)
     if "url" not in found:
         raise Problem(f"stack {stack} isn't deployed: make deploy STACK={stack}")
     return found

@@ -28,9 +28,10 @@ def ensure() -> dict[str, str]:
     return environment
 
 
-def config(stack: str) -> dict[str, str]:
-    """What the stack's settings say in plain text; a secret is an empty text."""
-    entries = json.loads(run(["pulumi", "config", "--json", "--stack", stack]))
+def config(stack: str, *, secrets: bool = False) -> dict[str, str]:
+    """What the stack's settings say in plain text; a secret is an empty text unless `secrets`."""
+    flags = ["--show-secrets"] if secrets else []
+    entries = json.loads(run(["pulumi", "config", "--json", "--stack", stack, *flags]))
     return {key: entry.get("value", "") for key, entry in entries.items()}
 
 

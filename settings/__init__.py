@@ -19,6 +19,7 @@ from components.credentials import MAX_PASSWORD_BYTES, MIN_GIVEN_COST
 from components.engine import Tls
 from components.placement import IMAGES, MIRRORED
 from components.registry_config import (
+    REGISTRY_IMAGE,
     keeps_files,
     owned_paths_in,
     unknown_sections_in,
@@ -39,9 +40,6 @@ from settings.storage import check_storage
 from settings.volume import VolumeSettings, parse_volume
 
 __all__ = ["REGISTRY_IMAGE", "TRAEFIK_IMAGE", "Settings", "parse", "read"]
-
-REGISTRY_IMAGE = "registry:3.1.2"
-"""The version that `images/` builds where Docker Hub can't be reached."""
 
 REDIS_IMAGE = "redis:7.4-alpine"
 """Official."""

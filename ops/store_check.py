@@ -1,0 +1,221 @@
+"""Whether the registry can use its object store, before anything is deployed.
+
+The registry itself finds out, with the configuration that it will have, on the engine that it
+will run on: so keys, a machine's own identity, names and certificates are seen from there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import secrets
+import subprocess
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.registry_config import (
+    AUTHORITIES,
+    CONFIG_PATH,
+    PORT,
+    REGISTRY_IMAGE,
+    Options,
+    Secrets,
+    document,
+    drivers_in,
+    keeps_files,
+)
+from ops import state
+from ops.console import Problem, run, say, wait
+from ops.toolchain import ROOT
+
+START_SECONDS = 20
+ANSWER_SECONDS = 90
+"""How long the registry tries, until it gives up a store that nobody answers for."""
+UPLOADS = f"http://127.0.0.1:{PORT}/v2/registry-doctor/blobs/uploads/"
+TRY = f"""
+said=$(wget -S -q -O - -T {ANSWER_SECONDS} --post-data= {UPLOADS} 2>&1) || exit 1
+place=$(printf %s "$said" | sed -n 's/^ *[Ll]ocation: *\\([^ \\r]*\\).*/\\1/p')
+printf 'DELETE %s HTTP/1.0\\r\\n\\r\\n' "$place" | busybox nc -w 5 127.0.0.1 {PORT} >/dev/null
+"""
+"""Begins an upload, which writes to the store, and cancels it."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """What the settings say of it."""
+
+    driver: str
+    config: Mapping[str, Any] = field(repr=False)
+    image: str
+    authority: str | None
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """The driver's parameters."""
+        found: Mapping[str, Any] = self.config["storage"][self.driver] or {}
+        return found
+
+    @property
+    def name(self) -> str:
+        """Of the bucket, or what this kind of store calls one."""
+        return str(self.told.get("bucket") or self.told.get("container"))
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return str(self.told.get("regionendpoint") or self.told.get("accountname") or self.driver)
+
+
+def store_of(stack: str) -> Store | None:
+    """The object store of a stack; None where its images are files."""
+    settings = state.config(stack, secrets=True)
+    config = json.loads(settings.get("registry:config") or "{}")
+    if keeps_files(config):
+        return None
+    authority = settings.get("registry:storageCa")
+    if authority and "-----BEGIN" not in authority:
+        authority = (ROOT / authority).read_text()
+    image = settings.get("registry:image") or REGISTRY_IMAGE
+    return Store(drivers_in(config)[0], config, image, authority)
+
+
+def check(store: Store) -> None:
+    """Prints what the registry makes of it; a Problem when it can't be used."""
+    if wrong := _tried(store):
+        raise Problem(wrong)
+    print(f"  ok    {store.driver}: {store.name} at {store.place} can be written to")
+
+
+def _tried(store: Store) -> str | None:
+    """What is wrong, and what to do about it; None when nothing is."""
+    variables = ["OTEL_TRACES_EXPORTER=none"]
+    if store.authority:
+        variables.append(f"SSL_CERT_DIR={AUTHORITIES}")
+    flags = [word for variable in variables for word in ("--env", variable)]
+    try:
+        container = run(["docker", "create", *flags, store.image], timeout=300).strip()
+    except Problem as problem:
+        raise Problem(f"the store can't be tried, for want of the image: {problem}") from None
+    try:
+        _put(container, _files(store))
+        run(["docker", "start", container], timeout=60)
+        wait("the registry", lambda: _listens(container), START_SECONDS)
+        if not _running(container):
+            return _explained(store, _log(container), "the registry doesn't start with this")
+        done = subprocess.run(
+            ["docker", "exec", "--interactive", container, "sh"],
+            input=TRY.encode(),
+            capture_output=True,
+            check=False,
+        )
+        return _explained(store, _log(container), "it fails") if done.returncode else None
+    finally:
+        run(["docker", "rm", "--force", "--volumes", container], timeout=60)
+
+
+def _files(store: Store) -> Mapping[str, str]:
+    options = Options(login=False)
+    config = document(store.config, Secrets(http=secrets.token_hex(16)), options)
+    files = {CONFIG_PATH: json.dumps(config)}
+    if store.authority:
+        files[f"{AUTHORITIES}/further.pem"] = store.authority
+    return files
+
+
+def _put(container: str, files: Mapping[str, str]) -> None:
+    """Through a pipe: a command line, or the environment, would show them."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for path, text in files.items():
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            entry.size, entry.mode = len(text.encode()), 0o400
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    copy = ["docker", "cp", "-", f"{container}:/"]
+    done = subprocess.run(copy, input=packed.getvalue(), capture_output=True, check=False)
+    if done.returncode != 0:
+        raise Problem(f"`docker cp`: {done.stderr.decode().strip()}")
+
+
+def _running(container: str) -> bool:
+    shown = ["docker", "inspect", "--format", "{{.State.Running}}", container]
+    return run(shown, timeout=30).strip() == "true"
+
+
+def _listens(container: str) -> bool:
+    """Whether it does, or has ended."""
+    return "listening on" in _log(container) or not _running(container)
+
+
+def _log(container: str) -> str:
+    command = ["docker", "logs", container]
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    ).stdout
+
+
+REASONS = (
+    (
+        r"NoSuchBucket|bucket doesn't exist|bucket does not exist|ContainerNotFound|NotFound: ",
+        "{name} doesn't exist at {place}: create it, or name another:\n"
+        "      pulumi config set --path registry:config.storage.{driver}.{parameter} NAME",
+    ),
+    (
+        r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|Forbidden|AuthenticationFailed"
+        r"|AuthorizationFailure|invalid_grant|status code: 403",
+        "{place} refuses these credentials, or they may not write to {name}:\n"
+        "      pulumi config set --path --secret registry:config.storage.{driver}.{secret}",
+    ),
+    (
+        r"x509: |certificate",
+        "the certificate of {place} isn't trusted; for an authority of your own:\n"
+        "      pulumi config set registry:storageCa FILE.pem",
+    ),
+    (
+        r"no such host|connection refused|i/o timeout|network is unreachable|no route to host"
+        r"|server misbehaving|deadline exceeded",
+        "nobody answers for {place} on the engine's machine: its name, network, or"
+        " registry:config.storage.{driver}",
+    ),
+)
+"""What the registry's log says, in the words of stores and of Go, and what is to be done."""
+_PARAMETERS = {"azure": "container"}
+_SECRETS = {"s3": "secretkey", "gcs": "credentials", "azure": "accountkey"}
+
+
+def _explained(store: Store, log: str, otherwise: str) -> str:
+    lines = log.splitlines()
+    errors = [line for line in lines if re.search(r"level=(error|fatal|panic)|^panic", line)]
+    words = _redacted(store, (errors or lines or [""])[-1])
+    found = re.search(r'err\.detail="((?:[^"\\]|\\.)*)"|msg="((?:[^"\\]|\\.)*)"', words)
+    said = next(filter(None, found.groups()), words) if found else words
+    for pattern, text in REASONS:
+        if re.search(pattern, said):
+            otherwise = text.format(
+                name=store.name,
+                place=store.place,
+                driver=store.driver,
+                parameter=_PARAMETERS.get(store.driver, "bucket"),
+                secret=_SECRETS.get(store.driver, "secretkey"),
+            )
+            break
+    say(f"  wrong {store.driver}: {otherwise}")
+    return f"the registry says: {said[-500:]}"
+
+
+def _redacted(store: Store, line: str) -> str:
+    for text in sorted(_texts(store.told), key=len, reverse=True):
+        if text not in (store.name, store.place) and len(text) > 7:
+            line = line.replace(text, "[secret]")
+    return line
+
+
+def _texts(told: Any) -> Iterator[str]:
+    if isinstance(told, Mapping):
+        for value in told.values():
+            yield from _texts(value)
+    elif isinstance(told, str):
+        yield told
+        yield from (line for line in told.splitlines() if line != told)
