@@ -11,6 +11,7 @@ from components.credentials import Credentials, CredentialsArgs
 from components.engine import find_engine
 from components.mirrors import Mirror, Mirrors, MirrorsArgs
 from components.network import PublicNetwork, PublicNetworkArgs
+from components.object_store import missing_bucket
 from components.proxy import Dashboard, Proxy, ProxyArgs
 from components.redis import Redis, RedisArgs
 from components.registry import Registry, RegistryArgs
@@ -33,6 +34,8 @@ def deploy() -> None:
     settings = read()
     for warning in settings.warnings:
         pulumi.log.warn(warning)
+    if bucket := missing_bucket(settings.config, settings.storage_ca):
+        pulumi.log.warn(f"{bucket} doesn't exist, says the store: create it before deploying")
     swarm = look(find_engine(settings.engine_host, settings.engine_tls))
     swarm.require_network(settings.network, created_here=settings.create_network)
     on_swarm = pulumi.ResourceOptions(providers={"docker": swarm.engine.provider("engine")})
