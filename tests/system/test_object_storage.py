@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from ops.console import wait
 
 from .archive import redis_image
+from .load import Load
 from .project import changed
 from .site import Site
 from .store import BUCKET, REGION, Store
@@ -146,54 +146,10 @@ def test_what_is_pushed_once_is_in_every_replica(site: Site, archive: Path, cach
         assert found == {digest}
 
 
-class Load:
-    """Clients that push and pull until the block ends, without trying anything again."""
-
-    def __init__(self, site: Site, archive: Path, folder: Path) -> None:
-        self._site, self._archive, self._folder = site, archive, folder
-        self._ended = threading.Event()
-        self._workers = [
-            threading.Thread(target=self._loop, args=(number, operation))
-            for number, operation in enumerate([self._push, self._pull, self._push, self._pull])
-        ]
-        self.done = 0
-        self.failed: list[str] = []
-        self._login = site.login(NAME)
-
-    def __enter__(self) -> Load:
-        for worker in self._workers:
-            worker.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for worker in self._workers:
-            worker.join()
-
-    def _loop(self, number: int, operation: Callable[[int, int], tuple[str, ...]]) -> None:
-        count = 0
-        while not self._ended.is_set():
-            count += 1
-            words = ("skopeo", "--insecure-policy", "copy", *operation(number, count))
-            node = self._site.node_of(PROXY)
-            result = self._site.swarm.exec(node, *words, check=False, timeout=120)
-            self.done += 1
-            if result.returncode != 0:
-                self.failed.append(result.stderr.strip()[-300:])
-
-    def _push(self, number: int, count: int) -> tuple[str, ...]:
-        target = f"docker://{DOMAIN}/load-{number}-{count % 20}:1"
-        creds = ("--dest-tls-verify=false", "--dest-creds", self._login)
-        return (*creds, f"docker-archive:{self._archive}", target)
-
-    def _pull(self, number: int, _: int) -> tuple[str, ...]:
-        creds = ("--src-tls-verify=false", "--src-creds", self._login)
-        return (*creds, f"docker://{DOMAIN}/from-one-redis:1", f"dir:{self._folder / str(number)}")
-
-
 def test_updates_and_scaling_lose_no_operation(site: Site, archive: Path, tmp_path: Path) -> None:
     project = site.project
-    with Load(site, archive, tmp_path) as load:
+    image = "from-one-redis:1"
+    with Load(site, NAME, DOMAIN, PROXY, archive, tmp_path, pulled=image) as load:
         project.set(NAME, "registry:image", OTHER)
         project.up(NAME)
         project.set(NAME, "registry:config.log.level", "warn", "--path")

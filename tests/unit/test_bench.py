@@ -1,0 +1,50 @@
+"""The benchmark's arithmetic, and its report."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+from bench.figures import Figure, Turns
+from bench.report import as_json, picture, table
+
+FAST = Figure(what="preview / plan", ours=[1, 2, 30], peer=[8, 8, 4], unit="s", target=0.5)
+SLOW = Figure(what="push", ours=[10], peer=[20], unit="MiB/s", better="more", target=0.85)
+ALONE = Figure(what="failures", ours=[1], unit="", target=0)
+
+
+def test_a_figure_is_the_ratio_of_medians() -> None:
+    assert FAST.value == 0.25
+    assert FAST.met
+    assert SLOW.value == 0.5
+    assert SLOW.met is False
+    assert ALONE.met is False
+
+
+def test_the_spread_is_the_widest_run() -> None:
+    assert FAST.spread == 14
+    assert SLOW.spread == 0
+
+
+def test_contestants_take_turns() -> None:
+    seen: list[str] = []
+    turns = Turns()
+    turns.run({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, 2)
+    assert seen == ["a", "b", "a", "b"]
+    assert len(turns.times["a"]) == 2
+
+
+def test_no_figure_is_left_out() -> None:
+    figures = [FAST, SLOW, ALONE]
+    lines = table(figures).splitlines()
+    assert len(lines) == 5
+    assert "| met " in lines[2]
+    assert "| missed " in lines[3]
+    assert [each["met"] for each in json.loads(as_json(figures, {}))["figures"]] == [
+        True,
+        False,
+        False,
+    ]
+    drawn = ElementTree.fromstring(picture(figures))  # noqa: S314 - our own
+    texts = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"preview / plan", "push", "0.25 (≤ 0.50)", "0.50 (≥ 0.85)"} <= set(texts)
