@@ -103,7 +103,7 @@ resource "docker_service" "registry" {
         start_period = "15s"
       }
     }
-    networks_advanced { name = docker_network.public.id }
+    networks_advanced { id = docker_network.public.id }
     placement { constraints = ["node.hostname == ${var.node}"] }
     resources {
       limits { memory_bytes = 536870912 }
@@ -176,7 +176,7 @@ resource "docker_service" "traefik" {
         start_period = "15s"
       }
     }
-    networks_advanced { name = docker_network.public.id }
+    networks_advanced { id = docker_network.public.id }
     placement { constraints = ["node.role == manager"] }
     resources {
       limits { memory_bytes = 268435456 }
