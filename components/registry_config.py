@@ -138,6 +138,11 @@ def document(config: Mapping[str, Any], secrets: Secrets, options: Options) -> d
     if options.https:
         # Here rather than in Traefik: so it holds behind any Traefik.
         own["http"]["headers"]["Strict-Transport-Security"] = [f"max-age={HSTS_SECONDS}"]
+    if "azure" in drivers_in(config):
+        # Since 3.0 the driver ends as it starts ("invalid credentials type") unless it is told.
+        key = "accountkey" in (config["storage"]["azure"] or {})
+        kind = "shared_key" if key else "default_credentials"
+        own["storage"]["azure"] = {"credentials": {"type": kind}}
     if options.mirror:
         # With name and password here instead, it asks the upstream for its kind of login as it
         # starts, and ends when nobody answers: no start, and no cached image, in an outage.

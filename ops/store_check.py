@@ -32,15 +32,10 @@ from ops.console import Problem, run, say, wait
 from ops.toolchain import ROOT
 
 START_SECONDS = 20
-ANSWER_SECONDS = 90
-"""How long the registry tries, until it gives up a store that nobody answers for."""
-UPLOADS = f"http://127.0.0.1:{PORT}/v2/registry-doctor/blobs/uploads/"
-TRY = f"""
-said=$(wget -S -q -O - -T {ANSWER_SECONDS} --post-data= {UPLOADS} 2>&1) || exit 1
-place=$(printf %s "$said" | sed -n 's/^ *[Ll]ocation: *\\([^ \\r]*\\).*/\\1/p')
-printf 'DELETE %s HTTP/1.0\\r\\n\\r\\n' "$place" | busybox nc -w 5 127.0.0.1 {PORT} >/dev/null
-"""
-"""Begins an upload, which writes to the store, and cancels it."""
+ANSWER_SECONDS = 120
+"""More than the registry tries, until it gives up a store that nobody answers for."""
+TRY = f"http://127.0.0.1:{PORT}/v2/registry-doctor/blobs/uploads/"
+"""Begins an upload, which writes to the store; unfinished ones are purged after a week."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +100,11 @@ def _tried(store: Store) -> str | None:
         wait("the registry", lambda: _listens(container), START_SECONDS)
         if not _running(container):
             return _explained(store, _log(container), "the registry doesn't start with this")
+        post = ["wget", "-q", "-O", "/dev/null", "--post-data", "", TRY]
         done = subprocess.run(
-            ["docker", "exec", "--interactive", container, "sh"],
-            input=TRY.encode(),
+            ["docker", "exec", container, *post],
             capture_output=True,
+            timeout=ANSWER_SECONDS,
             check=False,
         )
         return _explained(store, _log(container), "it fails") if done.returncode else None
@@ -187,6 +183,7 @@ _SECRETS = {"s3": "secretkey", "gcs": "credentials", "azure": "accountkey"}
 
 def _explained(store: Store, log: str, otherwise: str) -> str:
     lines = log.splitlines()
+    # A panic's words come first, the way to it after them.
     errors = [line for line in lines if re.search(r"level=(error|fatal|panic)|^panic", line)]
     words = _redacted(store, (errors or lines or [""])[-1])
     found = re.search(r'err\.detail="((?:[^"\\]|\\.)*)"|msg="((?:[^"\\]|\\.)*)"', words)

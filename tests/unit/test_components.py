@@ -25,7 +25,15 @@ from components.proxy import Dashboard, Proxy, ProxyArgs
 from components.proxy_config import Acme
 from components.redis import PASSWORD_LENGTH, Redis, RedisArgs
 from components.registry import Registry, RegistryArgs
-from components.registry_config import HUB, Upstream, folder_of_mirror, of_mirrors
+from components.registry_config import (
+    HUB,
+    Options,
+    Secrets,
+    Upstream,
+    document,
+    folder_of_mirror,
+    of_mirrors,
+)
 from components.registry_task import Mount
 from components.route import Https, Route
 from components.volume import PinnedVolume, PinnedVolumeArgs
@@ -438,6 +446,20 @@ def test_every_component_registers_its_outputs() -> None:
     for source in components.glob("*.py"):
         text = source.read_text()
         assert text.count("pulumi.ComponentResource):") == text.count("self.register_outputs(")
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        ({"accountkey": "a2V5"}, "shared_key"),
+        ({}, "default_credentials"),
+        ({"credentials": {"type": "client_secret"}}, "client_secret"),
+    ],
+)
+def test_azure_is_told_which_kind_of_credentials_it_has(told: dict[str, Any], kind: str) -> None:
+    config = {"storage": {"azure": {"accountname": "a", "container": "c", **told}}}
+    made = document(config, Secrets(http="s"), Options())
+    assert made["storage"]["azure"]["credentials"]["type"] == kind
 
 
 def mirrors(deploy: Deploy, *told: Mirror) -> Recorder:
