@@ -186,8 +186,9 @@ def _explained(store: Store, log: str, otherwise: str) -> str:
     # A panic's words come first, the way to it after them.
     errors = [line for line in lines if re.search(r"level=(error|fatal|panic)|^panic", line)]
     words = _redacted(store, (errors or lines or [""])[-1])
-    found = re.search(r'err\.detail="((?:[^"\\]|\\.)*)"|msg="((?:[^"\\]|\\.)*)"', words)
-    said = next(filter(None, found.groups()), words) if found else words
+    quoted = r'="((?:[^"\\]|\\.)*)"'
+    found = re.search(r"err\.detail" + quoted, words) or re.search("msg" + quoted, words)
+    said = found[1] if found else words
     for pattern, text in REASONS:
         if re.search(pattern, said):
             otherwise = text.format(
