@@ -32,7 +32,7 @@ from ops.console import Problem, run, say, wait
 from ops.toolchain import ROOT
 
 START_SECONDS = 20
-ANSWER_SECONDS = 120
+ANSWER_SECONDS = 180
 """More than the registry tries, until it gives up a store that nobody answers for."""
 TRY = f"http://127.0.0.1:{PORT}/v2/registry-doctor/blobs/uploads/"
 """Begins an upload, which writes to the store; unfinished ones are purged after a week."""
@@ -101,13 +101,11 @@ def _tried(store: Store) -> str | None:
         if not _running(container):
             return _explained(store, _log(container), "the registry doesn't start with this")
         post = ["wget", "-q", "-O", "/dev/null", "--post-data", "", TRY]
-        done = subprocess.run(
-            ["docker", "exec", container, *post],
-            capture_output=True,
-            timeout=ANSWER_SECONDS,
-            check=False,
-        )
-        return _explained(store, _log(container), "it fails") if done.returncode else None
+        try:
+            run(["docker", "exec", container, *post], timeout=ANSWER_SECONDS)
+        except Problem:
+            return _explained(store, _log(container), "the registry can't use it")
+        return None
     finally:
         run(["docker", "rm", "--force", "--volumes", container], timeout=60)
 
@@ -165,7 +163,7 @@ REASONS = (
         "      pulumi config set --path --secret registry:config.storage.{driver}.{secret}",
     ),
     (
-        r"x509: |certificate",
+        r"x509: (certificate|cannot validate)|certificate (signed|is|has)",
         "the certificate of {place} isn't trusted; for an authority of your own:\n"
         "      pulumi config set registry:storageCa FILE.pem",
     ),
@@ -177,6 +175,10 @@ REASONS = (
     ),
 )
 """What the registry's log says, in the words of stores and of Go, and what is to be done."""
+HIDDEN = ("secretkey", "sessiontoken", "credentials", "accountkey", "connectionstring")
+"""Parameters that mustn't be shown."""
+MIN_HIDDEN = 8
+"""Shorter texts are no secrets: kinds of accounts, numbers."""
 _PARAMETERS = {"azure": "container"}
 _SECRETS = {"s3": "secretkey", "gcs": "credentials", "azure": "accountkey"}
 
@@ -204,8 +206,9 @@ def _explained(store: Store, log: str, otherwise: str) -> str:
 
 
 def _redacted(store: Store, line: str) -> str:
-    for text in sorted(_texts(store.told), key=len, reverse=True):
-        if text not in (store.name, store.place) and len(text) > 7:
+    hidden = [store.told[name] for name in HIDDEN if name in store.told]
+    for text in sorted(_texts(hidden), key=len, reverse=True):
+        if len(text) >= MIN_HIDDEN:
             line = line.replace(text, "[secret]")
     return line
 
@@ -213,6 +216,9 @@ def _redacted(store: Store, line: str) -> str:
 def _texts(told: Any) -> Iterator[str]:
     if isinstance(told, Mapping):
         for value in told.values():
+            yield from _texts(value)
+    elif isinstance(told, list):
+        for value in told:
             yield from _texts(value)
     elif isinstance(told, str):
         yield told
