@@ -152,12 +152,12 @@ def _log(container: str) -> str:
 
 REASONS = (
     (
-        r"NoSuchBucket|bucket doesn't exist|bucket does not exist|ContainerNotFound|NotFound: ",
+        r"NoSuchBucket|bucket doesn't exist|bucket does not exist|ContainerNotFound",
         "{name} doesn't exist at {place}: create it, or name another:\n"
         "      pulumi config set --path registry:config.storage.{driver}.{parameter} NAME",
     ),
     (
-        r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|Forbidden|AuthenticationFailed"
+        r"InvalidAccessKeyId|UserNotFound|SignatureDoesNotMatch|AccessDenied|Forbidden|AuthenticationFailed"
         r"|AuthorizationFailure|invalid_grant|status code: 403",
         "{place} refuses these credentials, or they may not write to {name}:\n"
         "      pulumi config set --path --secret registry:config.storage.{driver}.{secret}",
