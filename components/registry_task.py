@@ -24,6 +24,16 @@ from components.task import (
 
 AUTHORITY_FILE = f"{AUTHORITIES}/further.pem"
 
+LINGER = (
+    """trap 'sleep "$0"; kill "$registry"' TERM; "$@" & registry=$!; wait "$registry"; """
+    """code=$?; while kill -0 "$registry" 2>&-; do wait "$registry"; code=$?; done; exit "$code\""""
+)
+"""Shell: a task that is told to end serves on for $0 seconds, and only then drains.
+
+Swarm tells Traefik and the task at the same time, and Traefik asks now and then: until it has, it
+sends requests to a task that no longer answers.
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mount:
@@ -59,6 +69,8 @@ class TaskArgs:
     """Limit of one task, cores; None for no limit."""
     log_mib: int = 10
     log_files: int = 3
+    linger_seconds: int = 5
+    """How long a task that must end serves on: until Traefik has noticed."""
 
 
 Files = Mapping[str, docker.Secret]
@@ -85,14 +97,15 @@ def registry_task(
         # Go reads this folder besides its file of authorities.
         told["SSL_CERT_DIR"] = AUTHORITIES
     words = [f"{key}={value}" for key, value in told.items()]
-    command = ["/usr/bin/env", *words, "/entrypoint.sh", CONFIG_PATH] if words else None
+    serve = ["/entrypoint.sh", CONFIG_PATH]
+    command = ["/usr/bin/env", *words, *serve] if words else serve
     return docker.ServiceTaskSpecArgs(
         container_spec=docker.ServiceTaskSpecContainerSpecArgs(
             image=image,
             # Registry 3 sends traces to localhost unless told not to. The one variable here:
             # the provider sends several in random order, which restarts tasks.
             env={"OTEL_TRACES_EXPORTER": "none"},
-            commands=command,
+            commands=["/bin/sh", "-c", LINGER, str(args.linger_seconds), *command],
             dir=folder,
             secrets=[secret_file(path, secret) for path, secret in files.items()],
             mounts=[args.mount.told(args.stack_name)] if args.mount else [],
@@ -100,7 +113,7 @@ def registry_task(
             healthcheck=probe(f"http://127.0.0.1:{PORT}/"),
             read_only=True,
             # Uploads that a stopping registry still drains must not be killed.
-            stop_grace_period=_minutes(DRAIN_SECONDS + 15),
+            stop_grace_period=_minutes(args.linger_seconds + DRAIN_SECONDS + 15),
         ),
         networks_advanceds=[
             docker.ServiceTaskSpecNetworksAdvancedArgs(id=network)

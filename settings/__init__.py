@@ -164,6 +164,12 @@ class Settings:
         return keeps_files(self.config)
 
     @property
+    def linger_seconds(self) -> int:
+        """How long a task that must end serves on: our Traefik looks for changes each second and
+        applies them after two, others look every 15 s (`providers.swarm.refreshSeconds`)."""
+        return 5 if self.proxy else 20
+
+    @property
     def pins_volume(self) -> bool:
         """Whether the volume is on one node; a driver with options of its own is for sharing."""
         return self.keeps_files and not (self.volume_driver or self.volume_options)

@@ -37,8 +37,13 @@ def _deployed(site: Site, authority: Authority) -> None:
     for name, value in {"Server": authority.directory, "Ca": authority.transport_root}.items():
         with (site.project.folder / "Pulumi.prod.yaml").open("a") as file:
             file.write(f"  registry:acme{name}: {json.dumps(value)}\n")
+    first = site.swarm.nodes[0]
+    # Traefik asks for a certificate as soon as it knows a domain, and once: it must lead somewhere.
+    for stack in ("prod", "stag"):
+        site.swarm.add_host(DOMAINS[stack], first.ip)
     for node, stack in zip(site.swarm.nodes, ("prod", "stag", "local"), strict=True):
-        site.project.init(stack, {"registry:volumeNode": node.name})
+        proxy = {"registry:certificatesNode": first.name} if stack == "prod" else {}
+        site.project.init(stack, {"registry:volumeNode": node.name, **proxy})
         site.project.up(stack)
 
 

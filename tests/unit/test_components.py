@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from components.registry_config import (
     folder_of_mirror,
     of_mirrors,
 )
-from components.registry_task import Mount
+from components.registry_task import LINGER, Mount
 from components.route import Https, Route
 from components.volume import PinnedVolume, PinnedVolumeArgs
 
@@ -187,14 +188,37 @@ def test_redis_is_found_by_its_password_which_only_secrets_have(deploy: Deploy) 
     container = registry["taskSpec"]["containerSpec"]
     files = [file["fileName"] for file in container["secrets"]]
     assert "/etc/distribution/authorities/further.pem" in files
-    assert container["commands"][1] == "SSL_CERT_DIR=/etc/distribution/authorities"
+    assert "SSL_CERT_DIR=/etc/distribution/authorities" in container["commands"]
 
 
-def test_a_stopping_registry_gets_longer_than_it_drains(deploy: Deploy) -> None:
+def test_a_stopping_registry_gets_longer_than_it_lingers_and_drains(deploy: Deploy) -> None:
     recorder = registry(deploy)
     container = recorder.of_type("Service")["registry-service"]["taskSpec"]["containerSpec"]
     assert config_of(recorder)["http"]["draintimeout"] == "60s"
-    assert container["stopGracePeriod"] == "1m15s"
+    assert container["commands"][3:] == ["5", "/entrypoint.sh", "/etc/distribution/config.yml"]
+    assert container["stopGracePeriod"] == "1m20s"
+
+
+STOPS = "trap 'echo drained; exit 3' TERM; echo up; while :; do sleep 0.1; done"
+"""Ends when it is told to, as the registry does."""
+
+
+def test_a_task_that_must_end_serves_on_and_then_drains() -> None:
+    words = ["sh", "-c", LINGER, "0.5", "sh", "-c", STOPS]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as task:
+        assert task.stdout
+        assert task.stdout.readline() == "up\n"
+        task.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            task.wait(0.3)
+        assert task.wait(10) == 3
+        assert task.stdout.read() == "drained\n"
+
+
+def test_a_task_that_fails_by_itself_says_so() -> None:
+    assert (
+        subprocess.run(["sh", "-c", LINGER, "5", "sh", "-c", "exit 7"], check=False).returncode == 7
+    )
 
 
 def test_the_users_configuration_is_merged_deeply(deploy: Deploy) -> None:
@@ -498,7 +522,7 @@ def test_a_mirror_needs_nobody_upstream_to_start_and_removes_what_has_expired(
     container = service["taskSpec"]["containerSpec"]
     assert service["name"] == "s_mirror-quay"
     assert f"{container['dir']}/get" in [each["fileName"] for each in container["secrets"]]
-    assert container["commands"] == [
+    assert container["commands"][4:] == [
         "/usr/bin/env",
         "REGISTRY_PROXY_REMOTEURL=https://quay.io",
         "REGISTRY_PROXY_TTL=24h",
