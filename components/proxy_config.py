@@ -24,6 +24,12 @@ CERTIFICATE_PATH = "/run/secrets/certificate.pem"
 KEY_PATH = "/run/secrets/certificate-key.pem"
 SOCKET = "unix:///var/run/docker.sock"
 
+REGISTRY_OPTIONS = "registry"
+"""TLS options in `dynamic` for registries; a router names them with `@file`."""
+BLOB_PROTOCOLS = ("http/1.1", "acme-tls/1")
+"""HTTP/1.1, and what ACME's TLS challenge asks for; no HTTP/2. With that one connection carries all
+layers of an image, in frames of 16 KiB within small windows: `make bench` had it a third slower."""
+
 OWNED = ("providers", "ping", "entrypoints.ping", "entrypoints.metrics", "api")
 """Options that other parts of the deployment rely on: discovery, health check, metrics, login."""
 
@@ -134,9 +140,9 @@ def _acme(acme: Acme, entry_point: str) -> dict[str, str]:
 
 def dynamic(own_certificate: bool) -> dict[str, Any]:
     """TLS for every router, and the certificate that isn't Traefik's to obtain."""
-    tls: dict[str, Any] = {
-        "options": {"default": {"minVersion": "VersionTLS12", "cipherSuites": list(CIPHERS)}}
-    }
+    everybody = {"minVersion": "VersionTLS12", "cipherSuites": list(CIPHERS)}
+    blobs = everybody | {"alpnProtocols": list(BLOB_PROTOCOLS)}
+    tls: dict[str, Any] = {"options": {"default": everybody, REGISTRY_OPTIONS: blobs}}
     if own_certificate:
         files = {"certFile": CERTIFICATE_PATH, "keyFile": KEY_PATH}
         tls["certificates"] = [files]

@@ -18,6 +18,8 @@ class Https:
     entry_point: str = "https"
     resolver: str | None = "le"
     """Traefik's certificate resolver; None for certificates that Traefik is given."""
+    options: str | None = None
+    """Traefik's TLS options for this host name; None for those of everybody."""
     redirect: str = "https-redirect"
     """Middleware that sends plain HTTP to HTTPS."""
     redirect_port: int | None = None
@@ -28,6 +30,8 @@ class Https:
         labels = {f"{prefix}.entrypoints": self.entry_point, f"{prefix}.tls": "true"}
         if self.resolver:
             labels[f"{prefix}.tls.certresolver"] = self.resolver
+        if self.options:
+            labels[f"{prefix}.tls.options"] = self.options
         return labels
 
     def redirect_labels(self) -> dict[str, str]:

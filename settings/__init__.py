@@ -18,6 +18,7 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 from components.credentials import MAX_PASSWORD_BYTES, MIN_GIVEN_COST
 from components.engine import Tls
 from components.placement import IMAGES, MIRRORED
+from components.proxy_config import REGISTRY_OPTIONS
 from components.registry_config import (
     REGISTRY_IMAGE,
     keeps_files,
@@ -71,6 +72,9 @@ class Settings:
     """Traefik's certificate resolver. Default `le`."""
     redirect_middleware: str
     """Traefik's middleware that sends HTTP to HTTPS. Default `https-redirect`."""
+    tls_options: str | None
+    """Traefik's TLS options for the registry's name, such as `modern@file`. Default: those of
+    everybody; with a proxy of its own some without HTTP/2, which large blobs are slower by."""
     middlewares: tuple[str, ...]
     """Further Traefik middlewares of the registry's router, such as `limit@swarm`."""
 
@@ -186,12 +190,13 @@ class Settings:
             https=https,
         )
 
-    def _https(self, redirect_port: int | None) -> Https | None:
+    def _https(self, redirect_port: int | None, options: str | None = None) -> Https | None:
         if self.https == "none":
             return None
         return Https(
             entry_point=self.https_entry_point,
             resolver=self.cert_resolver if self.https == "acme" else None,
+            options=options,
             redirect=self.redirect_middleware,
             redirect_port=redirect_port,
         )
@@ -199,7 +204,7 @@ class Settings:
     @property
     def route(self) -> Route:
         """How Traefik finds the registry."""
-        https = self._https(self.proxy.https_port if self.proxy else None)
+        https = self._https(self.proxy.https_port if self.proxy else None, self.tls_options)
         route = self._route(self.domain, self.traefik_tag, https)
         return replace(route, middlewares=self.middlewares, users=self.hashed_passwords)
 
@@ -354,6 +359,8 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
         https_entry_point=reader.text("httpsEntryPoint", point, "https"),
         cert_resolver=cert_resolver,
         redirect_middleware=reader.text("redirectMiddleware", redirect, "https-redirect"),
+        tls_options=reader.optional("tlsOptions", rules.TLS_OPTIONS)
+        or (None if joins else f"{REGISTRY_OPTIONS}@file"),
         middlewares=reader.names("middlewares", rules.MIDDLEWARE),
         network=reader.text("network", rules.NAME, "traefik-public"),
         network_label=reader.choice("networkLabel", NETWORK_LABELS, NETWORK_LABELS[not joins]),

@@ -88,6 +88,11 @@ NODE = Rule(
 MIDDLEWARE = Rule(
     r"[A-Za-z0-9_-]+(@[a-z]+)?", "a Traefik middleware, `name` or `name@provider`", "limit@swarm"
 )
+TLS_OPTIONS = Rule(
+    r"[A-Za-z0-9_-]+(@[a-z]+)?",
+    "Traefik's TLS options, `name@provider` or `default`",
+    "modern@file",
+)
 VARIABLE = Rule(r"[A-Z][A-Z0-9_]{0,63}", "the name of an environment variable", "CF_DNS_API_TOKEN")
 IMAGE = Rule(
     r"[a-z0-9]+([._/:-][a-z0-9]+|__[a-z0-9]+)*:[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?",

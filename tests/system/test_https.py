@@ -176,6 +176,13 @@ def test_docker_logs_in_pushes_and_pulls(site: Site, authority: Authority, archi
     swarm.exec(node, "docker", "logout", DOMAIN)
 
 
+def test_the_registry_speaks_http_1_and_the_dashboard_http_2(site: Site) -> None:
+    asked = ("curl", "-s", "--cacert", site.root, "-o", "/dev/null", "-w", "%{http_version}")
+    for domain, version in ((DOMAIN, "1.1"), (DASHBOARD, "2")):
+        said = site.swarm.exec(site.swarm.outside, *asked, f"https://{domain}/").stdout
+        assert said == version, domain
+
+
 def test_plain_http_leads_to_https(site: Site) -> None:
     asked = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}")
     for domain in (DOMAIN, DASHBOARD, SHORT):

@@ -102,6 +102,11 @@ def test_behind_a_main_traefik_the_labels_are_those_of_dockerswarm_rocks() -> No
     }
 
 
+def test_tls_options_are_named_where_they_arent_everybodys() -> None:
+    told = replace(ROUTE, https=Https(options="registry@file")).labels(5000)
+    assert told["traefik.http.routers.registry-com-https.tls.options"] == "registry@file"
+
+
 def test_a_login_that_traefik_asks_for_guards_the_router_that_serves() -> None:
     users = {"admin": "$apr1$a$b", "ci": "$apr1$c$d"}
     for https, router in ((None, "http"), (Https(), "https")):

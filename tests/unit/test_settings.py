@@ -78,6 +78,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("registry:httpsEntryPoint", {"proxy": "main", "httpsEntryPoint": "webSecure"}),
     ("registry:certResolver", {"certResolver": "l e"}),
     ("registry:redirectMiddleware", {"proxy": "main", "redirectMiddleware": "redirect@file"}),
+    ("registry:tlsOptions", {"tlsOptions": "no http2"}),
     ("registry:networkLabel", {"networkLabel": "traefik.network"}),
     ("registry:acmeEmail", {"proxy": "main", "acmeEmail": "admin"}),
     ("registry:acmeServer", {"proxy": "main", "acmeServer": "http://ca.example.com"}),
@@ -355,6 +356,18 @@ def test_https_is_the_default_but_for_a_proxy_of_the_stacks_own() -> None:
     assert plain.route.https is None
     assert plain.url == "http://registry.example.com"
     assert settings(proxy="main", proxyHttpsPort="8443").url == "https://registry.example.com:8443"
+
+
+def test_blobs_and_pages_get_the_tls_options_that_suit_them() -> None:
+    def options(**told: Any) -> list[str | None]:
+        plain = settings(**told)
+        routes = [plain.route, *filter(None, [plain.dashboard_route])]
+        return [route.https.options for route in routes if route.https]
+
+    assert options(proxy="main", dashboardDomain="t.example.com") == ["registry@file", None]
+    # Another Traefik may have no options by that name, and would drop the router.
+    assert options() == [None]
+    assert options(tlsOptions="modern@file") == ["modern@file"]
 
 
 def test_a_dashboard_is_routed_at_its_own_name() -> None:
