@@ -42,14 +42,15 @@ def running(
     Each comes with what it was told: its own output is what the engine had right afterwards,
     which may be a rollback's already. In a preview nothing is looked at. `timeout` is in seconds.
     """
+    if pulumi.runtime.is_dry_run():
+        return pulumi.Output.from_input(True)
 
     async def wait(told: Sequence[tuple[str, Summary]]) -> bool:
-        if not pulumi.runtime.is_dry_run():
-            waits = (
-                asyncio.to_thread(wait_until_running, engine, name, summary, timeout)
-                for name, summary in told
-            )
-            await asyncio.gather(*waits)
+        waits = (
+            asyncio.to_thread(wait_until_running, engine, name, summary, timeout)
+            for name, summary in told
+        )
+        await asyncio.gather(*waits)
         return True
 
     # The names come when the services have been made or changed.

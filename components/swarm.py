@@ -5,6 +5,7 @@ The docker provider knows no nodes, so labels on them are read and set here.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,15 +71,7 @@ class Swarm:
         running = self.images.get(service, "")
         if running.partition("@")[0] == image:
             return running
-        return image if "@" in image else self._resolved(image)
-
-    def _resolved(self, image: str) -> str:
-        try:
-            with connected(self.engine) as client:
-                found = client.inspect_distribution(image)
-        except pulumi.RunError:
-            return image
-        return f"{image}@{found['Descriptor']['digest']}"
+        return image if "@" in image else _resolved(self.engine, image)
 
     def require_network(self, name: str, created_here: bool) -> None:
         """`RunError` unless services can use network `name`, or it will be made here."""
@@ -132,6 +125,16 @@ def look(engine: Engine) -> Swarm:
                 if "ContainerSpec" in raw["Spec"]["TaskTemplate"]
             },
         )
+
+
+@functools.cache  # A stack with many mirrors asks for one image again and again.
+def _resolved(engine: Engine, image: str) -> str:
+    try:
+        with connected(engine) as client:
+            found = client.inspect_distribution(image)
+    except pulumi.RunError:
+        return image
+    return f"{image}@{found['Descriptor']['digest']}"
 
 
 def _node(raw: Mapping[str, Any]) -> Node:
