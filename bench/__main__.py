@@ -25,9 +25,6 @@ SECTIONS: dict[str, Callable[[Ground], Iterator[Figure]]] = {
     "logins": logins.measure,
     "many": many.measure,
 }
-MEMORY = Path("/dev/shm")  # noqa: S108 - names there are made by tempfile
-"""A file system in memory; `data` needs 8 GiB of it."""
-IN_MEMORY = ("data", "many")
 
 
 def _run() -> None:
@@ -38,8 +35,6 @@ def _run() -> None:
     figures: list[Figure] = []
     for name in [only] if only else SECTIONS:
         say(f"measuring: {name}")
-        # What moves images is compared by its own speed, and not by that of a disk.
-        tempfile.tempdir = str(MEMORY) if name in IN_MEMORY and MEMORY.is_dir() else None
         with tempfile.TemporaryDirectory() as folder, ground(Path(folder)) as place:
             for figure in SECTIONS[name](place):
                 figures.append(figure)

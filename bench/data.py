@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.artifact import Image
@@ -35,6 +35,8 @@ class Target:
     """host:port, as crane is told."""
     files: Path
     """Where its images are."""
+    containers: Mapping[str, str] = field(default_factory=dict)
+    """What of it is in containers: their ids by what they are."""
     login: str = ""
     """user:password, where it asks for one."""
     insecure: bool = True
@@ -63,7 +65,11 @@ def measure(ground: Ground) -> Iterator[Figure]:
                     unit="MiB/s",
                     better="more",
                     target=target,
-                    note="" if operation == "push" else clients.spent(name),
+                    note="; ".join(
+                        filter(
+                            None, (clients.spent(name, operation), clients.spent(peer, operation))
+                        )
+                    ),
                 )
         clients.forget()
         shutil.rmtree(image.folder)
@@ -75,7 +81,7 @@ class Clients:
     def __init__(self, ground: Ground, targets: dict[str, Target]) -> None:
         self._ground, self._targets = ground, targets
         self._speeds: dict[tuple[str, str], list[float]] = {}
-        self._cpu: dict[str, list[str]] = {}
+        self._cpu: dict[tuple[str, str], str] = {}
         logins = {target.host: target.login for target in targets.values() if target.login}
         self._config = docker_config(ground.folder / "docker", logins)
 
@@ -110,37 +116,33 @@ class Clients:
             "DOCKER_CONFIG": str(self._config),
             "SSL_CERT_FILE": str(_root(self._ground)),
         }
-        before = self._busy(name)
+        before = self._busy(target)
         start = time.monotonic()
         self._ground.swarm.exec(
             self._ground.node, crane(), *words, *flags, timeout=300, env=environment
         )
         seconds = time.monotonic() - start
         self._speeds.setdefault((name, operation), []).append(mib / seconds)
-        after = self._busy(name)
+        after = self._busy(target)
         if before:
             parts = [f"{part} {after[part] - before[part]:.1f} s" for part in before]
-            self._cpu.setdefault(name, []).append(
-                f"{operation} {seconds:.1f} s: {', '.join(parts)}"
-            )
+            self._cpu[name, operation] = f"CPU in {seconds:.1f} s of {name}: {', '.join(parts)}"
 
-    def _busy(self, name: str) -> dict[str, float]:
-        """CPU seconds that our two containers have had."""
-        if name not in ("HTTP", "HTTPS"):
-            return {}
-        parts = {"Traefik": "proxy", "registry": "registry"}
-        stack = "data" if name == "HTTP" else "secure"
+    def _busy(self, target: Target) -> dict[str, float]:
+        """CPU seconds that its containers have had."""
         return {
-            part: self._ground.stats(self._ground.container(f"{stack}_{service}"))["cpu_stats"][
-                "cpu_usage"
-            ]["total_usage"]
-            / 1e9
-            for part, service in parts.items()
+            part: self._ground.stats(container)["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
+            for part, container in target.containers.items()
         }
 
-    def spent(self, name: str) -> str:
-        """CPU of the last round, as a sentence."""
-        return f"CPU of the last round: {'; '.join(self._cpu.get(name, [])[-2:])}"
+    def spent(self, name: str, operation: str) -> str:
+        """CPU of the last round, as half a sentence."""
+        return self._cpu.get((name, operation), "")
+
+
+def _containers(ground: Ground, stack: str) -> dict[str, str]:
+    parts = {"Traefik": "proxy", "registry": "registry"}
+    return {part: ground.container(f"{stack}_{service}") for part, service in parts.items()}
 
 
 def _stack(ground: Ground) -> Target:
@@ -150,7 +152,8 @@ def _stack(ground: Ground) -> Target:
     project.up("bench")
     login = f"admin:{project.outputs('bench')['password']}"
     ground.answers("http://127.0.0.1/v2/", login)
-    return Target(DOMAIN, ground.volume("data_registry-data"), login=login)
+    files = ground.volume("data_registry-data")
+    return Target(DOMAIN, files, _containers(ground, "data"), login=login)
 
 
 def _root(ground: Ground) -> Path:
@@ -178,7 +181,7 @@ def _secure(ground: Ground) -> Target:
     host, files = f"{DOMAIN}:{HTTPS_PORT}", ground.volume("secure_registry-data")
     asked = ("curl", "-s", "--cacert", _root(ground), "--user", login, f"https://{host}/v2/")
     wait(host, lambda: ground.swarm.exec(ground.node, *asked, check=False).stdout == "{}", 30)
-    return Target(host, files, login=login, insecure=False)
+    return Target(host, files, _containers(ground, "secure"), login=login, insecure=False)
 
 
 def _configuration(ground: Ground, name: str, changes: dict[str, object]) -> Path:
@@ -197,7 +200,7 @@ def _direct(ground: Ground) -> Target:
     address = ground.docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container)
     host = f"{address}:5000"
     _up(ground, host)
-    return Target(host, ground.volume("direct"))
+    return Target(host, ground.volume("direct"), {"registry": container})
 
 
 def _bare(ground: Ground) -> Target:

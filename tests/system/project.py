@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = ("__main__.py", "settings", "components", "requirements.txt", "ops", "Makefile", "policy")
+PROGRAM = (
+    *("__main__.py", "settings", "components", "requirements.txt", "ops", "Makefile", "policy"),
+    "images",
+)
 
 
 @dataclass(frozen=True)
