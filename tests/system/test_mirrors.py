@@ -9,6 +9,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,12 @@ def _deployed(site: Site, upstream: Upstream) -> None:
     site.serves(NAME, DOMAIN, PROXY)
     for domain in (MIRROR_DOMAIN, GUARDED_DOMAIN, BRIEF_DOMAIN):
         site.resolve(domain, PROXY)
+        wait(f"Traefik to know {domain}", partial(answers, site, domain), 10)
+
+
+def answers(site: Site, domain: str) -> bool:
+    """Whether a registry is behind the name: it asks for a login, or lets in."""
+    return site.status(f"http://{domain}/v2/") in (200, 401)
 
 
 def large_image(folder: Path) -> Path:
