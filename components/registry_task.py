@@ -33,6 +33,8 @@ LINGER = (
 Swarm tells Traefik and the task at the same time, and Traefik asks now and then: until it has, it
 sends requests to a task that no longer answers.
 """
+HEAP = 0.6
+"""Part of a task's memory that the registry's own may be; the rest is for stacks and page cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +94,14 @@ def registry_task(
     `variables` are for all to see; `folder` is its working folder; `networks` come on top of
     Traefik's; it is spread over the values of node label `spread`.
     """
-    told = dict(variables or {})
+    # Go's own limit: before the hard one ends the task, the registry collects its garbage.
+    told = {"GOMEMLIMIT": f"{round(args.memory_mib * HEAP)}MiB", **(variables or {})}
     if AUTHORITY_FILE in files:
         # Go reads this folder besides its file of authorities.
         told["SSL_CERT_DIR"] = AUTHORITIES
     words = [f"{key}={value}" for key, value in told.items()]
     serve = ["/entrypoint.sh", CONFIG_PATH]
-    command = ["/usr/bin/env", *words, *serve] if words else serve
+    command = ["/usr/bin/env", *words, *serve]
     return docker.ServiceTaskSpecArgs(
         container_spec=docker.ServiceTaskSpecContainerSpecArgs(
             image=image,

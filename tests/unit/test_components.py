@@ -200,7 +200,14 @@ def test_a_stopping_registry_gets_longer_than_it_lingers_and_drains(deploy: Depl
     recorder = registry(deploy)
     container = recorder.of_type("Service")["registry-service"]["taskSpec"]["containerSpec"]
     assert config_of(recorder)["http"]["draintimeout"] == "60s"
-    assert container["commands"][3:] == ["5", "/entrypoint.sh", "/etc/distribution/config.yml"]
+    assert container["commands"][3:] == [
+        "5",
+        "/usr/bin/env",
+        # Of 512 MiB.
+        "GOMEMLIMIT=307MiB",
+        "/entrypoint.sh",
+        "/etc/distribution/config.yml",
+    ]
     assert container["stopGracePeriod"] == "1m20s"
 
 
@@ -529,6 +536,7 @@ def test_a_mirror_needs_nobody_upstream_to_start_and_removes_what_has_expired(
     assert f"{container['dir']}/get" in [each["fileName"] for each in container["secrets"]]
     assert container["commands"][4:] == [
         "/usr/bin/env",
+        "GOMEMLIMIT=307MiB",
         "REGISTRY_PROXY_REMOTEURL=https://quay.io",
         "REGISTRY_PROXY_TTL=24h",
         "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY=/var/lib/registry/mirrors/quay",
