@@ -24,7 +24,7 @@ from ops.console import run, wait
 from settings import REGISTRY_IMAGE, TRAEFIK_IMAGE
 from tests.system.project import Project
 
-FIRST_ROUNDS, CHANGE_ROUNDS, QUIET_ROUNDS = 3, 3, 5
+FIRST_ROUNDS, CHANGE_ROUNDS, QUIET_ROUNDS = 5, 3, 5
 PORTS = {"ours": 80, "terraform": 81, "stack": 82}
 USER, PASSWORD = "admin", secrets.token_urlsafe(24)
 MARK = "X-Bench"
