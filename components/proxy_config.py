@@ -89,6 +89,8 @@ def flags(
         "providers.swarm.constraints": f"Label(`{label}`, `{value}`)",
         # The default, 15 s, is how long requests would go to a task that an update has ended.
         "providers.swarm.refreshseconds": "1s",
+        # The default, 2 s, is how long a service that comes right after another may go unserved.
+        "providers.providersthrottleduration": "500ms",
         **_entry_point(entry_point, HTTP_PORT),
         "entrypoints.ping.address": f"127.0.0.1:{PING_PORT}",
         "ping.entrypoint": "ping",

@@ -170,7 +170,7 @@ class Settings:
     @property
     def linger_seconds(self) -> int:
         """How long a task that must end serves on: our Traefik looks for changes each second and
-        applies them after two, others look every 15 s (`providers.swarm.refreshSeconds`)."""
+        applies them half a one later, others look every 15 s (`providers.swarm.refreshSeconds`)."""
         return 5 if self.proxy else 20
 
     @property

@@ -157,6 +157,7 @@ resource "docker_service" "traefik" {
         "--providers.swarm.network=${var.stack}",
         "--providers.swarm.constraints=Label(`traefik.constraint-label`, `${var.stack}`)",
         "--providers.swarm.refreshseconds=1s",
+        "--providers.providersthrottleduration=500ms",
         "--entrypoints.http.address=:80",
         "--entrypoints.http.transport.respondingtimeouts.readtimeout=0s",
         "--entrypoints.ping.address=127.0.0.1:8082",
