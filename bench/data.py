@@ -65,11 +65,7 @@ def measure(ground: Ground) -> Iterator[Figure]:
                     unit="MiB/s",
                     better="more",
                     target=target,
-                    note="; ".join(
-                        filter(
-                            None, (clients.spent(name, operation), clients.spent(peer, operation))
-                        )
-                    ),
+                    note=clients.spent(operation, name, peer),
                 )
         clients.forget()
         shutil.rmtree(image.folder)
@@ -135,9 +131,11 @@ class Clients:
             for part, container in target.containers.items()
         }
 
-    def spent(self, name: str, operation: str) -> str:
-        """CPU of the last round, as half a sentence."""
-        return self._cpu.get((name, operation), "")
+    def spent(self, operation: str, *names: str) -> str:
+        """CPU of the last round, of those that run in containers."""
+        return "; ".join(
+            self._cpu[name, operation] for name in names if (name, operation) in self._cpu
+        )
 
 
 def _containers(ground: Ground, stack: str) -> dict[str, str]:

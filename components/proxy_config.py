@@ -28,7 +28,7 @@ REGISTRY_OPTIONS = "registry"
 """TLS options in `dynamic` for registries; a router names them with `@file`."""
 BLOB_PROTOCOLS = ("http/1.1", "acme-tls/1")
 """HTTP/1.1, and what ACME's TLS challenge asks for; no HTTP/2. With that one connection carries all
-layers of an image, in frames of 16 KiB within small windows: `make bench` had it a third slower."""
+layers of an image, in frames of 16 KiB within small windows: a quarter slower, or a third."""
 
 OWNED = ("providers", "ping", "entrypoints.ping", "entrypoints.metrics", "api")
 """Options that other parts of the deployment rely on: discovery, health check, metrics, login."""
