@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pulumi
-import pulumi_docker as docker
 
 from components.credentials import Credentials, CredentialsArgs
 from components.engine import find_engine
@@ -16,6 +15,7 @@ from components.proxy import Dashboard, Proxy, ProxyArgs
 from components.redis import Redis, RedisArgs
 from components.registry import Registry, RegistryArgs
 from components.rollout import running
+from components.service import SwarmService, service_name
 from components.socket_proxy import SocketProxy, SocketProxyArgs
 from components.swarm import Swarm, look
 from components.volume import PinnedVolume, PinnedVolumeArgs
@@ -56,6 +56,9 @@ def deploy() -> None:
             ),
             on_swarm,
         )
+
+    def pinned_image(service: str, image: str) -> str:
+        return swarm.pinned_image(service_name(settings.stack_name, service), image)
 
     pins, proxy = settings.pins_volume, settings.proxy
     volume = pinned("registry-data", settings.volume) if pins else None
@@ -101,7 +104,9 @@ def deploy() -> None:
             "redis",
             RedisArgs(
                 stack_name=settings.stack_name,
-                image=swarm.pinned_image(f"{settings.stack_name}_redis", settings.redis_image),
+                image=swarm.pinned_image(
+                    service_name(settings.stack_name, "redis"), settings.redis_image
+                ),
                 memory_mib=settings.redis_memory_mib,
                 log_mib=settings.log_mib,
                 log_files=settings.log_files,
@@ -113,7 +118,7 @@ def deploy() -> None:
         "registry",
         RegistryArgs(
             stack_name=settings.stack_name,
-            image=swarm.pinned_image(f"{settings.stack_name}_registry", settings.image),
+            image=pinned_image("registry", settings.image),
             route=settings.route,
             network_id=network.network_id,
             htpasswd=login.secret if login else None,
@@ -134,12 +139,12 @@ def deploy() -> None:
         on_swarm,
     )
 
-    mirrors: Sequence[tuple[docker.Service, docker.ServiceTaskSpecArgs]] = []
+    mirrors: Sequence[SwarmService] = []
     if settings.mirrors:
         mirrors = deploy_mirrors(settings, swarm, network, login, mirrored, on_swarm).services
 
     caches = [redis] if redis else []
-    services = [(each.service, each.task) for each in (registry, *caches, *proxies)]
+    services = [each.service for each in (registry, *caches, *proxies)]
     ready = running(swarm.engine, [*services, *mirrors], settings.deploy_timeout)
 
     # Told last, and only when it is true.
@@ -149,7 +154,7 @@ def deploy() -> None:
         pulumi.export("password", login.passwords[settings.users[0]])
         pulumi.export("passwords", login.passwords)
     pulumi.export("ui", settings.ui_url)
-    pulumi.export("service", registry.service.name)
+    pulumi.export("service", registry.service.resource.name)
     pulumi.export("node", volume.node if volume else None)
     pulumi.export("mirrors", ready.apply(lambda _: told_of_mirrors(settings)))
 
@@ -170,7 +175,7 @@ def deploy_mirrors(
     """Declares the pull-through caches."""
 
     def mirror(told: MirrorSettings) -> Mirror:
-        service = f"{settings.stack_name}_mirror-{told.name}"
+        service = service_name(settings.stack_name, f"mirror-{told.name}")
         return Mirror(
             name=told.name,
             image=swarm.pinned_image(service, settings.image),
@@ -238,7 +243,7 @@ def deploy_proxy(
 
     socket_proxy = None
     if told.socket_proxy:
-        name = f"{settings.stack_name}_socket_proxy"
+        name = service_name(settings.stack_name, "socket_proxy")
         socket_proxy = SocketProxy(
             "socket-proxy",
             SocketProxyArgs(
@@ -254,7 +259,7 @@ def deploy_proxy(
         "proxy",
         ProxyArgs(
             stack_name=settings.stack_name,
-            image=swarm.pinned_image(f"{settings.stack_name}_proxy", told.image),
+            image=swarm.pinned_image(service_name(settings.stack_name, "proxy"), told.image),
             network=settings.network,
             network_id=network.network_id,
             constraint_label=settings.constraint_label,

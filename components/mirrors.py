@@ -24,6 +24,7 @@ from components.registry_config import (
 )
 from components.registry_task import AUTHORITY_FILE, TaskArgs, registry_service, registry_task
 from components.route import Route
+from components.service import SwarmService
 from components.stack import swarm_secret
 
 
@@ -58,8 +59,8 @@ class MirrorsArgs(TaskArgs):
 class Mirrors(pulumi.ComponentResource):
     """Pull-through caches, which share what they can: a preview of twenty takes hardly longer."""
 
-    services: Sequence[tuple[docker.Service, docker.ServiceTaskSpecArgs]]
-    """The Swarm services, and what the tasks of each are told."""
+    services: Sequence[SwarmService]
+    """The Swarm services, one a mirror."""
 
     def __init__(
         self, name: str, args: MirrorsArgs, opts: pulumi.ResourceOptions | None = None
@@ -72,7 +73,7 @@ class Mirrors(pulumi.ComponentResource):
         self.services = [self._service(mirror) for mirror in args.mirrors]
         self.register_outputs({})
 
-    def _service(self, mirror: Mirror) -> tuple[docker.Service, docker.ServiceTaskSpecArgs]:
+    def _service(self, mirror: Mirror) -> SwarmService:
         args, upstream = self._args, mirror.upstream
         login = mirror.login and args.htpasswd
         files = {
@@ -100,7 +101,7 @@ class Mirrors(pulumi.ComponentResource):
         service = f"mirror-{mirror.name}"
         opts = pulumi.ResourceOptions(parent=self)
         name = f"{self._name}-{mirror.name}-service"
-        return registry_service(name, args, service, task, mirror.route, opts), task
+        return registry_service(name, args, service, task, mirror.route, opts)
 
     def _config(self, *, login: bool, https: bool) -> docker.Secret:
         options = Options(login=login, https=https, mirror=True)

@@ -14,16 +14,15 @@ from components import proxy_config
 from components.proxy_config import HTTP_PORT, HTTPS_PORT, PING_PORT, SOCKET, UI_PORT, Acme
 from components.registry_config import HSTS_SECONDS
 from components.route import Https, Route
+from components.service import SwarmService, swarm_service
 from components.socket_proxy import SocketProxy, socket_mount
-from components.stack import namespace_labels, service_labels, swarm_secret
+from components.stack import namespace_labels, swarm_secret
 from components.task import (
     always_restart,
     json_file_log,
     limits,
     probe,
-    roll_back,
     secret_file,
-    update,
     volume_mount,
 )
 
@@ -101,10 +100,8 @@ class ProxyArgs:
 class Proxy(pulumi.ComponentResource):
     """Traefik, on managers, on the host's own ports, so that it sees clients' addresses."""
 
-    service: docker.Service
+    service: SwarmService
     """The Swarm service."""
-    task: docker.ServiceTaskSpecArgs
-    """What its tasks are told."""
 
     def __init__(
         self, name: str, args: ProxyArgs, opts: pulumi.ResourceOptions | None = None
@@ -142,7 +139,7 @@ class Proxy(pulumi.ComponentResource):
         if args.storage:
             storage = volume_mount(args.stack_name, args.storage, proxy_config.STORAGE_PATH)
             mounts.append(storage)
-        self.task = docker.ServiceTaskSpecArgs(
+        task = docker.ServiceTaskSpecArgs(
             container_spec=docker.ServiceTaskSpecContainerSpecArgs(
                 image=args.image,
                 commands=_command(args),
@@ -176,19 +173,18 @@ class Proxy(pulumi.ComponentResource):
             restart_policy=always_restart(),
             log_driver=json_file_log(args.log_mib, args.log_files),
         )
-        self.service = docker.Service(
+        self.service = swarm_service(
             f"{name}-traefik",
-            name=f"{args.stack_name}_proxy",
-            labels=service_labels(labels),
-            task_spec=self.task,
-            mode=_mode(args),
-            endpoint_spec=docker.ServiceEndpointSpecArgs(mode="dnsrr", ports=_ports(args)),
+            stack_name=args.stack_name,
+            service="proxy",
+            labels=labels,
+            task=task,
+            replicas=None if args.mode == "global" else 1,
+            ports=_ports(args),
             # A second task couldn't bind the ports that the first still has.
-            update_config=update("stop-first"),
-            rollback_config=roll_back("stop-first"),
+            order="stop-first",
             opts=pulumi.ResourceOptions(
                 parent=self,
-                ignore_changes=["taskSpec.placement.platforms"],
                 # Swarm can't turn one into the other, which the provider doesn't know.
                 replace_on_changes=["mode"],
                 delete_before_replace=True,
@@ -223,12 +219,6 @@ def _command(args: ProxyArgs) -> list[str] | None:
         return None
     pairs = [f"{name}={value}" for name, value in sorted(variables.items())]
     return ["/usr/bin/env", *pairs, "/entrypoint.sh"]
-
-
-def _mode(args: ProxyArgs) -> docker.ServiceModeArgs:
-    if args.mode == "global":
-        return docker.ServiceModeArgs(global_=True)
-    return docker.ServiceModeArgs(replicated=docker.ServiceModeReplicatedArgs(replicas=1))
 
 
 def _ports(args: ProxyArgs) -> list[docker.ServiceEndpointSpecPortArgs]:

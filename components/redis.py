@@ -9,15 +9,14 @@ import pulumi_docker as docker
 import pulumi_random as random
 
 from components.network import overlay
-from components.stack import namespace_labels, service_labels, swarm_secret
+from components.service import SwarmService, service_name, swarm_service
+from components.stack import swarm_secret
 from components.task import (
     always_restart,
     command_probe,
     json_file_log,
     limits,
-    roll_back,
     secret_file,
-    update,
 )
 
 PORT = 6379
@@ -48,17 +47,15 @@ class Redis(pulumi.ComponentResource):
     password: pulumi.Output[str]
     network_id: pulumi.Output[str]
     """The network that it is on; internal, so nothing on it reaches the world."""
-    service: docker.Service
+    service: SwarmService
     """The Swarm service."""
-    task: docker.ServiceTaskSpecArgs
-    """What its tasks are told."""
 
     def __init__(
         self, name: str, args: RedisArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("registry:index:Redis", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        service = f"{args.stack_name}_redis"
+        service = service_name(args.stack_name, "redis")
         self.address = f"{service}:{PORT}"
         self.network_id = overlay(f"{name}-network", service, self, internal=True).id
         self.password = random.RandomPassword(
@@ -66,7 +63,7 @@ class Redis(pulumi.ComponentResource):
         ).result
         text = self.password.apply(lambda password: configuration(password, args.memory_mib))
         config = swarm_secret(f"{name}-config", args.stack_name, text, child)
-        self.task = docker.ServiceTaskSpecArgs(
+        task = docker.ServiceTaskSpecArgs(
             container_spec=docker.ServiceTaskSpecContainerSpecArgs(
                 image=args.image,
                 # Not through the image's entry point, which changes the user first: the secret
@@ -82,19 +79,14 @@ class Redis(pulumi.ComponentResource):
             restart_policy=always_restart(),
             log_driver=json_file_log(args.log_mib, args.log_files),
         )
-        self.service = docker.Service(
+        self.service = swarm_service(
             f"{name}-service",
-            name=service,
-            labels=service_labels(namespace_labels(args.stack_name) | {"traefik.enable": "false"}),
-            task_spec=self.task,
-            mode=docker.ServiceModeArgs(replicated=docker.ServiceModeReplicatedArgs(replicas=1)),
-            endpoint_spec=docker.ServiceEndpointSpecArgs(mode="dnsrr"),
+            stack_name=args.stack_name,
+            service="redis",
+            task=task,
             # Two at once would each know a part; the registry does without for that moment.
-            update_config=update("stop-first"),
-            rollback_config=roll_back("stop-first"),
-            opts=pulumi.ResourceOptions(
-                parent=self, ignore_changes=["taskSpec.placement.platforms"]
-            ),
+            order="stop-first",
+            opts=child,
         )
         self.register_outputs({"networkId": self.network_id})
 

@@ -15,6 +15,7 @@ from components.redis import Redis
 from components.registry_config import CONFIG_PATH, HTPASSWD_PATH, Options, Secrets, document
 from components.registry_task import AUTHORITY_FILE, TaskArgs, registry_service, registry_task
 from components.route import Route
+from components.service import SwarmService
 from components.stack import swarm_secret
 
 
@@ -43,10 +44,8 @@ class RegistryArgs(TaskArgs):
 class Registry(pulumi.ComponentResource):
     """A private registry behind Traefik, with its login and its configuration as secrets."""
 
-    service: docker.Service
+    service: SwarmService
     """The Swarm service."""
-    task: docker.ServiceTaskSpecArgs
-    """What its tasks are told."""
 
     def __init__(
         self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None
@@ -76,7 +75,7 @@ class Registry(pulumi.ComponentResource):
                 f"{name}-authorities", args.stack_name, args.authorities, child
             )
         networks = [redis.network_id] if redis else []
-        self.task = registry_task(args, args.image, files, networks=networks, spread=args.spread)
+        task = registry_task(args, args.image, files, networks=networks, spread=args.spread)
         # An import must find what it is told: so it is told whatever is there.
         adopt = pulumi.ResourceOptions(
             parent=self, import_=args.adopt, ignore_changes=_EVERYTHING if args.adopt else None
@@ -85,7 +84,7 @@ class Registry(pulumi.ComponentResource):
             f"{name}-service",
             args,
             "registry",
-            self.task,
+            task,
             args.route,
             adopt,
             replicas=args.replicas,

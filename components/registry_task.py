@@ -10,15 +10,13 @@ import pulumi_docker as docker
 
 from components.registry_config import AUTHORITIES, CONFIG_PATH, DATA_PATH, DRAIN_SECONDS, PORT
 from components.route import Route
-from components.stack import namespace_labels, service_labels
+from components.service import SwarmService, swarm_service
 from components.task import (
     always_restart,
     json_file_log,
     limits,
     probe,
-    roll_back,
     secret_file,
-    update,
     volume_mount,
 )
 
@@ -140,21 +138,19 @@ def registry_service(
     opts: pulumi.ResourceOptions,
     *,
     replicas: int = 1,
-) -> docker.Service:
+) -> SwarmService:
     """The Swarm service `<stack_name>_<service>` of such tasks."""
-    ours = pulumi.ResourceOptions(ignore_changes=["taskSpec.placement.platforms"])
-    return docker.Service(
+    return swarm_service(
         name,
-        name=f"{args.stack_name}_{service}",
-        labels=service_labels(namespace_labels(args.stack_name) | route.labels(PORT)),
-        task_spec=task,
-        mode=docker.ServiceModeArgs(replicated=docker.ServiceModeReplicatedArgs(replicas=replicas)),
-        endpoint_spec=docker.ServiceEndpointSpecArgs(mode="dnsrr"),
+        stack_name=args.stack_name,
+        service=service,
+        labels=route.labels(PORT),
+        task=task,
+        replicas=replicas,
         # Two registries on one volume get on: state is in files and signed with one secret.
         # So the new one takes over when it is healthy, and no request finds nobody.
-        update_config=update("start-first"),
-        rollback_config=roll_back("start-first"),
-        opts=pulumi.ResourceOptions.merge(ours, opts),
+        order="start-first",
+        opts=opts,
     )
 
 

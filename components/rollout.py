@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
-import pulumi_docker as docker
 
 from components.engine import Engine, connected
+from components.service import SwarmService
 
 POLL_SECONDS = 0.25
 FAILURES = 3
@@ -34,7 +34,7 @@ Summary = Mapping[str, Any]
 
 def running(
     engine: Engine,
-    services: Sequence[tuple[docker.Service, docker.ServiceTaskSpecArgs]],
+    services: Sequence[SwarmService],
     timeout: int,
 ) -> pulumi.Output[bool]:
     """True when the services run as told; `RunError` with their tasks' errors if one doesn't.
@@ -55,8 +55,10 @@ def running(
 
     # The names come when the services have been made or changed.
     outputs = (
-        pulumi.Output.all(service.name, pulumi.Output.from_input(task).apply(summary_told))
-        for service, task in services
+        pulumi.Output.all(
+            service.resource.name, pulumi.Output.from_input(service.task).apply(summary_told)
+        )
+        for service in services
     )
     return pulumi.Output.all(*outputs).apply(wait)
 

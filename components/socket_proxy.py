@@ -8,15 +8,14 @@ import pulumi
 import pulumi_docker as docker
 
 from components.network import overlay
-from components.stack import namespace_labels, service_labels, swarm_secret
+from components.service import SwarmService, service_name, swarm_service
+from components.stack import swarm_secret
 from components.task import (
     always_restart,
     json_file_log,
     limits,
     probe,
-    roll_back,
     secret_file,
-    update,
 )
 
 PORT = 2375
@@ -64,21 +63,19 @@ class SocketProxy(pulumi.ComponentResource):
     """Where Traefik finds the engine."""
     network_id: pulumi.Output[str]
     """The network that it is on; internal, so nothing on it reaches the world."""
-    service: docker.Service
+    service: SwarmService
     """The Swarm service."""
-    task: docker.ServiceTaskSpecArgs
-    """What its tasks are told."""
 
     def __init__(
         self, name: str, args: SocketProxyArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("registry:index:SocketProxy", name, None, opts)
-        service = f"{args.stack_name}_socket_proxy"
+        service = service_name(args.stack_name, "socket_proxy")
         self.address = f"tcp://{service}:{PORT}"
         self.network_id = overlay(f"{name}-network", service, self, internal=True).id
         child = pulumi.ResourceOptions(parent=self)
         config = swarm_secret(f"{name}-config", args.stack_name, CONFIG, child)
-        self.task = docker.ServiceTaskSpecArgs(
+        task = docker.ServiceTaskSpecArgs(
             container_spec=docker.ServiceTaskSpecContainerSpecArgs(
                 image=args.image,
                 # The image's own user may not open the socket.
@@ -96,18 +93,13 @@ class SocketProxy(pulumi.ComponentResource):
             restart_policy=always_restart(),
             log_driver=json_file_log(args.log_mib, args.log_files),
         )
-        self.service = docker.Service(
+        self.service = swarm_service(
             f"{name}-haproxy",
-            name=service,
-            labels=service_labels(namespace_labels(args.stack_name) | {"traefik.enable": "false"}),
-            task_spec=self.task,
-            mode=docker.ServiceModeArgs(replicated=docker.ServiceModeReplicatedArgs(replicas=1)),
-            endpoint_spec=docker.ServiceEndpointSpecArgs(mode="dnsrr"),
-            update_config=update("start-first"),
-            rollback_config=roll_back("start-first"),
-            opts=pulumi.ResourceOptions(
-                parent=self, ignore_changes=["taskSpec.placement.platforms"]
-            ),
+            stack_name=args.stack_name,
+            service="socket_proxy",
+            task=task,
+            order="start-first",
+            opts=child,
         )
         self.register_outputs({"networkId": self.network_id})
 

@@ -47,6 +47,20 @@ class Network:
     name: str
     driver: str
     scope: str
+    id: str = ""
+    encrypted: bool = False
+    """Its traffic between nodes is encrypted (IPsec)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningService:
+    """A service of the swarm, this stack's or another's."""
+
+    name: str
+    id: str = ""
+    image: str = ""
+    """With the digest that Swarm has added; empty where the tasks are no containers."""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +72,11 @@ class Swarm:
     node_id: str
     """Node of that engine."""
     nodes: tuple[Node, ...]
+    cluster_id: str = ""
+    """The swarm's own; one that is made anew has another."""
     networks: Mapping[str, Network] = field(default_factory=dict)
-    images: Mapping[str, str] = field(default_factory=dict)
-    """Image of each service, by the service's name; Swarm adds the digest."""
+    services: Mapping[str, RunningService] = field(default_factory=dict)
+    """All services of the swarm by name, also those of other stacks."""
 
     def pinned_image(self, service: str, image: str) -> str:
         """`image` with its digest: the one that `service` runs, else the one that its registry has.
@@ -68,7 +84,8 @@ class Swarm:
         So a tag that is pushed again changes nothing here, and every node runs the same. As it
         is where the engine can't reach the registry, and has the image by other means.
         """
-        running = self.images.get(service, "")
+        service_now = self.services.get(service)
+        running = service_now.image if service_now else ""
         if running.partition("@")[0] == image:
             return running
         return image if "@" in image else _resolved(self.engine, image)
@@ -114,16 +131,10 @@ def look(engine: Engine) -> Swarm:
         return Swarm(
             engine=engine,
             node_id=about["NodeID"],
+            cluster_id=about["Cluster"]["ID"],
             nodes=tuple(_node(raw) for raw in client.nodes()),
-            networks={
-                raw["Name"]: Network(name=raw["Name"], driver=raw["Driver"], scope=raw["Scope"])
-                for raw in client.networks()
-            },
-            images={
-                raw["Spec"]["Name"]: raw["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
-                for raw in client.services()
-                if "ContainerSpec" in raw["Spec"]["TaskTemplate"]
-            },
+            networks={raw["Name"]: _network(raw) for raw in client.networks()},
+            services={raw["Spec"]["Name"]: _service(raw) for raw in client.services()},
         )
 
 
@@ -145,6 +156,26 @@ def _node(raw: Mapping[str, Any]) -> Node:
         availability=raw["Spec"]["Availability"],
         labels=raw["Spec"].get("Labels") or {},
         manager=raw["Spec"]["Role"] == "manager",
+    )
+
+
+def _network(raw: Mapping[str, Any]) -> Network:
+    return Network(
+        name=raw["Name"],
+        driver=raw["Driver"],
+        scope=raw["Scope"],
+        id=raw["Id"],
+        encrypted="encrypted" in (raw.get("Options") or {}),
+    )
+
+
+def _service(raw: Mapping[str, Any]) -> RunningService:
+    container = raw["Spec"]["TaskTemplate"].get("ContainerSpec") or {}
+    return RunningService(
+        name=raw["Spec"]["Name"],
+        id=raw["ID"],
+        image=container.get("Image", ""),
+        labels=raw["Spec"].get("Labels") or {},
     )
 
 

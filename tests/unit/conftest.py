@@ -13,7 +13,7 @@ from pulumi.runtime import mocks
 from pulumi.runtime.settings import SETTINGS
 
 from components.engine import Engine
-from components.swarm import Network, Node, Swarm
+from components.swarm import Network, Node, RunningService, Swarm
 
 
 class Recorder(mocks.Mocks):
@@ -85,5 +85,5 @@ def swarm(*nodes: Node, networks: tuple[Network, ...] = (), **images: str) -> Sw
         node_id=nodes[0].id if nodes else "none",
         nodes=nodes,
         networks={network.name: network for network in networks},
-        images=images,
+        services={name: RunningService(name=name, image=image) for name, image in images.items()},
     )

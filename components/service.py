@@ -1,0 +1,67 @@
+"""How a Swarm service is made: what every service here has alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components.stack import namespace_labels, service_labels
+from components.task import Order, roll_back, update
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwarmService:
+    """A Swarm service, and the task that it was declared with."""
+
+    resource: docker.Service
+    task: docker.ServiceTaskSpecArgs
+
+
+def swarm_service(
+    name: str,
+    *,
+    stack_name: str,
+    service: str,
+    task: docker.ServiceTaskSpecArgs,
+    order: Order,
+    opts: pulumi.ResourceOptions,
+    labels: Mapping[str, str] | None = None,
+    replicas: int | None = 1,
+    ports: Sequence[docker.ServiceEndpointSpecPortArgs] | None = None,
+) -> SwarmService:
+    """Declare the service `<stack_name>_<service>`; `replicas=None` is one on every node that fits.
+
+    Without `labels` Traefik leaves it alone.
+    """
+    if replicas is None:
+        mode = docker.ServiceModeArgs(global_=True)
+    else:
+        replicated = docker.ServiceModeReplicatedArgs(replicas=replicas)
+        mode = docker.ServiceModeArgs(replicated=replicated)
+    resource = docker.Service(
+        name,
+        name=service_name(stack_name, service),
+        labels=service_labels(
+            namespace_labels(stack_name) | dict(labels or {"traefik.enable": "false"})
+        ),
+        task_spec=task,
+        mode=mode,
+        # Traefik and Redis' clients ask for the tasks; no virtual address, no routing mesh.
+        endpoint_spec=docker.ServiceEndpointSpecArgs(mode="dnsrr", ports=ports),
+        update_config=update(order),
+        rollback_config=roll_back(order),
+        opts=pulumi.ResourceOptions.merge(
+            # The provider notes the image's platforms at creation, and misses them ever after.
+            pulumi.ResourceOptions(ignore_changes=["taskSpec.placement.platforms"]),
+            opts,
+        ),
+    )
+    return SwarmService(resource=resource, task=task)
+
+
+def service_name(stack_name: str, service: str) -> str:
+    """Return what Docker calls the stack's `service`."""
+    return f"{stack_name}_{service}"
