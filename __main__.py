@@ -1,24 +1,28 @@
 """What one stack deploys, in order. What it is told stands in `Pulumi.<stack>.yaml`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pulumi
 
 from components.credentials import Credentials, CredentialsArgs
+from components.deployed import read_deployed
 from components.engine import find_engine
+from components.location import Location, LocationError, Volume, refuse_another_swarm
 from components.mirrors import Mirror, Mirrors, MirrorsArgs
 from components.network import PublicNetwork, PublicNetworkArgs
 from components.object_store import missing_bucket
 from components.proxy import Dashboard, Proxy, ProxyArgs
+from components.proxy_config import STORAGE_PATH
 from components.redis import Redis, RedisArgs
 from components.registry import Registry, RegistryArgs
+from components.registry_config import DATA_PATH
 from components.rollout import running
 from components.service import SwarmService, service_name
 from components.socket_proxy import SocketProxy, SocketProxyArgs
-from components.swarm import Swarm, look
-from components.volume import PinnedVolume, PinnedVolumeArgs
+from components.storage import Storage, StorageArgs
+from components.swarm import look
 from settings import Settings, read
 from settings.mirrors import MirrorSettings
 from settings.proxy import ProxySettings
@@ -37,22 +41,36 @@ def deploy() -> None:
     if bucket := missing_bucket(settings.config, settings.storage_ca):
         pulumi.log.warn(f"{bucket} doesn't exist, says the store: create it before deploying")
     swarm = look(find_engine(settings.engine_host, settings.engine_tls))
+    stack = pulumi.get_stack()
+    deployed = read_deployed(pulumi.get_organization(), pulumi.get_project(), stack)
+    # Before a provider is made of this engine: the state would keep it, right or wrong.
+    refuse_another_swarm(
+        deployed.remembers("registry-data-place"),
+        swarm.cluster_id,
+        swarm.engine.host,
+        settings.swarm_moved_from,
+        stack,
+    )
     swarm.require_network(settings.network, created_here=settings.create_network)
     on_swarm = pulumi.ResourceOptions(providers={"docker": swarm.engine.provider("engine")})
 
-    def pinned(name: str, told: VolumeSettings, managers_only: bool = False) -> PinnedVolume:
-        return PinnedVolume(
+    def storage(
+        name: str, told: VolumeSettings, location: Location, constraints: Sequence[str]
+    ) -> Storage:
+        return Storage(
             name,
-            PinnedVolumeArgs(
+            StorageArgs(
                 stack_name=settings.stack_name,
                 key=name,
-                volume=told.name,
+                location=location,
                 swarm=swarm,
-                contents=told.contents,
-                managers_only=managers_only,
+                deployed=deployed,
+                role=told.role,
+                constraints=constraints,
                 node=told.node,
                 moved_from=told.moved_from,
-                destroy_data=settings.destroy_data,
+                destroy=settings.destroy_data,
+                stack=stack,
             ),
             on_swarm,
         )
@@ -60,15 +78,16 @@ def deploy() -> None:
     def pinned_image(service: str, image: str) -> str:
         return swarm.pinned_image(service_name(settings.stack_name, service), image)
 
-    pins, proxy = settings.pins_volume, settings.proxy
-    volume = pinned("registry-data", settings.volume) if pins else None
-    mirrored = pinned("mirrors", settings.mirrors_volume) if pins and settings.mirrors else None
-    storage = None
+    proxy = settings.proxy
+    images = storage("registry-data", settings.volume, settings.location, settings.constraints)
+    mirrored = certificates = None
+    if settings.mirrors:
+        place = settings.mirrors_location
+        mirrored = storage("mirrors", settings.mirrors_volume, place, settings.constraints)
     if proxy and proxy.acme:
-        storage = pinned("certificates", proxy.certificates, managers_only=True)
-    # A move that is refused is refused before anything else is touched.
-    places = [each for each in (volume, mirrored, storage) if each]
-    on_swarm = pulumi.ResourceOptions.merge(on_swarm, pulumi.ResourceOptions(depends_on=places))
+        told, place = proxy.certificates, Volume(name=proxy.certificates.name)
+        certificates = storage("certificates", told, place, ["node.role == manager"])
+    storages = [each for each in (images, mirrored, certificates) if each]
 
     network = PublicNetwork(
         "network",
@@ -82,7 +101,7 @@ def deploy() -> None:
 
     proxies: list[Proxy | SocketProxy] = []
     if proxy:
-        proxies = deploy_proxy(settings, proxy, swarm, network, storage, on_swarm)
+        proxies = deploy_proxy(settings, proxy, pinned_image, network, certificates, on_swarm)
 
     login = None
     if not settings.hashed_passwords:
@@ -104,9 +123,7 @@ def deploy() -> None:
             "redis",
             RedisArgs(
                 stack_name=settings.stack_name,
-                image=swarm.pinned_image(
-                    service_name(settings.stack_name, "redis"), settings.redis_image
-                ),
+                image=pinned_image("redis", settings.redis_image),
                 memory_mib=settings.redis_memory_mib,
                 log_mib=settings.log_mib,
                 log_files=settings.log_files,
@@ -122,12 +139,12 @@ def deploy() -> None:
             route=settings.route,
             network_id=network.network_id,
             htpasswd=login.secret if login else None,
-            mount=settings.mount,
+            mounts=images.mount(DATA_PATH),
             authorities=settings.storage_ca,
             replicas=settings.replicas,
             spread=settings.spread,
             redis=redis,
-            constraints=constraints(volume, settings),
+            constraints=[*images.constraints, *settings.constraints],
             memory_mib=settings.memory_mib,
             cpus=settings.cpus,
             log_mib=settings.log_mib,
@@ -140,12 +157,21 @@ def deploy() -> None:
     )
 
     mirrors: Sequence[SwarmService] = []
-    if settings.mirrors:
-        mirrors = deploy_mirrors(settings, swarm, network, login, mirrored, on_swarm).services
+    if mirrored:
+        made = deploy_mirrors(settings, pinned_image, network, login, mirrored, on_swarm)
+        # Whose node is away isn't waited for: it is a cache.
+        mirrors = made.services if mirrored.available else []
 
     caches = [redis] if redis else []
-    services = [each.service for each in (registry, *caches, *proxies)]
-    ready = running(swarm.engine, [*services, *mirrors], settings.deploy_timeout)
+    services = [part.service for part in (registry, *caches, *proxies)]
+    ready = running(
+        swarm.engine,
+        [*services, *mirrors],
+        settings.deploy_timeout,
+        undo=lambda: [text for each in storages if (text := each.undo_move())],
+    )
+    for each in storages:
+        each.remember(ready)
 
     # Told last, and only when it is true.
     pulumi.export("url", ready.apply(lambda _: settings.url))
@@ -155,30 +181,24 @@ def deploy() -> None:
         pulumi.export("passwords", login.passwords)
     pulumi.export("ui", settings.ui_url)
     pulumi.export("service", registry.service.resource.name)
-    pulumi.export("node", volume.node if volume else None)
+    pulumi.export("node", images.node)
     pulumi.export("mirrors", ready.apply(lambda _: told_of_mirrors(settings)))
-
-
-def constraints(volume: PinnedVolume | None, settings: Settings) -> list[pulumi.Input[str]]:
-    """What a registry's placement must fulfil."""
-    return [*([volume.constraint] if volume else []), *settings.constraints]
 
 
 def deploy_mirrors(
     settings: Settings,
-    swarm: Swarm,
+    pinned_image: Callable[[str, str], str],
     network: PublicNetwork,
     login: Credentials | None,
-    volume: PinnedVolume | None,
+    storage: Storage,
     on_swarm: pulumi.ResourceOptions,
 ) -> Mirrors:
     """Declares the pull-through caches."""
 
     def mirror(told: MirrorSettings) -> Mirror:
-        service = service_name(settings.stack_name, f"mirror-{told.name}")
         return Mirror(
             name=told.name,
-            image=swarm.pinned_image(service, settings.image),
+            image=pinned_image(f"mirror-{told.name}", settings.image),
             route=settings.mirror_route(told),
             upstream=told.upstream,
             login=not told.allow,
@@ -192,9 +212,9 @@ def deploy_mirrors(
             mirrors=[mirror(told) for told in settings.mirrors],
             network_id=network.network_id,
             htpasswd=login.secret if login else None,
-            mount=settings.mirrors_mount,
+            mounts=storage.mount(DATA_PATH),
             authorities=settings.storage_ca,
-            constraints=constraints(volume, settings),
+            constraints=[*storage.constraints, *settings.constraints],
             memory_mib=settings.memory_mib,
             cpus=settings.cpus,
             log_mib=settings.log_mib,
@@ -221,9 +241,9 @@ def told_of_mirrors(settings: Settings) -> dict[str, dict[str, Any]]:
 def deploy_proxy(
     settings: Settings,
     told: ProxySettings,
-    swarm: Swarm,
+    pinned_image: Callable[[str, str], str],
     network: PublicNetwork,
-    storage: PinnedVolume | None,
+    certificates: Storage | None,
     on_swarm: pulumi.ResourceOptions,
 ) -> list[Proxy | SocketProxy]:
     """Declares the stack's own Traefik, and what stands before the socket."""
@@ -243,12 +263,11 @@ def deploy_proxy(
 
     socket_proxy = None
     if told.socket_proxy:
-        name = service_name(settings.stack_name, "socket_proxy")
         socket_proxy = SocketProxy(
             "socket-proxy",
             SocketProxyArgs(
                 stack_name=settings.stack_name,
-                image=swarm.pinned_image(name, told.socket_proxy_image),
+                image=pinned_image("socket_proxy", told.socket_proxy_image),
                 log_mib=settings.log_mib,
                 log_files=settings.log_files,
             ),
@@ -259,7 +278,7 @@ def deploy_proxy(
         "proxy",
         ProxyArgs(
             stack_name=settings.stack_name,
-            image=swarm.pinned_image(service_name(settings.stack_name, "proxy"), told.image),
+            image=pinned_image("proxy", told.image),
             network=settings.network,
             network_id=network.network_id,
             constraint_label=settings.constraint_label,
@@ -269,14 +288,14 @@ def deploy_proxy(
             https=settings.route.https,
             https_port=told.https_port,
             acme=told.acme,
-            storage=told.certificates.name if storage else None,
+            mounts=certificates.mount(STORAGE_PATH) if certificates else [],
             certificate=told.certificate,
             dashboard=dashboard,
             socket_proxy=socket_proxy,
             ui_port=told.ui_port,
             metrics=told.metrics,
             mode=told.mode,
-            constraints=[storage.constraint] if storage else [],
+            constraints=certificates.constraints if certificates else [],
             config=told.config,
             secrets=told.secrets,
             environment=told.environment,
@@ -291,6 +310,6 @@ def deploy_proxy(
 
 try:
     deploy()
-except pulumi.RunError as error:
+except (pulumi.RunError, LocationError) as error:
     pulumi.log.error(str(error))
     sys.exit(TOLD)

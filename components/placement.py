@@ -1,72 +1,93 @@
-"""Which node holds a volume, decided once and guarded ever after.
+"""Which node holds a volume: chosen once, and remembered from then on.
 
 A named volume lives on one node. A task that starts on another one finds an empty volume, and
-that looks as if all images were lost. So the node carries a label that is the volume's alone,
-the service is constrained to it, and whatever would bring the task elsewhere is refused.
+that looks as if all images were lost. So the node carries a label that is the volume's alone, and
+the service is constrained to it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pulumi
 
-from components.swarm import Node
+from components.location import IMAGES, Role, how_to_move, names_of
+from components.swarm import Node, holds
 
-
-@dataclass(frozen=True, kw_only=True)
-class Contents:
-    """What is in a volume, in the words of messages and settings."""
-
-    name: str
-    """Plural noun."""
-    prefix: str
-    """Of the settings `<prefix>Name`, `<prefix>Node`, `<prefix>MovedFrom`."""
-
-
-IMAGES = Contents(name="images", prefix="volume")
-MIRRORED = Contents(name="mirrored images", prefix="mirrors")
-CERTIFICATES = Contents(name="certificates", prefix="certificates")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a volume is: what the state remembers."""
-
-    volume: str
-    label: str
-    node_id: str
-    node: str
-    """Host name, for people."""
-
-    def remembered(self) -> dict[str, str]:
-        """The form in which the state keeps it."""
-        return {
-            "volume": self.volume,
-            "label": self.label,
-            "nodeId": self.node_id,
-            "node": self.node,
-        }
+_NO = ("false", "0", "no", "off", "")
+"""Values by which people say that a node isn't meant."""
 
 
 def choose_node(
     nodes: Sequence[Node],
     label: str,
-    wanted: str | None,
-    moved_from: str | None,
-    contents: Contents = IMAGES,
+    *,
+    wanted: str | None = None,
+    consent: str | None = None,
+    remembered: Mapping[str, Any] | None = None,
+    constraints: Iterable[str] = (),
+    role: Role = IMAGES,
+    stack: str = "",
 ) -> Node:
-    """The node that has `label=true`, or shall have it; `RunError` when none may.
+    """Return the node that holds the volume, or shall; `RunError` when none may.
 
-    Without a label anywhere and without `wanted` (host name or id) any ready, active node will
-    do. The choice looks random from one label to the next, and is the same every time for one
-    label and one set of nodes, so that a preview tells what the deployment then does.
+    `wanted` is a host name or id, `remembered` what the state has of the volume's node, `consent`
+    names the node that held it until now. Without any of these, and without the label on a node,
+    any ready and active one that fits `constraints` will do. That choice looks random from one
+    label to the next, and is the same every time for one label and one set of nodes, so that a
+    preview tells what the deployment then does.
     """
-    what, setting = contents.name, contents.prefix
-    holders = [node for node in nodes if node.labels.get(label) == "true"]
+    holder = _holder(nodes, label, role)
+    named = _named(nodes, wanted, role, stack) if wanted is not None else None
+    if remembered is None:
+        node = named or holder or _any_usable(nodes, label, constraints, role)
+        if holder is None and named is None:
+            _refuse_other_values(nodes, label)
+        if holder and holder.id != node.id and consent not in (holder.id, holder.name):
+            place = {"nodeId": holder.id, "node": holder.name}
+            raise pulumi.RunError(
+                f"registry:{role.prefix}Node is {wanted!r}, but the {role.name} are on node"
+                f" {holder.name} (it has the label {label}). {how_to_move(place, role, stack)}"
+            )
+    else:
+        home = next((node for node in nodes if node.id == remembered["nodeId"]), None)
+        moves = consent in names_of(remembered)
+        # Whoever copies a volume may move its label, and then say so.
+        node_ = named or (holder if moves else None) or home
+        if node_ is None:
+            raise pulumi.RunError(
+                f"The {role.name} are on node {remembered['node']} ({remembered['nodeId']}), which"
+                " has left the swarm. If it has joined again, it has a new id: name it, and what"
+                " it was:\n"
+                f"      pulumi config set{_of(stack)} registry:{role.prefix}Node"
+                f" {remembered['node']}\n"
+                f"      pulumi config set{_of(stack)} registry:{role.prefix}MovedFrom"
+                f" {remembered['nodeId']}"
+            )
+        node = node_
+        if holder and holder.id != node.id and consent not in (holder.id, holder.name):
+            _refuse_moved_label(holder, home or node, label, role, stack)
+    unmet = [text for text in constraints if not fits(node, text)]
+    if unmet:
+        raise pulumi.RunError(
+            f"The {role.name} are on node {node.name} ({node.id}), where {' and '.join(unmet)}"
+            " doesn't hold: Swarm would start no task there. Change the constraint, or move the"
+            f" {role.name} to a node where it holds."
+        )
+    if not node.usable:
+        raise pulumi.RunError(
+            f"The {role.name} of the registry are on node {node.name} ({node.id}), which is"
+            f" {_condition(node)}: Swarm would start no task there. {_remedy(node)}"
+        )
+    return node
+
+
+def _holder(nodes: Sequence[Node], label: str, role: Role) -> Node | None:
+    """Return the one node that Swarm takes for labelled, or None."""
+    holders = holders_of(nodes, label)
     if len(holders) > 1:
         commands = "".join(
             f"\n      docker node update --label-rm {label} {node.id}   # {node.name}"
@@ -74,79 +95,100 @@ def choose_node(
         )
         raise pulumi.RunError(
             f"The label {label} is on {len(holders)} nodes, and the volume is on one of them only."
-            f" Take it off the nodes that don't hold the {what}:{commands}"
+            f" Take it off the nodes that don't hold the {role.name}:{commands}"
         )
-    holder = holders[0] if holders else None
-    if wanted is not None:
-        node = _named(nodes, wanted, contents)
-        if holder and holder.id != node.id and moved_from not in (holder.id, holder.name):
+    return holders[0] if holders else None
+
+
+def holders_of(nodes: Sequence[Node], label: str) -> list[Node]:
+    """Return the nodes on which `label` is true."""
+    return [node for node in nodes if holds(node.labels, label)]
+
+
+def _refuse_other_values(nodes: Sequence[Node], label: str) -> None:
+    """Somebody may have meant a node by `1` or `yes`; a service here asks for `true`."""
+    for node in nodes:
+        value = node.labels.get(label)
+        if value is not None and value.lower() not in _NO:
             raise pulumi.RunError(
-                f"registry:{setting}Node is {wanted!r}, but the {what} are on node {holder.name}"
-                f" (it has the label {label}). {_how_to_move(holder.name, holder.name, contents)}"
+                f"Node {node.name} has the label {label}={value}, and the value that counts is"
+                " true. If the volume is there, type:\n"
+                f"      docker node update --label-add {label}=true {node.id}\n"
+                "  If not:\n"
+                f"      docker node update --label-rm {label} {node.id}"
             )
-    elif holder is not None:
-        node = holder
-    else:
-        node = _any_usable(nodes, label, contents)
-    if not node.usable:
-        raise pulumi.RunError(
-            f"The {what} of the registry are on node {node.name} ({node.id}), which is"
-            f" {_condition(node)}: Swarm would start no task there. Bring it back first:"
-            f"\n      docker node ls\n      docker node update --availability active {node.id}"
-        )
-    return node
 
 
-def refuse_to_leave(
-    old: Mapping[str, Any],
-    new: Mapping[str, Any],
-    moved_from: str | None,
-    contents: Contents = IMAGES,
-) -> None:
-    """`RunError` when the place `new` isn't `old` and nobody asked for the move by name."""
-    what, setting = contents.name, contents.prefix
-    if old["volume"] != new["volume"] and moved_from != old["volume"]:
-        raise pulumi.RunError(
-            f"The {what} are in volume {old['volume']} on node {old['node']}, and"
-            f" {new['volume']} would be an empty one. To keep them, type:\n"
-            f"      pulumi config set registry:{setting}Name {old['volume']}\n"
-            f"      pulumi config set registry:{setting}Node {old['node']}\n"
-            "  To start with an empty volume (the old one stays where it is):\n"
-            f"      pulumi config set registry:{setting}MovedFrom {old['volume']}"
-        )
-    names = (old["nodeId"], old["node"], old["volume"])
-    if old["nodeId"] != new["nodeId"] and moved_from not in names:
-        raise pulumi.RunError(
-            f"The {what} are on node {old['node']} ({old['nodeId']}), and that node no longer has"
-            f" the label {new['label']} or has left the swarm; {new['node']} ({new['nodeId']})"
-            f" would start with an empty volume. If it is there, type:\n"
-            f"      docker node update --label-add {new['label']}=true {old['nodeId']}\n"
-            f"  {_how_to_move(old['node'], old['nodeId'], contents)}"
-        )
-
-
-def _named(nodes: Sequence[Node], wanted: str, contents: Contents) -> Node:
-    found = [node for node in nodes if wanted in (node.id, node.name)]
-    if len(found) == 1:
-        return found[0]
-    names = ", ".join(sorted(f"{node.name} ({node.id})" for node in nodes))
-    what = "no node of the swarm" if not found else f"the name of {len(found)} nodes"
-    key = f"registry:{contents.prefix}Node"
+def _refuse_moved_label(holder: Node, home: Node, label: str, role: Role, stack: str) -> None:
     raise pulumi.RunError(
-        f"{key} is {wanted!r}, which is {what}. There are: {names}. Type:\n"
-        f"      pulumi config set {key} ID"
+        f"The {role.name} are on node {home.name} ({home.id}), and the label {label} is on"
+        f" {holder.name} ({holder.id}), which would start with an empty volume. If that is a"
+        " mistake, type:\n"
+        f"      docker node update --label-rm {label} {holder.id}\n"
+        f"      docker node update --label-add {label}=true {home.id}\n"
+        f"  If the {role.name} are on {holder.name} by now:\n"
+        f"      pulumi config set{_of(stack)} registry:{role.prefix}Node {holder.name}\n"
+        f"      pulumi config set{_of(stack)} registry:{role.prefix}MovedFrom {home.name}\n"
+        f"  If they shall go back from there to {home.name}, copy them, then:\n"
+        f"      pulumi config set{_of(stack)} registry:{role.prefix}MovedFrom {holder.name}"
     )
 
 
-def _any_usable(nodes: Sequence[Node], label: str, contents: Contents) -> Node:
-    usable = [node for node in nodes if node.usable]
+def _named(nodes: Sequence[Node], wanted: str, role: Role, stack: str) -> Node:
+    matching = [node for node in nodes if wanted in (node.id, node.name)]
+    if len(matching) == 1:
+        return matching[0]
+    names = ", ".join(sorted(f"{node.name} ({node.id})" for node in nodes))
+    what = "no node of the swarm" if not matching else f"the name of {len(matching)} nodes"
+    key = f"registry:{role.prefix}Node"
+    raise pulumi.RunError(
+        f"{key} is {wanted!r}, which is {what}. There are: {names}. Type:\n"
+        f"      pulumi config set{_of(stack)} {key} ID"
+    )
+
+
+def _any_usable(nodes: Sequence[Node], label: str, constraints: Iterable[str], role: Role) -> Node:
+    wanted = list(constraints)
+    usable = [node for node in nodes if node.usable and all(fits(node, each) for each in wanted)]
     if not usable:
-        names = ", ".join(f"{node.name} is {_condition(node)}" for node in nodes)
+        names = ", ".join(f"{node.name} {_obstacle(node, wanted)}" for node in nodes)
         raise pulumi.RunError(
-            f"No node of the swarm can take the volume of the {contents.name}: {names}."
+            f"No node of the swarm can take the volume of the {role.name}: {names}."
         )
     # Rendezvous hashing: another node that joins changes the choice for few labels only.
     return max(usable, key=lambda node: hashlib.sha256(f"{label} {node.id}".encode()).digest())
+
+
+def _obstacle(node: Node, constraints: Sequence[str]) -> str:
+    if not node.usable:
+        return f"is {_condition(node)}"
+    return f"isn't {' and '.join(each for each in constraints if not fits(node, each))}"
+
+
+def fits(node: Node, constraint: str) -> bool:
+    """Return whether `node` meets a placement constraint, as Swarm compares: case aside."""
+    found = re.fullmatch(r"\s*(\S+?)\s*(==|!=)\s*(\S+)\s*", constraint)
+    if found is None:
+        return False
+    key, operator, value = found.groups()
+    match key.lower().split("."):
+        case ["node", "id"]:
+            actual = node.id
+        case ["node", "hostname"]:
+            actual = node.name
+        case ["node", "role"]:
+            actual = "manager" if node.manager else "worker"
+        case ["node", "platform", "os"]:
+            actual = node.os
+        case ["node", "platform", "arch"]:
+            actual = node.architecture
+        case ["node", "labels", *_]:
+            actual = node.labels.get(key.split(".", 2)[2], "")
+        case ["engine", "labels", *_]:
+            actual = node.engine_labels.get(key.split(".", 2)[2], "")
+        case _:
+            return False
+    return (actual.lower() == value.lower()) == (operator == "==")
 
 
 def _condition(node: Node) -> str:
@@ -155,9 +197,14 @@ def _condition(node: Node) -> str:
     return {"drain": "drained", "pause": "paused"}.get(node.availability, node.availability)
 
 
-def _how_to_move(name: str, consent: str, contents: Contents) -> str:
-    return (
-        f"To move them, copy the volume from {name} to the new node, then type:\n"
-        f"      pulumi config set registry:{contents.prefix}Node NEW-NODE\n"
-        f"      pulumi config set registry:{contents.prefix}MovedFrom {consent}"
-    )
+def _remedy(node: Node) -> str:
+    if node.state != "ready":
+        return (
+            "Bring that machine, its network or its engine back; `docker node ls` shows when it is"
+            " ready."
+        )
+    return f"Bring it back first:\n      docker node update --availability active {node.id}"
+
+
+def _of(stack: str) -> str:
+    return f" --stack {stack}" if stack else ""

@@ -23,7 +23,6 @@ from components.task import (
     limits,
     probe,
     secret_file,
-    volume_mount,
 )
 
 USERS_PATH = "/run/secrets/dashboard-users"
@@ -71,8 +70,8 @@ class ProxyArgs:
     https_port: int = 443
     """Port on the proxy's node."""
     acme: Acme | None = None
-    storage: str | None = None
-    """Volume for the certificates that `acme` obtains; needed with it."""
+    mounts: Sequence[docker.ServiceTaskSpecContainerSpecMountArgs] = ()
+    """Where the certificates are that `acme` obtains, at STORAGE_PATH; needed with it."""
     certificate: Certificate | None = None
     dashboard: Dashboard | None = None
     ui_port: int | None = None
@@ -132,13 +131,10 @@ class Proxy(pulumi.ComponentResource):
             part = f"secret-{variable.lower().replace('_', '-')}"
             files[f"/run/secrets/{variable}"] = secret(part, value)
 
-        mounts = [] if args.socket_proxy else [socket_mount()]
+        mounts = [*([] if args.socket_proxy else [socket_mount()]), *args.mounts]
         networks = [args.network_id]
         if args.socket_proxy:
             networks.append(args.socket_proxy.network_id)
-        if args.storage:
-            storage = volume_mount(args.stack_name, args.storage, proxy_config.STORAGE_PATH)
-            mounts.append(storage)
         task = docker.ServiceTaskSpecArgs(
             container_spec=docker.ServiceTaskSpecContainerSpecArgs(
                 image=args.image,

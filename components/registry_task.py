@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_docker as docker
 
-from components.registry_config import AUTHORITIES, CONFIG_PATH, DATA_PATH, DRAIN_SECONDS, PORT
+from components.registry_config import AUTHORITIES, CONFIG_PATH, DRAIN_SECONDS, PORT
 from components.route import Route
 from components.service import SwarmService, swarm_service
 from components.task import (
@@ -17,7 +17,6 @@ from components.task import (
     limits,
     probe,
     secret_file,
-    volume_mount,
 )
 
 AUTHORITY_FILE = f"{AUTHORITIES}/further.pem"
@@ -36,22 +35,6 @@ HEAP = 0.6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mount:
-    """The volume that holds the images."""
-
-    volume: str
-    """Its name in Docker."""
-    driver: str | None = None
-    """Volume driver; None for the engine's own."""
-    options: Mapping[str, str] = field(default_factory=dict)
-    """The driver's options."""
-
-    def told(self, stack_name: str) -> docker.ServiceTaskSpecContainerSpecMountArgs:
-        """As the service of `stack_name` is told."""
-        return volume_mount(stack_name, self.volume, DATA_PATH, self.driver, self.options)
-
-
-@dataclass(frozen=True, kw_only=True)
 class TaskArgs:
     """What every task is told."""
 
@@ -59,8 +42,8 @@ class TaskArgs:
     """Swarm stack that the service belongs to."""
     network_id: pulumi.Input[str]
     """Full id of the overlay network that Traefik is on."""
-    mount: Mount | None = None
-    """Where the images are; None when the configuration names an object store."""
+    mounts: Sequence[docker.ServiceTaskSpecContainerSpecMountArgs] = ()
+    """Where the images are, at DATA_PATH; none when the configuration names an object store."""
     constraints: Sequence[pulumi.Input[str]] = ()
     """Placement constraints; all must hold."""
     memory_mib: int = 512
@@ -109,7 +92,7 @@ def registry_task(
             commands=["/bin/sh", "-c", LINGER, str(args.linger_seconds), *command],
             dir=folder,
             secrets=[secret_file(path, secret) for path, secret in files.items()],
-            mounts=[args.mount.told(args.stack_name)] if args.mount else [],
+            mounts=list(args.mounts),
             # `/` needs no login, and fails while the storage can't be reached.
             healthcheck=probe(f"http://127.0.0.1:{PORT}/"),
             read_only=True,

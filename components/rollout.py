@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import calendar
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -36,11 +36,13 @@ def running(
     engine: Engine,
     services: Sequence[SwarmService],
     timeout: int,
+    undo: Callable[[], Sequence[str]] = tuple,
 ) -> pulumi.Output[bool]:
     """True when the services run as told; `RunError` with their tasks' errors if one doesn't.
 
     Each comes with what it was told: its own output is what the engine had right afterwards,
-    which may be a rollback's already. In a preview nothing is looked at. `timeout` is in seconds.
+    which may be a rollback's already. In a preview nothing is looked at. `timeout` is in
+    seconds. `undo` takes back, after a failure, what Swarm doesn't, and says so.
     """
     if pulumi.runtime.is_dry_run():
         return pulumi.Output.from_input(True)
@@ -50,7 +52,10 @@ def running(
             asyncio.to_thread(wait_until_running, engine, name, summary, timeout)
             for name, summary in told
         )
-        await asyncio.gather(*waits)
+        try:
+            await asyncio.gather(*waits)
+        except pulumi.RunError as error:
+            raise pulumi.RunError("\n  ".join([str(error), *undo()])) from error
         return True
 
     # The names come when the services have been made or changed.

@@ -6,6 +6,8 @@ The docker provider knows no nodes, so labels on them are read and set here.
 from __future__ import annotations
 
 import functools
+import http.client
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +20,8 @@ from components.engine import Engine, connected
 
 LABEL_TRIES = 5
 """How often a node is read and updated: a node that has just come back changes by itself."""
+RELEASE_SECONDS = 120
+"""How long a task may take to end and let go of its volume."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,11 @@ class Node:
     """`active`, `pause` or `drain`."""
     labels: Mapping[str, str]
     manager: bool = True
+    os: str = "linux"
+    architecture: str = "x86_64"
+    """As the engine calls it: `x86_64`, `aarch64`."""
+    engine_labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels in the daemon's own configuration."""
 
     @property
     def usable(self) -> bool:
@@ -156,6 +165,9 @@ def _node(raw: Mapping[str, Any]) -> Node:
         availability=raw["Spec"]["Availability"],
         labels=raw["Spec"].get("Labels") or {},
         manager=raw["Spec"]["Role"] == "manager",
+        os=(raw["Description"].get("Platform") or {}).get("OS", ""),
+        architecture=(raw["Description"].get("Platform") or {}).get("Architecture", ""),
+        engine_labels=(raw["Description"].get("Engine") or {}).get("Labels") or {},
     )
 
 
@@ -179,6 +191,14 @@ def _service(raw: Mapping[str, Any]) -> RunningService:
     )
 
 
+def holds(labels: Mapping[str, str], label: str) -> bool:
+    """Return whether a node with these labels is one where `label` is true.
+
+    Swarm compares the values of constraints without regard to case, so `True` counts.
+    """
+    return labels.get(label, "").lower() == "true"
+
+
 def label_only(engine: Engine, label: str, node_id: str) -> None:
     """Puts `label=true` on the node and takes it off every other; does nothing when it is so.
 
@@ -190,13 +210,13 @@ def label_only(engine: Engine, label: str, node_id: str) -> None:
             _relabel(client, raw, label, raw["ID"] == node_id)
 
 
-def _relabel(client: docker.APIClient, raw: Mapping[str, Any], label: str, holds: bool) -> None:
+def _relabel(client: docker.APIClient, raw: Mapping[str, Any], label: str, is_holder: bool) -> None:
     for tries_left in reversed(range(LABEL_TRIES)):
         labels = dict(raw["Spec"].get("Labels") or {})
         wanted = {key: value for key, value in labels.items() if key != label}
-        if holds:
+        if is_holder:
             wanted[label] = "true"
-        if wanted == labels:
+        if wanted == labels or (is_holder and holds(labels, label)):
             return
         try:
             client.update_node(raw["ID"], raw["Version"]["Index"], raw["Spec"] | {"Labels": wanted})
@@ -205,3 +225,23 @@ def _relabel(client: docker.APIClient, raw: Mapping[str, Any], label: str, holds
             if not tries_left or "out of sequence" not in str(error):
                 raise
         raw = client.inspect_node(raw["ID"])
+
+
+def remove_volume(engine: Engine, volume: str) -> None:
+    """Delete a volume on the engine's own node once no container has it; fine when it isn't there.
+
+    `RunError` after `RELEASE_SECONDS`. Swarm removes the containers of a service that has gone when
+    they have ended, and a registry drains first.
+    """
+    deadline = time.monotonic() + RELEASE_SECONDS
+    with connected(engine) as client:
+        while True:
+            try:
+                client.remove_volume(volume)
+                return
+            except docker.errors.NotFound:
+                return
+            except docker.errors.APIError as error:
+                if error.status_code != http.client.CONFLICT or time.monotonic() > deadline:
+                    raise
+            time.sleep(1)

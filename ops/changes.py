@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from components.location import described, is_move
+
 Step = Mapping[str, Any]
 Path = tuple[str, ...]
 
@@ -31,7 +33,7 @@ _KINDS = {
     "docker:index/secret:Secret": "secret",
     "docker:index/serviceConfig:ServiceConfig": "config",
     "random:index/randomPassword:RandomPassword": "password",
-    "pulumi:index:Stash": "node label",
+    "pulumi:index:Stash": "storage",
 }
 # Salts and the like: whenever one of them changes, so does the Swarm secret that holds it.
 _PARTS_OF_OTHERS = ("random:index/randomBytes:RandomBytes",)
@@ -69,8 +71,8 @@ def resource(step: Step) -> str:
         case "password":
             parent = str(_state(step).get("parent", "")).rpartition("::")[2]
             name = urn_name.removeprefix(f"{parent}-")
-        case "node label":
-            name = f"{_remembered(inputs).get('label', urn_name)}=true"
+        case "storage":
+            name = urn_name.removesuffix("-place")
     return f"{kind(step)} {code(name)}"
 
 
@@ -86,7 +88,7 @@ def changes(step: Step) -> list[str]:
             return ["a new one is generated"]
         case "secret" | "config", _:
             return list(_contents(step))
-        case "node label", _:
+        case "storage", _:
             return list(_placement(step))
         case "service", "create":
             return [
@@ -274,14 +276,19 @@ def _contents(step: Step) -> Iterator[str]:
 
 
 def _placement(step: Step) -> Iterator[str]:
-    """Which node has the images: the most that can go wrong in a deployment."""
+    """Where data are: the most that can go wrong in a deployment."""
     old = _remembered((step.get("old") or {}).get("inputs") or {})
     new = _remembered(_inputs(step))
     if not old:
-        yield f"on node {code(str(new.get('node')))}, for volume {code(str(new.get('volume')))}"
-    for key, name in {"node": "node", "nodeId": "node's id", "volume": "volume"}.items():
-        if old and old.get(key) != new.get(key):
-            yield f"{name}: {code(str(old.get(key)))} → {code(str(new.get(key)))}"
+        yield f"in {code(described(new))}" + (
+            f", by its label {code(label + '=true')}" if (label := new.get("label")) else ""
+        )
+    elif is_move(old, new):
+        yield f"**moves** from {code(described(old))} to {code(described(new))}"
+    elif old.get("cluster") != new.get("cluster"):
+        yield f"the state remembers swarm {code(str(new.get('cluster')))}"
+    else:
+        yield f"in {code(described(new))}"
 
 
 def _tasks(step: Step, parts: set[str]) -> Iterator[str]:

@@ -13,14 +13,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from components.location import is_shared
 from policy.leaks import assigned, secret_in, secrets_in_words
 
 Inputs = Mapping[str, Any]
 
 SERVICE = "docker:index/service:Service"
 CONFIG = "docker:index/serviceConfig:ServiceConfig"
-SELF = (None, "", "local")
-"""Volume drivers that are Docker's own."""
 
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 _PIN = re.compile(r"node\.(labels\.\S+\s*==\s*true|(id|hostname)\s*==\s*\S+)\s*$")
@@ -72,9 +71,7 @@ def _kept_on_node(mount: Inputs) -> str | None:
         return None
     driver = _map(mount, "volumeOptions").get("driverName")
     options = _map(mount, "volumeOptions.driverOptions")
-    # With Docker's own driver, one slash leads to a folder or disk of the node; NFS has `:/…`.
-    on_node = re.match(r"/(?!/)", str(options.get("device") or "")) or not options
-    return f"volume {source or '(without a name)'}" if driver in SELF and on_node else None
+    return None if is_shared(driver, options) else f"volume {source or '(without a name)'}"
 
 
 def memory_limited(inputs: Inputs) -> Iterator[str]:

@@ -17,15 +17,15 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 
 from components.credentials import MAX_PASSWORD_BYTES, MIN_GIVEN_COST
 from components.engine import Tls
-from components.placement import IMAGES, MIRRORED
+from components.location import IMAGES, MIRRORED, Location, Volume, is_shared, object_store
 from components.proxy_config import REGISTRY_OPTIONS
 from components.registry_config import (
     REGISTRY_IMAGE,
+    drivers_in,
     keeps_files,
     owned_paths_in,
     unknown_sections_in,
 )
-from components.registry_task import Mount
 from components.route import NETWORK_LABELS, Https, Route
 from settings import rules
 from settings.mirrors import MirrorSettings, parse_mirrors
@@ -110,9 +110,12 @@ class Settings:
     """Where the images are. Default `<stack_name>_registry-data`."""
     volume_driver: str | None
     volume_options: Mapping[str, str]
-    """Volume driver and its options, for storage that all nodes see (NFS): no node is pinned."""
+    """Volume driver and its options: for storage that all nodes see (NFS), where no node is pinned,
+    or for a folder or disk of one node."""
     destroy_data: bool
-    """Whether `pulumi destroy` deletes the volume. Default false."""
+    """Whether `pulumi destroy`, and nothing else, deletes the volume. Default false."""
+    swarm_moved_from: str | None
+    """Consent to another swarm: the id of the one that the stack was deployed to until now."""
 
     mirrors: tuple[MirrorSettings, ...]
     """Pull-through caches of other registries. Default: none."""
@@ -175,8 +178,24 @@ class Settings:
 
     @property
     def pins_volume(self) -> bool:
-        """Whether the volume is on one node; a driver with options of its own is for sharing."""
-        return self.keeps_files and not (self.volume_driver or self.volume_options)
+        """Whether the images are in a volume of one node."""
+        return self.keeps_files and not is_shared(self.volume_driver, self.volume_options)
+
+    def _location(self, volume: VolumeSettings) -> Location:
+        if self.keeps_files:
+            return Volume(name=volume.name, driver=self.volume_driver, options=self.volume_options)
+        (driver,) = drivers_in(self.config)
+        return object_store(driver, self.config["storage"][driver] or {})
+
+    @property
+    def location(self) -> Location:
+        """Where the images shall be; a volume of one node without its node yet."""
+        return self._location(self.volume)
+
+    @property
+    def mirrors_location(self) -> Location:
+        """Where mirrors keep what was pulled."""
+        return self._location(self.mirrors_volume)
 
     def _route(self, domain: str, tag: str, https: Https | None) -> Route:
         return Route(
@@ -222,20 +241,6 @@ class Settings:
             self.route, domain=mirror.domain, tag=f"{self.traefik_tag}-mirror-{mirror.name}"
         )
         return replace(route, allow=mirror.allow, users={}) if mirror.allow else route
-
-    @property
-    def mirrors_mount(self) -> Mount | None:
-        """The volume of what mirrors keep, if that is files."""
-        return replace(self.mount, volume=self.mirrors_volume.name) if self.mount else None
-
-    @property
-    def mount(self) -> Mount | None:
-        """The volume with the images, if they are files."""
-        if not self.keeps_files:
-            return None
-        return Mount(
-            volume=self.volume.name, driver=self.volume_driver, options=self.volume_options
-        )
 
     def url_of(self, domain: str) -> str:
         """Where `domain` answers, with scheme."""
@@ -345,7 +350,7 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
     users = reader.names("users", rules.USER, ("admin",))
     if not users:
         reader.problem("users", "is empty: nobody could log in.")
-    volume_driver, options = _shared_volume(reader)
+    volume_driver, options = _volume_driver(reader)
     settings = Settings(
         stack_name=stack_name,
         domain=domain,
@@ -378,6 +383,7 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
         volume_driver=volume_driver,
         volume_options=options,
         destroy_data=reader.boolean("destroyData", False),
+        swarm_moved_from=reader.optional("swarmMovedFrom", rules.ID),
         mirrors=mirrors,
         mirrors_volume=parse_volume(reader, MIRRORED, f"{stack_name}_mirrors"),
         storage_ca=reader.pem("storageCa", "CERTIFICATE"),
@@ -436,16 +442,19 @@ def _check_sharing(reader: Reader, settings: Settings) -> None:
         reader.remove("config.redis", what)
 
 
-def _shared_volume(reader: Reader) -> tuple[str | None, Mapping[str, str]]:
+def _volume_driver(reader: Reader) -> tuple[str | None, Mapping[str, str]]:
     options = reader.mapping("volumeOptions", "nfs")
     reader.open("volumeOptions", "`docker volume inspect` shows it; name a file of credentials")
     for name, value in options.items():
         if not isinstance(value, str):
             reader.problem(f"volumeOptions.{name}", "must be a text.", "nfs", path=True)
     driver = reader.optional("volumeDriver", rules.NAME)
-    for key in ("volumeNode", "mirrorsNode") if driver or options else ():
+    if options.get("type") == "tmpfs":
+        what = "is tmpfs, which forgets all images when the registry restarts."
+        reader.remove("volumeOptions.type", what)
+    for key in ("volumeNode", "mirrorsNode") if is_shared(driver, options) else ():
         if reader.has(key):
-            what = "can't go with volumeDriver or volumeOptions: such a volume is on no one node."
+            what = "can't go with these volumeOptions or this volumeDriver: every node sees it."
             reader.remove(key, what)
     return driver, options
 

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any, Literal, cast
 
 from components.certificate import ends_soon, wrong_with, wrong_with_key
-from components.placement import CERTIFICATES
+from components.location import CERTIFICATES
 from components.proxy import Certificate
 from components.proxy_config import Acme, owned_options_in
 from settings import rules

@@ -80,6 +80,11 @@ NAME = Rule(
     "a Docker name: letters, digits, '_', '.' and '-'",
     "traefik-public",
 )
+PLACE = Rule(
+    r"[A-Za-z0-9][A-Za-z0-9_./-]{0,253}",
+    "the name of a node, volume or bucket",
+    "dog.example.com",
+)
 NODE = Rule(
     r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?",
     "a node's host name or id as `docker node ls` shows it",
@@ -122,6 +127,6 @@ HOST = Rule(
     "an engine's address: unix://, ssh:// or tcp://",
     "ssh://me@host",
 )
-ID = Rule(r"[a-z0-9]{25}", "a service's full id", "nfa3d4df2df34as2fd34230rm")
+ID = Rule(r"[a-z0-9]{25}", "a full id as Swarm makes them", "nfa3d4df2df34as2fd34230rm")
 LINE = Rule(r"[^\x00-\x1f\x7f]{1,200}", "a line of text", "2026-11")
 SIZE = Rule(r"\d{1,9}(MiB|GiB|m|g)", "a whole number of MiB or GiB", "512MiB")

@@ -75,8 +75,9 @@ def _deployed(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
     )
     site.swarm.load(haproxy_image(tmp_path_factory.mktemp("haproxy"), HAPROXY))
     for key, value in {
-        "registry:volumeOptions.type": "tmpfs",
-        "registry:volumeOptions.device": "tmpfs",
+        "registry:volumeOptions.type": "none",
+        "registry:volumeOptions.o": "bind",
+        "registry:volumeOptions.device": str(tmp_path_factory.mktemp("disk")),
         "registry:constraints[0]": "node.platform.os == linux",
         "registry:config.storage.delete.enabled": "true",
         "registry:config.log.level": "warn",
@@ -95,10 +96,12 @@ def test_the_service_is_as_told(site: Site) -> None:
     task = site.inspect("service", f"{NAME}_registry")["Spec"]["TaskTemplate"]
     assert task["Resources"]["Limits"] == {"NanoCPUs": 1_500_000_000, "MemoryBytes": 1 << 30}
     assert task["LogDriver"]["Options"] == {"max-size": "5m", "max-file": "2"}
-    assert task["Placement"]["Constraints"] == ["node.platform.os == linux"]
+    label = f"{NAME}.registry-data"
+    pinned = [f"node.labels.{label} == true", "node.platform.os == linux"]
+    assert sorted(task["Placement"]["Constraints"]) == pinned
     options = task["ContainerSpec"]["Mounts"][0]["VolumeOptions"]["DriverConfig"]["Options"]
-    assert options == {"device": "tmpfs", "type": "tmpfs"}
-    assert site.holders(f"{NAME}.registry-data") == []
+    assert (options["type"], options["o"]) == ("none", "bind")
+    assert len(site.holders(label)) == 1, "a folder of one node"
 
 
 def test_traefik_asks_the_engine_for_what_it_needs_and_gets_no_more(site: Site) -> None:
@@ -161,7 +164,9 @@ def test_an_encrypted_network_stays_and_data_are_deleted_only_when_that_was_depl
     assert is_there()
     site.project.set("gone", "registry:destroyData", "true")
     site.project.up("gone")
-    site.project.ok("destroy", "--yes", "--stack", "gone")
+    without = site.project.pulumi("destroy", "--yes", "--stack", "gone")
+    assert "--run-program" in without.text, "which the hook that deletes it needs"
+    site.project.ok("destroy", "--yes", "--run-program", "--stack", "gone")
     assert not is_there()
     site.project.remove("gone")
 

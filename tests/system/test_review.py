@@ -153,16 +153,16 @@ def test_a_report_is_commented_on_a_pull_request(
     assert posted == f"<!-- preview of stack {STACK} -->\n{report.out}\nCommit 0123abc"
 
 
-def test_a_volume_that_pulumi_forgets_is_said_to_stay(
-    site: Site, engine: Reading, deployed: None
-) -> None:
+def test_a_move_of_the_images_stands_out(site: Site, engine: Reading, deployed: None) -> None:
     assert deployed is None
-    site.project.unset(STACK, "registry:volumeNode")
-    site.project.set(STACK, "registry:volumeOptions.type", "tmpfs", "--path")
+    site.project.set(STACK, "registry:volumeName", "elsewhere")
+    site.project.set(STACK, "registry:volumeMovedFrom", f"{REGISTRY}-data")
     report = look(site, engine, "preview", "FORMAT=markdown")
-    site.project.unset(STACK, "registry:volumeOptions")
-    site.project.set(STACK, "registry:volumeNode", site.swarm.nodes[0].name)
-    row = f"| delete | volume `{REGISTRY}-data` | forgotten; the images stay in it |"
+    site.project.unset(STACK, "registry:volumeName")
+    site.project.unset(STACK, "registry:volumeMovedFrom")
+    node = site.swarm.nodes[0].name
+    places = [f"`volume {name} on node {node}`" for name in (f"{REGISTRY}-data", "elsewhere")]
+    row = f"| change | storage `registry-data` | **moves** from {places[0]} to {places[1]} |"
     assert row in report.out, report.text
 
 

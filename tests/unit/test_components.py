@@ -27,6 +27,7 @@ from components.proxy_config import Acme
 from components.redis import PASSWORD_LENGTH, Redis, RedisArgs
 from components.registry import Registry, RegistryArgs
 from components.registry_config import (
+    DATA_PATH,
     HUB,
     Options,
     Secrets,
@@ -35,11 +36,11 @@ from components.registry_config import (
     folder_of_mirror,
     of_mirrors,
 )
-from components.registry_task import LINGER, Mount
+from components.registry_task import LINGER
 from components.route import Https, Route
-from components.volume import PinnedVolume, PinnedVolumeArgs
+from components.task import volume_mount
 
-from .conftest import Deploy, Recorder, node, swarm
+from .conftest import Deploy, Recorder
 
 ROUTE = Route(
     domain="registry.example.com",
@@ -68,7 +69,7 @@ def registry(deploy: Deploy, **changes: Any) -> Recorder:
             "route": ROUTE,
             "network_id": "net-id",
             "htpasswd": login.secret,
-            "mount": Mount(volume="registry-com_registry-data"),
+            "mounts": [volume_mount("registry-com", "registry-com_registry-data", DATA_PATH)],
             "constraints": ["node.labels.x == true"],
         }
         Registry("registry", RegistryArgs(**(base | changes)))
@@ -246,15 +247,15 @@ def test_the_users_configuration_is_merged_deeply(deploy: Deploy) -> None:
 
 
 def test_an_object_store_takes_the_place_of_the_volume(deploy: Deploy) -> None:
-    recorder = registry(deploy, config={"storage": {"s3": {"bucket": "b"}}}, mount=None)
+    recorder = registry(deploy, config={"storage": {"s3": {"bucket": "b"}}}, mounts=[])
     assert "filesystem" not in config_of(recorder)["storage"]
     task = recorder.of_type("Service")["registry-service"]["taskSpec"]
     assert not task["containerSpec"].get("mounts")
 
 
 def test_a_shared_volumes_driver_and_options_go_into_the_mount(deploy: Deploy) -> None:
-    mount = Mount(volume="images", driver="local", options={"type": "nfs"})
-    task = registry(deploy, mount=mount).of_type("Service")["registry-service"]["taskSpec"]
+    mount = volume_mount("s", "images", DATA_PATH, "local", {"type": "nfs"})
+    task = registry(deploy, mounts=[mount]).of_type("Service")["registry-service"]["taskSpec"]
     options = task["containerSpec"]["mounts"][0]["volumeOptions"]
     assert options["driverName"] == "local"
     assert options["driverOptions"] == {"type": "nfs"}
@@ -366,7 +367,7 @@ def flags(deploy: Deploy, **changes: Any) -> list[str]:
 
 
 def test_certificates_are_obtained_as_told(deploy: Deploy) -> None:
-    told = flags(deploy, https=Https(), acme=Acme(email="a@example.com"), storage="certificates")
+    told = flags(deploy, https=Https(), acme=Acme(email="a@example.com"))
     prefix = "--certificatesresolvers.le.acme"
     assert [flag for flag in told if flag.startswith(prefix)] == [
         f"{prefix}.storage=/certificates/acme.json",
@@ -430,51 +431,6 @@ def test_the_dashboard_has_a_login_and_no_plain_http(deploy: Deploy) -> None:
 def test_one_traefik_or_one_on_every_manager(deploy: Deploy) -> None:
     assert proxy(deploy)["mode"] == {"replicated": {"replicas": 1}}
     assert proxy(deploy, mode="global")["mode"] == {"global": True}
-
-
-LABEL = "s.registry-data"
-
-
-def volume(deploy: Deploy, monkeypatch: pytest.MonkeyPatch, labelled: str) -> Recorder:
-    seen = swarm(node("dog"), node("cat", labels={}))
-    nodes = tuple(
-        node(each.name, labels={LABEL: "true"} if each.name == labelled else {})
-        for each in seen.nodes
-    )
-    monkeypatch.setattr("components.volume.label_only", lambda *_: None)
-
-    def program() -> pulumi.Output[None]:
-        made = PinnedVolume(
-            "registry-data",
-            PinnedVolumeArgs(
-                stack_name="s", key="registry-data", volume="s_registry-data", swarm=swarm(*nodes)
-            ),
-        )
-
-        def check(constraint: str) -> None:
-            assert constraint == f"node.labels.{LABEL} == true"
-
-        return made.constraint.apply(check)
-
-    return deploy(program)
-
-
-def test_the_volume_is_declared_only_where_the_engine_is(
-    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here = volume(deploy, monkeypatch, labelled="dog")
-    assert here.of_type("Volume")["registry-data-volume"]["name"] == "s_registry-data"
-    assert not volume(deploy, monkeypatch, labelled="cat").of_type("Volume")
-
-
-def test_the_place_is_remembered(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
-    stash = volume(deploy, monkeypatch, labelled="cat").of_type("Stash")["registry-data-place"]
-    assert stash["input"] == {
-        "volume": "s_registry-data",
-        "label": LABEL,
-        "nodeId": "cat-id",
-        "node": "cat",
-    }
 
 
 def test_every_component_registers_its_outputs() -> None:

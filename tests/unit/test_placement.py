@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 import pytest
 
-from components.placement import Place, choose_node, refuse_to_leave
+from components.placement import choose_node, fits
 from components.swarm import Node
 
 from .conftest import node
@@ -14,12 +16,26 @@ LABEL = "registry-com.registry-data"
 MARK = {LABEL: "true"}
 
 
-def choose(*nodes: Node, wanted: str | None = None, moved_from: str | None = None) -> str:
-    return choose_node(nodes, LABEL, wanted, moved_from).name
+def choose(*nodes: Node, **about: Any) -> str:
+    return choose_node(nodes, LABEL, **about).name
 
 
 def test_a_label_that_is_there_decides() -> None:
     assert choose(node("dog"), node("cat", labels=MARK), node("snake")) == "cat"
+
+
+@pytest.mark.parametrize("value", ["True", "TRUE", "tRuE"])
+def test_a_label_is_read_as_swarm_reads_it(value: str) -> None:
+    nodes = [node("dog"), node("cat", labels={LABEL: value}), node("snake")]
+    assert choose(*nodes) == "cat"
+
+
+@pytest.mark.parametrize("value", ["1", "yes", "Y", "on"])
+def test_a_label_that_somebody_may_have_meant_is_asked_about(value: str) -> None:
+    nodes = [node("dog"), node("cat", labels={LABEL: value})]
+    with pytest.raises(pulumi.RunError, match=f"label-add {LABEL}=true cat-id"):
+        choose(*nodes)
+    assert choose(*nodes, wanted="dog") == "dog"
 
 
 def test_a_label_with_another_value_is_none() -> None:
@@ -40,11 +56,8 @@ def test_without_a_label_a_usable_node_is_chosen_and_always_the_same() -> None:
 
 def test_the_choice_differs_from_label_to_label() -> None:
     nodes = [node(name) for name in ("dog", "cat", "snake")]
-    assert {choose_node(nodes, f"stack{i}.data", None, None).name for i in range(40)} == {
-        "dog",
-        "cat",
-        "snake",
-    }
+    chosen = {choose_node(nodes, f"stack{i}.data").name for i in range(40)}
+    assert chosen == {"dog", "cat", "snake"}
 
 
 def test_the_named_node_is_taken_by_name_or_id() -> None:
@@ -52,21 +65,82 @@ def test_the_named_node_is_taken_by_name_or_id() -> None:
     assert choose(node("dog"), node("cat"), wanted="cat-id") == "cat"
 
 
-REFUSED: dict[str, tuple[list[Node], str | None, str]] = {
+@pytest.mark.parametrize("labels", [f"stack{i}.data" for i in range(12)])
+def test_the_node_is_chosen_among_those_that_the_service_may_run_on(labels: str) -> None:
+    nodes = [node("dog"), node("cat", labels={"disk": "SSD"}), node("snake", manager=False)]
+    chosen = choose_node(nodes, labels, constraints=["node.labels.disk == ssd"])
+    assert chosen.name == "cat"
+    assert choose_node(nodes, labels, constraints=["node.role==worker"]).name == "snake"
+
+
+@pytest.mark.parametrize(
+    ("constraint", "names"),
+    [
+        ("node.hostname == CAT", {"cat"}),
+        ("node.hostname != cat", {"dog", "snake"}),
+        ("node.id == dog-id", {"dog"}),
+        ("node.role == manager", {"dog", "cat"}),
+        ("node.platform.arch == aarch64", {"snake"}),
+        ("node.platform.os==linux", {"dog", "cat", "snake"}),
+        ("node.labels.zone.name == b", {"cat"}),
+        ("node.labels.zone.name != b", {"dog", "snake"}),
+        ("engine.labels.gpu == yes", {"dog"}),
+        ("nonsense", set()),
+    ],
+)
+def test_constraints_mean_what_they_mean_to_swarm(constraint: str, names: set[str]) -> None:
+    nodes = [
+        node("dog", engine_labels={"gpu": "yes"}),
+        node("cat", labels={"zone.name": "b"}),
+        node("snake", manager=False, architecture="aarch64"),
+    ]
+    assert {each.name for each in nodes if fits(each, constraint)} == names
+
+
+REFUSED: dict[str, tuple[list[Node], dict[str, Any], str]] = {
     "the label on several nodes": (
-        [node("dog", labels=MARK), node("cat", labels=MARK)],
-        None,
+        [node("dog", labels=MARK), node("cat", labels={LABEL: "True"})],
+        {},
         f"label {LABEL} is on 2 nodes",
     ),
-    "a node that isn't there": ([node("dog")], "cow", "'cow', which is no node of the swarm"),
-    "a name that two nodes have": ([node("dog"), node("dog")], "dog", "the name of 2 nodes"),
-    "the node down": ([node("dog", labels=MARK, state="down")], None, "which is down"),
-    "the node drained": ([node("dog", labels=MARK, availability="drain")], None, "is drained"),
-    "the node paused": ([node("dog", labels=MARK, availability="pause")], None, "is paused"),
-    "no node to choose from": ([node("dog", state="down")], None, "No node of the swarm can take"),
+    "a node that isn't there": (
+        [node("dog")],
+        {"wanted": "cow"},
+        "'cow', which is no node of the swarm",
+    ),
+    "a name that two nodes have": (
+        [node("dog"), node("dog")],
+        {"wanted": "dog"},
+        "the name of 2 nodes",
+    ),
+    "the node down": (
+        [node("dog", labels=MARK, state="down")],
+        {},
+        "which is down: .* Bring that machine, its network or its engine back",
+    ),
+    "the node drained": (
+        [node("dog", labels=MARK, availability="drain")],
+        {},
+        "is drained: .*\n      docker node update --availability active dog-id",
+    ),
+    "the node paused": (
+        [node("dog", labels=MARK, availability="pause")],
+        {},
+        "is paused: .*\n      docker node update --availability active dog-id",
+    ),
+    "no node to choose from": (
+        [node("dog", state="down"), node("cat")],
+        {"constraints": ["node.labels.disk == ssd"]},
+        "No node .* dog is down, cat isn't node.labels.disk == ssd",
+    ),
+    "a node that the service may not run on": (
+        [node("dog", labels=MARK)],
+        {"constraints": ["node.role == worker"]},
+        "on node dog .* where node.role == worker doesn't hold",
+    ),
     "data on another node": (
         [node("dog", labels=MARK), node("cat")],
-        "cat",
+        {"wanted": "cat"},
         "'cat', but the images are on node dog",
     ),
 }
@@ -74,40 +148,40 @@ REFUSED: dict[str, tuple[list[Node], str | None, str]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(case: str) -> None:
-    nodes, wanted, message = REFUSED[case]
+    nodes, about, message = REFUSED[case]
     with pytest.raises(pulumi.RunError, match=message):
-        choose(*nodes, wanted=wanted)
+        choose(*nodes, **about)
 
 
 def test_a_move_that_is_asked_for_by_name_is_done() -> None:
     nodes = [node("dog", labels=MARK), node("cat")]
-    assert choose(*nodes, wanted="cat", moved_from="dog") == "cat"
+    assert choose(*nodes, wanted="cat", consent="dog") == "cat"
     with pytest.raises(pulumi.RunError, match="volumeMovedFrom dog"):
-        choose(*nodes, wanted="cat", moved_from="snake")
+        choose(*nodes, wanted="cat", consent="snake")
 
 
-def place(**changes: str) -> dict[str, str]:
-    about = {"volume": "data", "label": LABEL, "node_id": "dog-id", "node": "dog"} | changes
-    return Place(**about).remembered()
+HOME = {"cluster": "c", "volume": "data", "label": LABEL, "nodeId": "cat-id", "node": "cat"}
 
 
-def test_staying_is_no_move() -> None:
-    refuse_to_leave(place(), place(node="dog-renamed"), None)
+def test_what_is_remembered_decides_when_the_label_is_lost() -> None:
+    nodes = [node(name) for name in ("dog", "cat", "snake", "bird")]
+    assert choose(*nodes, remembered=HOME) == "cat"
 
 
-@pytest.mark.parametrize(
-    ("change", "consents"),
-    [
-        ({"node": "cat", "node_id": "cat-id"}, ["dog", "dog-id"]),
-        ({"volume": "other"}, ["data"]),
-    ],
-)
-def test_leaving_what_is_remembered_takes_consent(
-    change: dict[str, str], consents: list[str]
-) -> None:
-    with pytest.raises(pulumi.RunError, match="dog"):
-        refuse_to_leave(place(), place(**change), None)
-    with pytest.raises(pulumi.RunError, match="dog"):
-        refuse_to_leave(place(), place(**change), "snake")
-    for consent in consents:
-        refuse_to_leave(place(), place(**change), consent)
+def test_a_label_that_was_moved_by_hand_is_asked_about() -> None:
+    nodes = [node("dog", labels=MARK), node("cat")]
+    with pytest.raises(pulumi.RunError, match=r"images are on node cat .* label .* is on dog"):
+        choose(*nodes, remembered=HOME)
+
+
+def test_a_label_that_was_moved_with_the_data_takes_consent_by_name() -> None:
+    nodes = [node("dog", labels=MARK), node("cat")]
+    assert choose(*nodes, remembered=HOME, consent="cat") == "dog"
+    assert choose(*nodes, remembered=HOME, consent="dog") == "cat", "and back"
+
+
+def test_a_node_that_left_the_swarm_is_not_replaced_by_another() -> None:
+    nodes = [node("dog"), node("snake")]
+    with pytest.raises(pulumi.RunError, match=r"node cat \(cat-id\), which has left the swarm"):
+        choose(*nodes, remembered=HOME)
+    assert choose(*nodes, remembered=HOME, wanted="dog", consent="cat-id") == "dog"

@@ -15,9 +15,9 @@ from components.proxy import Dashboard, Proxy, ProxyArgs
 from components.proxy_config import Acme
 from components.redis import Redis, RedisArgs
 from components.registry import Registry, RegistryArgs
-from components.registry_task import Mount
 from components.route import Https, Route
 from components.socket_proxy import SocketProxy, SocketProxyArgs
+from components.task import volume_mount
 from ops import policy as asked
 from policy import rules
 
@@ -318,7 +318,7 @@ def test_the_components_own_services_break_no_rule(deploy: Deploy) -> None:
                 constraint_value="s",
                 https=Https(),
                 acme=Acme(challenge="dns:cloudflare", email="me@example.com"),
-                storage="certificates",
+                mounts=[volume_mount("s", "certificates", "/certificates")],
                 dashboard=Dashboard(route=route, users=users),
                 socket_proxy=SocketProxy(
                     "socket", SocketProxyArgs(stack_name="s", image=f"haproxy:3{DIGEST}")
@@ -335,7 +335,7 @@ def test_the_components_own_services_break_no_rule(deploy: Deploy) -> None:
                 image=f"registry:3{DIGEST}",
                 route=route,
                 htpasswd=users,
-                mount=Mount(volume="data"),
+                mounts=[volume_mount("s", "data", "/var/lib/registry")],
                 redis=Redis("redis", RedisArgs(stack_name="s", image=f"redis:7{DIGEST}")),
                 constraints=[pin],
             ),

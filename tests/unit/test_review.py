@@ -116,9 +116,9 @@ def test_the_node_of_the_images_is_shown_and_where_they_would_be_moved() -> None
     old = {"input": {"label": "web.data", "node": "dog", "nodeId": "1", "volume": "web_data"}}
     new = {"input": {**old["input"], "node": "cat", "nodeId": "2"}}
     move = review.read(stream(step("update", "pulumi:index:Stash", old, new)))
-    assert "| change | node label `web.data=true` | node: `dog` → `cat`<br>" in review.markdown(
-        "stag", move
-    )
+    dog, cat = (f"`volume web_data on node {name}`" for name in ("dog", "cat"))
+    row = f"| change | storage `it` | **moves** from {dog} to {cat} |"
+    assert row in review.markdown("stag", move)
 
 
 @pytest.mark.parametrize(

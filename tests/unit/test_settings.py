@@ -11,6 +11,7 @@ import pulumi
 import pytest
 import yaml
 
+from components.location import ObjectStore, Volume
 from settings import REGISTRY_IMAGE, TRAEFIK_IMAGE, Settings, parse
 from tests.pair import Pair
 
@@ -405,8 +406,31 @@ def test_a_stack_with_a_proxy_owns_its_network_unless_told_not_to(proxy: str) ->
 
 
 def test_shared_storage_is_not_pinned() -> None:
-    assert not settings(volumeOptions={"type": "nfs"}).pins_volume
+    nfs = {"type": "nfs", "o": "addr=10.0.0.1", "device": ":/images"}
+    assert not settings(volumeOptions=nfs).pins_volume
+    assert not settings(volumeDriver="rclone").pins_volume
     assert not settings(config={"storage": {"s3": S3}}).keeps_files
+
+
+ON_ONE_NODE: list[dict[str, Any]] = [
+    {"volumeDriver": "local"},
+    {"volumeOptions": {"type": "none", "o": "bind", "device": "/srv/registry"}},
+    {"volumeOptions": {"type": "ext4", "device": "/dev/sdb1"}},
+]
+
+
+@pytest.mark.parametrize("of_one_node", ON_ONE_NODE)
+def test_a_folder_or_disk_of_a_node_is_pinned_and_takes_one_replica(
+    of_one_node: dict[str, Any],
+) -> None:
+    assert settings(**of_one_node, volumeNode="cat").pins_volume
+    with pytest.raises(pulumi.RunError, match="replicas need storage that every node sees"):
+        settings(**of_one_node, replicas="2")
+
+
+def test_images_in_memory_are_refused() -> None:
+    with pytest.raises(pulumi.RunError, match="forgets all images when the registry restarts"):
+        settings(volumeOptions={"type": "tmpfs", "device": "tmpfs"})
 
 
 @pytest.mark.parametrize("stack", ["local", "stag", "prod"])
@@ -426,10 +450,12 @@ def test_the_images_are_the_versions_that_the_recipes_build() -> None:
 def test_replicas_go_with_storage_that_every_node_sees() -> None:
     s3 = {"storage": {"s3": {**S3, "accesskey": "a", "secretkey": SECRET}}}
     told = settings(("registry:config",), replicas="3", config=s3)
-    assert (told.replicas, told.mount, told.pins_volume) == (3, None, False)
+    assert (told.replicas, told.pins_volume) == (3, False)
+    assert told.location == ObjectStore(driver="s3", bucket=S3["bucket"])
     assert settings(replicas="2", config={"storage": {"s3": S3}}).replicas == 2
     shared = settings(replicas="2", volumeOptions={"type": "nfs", "device": ":/images"})
-    assert shared.mount
+    assert isinstance(shared.location, Volume)
+    assert shared.location.is_shared
     assert SECRET not in repr(told)
 
 

@@ -1,0 +1,278 @@
+"""Where a stack keeps data: chosen, guarded, remembered in the state, and mounted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_docker as docker
+
+from components.deployed import Deployed
+from components.location import (
+    IMAGES,
+    Location,
+    LocationError,
+    ObjectStore,
+    Role,
+    Volume,
+    described,
+    is_move,
+    on_node,
+    refuse_to_leave,
+    way_back,
+)
+from components.placement import choose_node, holders_of
+from components.stack import NAMESPACE
+from components.swarm import Node, Swarm, label_only, remove_volume
+from components.task import volume_mount
+
+VOLUME = "docker:index/volume:Volume"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageArgs:
+    """Which data, and where they may be."""
+
+    stack_name: str
+    """Swarm stack that the data belong to."""
+    key: str
+    """What they are for; a node's label is `<stack_name>.<key>`."""
+    location: Location
+    """Where they shall be. A volume that isn't shared gets its node here."""
+    swarm: Swarm
+    """The swarm as it is now."""
+    deployed: Deployed
+    """What the last deployment left in the state."""
+    role: Role = IMAGES
+    """What they are, for the messages."""
+    constraints: Sequence[str] = ()
+    """What the service asks of a node besides the label."""
+    node: str | None = None
+    """Host name or id of the node that holds them; None leaves the choice to the program, once."""
+    moved_from: str | None = None
+    """Consent to a move: the node, volume or bucket that held the data until now."""
+    destroy: bool = False
+    """Delete the volume, and all that is in it, in a `pulumi destroy`."""
+    stack: str = ""
+    """Pulumi's name of the stack, for advice."""
+
+
+class Storage(pulumi.ComponentResource):
+    """Data of a stack: where they are, and what ties a service to that place.
+
+    Before anything is touched: `LocationError` when the data would be left behind without consent
+    by name, `RunError` when their node is gone, down or drained, or when several nodes have the
+    label. For a cache it is a warning, and the place stays.
+    """
+
+    location: Location
+    """Where the data are, with the node of a volume that isn't shared."""
+    constraints: Sequence[pulumi.Output[str]]
+    """Placement constraints of the service; known when the label is set."""
+    node: pulumi.Output[str] | None
+    """Host name of the node; None when every node sees the data."""
+    available: bool
+    """Whether a task can start there now; only a cache may be unavailable."""
+
+    def __init__(
+        self, name: str, args: StorageArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        # Before it held object stores too, it was a pinned volume.
+        before = pulumi.ResourceOptions(aliases=[pulumi.Alias(type_="registry:index:PinnedVolume")])
+        super().__init__(
+            "registry:index:Storage", name, None, pulumi.ResourceOptions.merge(opts, before)
+        )
+        self._name, self._args = name, args
+        self._remembered = _remembered(args, f"{name}-place")
+        self.available = True
+        try:
+            self.location = _located(args, self._remembered)
+            refuse_to_leave(
+                self._comparable(),
+                self._place,
+                args.moved_from,
+                args.role,
+                args.stack,
+            )
+        except (pulumi.RunError, LocationError) as problem:
+            if not args.role.is_cache:
+                raise
+            pulumi.log.warn(f"{problem}\n  Until then the cache is left as it is.")
+            self.location, self.available = self._kept(), False
+        self.constraints, self.node = [], None
+        if isinstance(self.location, Volume) and self.location.node_id:
+            self.node = self._labelled(self.location)
+            constraint = f"node.labels.{self.location.label} == true"
+            self.constraints = [self.node.apply(lambda _: constraint)]
+            self._declare_volume(self.location)
+
+    @property
+    def _place(self) -> dict[str, Any]:
+        return self.location.remembered(self._args.swarm.cluster_id)
+
+    @property
+    def is_move(self) -> bool:
+        """Whether this deployment leaves the place where the data were."""
+        return is_move(self._comparable(), self._place)
+
+    def mount(self, path: str) -> list[docker.ServiceTaskSpecContainerSpecMountArgs]:
+        """Return the mount that has the data at `path`; none for an object store."""
+        if isinstance(self.location, ObjectStore):
+            return []
+        volume = self.location
+        stack_name = self._args.stack_name
+        return [volume_mount(stack_name, volume.name, path, volume.driver, volume.options)]
+
+    def remember(self, running: pulumi.Output[bool]) -> None:
+        """Keep the place in the state; a new one only when all is `running` there.
+
+        So after a move that failed the state still says where the data are.
+        """
+        place = pulumi.Output.from_input(self._place)
+        if self.is_move:
+            place = running.apply(lambda _: self._place)
+        args, hook = self._args, None
+        if isinstance(self.location, Volume) and self.location.node_id:
+            # Registered in any case: the state may name it from a time when it was asked for.
+            hook = pulumi.ResourceHook(f"{self._name}-destroy", self._destroy)
+        pulumi.Stash(
+            f"{self._name}-place",
+            input=place,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                hooks=pulumi.ResourceHookBinding(after_delete=[hook])
+                if hook and args.destroy
+                else None,
+            ),
+        )
+        self.register_outputs({"node": self.node})
+
+    def undo_move(self) -> str:
+        """After a failed deployment: put the label back, and return how to go back; else empty."""
+        if not self.is_move or self._remembered is None:
+            return ""
+        old, args = self._remembered, self._args
+        home = next((n for n in args.swarm.nodes if n.id == old.get("nodeId")), None)
+        text = f"The {args.role.name} are still in {described(old)}"
+        if home and isinstance(self.location, Volume) and old["label"] == self.location.label:
+            label_only(args.swarm.engine, self.location.label, home.id)
+            text += ", and its label is back there"
+        back = way_back(old, self._place, args.role, args.stack)
+        lines = "".join(f"\n      {line}" for line in back)
+        return f"{text}. To try the move again, deploy again; to stay there, type:{lines}"
+
+    def _comparable(self) -> dict[str, Any] | None:
+        """Return what is remembered; after a consented move to another swarm, without its node."""
+        old, cluster = self._remembered, self._args.swarm.cluster_id
+        if old is None or old.get("cluster", cluster) == cluster or "nodeId" not in old:
+            return old
+        place = self._place
+        return old | {key: place[key] for key in ("nodeId", "node") if key in place}
+
+    def _kept(self) -> Location:
+        """Return the place of a cache that can't be used now."""
+        old, volume = self._remembered, self._args.location
+        if not isinstance(volume, Volume) or volume.is_shared:
+            return volume
+        label = _label(self._args)
+        if old and old.get("nodeId"):
+            return on_node(volume, old["nodeId"], old["node"], label)
+        holders = holders_of(self._args.swarm.nodes, label) or self._args.swarm.nodes
+        return on_node(volume, holders[0].id, holders[0].name, label)
+
+    def _labelled(self, volume: Volume) -> pulumi.Output[str]:
+        """Set the label, in a deployment; return the node's name when it is set."""
+        engine, node_id = self._args.swarm.engine, volume.node_id or ""
+
+        def label(node: str) -> str:
+            if not pulumi.runtime.is_dry_run() and self.available:
+                label_only(engine, volume.label, node_id)
+            return node
+
+        return pulumi.Output.from_input(volume.node).apply(label)
+
+    def _declare_volume(self, volume: Volume) -> None:
+        """Keep hold of a volume that an earlier version declared, to be deleted with the stack.
+
+        Left out, it would be deleted by the next deployment. Swarm makes volumes by itself, on the
+        node where a task starts; the provider would, on whichever node it talks to.
+        """
+        declared = f"{self._name}-volume"
+        if self._args.destroy and self._args.deployed.has(VOLUME, declared):
+            docker.Volume(
+                declared,
+                name=volume.name,
+                labels=[docker.VolumeLabelArgs(label=NAMESPACE, value=self._args.stack_name)],
+                opts=pulumi.ResourceOptions(
+                    parent=self,
+                    retain_on_delete=True,
+                    # A change of any field would delete the volume and make a new one.
+                    ignore_changes=["name", "labels", "driver", "driverOpts"],
+                ),
+            )
+
+    def _destroy(self, _: pulumi.ResourceHookArgs) -> None:
+        """Delete the volume, after all that used it."""
+        volume, swarm = self.location, self._args.swarm
+        if not isinstance(volume, Volume) or not self._args.destroy:
+            return
+        if volume.node_id == swarm.node_id:
+            remove_volume(swarm.engine, volume.name)
+        else:
+            pulumi.log.warn(
+                f"The {self._args.role.name} are kept: volume {volume.name} is on node"
+                f" {volume.node}, out of reach from here. To delete it, type there:\n"
+                f"      docker volume rm {volume.name}"
+            )
+
+
+def _label(args: StorageArgs) -> str:
+    return f"{args.stack_name}.{args.key}"
+
+
+def _remembered(args: StorageArgs, name: str) -> dict[str, Any] | None:
+    """Return what the state has of the place, where that binds anybody."""
+    remembered: dict[str, Any] | None = args.deployed.remembers(name)
+    if remembered is None or not args.role.is_cache:
+        return remembered
+    # A cache goes where the images go, and away from a node that is no more.
+    kind = args.location.remembered("").get("kind")
+    nodes = {node.id for node in args.swarm.nodes}
+    stays = remembered.get("kind", "volume") == kind and remembered.get("nodeId") in {None, *nodes}
+    return remembered if stays else None
+
+
+def _located(args: StorageArgs, remembered: dict[str, Any] | None) -> Location:
+    """Return the location, with the node of a volume that is on one; `RunError` when it has none"""
+    volume = args.location
+    if not isinstance(volume, Volume) or volume.is_shared:
+        return volume
+    label, nodes = _label(args), args.swarm.nodes
+    home = remembered if remembered and remembered.get("nodeId") else None
+    if home and home.get("cluster", args.swarm.cluster_id) != args.swarm.cluster_id:
+        _refuse_unnamed(args, nodes, label)
+        home = None
+    node = choose_node(
+        nodes,
+        label,
+        wanted=args.node,
+        consent=args.moved_from,
+        remembered=home,
+        constraints=args.constraints,
+        role=args.role,
+        stack=args.stack,
+    )
+    return on_node(volume, node.id, node.name, label)
+
+
+def _refuse_unnamed(args: StorageArgs, nodes: Sequence[Node], label: str) -> None:
+    """On another swarm nobody but its owner knows which node has the volume."""
+    if args.node or len(nodes) == 1 or holders_of(nodes, label) or args.role.is_cache:
+        return
+    names = ", ".join(node.name for node in nodes)
+    raise pulumi.RunError(
+        f"Which node of this swarm has the volume with the {args.role.name}? Of {names}, type:\n"
+        f"      pulumi config set --stack {args.stack} registry:{args.role.prefix}Node NODE"
+    )

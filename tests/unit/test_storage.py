@@ -1,0 +1,135 @@
+"""A stack's data: the label, the memory, and what a deployment does with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pytest
+
+from components.deployed import STASH, Deployed
+from components.location import IMAGES, MIRRORED, ObjectStore, Role, Volume
+from components.storage import VOLUME, Storage, StorageArgs
+
+from .conftest import Deploy, Recorder, node, swarm
+
+LABEL = "s.registry-data"
+DOG = {"kind": "volume", "cluster": "", "volume": "s_registry-data", "label": LABEL}
+DOG |= {"nodeId": "dog-id", "node": "dog"}
+
+
+@pytest.fixture
+def labelled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Labels that were set, and the ids of their nodes."""
+    calls: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        "components.storage.label_only", lambda _, label, node_id: calls.append((label, node_id))
+    )
+    return calls
+
+
+def made(
+    deploy: Deploy,
+    remembered: dict[str, Any] | None = None,
+    running: bool = True,
+    declared: bool = False,
+    role: Role = IMAGES,
+    dog: dict[str, Any] | None = None,
+    **about: Any,
+) -> Recorder:
+    outputs: dict[tuple[str, str], dict[str, Any]] = {}
+    if remembered:
+        outputs[STASH, "registry-data-place"] = {"input": remembered}
+    if declared:
+        outputs[VOLUME, "registry-data-volume"] = {"name": "s_registry-data"}
+    args = {"location": Volume(name="s_registry-data"), **about}
+
+    def program() -> pulumi.Output[Any]:
+        storage = Storage(
+            "registry-data",
+            StorageArgs(
+                stack_name="s",
+                key="registry-data",
+                swarm=swarm(node("dog", **(dog or {})), node("cat")),
+                deployed=Deployed(outputs=outputs),
+                role=role,
+                **args,
+            ),
+        )
+
+        def up(_: bool) -> bool:
+            if not running:
+                raise pulumi.RunError("it doesn't come up\n  " + storage.undo_move())
+            return True
+
+        storage.remember(pulumi.Output.from_input(True).apply(up))
+        return pulumi.Output.all(*storage.constraints)
+
+    return deploy(program)
+
+
+def place(recorder: Recorder) -> Any:
+    return recorder.of_type("Stash")["registry-data-place"]["input"]
+
+
+def test_the_place_is_remembered(deploy: Deploy, labelled: list[tuple[str, str]]) -> None:
+    assert place(made(deploy, node="dog")) == DOG
+    assert labelled == [(LABEL, "dog-id")]
+
+
+def test_an_object_store_is_remembered_too(deploy: Deploy, labelled: list[tuple[str, str]]) -> None:
+    store = ObjectStore(driver="s3", bucket="images", folder="prod")
+    assert place(made(deploy, location=store))["bucket"] == "images"
+    assert labelled == []
+
+
+def test_a_lost_label_goes_back_to_the_node_that_is_remembered(
+    deploy: Deploy, labelled: list[tuple[str, str]]
+) -> None:
+    made(deploy, DOG)
+    assert labelled == [(LABEL, "dog-id")]
+
+
+def test_a_move_is_remembered_only_once_it_has_succeeded(
+    deploy: Deploy, labelled: list[tuple[str, str]]
+) -> None:
+    assert place(made(deploy, DOG, node="cat", moved_from="dog"))["node"] == "cat"
+    labelled.clear()
+    with pytest.raises(
+        pulumi.RunError, match="still in volume s_registry-data on node dog"
+    ) as error:
+        made(deploy, DOG, node="cat", moved_from="dog", running=False)
+    assert "registry:volumeNode dog" in str(error.value)
+    assert labelled == [(LABEL, "cat-id"), (LABEL, "dog-id")], "the label is back"
+
+
+def test_a_cache_is_no_obstacle(deploy: Deploy, labelled: list[tuple[str, str]]) -> None:
+    down = {"state": "down"}
+    with pytest.raises(pulumi.RunError, match="which is down"):
+        made(deploy, DOG, dog=down)
+    assert place(made(deploy, DOG, dog=down, role=MIRRORED)) == DOG, "it stays where it is"
+    assert labelled == [], "and its node is left alone"
+
+
+@pytest.mark.usefixtures("labelled")
+def test_a_cache_whose_node_is_gone_gets_another(deploy: Deploy) -> None:
+    gone = DOG | {"nodeId": "cow-id", "node": "cow"}
+    assert place(made(deploy, gone, role=MIRRORED, node="cat"))["node"] == "cat"
+
+
+@pytest.mark.usefixtures("labelled")
+def test_no_deployment_deletes_a_volume(deploy: Deploy) -> None:
+    assert not made(deploy, DOG).of_type("Volume"), "Swarm makes it"
+    assert not made(deploy, DOG, destroy=True).of_type("Volume")
+    kept = made(deploy, DOG, destroy=True, declared=True).registered["registry-data-volume"]
+    assert kept.typ == VOLUME, "left out, it would be deleted"
+
+
+SWARM_BEFORE = DOG | {"cluster": "before", "nodeId": "gone-id"}
+
+
+@pytest.mark.usefixtures("labelled")
+def test_on_another_swarm_the_volumes_node_has_to_be_named(deploy: Deploy) -> None:
+    with pytest.raises(pulumi.RunError, match="Which node of this swarm has the volume"):
+        made(deploy, SWARM_BEFORE)
+    assert place(made(deploy, SWARM_BEFORE, node="cat"))["node"] == "cat"
