@@ -44,7 +44,7 @@ env: ## a new environment: make env NAME=preprod FROM=stag DOMAIN=preprod.exampl
 exports: ## this project's pulumi and state for your shell: eval "$(make -s exports)"
 	$(OPS) exports
 
-test: ## formatter, linter, types, unit tests, system tests (as root)
+test: ## formatter, linter, types, unit tests, system tests (as root); ARGS='-k mirrors' for some
 	$(OPS) test
 
 bench: ## what it costs, beside Terraform, `docker stack deploy` and a bare registry (as root)

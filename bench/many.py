@@ -70,7 +70,7 @@ class Memory:
     def __init__(self, ground: Ground, containers: list[str]) -> None:
         self._ground, self._containers = ground, containers
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look)
+        self._thread = threading.Thread(target=self._look, daemon=True)
         self.peak = 0.0
         """MiB that the programs hold, of all of them together."""
         self.cached = 0.0
@@ -82,7 +82,7 @@ class Memory:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join()
+        self._thread.join(60)
 
     def _look(self) -> None:
         while not self._ended.wait(LOOK_S):

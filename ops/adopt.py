@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ops import stack, state, virtualenv
-from ops.console import Problem, run, say
+from ops.console import LIMIT_SECONDS, Problem, run, say
 from ops.toolchain import ROOT
 
 PROJECT_LABEL = "com.docker.compose.project"
@@ -107,7 +107,9 @@ def adopt(name: str, source: str, keep_logins: bool) -> None:
         say(f"{found.name}: leaving all networks but {settings['registry:network']}")
         environment = {**os.environ, **({"DOCKER_HOST": host} if host else {})}
         settled = ("-m", "ops.settle", found.id, settings["registry:network"])
-        run([virtualenv.FOLDER / "bin" / "python", *settled], cwd=ROOT, env=environment)
+        python = virtualenv.FOLDER / "bin" / "python"
+        # It waits for the service as long as other commands may take in all.
+        run([python, *settled], cwd=ROOT, env=environment, timeout=2 * LIMIT_SECONDS)
         run(["pulumi", "config", "set", "--stack", name, ADOPT, found.id])
         try:
             stack.up_only(name)

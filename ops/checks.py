@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 
 from ops import engine, images, toolchain, virtualenv
@@ -14,25 +15,32 @@ STATIC = (
     ("ruff", "check", "."),
     ("mypy",),
 )
-PROGRAMS = ("skopeo", "curl", "openssl", "haproxy", "redis-server")
+PYTEST = (
+    "pytest",
+    # A file of system tests mostly waits for its swarm, so two of them get along on two cores.
+    *("--numprocesses=2", "--dist=loadfile"),
+    # A worker that hung and was ended would be replaced, and run the same test again.
+    "--max-worker-restart=0",
+)
+PROGRAMS = ("git", "skopeo", "curl", "openssl", "haproxy", "redis-server")
 """What the system tests run, by the name of its Debian package."""
 
 
 def run_all() -> None:
-    """Runs everything; a Problem names what failed first."""
+    """Run everything; a Problem names what failed first. ARGS in the environment go to pytest."""
     os.environ.update(virtualenv.ensure("requirements-dev.txt"))
     for command in STATIC:
         _run(*command)
     tests = ["tests/unit"]
     if os.geteuid() == 0:
         _prepare_system_tests()
+        _run("python", "-m", "tests.tools")
         tests.append("tests/system")
     elif os.environ.get("CI"):
         raise Problem("tests/system starts Docker engines, so in CI the tests must run as root")
     else:
         say("tests/system is left out: it starts Docker engines, which takes root (sudo make test)")
-    # A file of system tests mostly waits for its swarm, so two of them get along on two cores.
-    _run("pytest", "--numprocesses=2", "--dist=loadfile", *tests)
+    _run(*PYTEST, *tests, *shlex.split(os.environ.get("ARGS", "")))
 
 
 def bench() -> None:
@@ -59,5 +67,6 @@ def _prepare_system_tests(*further: str) -> None:
 
 def _run(*command: str) -> None:
     say(f"$ {' '.join(command)}")
+    # No time limit: each test has one.
     if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
         raise Problem(f"`{' '.join(command)}` failed")

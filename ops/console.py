@@ -11,6 +11,9 @@ from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
 
+LIMIT_SECONDS = 300
+"""How long a command may take that neither downloads nor compiles."""
+
 
 class Problem(Exception):  # noqa: N818 - it is what is printed, not a kind of error
     """Something whoever runs the command can act on; its text says what to do."""
@@ -28,6 +31,9 @@ def main(command: Callable[[], None]) -> NoReturn:
     except Problem as problem:
         say(f"error: {problem}")
         sys.exit(1)
+    except subprocess.TimeoutExpired as late:
+        say(f"error: {_late(late)}")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
@@ -36,13 +42,13 @@ def main(command: Callable[[], None]) -> NoReturn:
 def run(
     command: Sequence[str | Path],
     *,
-    timeout: float | None = None,
+    timeout: float = LIMIT_SECONDS,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stdin: str | None = None,
 ) -> str:
     """What `command` prints. Its last words are the Problem when it fails or takes `timeout` s."""
-    shown = " ".join(str(word) for word in command[:4])
+    shown = _shown(command)
     try:
         done = subprocess.run(
             command,
@@ -58,12 +64,21 @@ def run(
         )
     except FileNotFoundError:
         raise Problem(f"`{command[0]}` is not installed") from None
-    except subprocess.TimeoutExpired:
-        raise Problem(f"`{shown}` gave no answer within {timeout:g} s") from None
+    except subprocess.TimeoutExpired as late:
+        raise Problem(_late(late)) from None
     except subprocess.CalledProcessError as error:
         last = last_words(error.stderr or error.stdout) or f"exit status {error.returncode}"
         raise Problem(f"`{shown}`: {last}") from None
     return done.stdout
+
+
+def _shown(command: Sequence[str | Path]) -> str:
+    """Return the command as messages have it: without what follows its first words."""
+    return " ".join(str(word) for word in command[:4])
+
+
+def _late(late: subprocess.TimeoutExpired) -> str:
+    return f"`{_shown(late.cmd)}` gave no answer within {late.timeout:g} s"
 
 
 def last_words(output: str, lines: int = 3) -> str:

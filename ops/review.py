@@ -150,6 +150,7 @@ def _preview(stack: str, *flags: str) -> tuple[int, Findings]:
     """Exit status, and what was found."""
     say(f"previewing stack {stack}")
     words = ["--json", "--show-sames", "--non-interactive", "--color", "never", "--stack", stack]
+    # No time limit: it grows with the stack.
     done = subprocess.run(
         ["pulumi", "preview", *words, *flags],
         # Plain --json leaves the policies out.

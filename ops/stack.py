@@ -107,7 +107,7 @@ def logs(stack: str, follow: bool) -> None:
     options = ["--tail", "100", *(["--follow"] if follow else [])]
     readers = [subprocess.Popen(["docker", "service", "logs", *options, id_]) for id_ in services]
     for reader in readers:
-        reader.wait()
+        reader.wait()  # No time limit: with FOLLOW=1 they go on until Ctrl-C.
 
 
 def doctor_of(stack: str, slow_seconds: int) -> None:
@@ -221,5 +221,6 @@ def init(stack: str, new: bool = False) -> None:
 
 def _pulumi(*words: str) -> None:
     # Its own output is the best report there is, of progress and of errors.
+    # No time limit: registry:deployTimeout is that of each service.
     if subprocess.run(["pulumi", *words], check=False).returncode != 0:
         raise Problem(f"`pulumi {words[0]}` failed; its messages are above")

@@ -28,7 +28,7 @@ from components.registry_config import (
     keeps_files,
 )
 from ops import state
-from ops.console import Problem, run, say, wait
+from ops.console import LIMIT_SECONDS, Problem, run, say, wait
 from ops.toolchain import ROOT
 
 START_SECONDS = 20
@@ -128,7 +128,9 @@ def _put(container: str, files: Mapping[str, str]) -> None:
             entry.size, entry.mode = len(text.encode()), 0o400
             archive.addfile(entry, io.BytesIO(text.encode()))
     copy = ["docker", "cp", "-", f"{container}:/"]
-    done = subprocess.run(copy, input=packed.getvalue(), capture_output=True, check=False)
+    done = subprocess.run(
+        copy, input=packed.getvalue(), capture_output=True, check=False, timeout=LIMIT_SECONDS
+    )
     if done.returncode != 0:
         raise Problem(f"`docker cp`: {done.stderr.decode().strip()}")
 
@@ -146,7 +148,12 @@ def _listens(container: str) -> bool:
 def _log(container: str) -> str:
     command = ["docker", "logs", container]
     return subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=LIMIT_SECONDS,
     ).stdout
 
 

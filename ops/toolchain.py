@@ -68,6 +68,7 @@ def _compiled(folder: Path) -> dict[str, str]:
 def _compile(*flags: str) -> Path | None:
     """Folder of the toolchain that `toolchain/` compiles, once; None when it can't."""
     command = [str(ROOT / "toolchain" / "build.sh"), *flags]
+    # No time limit: it compiles for minutes, and says so.
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     return Path(done.stdout.strip()) if done.returncode == 0 else None
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from ops import engine
-from ops.console import Problem, run, say
+from ops.console import LIMIT_SECONDS, Problem, run, say
 from ops.toolchain import ROOT
 
 FOLDER = ROOT / ".venv"
@@ -35,7 +35,8 @@ def ensure(requirements: str = "requirements.txt") -> dict[str, str]:
 
 def _create() -> None:
     create = [sys.executable, "-m", "venv", "--clear", str(FOLDER)]
-    if subprocess.run(create, capture_output=True, check=False).returncode == 0:
+    done = subprocess.run(create, capture_output=True, check=False, timeout=LIMIT_SECONDS)
+    if done.returncode == 0:
         return
     # Debian and Ubuntu leave part of Python's own venv to a package.
     if os.geteuid() != 0 or not Path("/usr/bin/apt-get").exists():

@@ -39,9 +39,22 @@ mkdir -p "$work/bin" "$work/plugins"
 export CGO_ENABLED=0 GOWORK=off GOFLAGS=-mod=readonly GONOSUMDB='github.com/pulumi/*'
 
 # compile NAME MODULE OUTPUT PACKAGE [FLAG…]: with a line every 30 s, since some take minutes.
+# Each program is kept by what it is made of: a change recompiles what it concerns alone.
 compile() {
-	local name=$1 module=$2 output=$3 package=$4 start=$SECONDS log=$work/log-$1
+	local name=$1 module=$2 output=$3 package=$4 start=$SECONDS log=$work/log-$1 part
 	shift 4
+	part=$cache/program-$( (
+		echo "$package $*"
+		cd "$module"
+		case $package in
+		./*) sources | xargs cat ;;
+		*) cat go.mod go.sum ;;
+		esac
+	) | sha256sum | cut -c1-16)
+	if [ -e "$part" ]; then
+		ln "$part" "$output"
+		return
+	fi
 	(cd "$module" && exec go build -v -trimpath -buildvcs=false "$@" -o "$output" "$package") 2>"$log" &
 	local build=$!
 	while kill -0 "$build" 2>/dev/null; do
@@ -53,6 +66,7 @@ compile() {
 	done
 	wait "$build" || fail "compiling $name failed:
 $(tail -n 20 "$log")"
+	ln -f "$output" "$part"
 	say "  $name: done after $((SECONDS - start)) s"
 }
 

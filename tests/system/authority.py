@@ -14,7 +14,7 @@ from ops.console import wait
 from tests.pair import Pair
 from tests.tools import tool
 
-from .testswarm import TestSwarm
+from .testswarm import ENDED_S, TestSwarm
 
 ACME_PORT, MANAGEMENT_PORT = 14000, 15000
 
@@ -77,7 +77,7 @@ class Authority:
     def end(self) -> None:
         """Ends it; its data are in memory alone."""
         self._process.kill()
-        self._process.wait()
+        self._process.wait(ENDED_S)
 
 
 def served(swarm: TestSwarm, domain: str) -> x509.Certificate:

@@ -17,10 +17,27 @@ from .authority import Authority
 from .hub import Hub
 from .project import Project
 from .site import Site
-from .testswarm import SUBNET, TestSwarm
+from .testswarm import SUBNET, TestSwarm, remove_abandoned
 
 HUB = f"{SUBNET}.11:5001"
 """Where a test may put a registry that stands in for Docker Hub: on the first node."""
+
+
+LIMIT_S = 900
+"""How long a test may take, with what its fixtures deploy, on a busy machine."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this folder their time limit, where they have none of their own."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(LIMIT_S))
+
+
+def pytest_unconfigure() -> None:
+    """Remove the swarms of workers that were ended; those in use are locked."""
+    if os.geteuid() == 0:
+        remove_abandoned()
 
 
 @pytest.fixture(scope="session", autouse=True)

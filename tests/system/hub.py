@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ops.console import run, wait
 
-from .testswarm import MIRROR_PORT, TestSwarm
+from .testswarm import ENDED_S, MIRROR_PORT, TestSwarm
 
 CONFIG = """
 version: 0.1
@@ -44,7 +44,7 @@ class Hub:
     def end(self) -> None:
         """Ends it."""
         self._process.kill()
-        self._process.wait()
+        self._process.wait(ENDED_S)
 
 
 def registry_program(images: Mapping[str, Path], folder: Path) -> Path:

@@ -7,7 +7,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ops.console import Problem
+
 from .site import Site
+
+OPERATION_S = 120
+"""How long a push or a pull may take."""
 
 
 class Load:
@@ -35,10 +40,10 @@ class Load:
         self._ended = threading.Event()
         work = [self._push, self._pull, self._push, self._pull]
         self._workers = [
-            threading.Thread(target=self._loop, args=(number, operation))
+            threading.Thread(target=self._loop, args=(number, operation), daemon=True)
             for number, operation in enumerate(work)
         ]
-        self._workers.append(threading.Thread(target=self._ask))
+        self._workers.append(threading.Thread(target=self._ask, daemon=True))
         self.done = 0
         """Operations, those that failed among them."""
         self.failed: list[str] = []
@@ -56,7 +61,7 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         for worker in self._workers:
-            worker.join()
+            worker.join(2 * OPERATION_S)
 
     def _loop(self, number: int, operation: Callable[[int, int], tuple[str, ...]]) -> None:
         count = 0
@@ -64,10 +69,11 @@ class Load:
             count += 1
             retry = ("--retry-times", str(self._retries)) if self._retries else ()
             words = ("skopeo", "--insecure-policy", "copy", *retry, *operation(number, count))
-            result = self._site.swarm.exec(self._node, *words, check=False, timeout=120)
+            try:
+                self._site.swarm.exec(self._node, *words, timeout=OPERATION_S)
+            except Problem as problem:
+                self.failed.append(str(problem)[-300:])
             self.done += 1
-            if result.returncode != 0:
-                self.failed.append(result.stderr.strip()[-300:])
 
     def _push(self, number: int, count: int) -> tuple[str, ...]:
         target = f"docker://{self._domain}/load-{number}-{count % 20}:1"

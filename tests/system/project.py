@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ PROGRAM = (
     *("__main__.py", "settings", "components", "requirements.txt", "ops", "Makefile", "policy"),
     "images",
 )
+LIMIT_S = 600
+"""How long one command may take, a deployment among them."""
 
 
 @dataclass(frozen=True)
@@ -34,25 +37,19 @@ class CommandError(Exception):
 
 
 class Project:
-    """One checkout. Deploys to the engine at `host`."""
+    """One checkout, of the project in `source`. Deploys to the engine at `host`."""
 
-    def __init__(self, folder: Path, host: str) -> None:
+    def __init__(self, folder: Path, host: str, source: Path = ROOT) -> None:
         self.folder = folder
         self._state = folder / "state"
         self._outputs: dict[tuple[str, int, int], dict[str, Any]] = {}
         self._state.mkdir(parents=True)
-        for path in ROOT.glob("Pulumi*.yaml"):
+        for path in source.glob("Pulumi*.yaml"):
             # The key of secrets that a deployment from the checkout notes isn't this backend's.
             lines = path.read_text().splitlines(keepends=True)
             kept = [line for line in lines if not line.startswith("encryptionsalt:")]
             (folder / path.name).write_text("".join(kept))
-        for name in PROGRAM:
-            source = ROOT / name
-            if source.is_dir():
-                ignore = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(source, folder / name, ignore=ignore)
-            else:
-                shutil.copy(source, folder / name)
+        self.install(source)
         (folder / ".venv").symlink_to(ROOT / ".venv")
         self.environment = {
             **os.environ,
@@ -62,6 +59,17 @@ class Project:
             "DOCKER_HOST": host,
         }
         self.environment.pop("DOCKER_CONTEXT", None)
+
+    def install(self, source: Path) -> None:
+        """Have the program as it is in `source`, in place of the one before; settings stay."""
+        for name in PROGRAM:
+            old, new = self.folder / name, source / name
+            if old.is_dir():
+                shutil.rmtree(old)
+            if new.is_dir():
+                shutil.copytree(new, old, ignore=shutil.ignore_patterns("__pycache__"))
+            elif new.exists():  # An old version hasn't all that there is today.
+                shutil.copy(new, old)
 
     def pulumi(self, *words: str, stdin: str | None = None) -> Result:
         """`pulumi WORDS`, whatever it comes to."""
@@ -74,7 +82,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
+            timeout=LIMIT_S,
             check=False,
         )
         return Result(done.returncode, done.stdout)
@@ -89,8 +97,20 @@ class Project:
     def init(self, stack: str, values: Mapping[str, str] | None = None) -> None:
         """A stack by that name; `values` go into its file."""
         self.ok("stack", "init", stack)
-        for key, value in (values or {}).items():
-            self.set(stack, key, value)
+        self.configure(stack, values or {})
+
+    def configure(
+        self, stack: str, values: Mapping[str, str], secrets: Mapping[str, str] | None = None
+    ) -> None:
+        """Set all that in one or two commands; keys with a dot or an index are paths."""
+        commands: dict[bool, list[str]] = {}
+        for flag, settings in (("--plaintext", values), ("--secret", secrets or {})):
+            for key, value in settings.items():
+                is_path = bool(re.search(r"[.\[]", key))
+                commands.setdefault(is_path, []).extend([flag, f"{key}={value}"])
+        for is_path, words in commands.items():
+            path = ["--path"] if is_path else []
+            self.ok("config", "set-all", "--stack", stack, *path, *words)
 
     def set(self, stack: str, key: str, value: str, *flags: str) -> None:
         """`pulumi config set`; with `--secret` among `flags` the value goes through stdin."""
@@ -116,8 +136,8 @@ class Project:
         """`pulumi preview`."""
         return self.pulumi("preview", "--stack", stack, *flags)
 
-    def steps(self, stack: str, *flags: str) -> list[dict[str, Any]]:
-        """The steps of a preview that change something."""
+    def plan(self, stack: str, *flags: str) -> dict[str, Any]:
+        """Return what `pulumi preview --json` prints: steps and diagnostics, among others."""
         done = subprocess.run(
             ["pulumi", "preview", "--json", "--stack", stack, *flags],
             cwd=self.folder,
@@ -125,9 +145,13 @@ class Project:
             capture_output=True,
             text=True,
             check=True,
+            timeout=LIMIT_S,
         )
-        steps: list[dict[str, Any]] = json.loads(done.stdout)["steps"]
-        return [step for step in steps if step["op"] != "same"]
+        return dict(json.loads(done.stdout))
+
+    def steps(self, stack: str, *flags: str) -> list[dict[str, Any]]:
+        """Return the steps of a preview that change something."""
+        return [step for step in self.plan(stack, *flags)["steps"] if step["op"] != "same"]
 
     def outputs(self, stack: str) -> dict[str, Any]:
         """All outputs, secrets too."""

@@ -149,11 +149,12 @@ class Site:
         return f"{outputs['username']}:{outputs['password']}"
 
     def serves(self, stack: str, domain: str, proxy: str) -> None:
-        """Waits until strangers get 401 and the stack's own login 200."""
-        node = self.resolve(domain, proxy)
+        """Wait until strangers get 401 and the stack's own login 200."""
         url, login = f"{self.project.outputs(stack)['url']}/v2/", self.login(stack)
 
         def ready() -> bool:
+            # Each time, since Swarm may start another task elsewhere, as after a node was down.
+            node = self.resolve(domain, proxy)
             return (self.status(url, node=node), self.status(url, login, node)) == (401, 200)
 
         wait(f"{url} to answer", ready, STARTED_S)
@@ -190,6 +191,7 @@ class Site:
             capture_output=True,
             text=True,
             check=False,
+            timeout=60,
         )
         if done.returncode != 0:
             raise Problem(done.stderr)

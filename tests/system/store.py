@@ -9,7 +9,7 @@ from ops.console import wait
 from tests.pair import Pair
 from tests.tools import tool
 
-from .testswarm import TestSwarm
+from .testswarm import ENDED_S, TestSwarm
 
 PORT = 7070
 REGION = "us-east-1"
@@ -45,4 +45,4 @@ class Store:
     def end(self) -> None:
         """Ends it; its files are its folder's."""
         self._process.kill()
-        self._process.wait()
+        self._process.wait(ENDED_S)

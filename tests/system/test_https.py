@@ -22,6 +22,7 @@ DASHBOARD = "traefik.tmd.fakhred.in"
 SHORT = "short.example.com"
 PROXY = "registry-com_proxy"
 RENEWAL_S = 150
+UPLOAD_LIMIT_S = 300
 GIB = 1 << 30
 SIZE = 5 * GIB
 BLOCK = b"\0" * (1 << 20)
@@ -85,7 +86,7 @@ def slow(site: Site, _deployed: None, tmp_path_factory: pytest.TempPathFactory) 
     upload = Upload(site, tmp_path_factory.mktemp("slow") / "blob")
     upload.start()
     yield upload
-    upload.join()
+    upload.join(UPLOAD_LIMIT_S)
 
 
 class Upload(threading.Thread):
@@ -107,7 +108,7 @@ class Upload(threading.Thread):
             *("-X", "PUT", "--limit-rate", "10800", "--upload-file", str(self._file)),
             *("-o", "/dev/null", "-w", "%{http_code}"),
             f"{place}&digest=sha256:{digest}",
-            timeout=300,
+            timeout=UPLOAD_LIMIT_S,
         )
         self.seconds = time.monotonic() - start
 

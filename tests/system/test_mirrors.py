@@ -57,10 +57,13 @@ def _deployed(site: Site, upstream: Upstream) -> None:
         ("brief", BRIEF_DOMAIN, {"allow[0]": "198.18.0.0/24", "ttl": f"{BRIEFLY_S}s"}),
     ):
         told = {"upstream": upstream.url, "domain": domain, "username": upstream.username}
-        for key, value in (told | {"ca": str(upstream.root_file)} | more).items():
-            project.set(NAME, f"registry:mirrors.{name}.{key}", value, "--path")
-        key = f"registry:mirrors.{name}.password"
-        project.set(NAME, key, upstream.password, "--path", "--secret")
+        told |= {"ca": str(upstream.root_file)} | more
+        mirror = f"registry:mirrors.{name}"
+        project.configure(
+            NAME,
+            {f"{mirror}.{key}": value for key, value in told.items()},
+            {f"{mirror}.password": upstream.password},
+        )
     project.up(NAME)
     site.serves(NAME, DOMAIN, PROXY)
     for domain in (MIRROR_DOMAIN, GUARDED_DOMAIN, BRIEF_DOMAIN):

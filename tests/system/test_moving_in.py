@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ops.console import wait
+from ops.console import run, wait
 
 from .authority import Authority, served
 from .site import Site
@@ -150,7 +149,7 @@ def _there(site: Site, authority: Authority, tmp_path_factory: pytest.TempPathFa
         swarm.add_host(domain, first.ip)
     deploy(site, folder, MAIN, main_traefik(authority, str(ca)))
     salted = ["openssl", "passwd", "-apr1", LOGIN.partition(":")[2]]
-    hashed = subprocess.run(salted, capture_output=True, text=True, check=True).stdout.strip()
+    hashed = run(salted).strip()
     deploy(site, folder, ORIGINAL, original(hashed))
 
 
@@ -212,7 +211,7 @@ class Watch(threading.Thread):
 
     def __exit__(self, *_: object) -> None:
         self._end.set()
-        self.join()
+        self.join(60)
 
 
 def test_a_stack_joins_the_recipes_traefik_with_nothing_but_settings(
@@ -277,9 +276,7 @@ def test_nothing_changes_after_the_takeover(site: Site) -> None:
 
 @pytest.mark.usefixtures("taken")
 def test_old_logins_are_kept_through_traefik_where_that_is_wanted(site: Site, digest: str) -> None:
-    hashed = subprocess.run(
-        ["openssl", "passwd", "-apr1", "changethis"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    hashed = run(["openssl", "passwd", "-apr1", "changethis"]).strip()
     key = "registry:hashedPasswords.admin"
     site.project.set("moved", key, hashed, "--path", "--secret")
     site.made("deploy", "STACK=moved")

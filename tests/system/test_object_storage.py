@@ -62,10 +62,11 @@ def _deployed(site: Site, store: Store, tmp_path_factory: pytest.TempPathFactory
         f"{driver}.forcepathstyle": "true",
         "registry:config.storage.redirect.disable": "true",
     }
-    for key, value in told.items():
-        site.project.set(NAME, key, value, "--path")
-    site.project.set(NAME, f"{driver}.accesskey", store.access_key, "--path", "--secret")
-    site.project.set(NAME, f"{driver}.secretkey", store.secret_key, "--path", "--secret")
+    secrets = {
+        f"{driver}.accesskey": store.access_key,
+        f"{driver}.secretkey": store.secret_key,
+    }
+    site.project.configure(NAME, told, secrets)
     site.project.up(NAME)
     site.serves(NAME, DOMAIN, PROXY)
 

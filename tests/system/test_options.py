@@ -74,15 +74,15 @@ def _deployed(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
         },
     )
     site.swarm.load(haproxy_image(tmp_path_factory.mktemp("haproxy"), HAPROXY))
-    for key, value in {
+    further = {
         "registry:volumeOptions.type": "none",
         "registry:volumeOptions.o": "bind",
         "registry:volumeOptions.device": str(tmp_path_factory.mktemp("disk")),
         "registry:constraints[0]": "node.platform.os == linux",
         "registry:config.storage.delete.enabled": "true",
         "registry:config.log.level": "warn",
-    }.items():
-        site.project.set("options", key, value, "--path")
+    }
+    site.project.configure("options", further)
     site.project.up("options")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .project import ROOT
+from .project import LIMIT_S, ROOT
 from .site import Site
 
 DIGEST = "@sha256:" + "0" * 64
@@ -86,6 +86,7 @@ def preview(folder: Path, host: str, *flags: str) -> tuple[int, str]:
         capture_output=True,
         text=True,
         check=False,
+        timeout=LIMIT_S,
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -117,6 +118,7 @@ def broken(site: Site, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
         env=environment(folder, host),
         check=True,
         capture_output=True,
+        timeout=LIMIT_S,
     )
     return folder, host
 

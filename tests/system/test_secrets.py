@@ -44,7 +44,7 @@ class ProcessList(threading.Thread):
 
     def __exit__(self, *_: object) -> None:
         self._end.set()
-        self.join()
+        self.join(60)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .project import ROOT
+from .project import LIMIT_S, ROOT
 
 PROGRAM = """
 import pulumi
@@ -83,6 +83,7 @@ def pulumi(scratch: Path, *words: str, fails: bool = False) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
+        timeout=LIMIT_S,
     )
     assert (done.returncode != 0) is fails, done.stdout
     return done.stdout
@@ -129,4 +130,5 @@ def test_the_language_hosts_own_tests_pass() -> None:
         cwd=ROOT / "toolchain/cli",
         env={**os.environ, "GOFLAGS": "-mod=readonly", "GONOSUMDB": "github.com/pulumi/*"},
         check=True,
+        timeout=LIMIT_S,
     )

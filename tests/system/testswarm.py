@@ -35,6 +35,10 @@ SUBNET = "198.18.0"  # Set aside for tests; Docker's default address pools are e
 MIRROR_PORT = 5000
 """Outside, where the nodes look for Docker Hub's images first; mostly nobody answers there."""
 READY_S = 60
+STOPPED_S = 30
+"""How long an orderly shutdown of a node may take."""
+ENDED_S = 30
+"""How long a process that was killed may take to be gone."""
 STATE_PREFIX = "testswarm-"
 
 # Becomes process 1 of the node's PID namespace: with it goes every process of the node.
@@ -248,7 +252,7 @@ class TestSwarm:
             os.kill(node.init, signal.SIGTERM)  # docker-init passes it on to dockerd.
             if node.process:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    node.process.wait(30)
+                    node.process.wait(STOPPED_S)
         self._end(node)
 
     def start(self, node: Node) -> None:
@@ -337,7 +341,7 @@ class TestSwarm:
         """Kill what runs on the node and wait until it is gone. Does nothing when it is down."""
         if node.process:
             _kill(node.process.pid)
-            node.process.wait()
+            node.process.wait(ENDED_S)
             node.process = None
         _remove_cgroups(node.netns)
 

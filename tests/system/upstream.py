@@ -14,7 +14,7 @@ from ops.console import wait
 from tests.pair import Pair
 
 from .hub import registry_program
-from .testswarm import TestSwarm
+from .testswarm import ENDED_S, TestSwarm
 
 PORT = 5443
 
@@ -69,5 +69,5 @@ class Upstream:
         """Nobody answers any longer; what it has stays."""
         if self._process:
             self._process.kill()
-            self._process.wait()
+            self._process.wait(ENDED_S)
             self._process = None

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from ops.console import run, say
+from ops.recipes import BUILD_SECONDS
 from ops.toolchain import cache
 
 HERE = Path(__file__).parent
@@ -42,6 +43,6 @@ def compiled(pins: Path, name: str, package: str) -> Path:
             settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
             build = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"]
             command = [*build, "-o", str(half), package]
-            run(command, cwd=pins, env={**os.environ, **settings}, timeout=900)
+            run(command, cwd=pins, env={**os.environ, **settings}, timeout=BUILD_SECONDS)
             half.rename(program)
     return program

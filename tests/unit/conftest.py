@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Callable, Generator, Iterator
+from types import FrameType
 from typing import Any
 
 import pulumi
@@ -14,6 +16,31 @@ from pulumi.runtime.settings import SETTINGS
 
 from components.engine import Engine
 from components.swarm import Network, Node, RunningService, Swarm
+from tests import processes
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(item: pytest.Item) -> Generator[None, object, object]:
+    """Have the alarm end the test's processes too: it may be waiting for one with no limit."""
+    result = yield
+    fail = signal.getsignal(signal.SIGALRM)
+    ends_processes = "_no_process_is_left" in getattr(item, "fixturenames", ())
+    if ends_processes and callable(fail):
+
+        def alarm(number: int, frame: FrameType | None) -> None:
+            processes.end_children()
+            fail(number, frame)
+
+        signal.signal(signal.SIGALRM, alarm)
+    return result
+
+
+@pytest.fixture(autouse=True)
+def _no_process_is_left() -> Iterator[None]:
+    """End the processes that a test leaves behind, and fail it."""
+    processes.adopt_orphans()
+    yield
+    assert processes.end_children() == []
 
 
 class Recorder(mocks.Mocks):

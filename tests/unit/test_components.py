@@ -229,9 +229,8 @@ def test_a_task_that_must_end_serves_on_and_then_drains() -> None:
 
 
 def test_a_task_that_fails_by_itself_says_so() -> None:
-    assert (
-        subprocess.run(["sh", "-c", LINGER, "5", "sh", "-c", "exit 7"], check=False).returncode == 7
-    )
+    words = ["sh", "-c", LINGER, "5", "sh", "-c", "exit 7"]
+    assert subprocess.run(words, check=False, timeout=30).returncode == 7
 
 
 def test_the_users_configuration_is_merged_deeply(deploy: Deploy) -> None:

@@ -119,7 +119,12 @@ def test_the_exported_environment_survives_a_shell(tmp_path: Path) -> None:
     changes = {"PATH": "/a b:/c", "ODD": "it's $HOME `x`"}
     script = stack.exports(changes) + 'printf "%s\\n" "$PATH" "$ODD"'
     done = subprocess.run(
-        ["/bin/sh", "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
+        ["/bin/sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        timeout=30,
     )
     assert done.stdout.splitlines() == list(changes.values())
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ops.recipes import BUILD_SECONDS
 from ops.toolchain import ROOT
 from tests.tools import tool
 
@@ -24,9 +25,14 @@ GITLAB = ROOT / ".gitlab-ci.example.yml"
 @pytest.mark.skipif(
     not shutil.which("go") and not os.environ.get("CI"), reason="actionlint is compiled with Go"
 )
+@pytest.mark.timeout(BUILD_SECONDS)
 def test_actionlint_finds_nothing() -> None:
     done = subprocess.run(
-        [tool("actionlint"), "-no-color", *WORKFLOWS], capture_output=True, text=True, check=False
+        [tool("actionlint"), "-no-color", *WORKFLOWS],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert done.stdout + done.stderr == ""
 
@@ -62,6 +68,15 @@ def test_all_that_is_run_is_there(path: Path) -> None:
         assert "${{" not in line
 
 
+def test_the_tests_have_the_history_of_the_project() -> None:
+    """One deploys with an earlier version; without more words, a runner gets the last commit."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())
+    checkout = workflow["jobs"]["test"]["steps"][0]
+    assert checkout["uses"].startswith("actions/checkout@")
+    assert checkout["with"]["fetch-depth"] == 0
+    assert yaml.safe_load(GITLAB.read_text())["test"]["variables"]["GIT_DEPTH"] == 0
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_may_do_no_more_than_it_has_to(path: Path) -> None:
     workflow = yaml.safe_load(path.read_text())
@@ -82,6 +97,7 @@ def prepare(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
+        timeout=60,
     )
 
 

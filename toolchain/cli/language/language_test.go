@@ -1,13 +1,51 @@
 package main
 
 import (
+	"bufio"
 	"errors"
+	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"github.com/pulumi/pulumi/sdk/v3/python/toolchain"
 )
+
+// asHost is the variable by which a test has this binary be the host itself.
+const asHost = "TEST_AS_LANGUAGE_HOST"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asHost) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestAnInterruptEndsTheHostEvenWhereItIsIgnored(t *testing.T) {
+	host := exec.Command("sh", "-c", `trap '' INT; exec "$0"`, os.Args[0])
+	host.Env = append(os.Environ(), asHost+"=yes")
+	output, err := host.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// It prints its port once it serves.
+	if _, err := bufio.NewReader(output).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	kill := time.AfterFunc(30*time.Second, func() { _ = host.Process.Kill() })
+	defer kill.Stop()
+	if err := host.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Wait(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
 
 func TestOptionsAreThoseOfPulumiYaml(t *testing.T) {
 	options, err := parseOptions("/root", "/root/program", map[string]any{

@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"time"
 
@@ -43,7 +44,7 @@ func main() {
 	}
 }
 
-// serve answers the engine at the given address until it is gone.
+// serve answers the engine at the given address until it is gone or sends an interrupt.
 func serve(engine, tracing string) error {
 	here, err := os.Executable()
 	if err != nil {
@@ -53,7 +54,9 @@ func serve(engine, tracing string) error {
 	if here, err = filepath.EvalSymlinks(here); err != nil {
 		return fmt.Errorf("finding this program: %w", err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	// By an interrupt the CLI ends its plugins. Asking for it takes it also where it is ignored,
+	// as in the background of a script: there the CLI would wait 5 s, and then kill this host.
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer cancel()
 	if engine != "" {
 		if err := rpcutil.Healthcheck(ctx, engine, engineSilence, cancel); err != nil {

@@ -1,0 +1,219 @@
+"""Stacks of an earlier version of this program: the present one goes on with them, unasked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.console import Problem, run
+
+from .archive import redis_image
+from .authority import Authority
+from .project import ROOT, Project
+from .site import Site
+from .store import BUCKET, REGION, Store
+from .testswarm import TestSwarm
+from .upstream import Upstream
+
+EARLIER = "da6acb693b05770a8bb9015baf535522f6954563"
+"""The version that deploys the stacks."""
+
+CHANGES: Mapping[str, tuple[str, str]] = {
+    # What a first preview may show. Step: the properties that it changes, and why.
+    # "update docker:index/service:Service registry-service": (
+    #     "labels taskSpec.containerSpec.commands", "a stop signal can't be lost"),
+}
+
+FILES, OBJECTS = "files", "objects"
+DOMAINS = {FILES: "files.example.com", OBJECTS: "objects.example.com"}
+MIRRORS = {FILES: "mirror.files.example.com", OBJECTS: "mirror.objects.example.com"}
+PROXY = f"{FILES}_proxy"
+REDIS = "redis:of-this-machine"
+"""Stands in for the official image, which can't be had everywhere."""
+IMAGE, CACHED = "hello:1", "library/small:1"
+
+
+def checkout(commit: str, folder: Path) -> Path:
+    """Fill `folder` with this project's files as they were at `commit`; return it."""
+    packed = folder / "files.tar"
+    # Whoever owns the repository: continuous integration clones it as another user.
+    git = ("git", "-c", "safe.directory=*", "-C", ROOT)
+    try:
+        run([*git, "archive", "--format=tar", f"--output={packed}", commit])
+    except Problem as problem:
+        raise Problem(
+            f"the files of commit {commit} are needed, and can't be had ({problem}). In a clone:"
+            " git fetch --unshallow; on GitHub: `fetch-depth: 0` under actions/checkout;"
+            " on GitLab: the variable GIT_DEPTH: 0"
+        ) from None
+    run(["tar", "-xf", packed, "-C", folder])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The earlier version's checkout, and the swarm."""
+    folder = tmp_path_factory.mktemp("checkout") / "registry"
+    earlier = checkout(EARLIER, tmp_path_factory.mktemp("earlier"))
+    site = Site(swarm, Project(folder, swarm.nodes[0].host, earlier))
+    yield site
+    site.clean()
+
+
+@pytest.fixture(scope="module")
+def store(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = Store(site.swarm, tmp_path_factory.mktemp("store"))
+    yield store
+    store.end()
+
+
+@pytest.fixture(scope="module")
+def upstream(
+    site: Site, archive: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Upstream]:
+    upstream = Upstream(site.swarm, tmp_path_factory.mktemp("upstream"))
+    upstream.push(f"docker-archive:{archive}", CACHED)
+    yield upstream
+    upstream.end()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def digests(
+    site: Site,
+    hub: None,
+    authority: Authority,
+    store: Store,
+    upstream: Upstream,
+    archive: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
+    """Deploy both stacks with the earlier version, and push an image to each; its digests.
+
+    One keeps files, with a main Traefik, certificates by ACME, and a dashboard; the other is
+    behind it, in an object store, with replicas and Redis. Each has a mirror that has pulled.
+    """
+    assert hub is None  # It only has to be there.
+    project, first = site.project, site.swarm.nodes[0]
+    site.trust(authority.root_file)
+    site.swarm.load(redis_image(tmp_path_factory.mktemp("redis"), REDIS))
+    for domain in (*DOMAINS.values(), *MIRRORS.values(), "traefik.example.com"):
+        site.swarm.add_host(domain, first.ip)
+    own: dict[str, dict[str, str]] = {
+        FILES: {
+            "registry:proxy": "main",
+            "registry:acmeServer": authority.directory,
+            "registry:acmeCa": authority.transport_root,
+            "registry:certificatesNode": first.name,
+            "registry:dashboardDomain": "traefik.example.com",
+        },
+        OBJECTS: {
+            "registry:networkLabel": "traefik.swarm.network",
+            "registry:replicas": "2",
+            "registry:cache": "redis",
+            "registry:redisImage": REDIS,
+            "registry:storageCa": str(store.root_file),
+            "registry:config.storage.s3.bucket": BUCKET,
+            "registry:config.storage.s3.region": REGION,
+            "registry:config.storage.s3.regionendpoint": store.endpoint,
+            "registry:config.storage.s3.forcepathstyle": "true",
+            "registry:config.storage.s3.accesskey": store.access_key,
+            "registry:config.storage.redirect.disable": "true",
+        },
+    }
+    for stack, settings in own.items():
+        project.init(stack)
+        settings |= {
+            "registry:stackName": stack,
+            "registry:domain": DOMAINS[stack],
+            "registry:network": "upgraded",
+            "registry:mirrors.hub.upstream": upstream.url,
+            "registry:mirrors.hub.domain": MIRRORS[stack],
+            "registry:mirrors.hub.allow[0]": "198.18.0.0/24",
+            "registry:mirrors.hub.username": upstream.username,
+            "registry:mirrors.hub.ca": str(upstream.root_file),
+        }
+        secrets = {"registry:mirrors.hub.password": upstream.password}
+        if stack == OBJECTS:
+            secrets["registry:config.storage.s3.secretkey"] = store.secret_key
+        project.configure(stack, settings, secrets)
+    found = {}
+    for stack, domain in DOMAINS.items():
+        project.up(stack)
+        site.serves(stack, domain, PROXY)
+        found[stack] = site.push(stack, domain, IMAGE, archive)
+        pull(site, MIRRORS[stack], CACHED, tmp_path_factory.mktemp("pulled"))
+    return found
+
+
+def pull(site: Site, domain: str, image: str, folder: Path, login: str | None = None) -> None:
+    """Pull all of an image."""
+    site.resolve(domain, PROXY)
+    creds = ("--src-creds", login) if login else ()
+    site.skopeo(domain, "copy", *creds, f"docker://{domain}/{image}", f"dir:{folder}")
+
+
+def step_name(step: Mapping[str, Any]) -> str:
+    """Return `operation type name`; the three steps of a replacement are one."""
+    *_, kind, name = step["urn"].split("::")
+    replaces = step["op"] in ("replace", "create-replacement", "delete-replaced")
+    return f"{'replace' if replaces else step['op']} {kind.rpartition('$')[2]} {name}"
+
+
+def properties(step: Mapping[str, Any]) -> set[str]:
+    """Return what a step changes, such as `taskSpec.containerSpec.commands`, without indices."""
+    return {re.sub(r"\[[^]]*\]", "", path) for path in step.get("detailedDiff") or {}}
+
+
+@pytest.fixture(scope="module")
+def plans(site: Site, digests: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Each stack's first preview by the present version."""
+    site.project.install(ROOT)
+    return {stack: site.project.plan(stack) for stack in digests}
+
+
+@pytest.mark.parametrize("stack", DOMAINS)
+def test_the_first_preview_shows_what_is_meant_to_change_and_asks_nothing(
+    plans: dict[str, dict[str, Any]], stack: str
+) -> None:
+    unexpected = []
+    for step in plans[stack]["steps"]:
+        if step["op"] == "same":
+            continue
+        name = step_name(step)
+        meant = CHANGES.get(name, ("", ""))[0].split()
+        changed = {
+            path
+            for path in properties(step)
+            if not any(path == each or path.startswith(f"{each}.") for each in meant)
+        }
+        if name not in CHANGES or changed:
+            unexpected.append((name, sorted(changed)))
+    assert unexpected == []
+    warnings = [each["message"] for each in plans[stack].get("diagnostics", ())]
+    assert warnings == []
+
+
+def test_all_that_is_meant_to_change_does(plans: dict[str, dict[str, Any]]) -> None:
+    steps = [step for plan in plans.values() for step in plan["steps"]]
+    assert set(CHANGES) <= set(map(step_name, steps))
+
+
+@pytest.mark.usefixtures("plans")
+@pytest.mark.parametrize("stack", DOMAINS)
+def test_what_was_stored_is_there_after_the_first_deployment(
+    site: Site, upstream: Upstream, digests: dict[str, str], stack: str, tmp_path: Path
+) -> None:
+    site.project.up(stack)
+    site.project.ok("preview", "--expect-no-changes", "--stack", stack)
+    site.serves(stack, DOMAINS[stack], PROXY)
+    name = f"{IMAGE.partition(':')[0]}@{digests[stack]}"
+    pull(site, DOMAINS[stack], name, tmp_path / "pushed", site.login(stack))
+    upstream.end()
+    try:
+        pull(site, MIRRORS[stack], CACHED, tmp_path / "cached")
+    finally:
+        upstream.start()

@@ -1,0 +1,15 @@
+"""`python -m tests.tools`: compile what the cache hasn't got."""
+
+from __future__ import annotations
+
+from ops.console import main
+from tests.tools import PACKAGES, tool
+
+
+def _compile() -> None:
+    for name in PACKAGES:
+        tool(name)
+
+
+if __name__ == "__main__":
+    main(_compile)
