@@ -18,12 +18,13 @@ from components.proxy_config import STORAGE_PATH
 from components.redis import Redis, RedisArgs
 from components.registry import Registry, RegistryArgs
 from components.registry_config import DATA_PATH
-from components.rollout import running
+from components.rollout import RolloutArgs, retry_undone, running
 from components.service import SwarmService, service_name
 from components.socket_proxy import SocketProxy, SocketProxyArgs
 from components.storage import Storage, StorageArgs
 from components.swarm import look
 from settings import Settings, read
+from settings.advice import advice
 from settings.mirrors import MirrorSettings
 from settings.proxy import ProxySettings
 from settings.volume import VolumeSettings
@@ -52,7 +53,10 @@ def deploy() -> None:
         stack,
     )
     swarm.require_network(settings.network, created_here=settings.create_network)
-    on_swarm = pulumi.ResourceOptions(providers={"docker": swarm.engine.provider("engine")})
+    on_swarm = pulumi.ResourceOptions(
+        providers={"docker": swarm.engine.provider("engine")},
+        transformations=[retry_undone(swarm)],
+    )
 
     def storage(
         name: str, told: VolumeSettings, location: Location, constraints: Sequence[str]
@@ -164,12 +168,13 @@ def deploy() -> None:
 
     caches = [redis] if redis else []
     services = [part.service for part in (registry, *caches, *proxies)]
-    ready = running(
-        swarm.engine,
-        [*services, *mirrors],
-        settings.deploy_timeout,
+    rollout = RolloutArgs(
+        timeout=settings.deploy_timeout,
+        again=f"pulumi up --stack {stack}",
+        advise=advice(settings, stack),
         undo=lambda: [text for each in storages if (text := each.undo_move())],
     )
+    ready = running(swarm.engine, [*services, *mirrors], rollout)
     for each in storages:
         each.remember(ready)
 

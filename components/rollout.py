@@ -8,170 +8,373 @@ provider has done its part. It changes nothing, and no resource stands for it in
 from __future__ import annotations
 
 import asyncio
-import calendar
+import functools
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
+import docker
 import pulumi
+import pulumi_docker as docker_provider
 
 from components.engine import Engine, connected
 from components.service import SwarmService
+from components.swarm import Swarm
+from components.task_failure import Cause, TaskFailure, read_failure
 
 POLL_SECONDS = 0.25
 FAILURES = 3
-"""So many failed tasks of one specification, and it is given up."""
+"""So many failed tasks in one place (a replica, or a global service's node), and it is given up."""
 NETWORK_SECONDS = 60
 """How long a node may fail to join a network. Where a network has just been removed, its number
 can be another's at once, and the node's interface of the old one takes a while to go."""
 PENDING_SECONDS = 20
 """How long Swarm may look for a node for a task."""
+STEADY_SECONDS = 5
+"""How long a service must run after one of its tasks has failed: as long as Swarm watches the
+tasks of an update (`monitor`)."""
+RECENT_SECONDS = 60
+"""A task that failed before the wait, and is no older than this, may be part of a series."""
+
+_FAILED = ("failed", "rejected")
+_UNDER_WAY = ("updating", "rollback_started")
 
 _Raw = Mapping[str, Any]
 Summary = Mapping[str, Any]
-"""What of a task's specification a setting can change: enough to see that it was rolled back."""
+"""What of a service a setting can change: enough to see that it was rolled back."""
+Advise = Callable[[TaskFailure], str]
+"""What the caller can do about a failure, in lines for its users; empty when that is nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutArgs:
+    """How services are waited for."""
+
+    timeout: int
+    """Seconds until a service that doesn't come up is given up."""
+    again: str = ""
+    """The command by which the deployment is tried again, for the error's last line."""
+    advise: Advise | None = None
+    undo: Callable[[], Sequence[str]] = tuple
+    """After a failure: take back what Swarm doesn't, and return what to say of it."""
+
+
+class RolloutError(pulumi.RunError):
+    """A service that doesn't come up, or whose update was undone."""
+
+    def __init__(self, text: str, failure: TaskFailure | None = None) -> None:
+        super().__init__(text)
+        self.failure = failure
+        """The task's failure that stands behind it, if one is known."""
 
 
 def running(
-    engine: Engine,
-    services: Sequence[SwarmService],
-    timeout: int,
-    undo: Callable[[], Sequence[str]] = tuple,
+    engine: Engine, services: Sequence[SwarmService], args: RolloutArgs
 ) -> pulumi.Output[bool]:
-    """True when the services run as told; `RunError` with their tasks' errors if one doesn't.
+    """Return True when the services run as told; `RolloutError` with the reason if one doesn't.
 
     Each comes with what it was told: its own output is what the engine had right afterwards,
-    which may be a rollback's already. In a preview nothing is looked at. `timeout` is in
-    seconds. `undo` takes back, after a failure, what Swarm doesn't, and says so.
+    which may be a rollback's already. In a preview nothing is looked at.
     """
     if pulumi.runtime.is_dry_run():
         return pulumi.Output.from_input(True)
 
     async def wait(told: Sequence[tuple[str, Summary]]) -> bool:
         waits = (
-            asyncio.to_thread(wait_until_running, engine, name, summary, timeout)
+            asyncio.to_thread(wait_until_running, engine, name, summary, args)
             for name, summary in told
         )
         try:
             await asyncio.gather(*waits)
         except pulumi.RunError as error:
-            raise pulumi.RunError("\n  ".join([str(error), *undo()])) from error
+            raise pulumi.RunError("\n  ".join([str(error), *args.undo()])) from error
         return True
 
     # The names come when the services have been made or changed.
     outputs = (
-        pulumi.Output.all(
-            service.resource.name, pulumi.Output.from_input(service.task).apply(summary_told)
-        )
+        pulumi.Output.all(service.resource.name, summary_output(service.task, service.endpoint))
         for service in services
     )
     return pulumi.Output.all(*outputs).apply(wait)
 
 
-def wait_until_running(engine: Engine, name: str, told: Summary, timeout: int) -> None:
-    """Returns when service `name` runs as told; `RunError` when it was undone or can't start."""
-    deadline = time.monotonic() + timeout
-    said = ""
+def wait_until_running(engine: Engine, name: str, told: Summary, args: RolloutArgs) -> None:
+    """Return when service `name` runs as told; `RolloutError` when it was undone or can't start."""
+    message = ""
     with connected(engine) as client:
+        rollout = Rollout(
+            told=told,
+            args=args,
+            # Both are only asked for where a task has failed: a stack may have many services.
+            nodes=functools.cache(lambda: _host_names(client)),
+            engine_time=lambda: str(client.info()["SystemTime"]),
+        )
         while True:
             service = client.inspect_service(name)
             tasks = client.tasks({"service": service["ID"]})
-            waiting_for = progress(service, tasks, told)
+            waiting_for = rollout.look(service, tasks)
             if waiting_for is None:
                 return
-            if time.monotonic() > deadline:
-                raise pulumi.RunError(
-                    f"{_failed(name)} after {timeout} s: {waiting_for}.{_look(name)}"
-                )
-            if waiting_for != said:
-                said = waiting_for
-                pulumi.log.info(f"{name}: {said}", ephemeral=True)
+            if waiting_for != message:
+                message = waiting_for
+                pulumi.log.info(f"{name}: {message}", ephemeral=True)
             time.sleep(POLL_SECONDS)
 
 
-def progress(service: _Raw, tasks: Sequence[_Raw], told: Summary) -> str | None:
-    """What a service waits for, or None when it runs; `RunError` when waiting is no use."""
-    name = service["Spec"]["Name"]
-    state = (service.get("UpdateStatus") or {}).get("State", "")
-    current = [task for task in tasks if _is_current(task, service)]
-    errors = [_error(task) for task in current if task["Status"]["State"] in ("failed", "rejected")]
-    if state.startswith("rollback") and summary_running(service["Spec"]["TaskTemplate"]) == told:
-        # An update before this one was undone, and what runs since is what is wanted again.
-        state = "" if state == "rollback_completed" else "updating"
-    if state.startswith("rollback") or state == "paused":
-        last = next((error for error in _newest_errors(tasks)), "see the tasks")
-        done = "was undone: the version before runs on" if "rollback" in state else "stopped"
-        raise pulumi.RunError(
-            f"The update of {name} {done}. The new tasks said: {last}.{_look(name)}\n"
-            "  Mend the cause, then: pulumi up --refresh"
+def retry_undone(swarm: Swarm) -> pulumi.ResourceTransformation:
+    """Return what makes Pulumi update each service again whose last update Swarm has undone.
+
+    To Pulumi's state that update is done, so it wouldn't send it again, whatever stood against it
+    then. A `forceUpdate` that the service hasn't had yet is a difference; it restarts no task that
+    the update wouldn't.
+    """
+
+    def transform(
+        args: pulumi.ResourceTransformationArgs,
+    ) -> pulumi.ResourceTransformationResult | None:
+        name, task = args.props.get("name"), args.props.get("task_spec")
+        endpoint = args.props.get("endpoint_spec")
+        if not isinstance(task, docker_provider.ServiceTaskSpecArgs) or not isinstance(name, str):
+            return None
+        undone = swarm.services[name].undone if name in swarm.services else None
+        if undone is None:
+            return None
+        task.force_update = summary_output(task, endpoint).apply(
+            lambda told: None if _runs(undone.spec, told) else undone.version
         )
-    patient = any("network sandbox" in error for error in errors)
-    if len(errors) >= FAILURES and not (patient and _since(service["UpdatedAt"]) < NETWORK_SECONDS):
-        raise pulumi.RunError(f"{_failed(name)}. Its tasks said: {errors[0]}.{_look(name)}")
-    placement = service["Spec"]["TaskTemplate"].get("Placement")
-    homeless = [
-        task
-        for task in current
-        # Else it is the one that an update of the constraints alone is about to replace.
-        if task["Status"]["State"] == "pending" and task["Spec"].get("Placement") == placement
-    ]
-    for task in homeless:
-        if _error(task) and _since(task["CreatedAt"]) > PENDING_SECONDS:
-            raise pulumi.RunError(f"{_failed(name)}. Swarm says: {_error(task)}.{_look(name)}")
-    wanted = _wanted(service, current)
-    up = [
-        task
-        for task in current
-        if task["Status"]["State"] == "running" and task["DesiredState"] == "running"
-    ]
-    if len(up) >= wanted and state in ("", "completed"):
-        return None
-    if state == "updating" and len(up) >= wanted:
-        return "the new task runs; watching it for some seconds"
-    if errors:
-        return f"a task failed and is tried again: {errors[0]}"
-    states = sorted({task["Status"]["State"] for task in current if task not in up})
-    return f"{len(up)} of {wanted} tasks run{'; ' if states else ''}{', '.join(states)}"
+        return pulumi.ResourceTransformationResult(args.props, args.opts)
+
+    return transform
+
+
+@dataclass(kw_only=True)
+class Rollout:
+    """A service that is waited for, look by look.
+
+    What failed before the first look is history: Swarm keeps the last tasks of each replica, also
+    of a service that has run well for weeks. And no clock of this machine is ever compared with
+    the engine's.
+    """
+
+    told: Summary
+    """What the service was told to be."""
+    args: RolloutArgs
+    nodes: Callable[[], Mapping[str, str]] = dict
+    """Host names by the swarm's ids of nodes."""
+    engine_time: Callable[[], str]
+    """The engine's own clock."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds since some moment."""
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+        self._history: frozenset[str] | None = None  # Ids; None before the first look.
+        self._failed: dict[str, str] = {}  # Place by id. Swarm soon forgets a failed task.
+        self._last: TaskFailure | None = None
+        self._unsteady = False  # A task has failed lately, so the next one may too.
+        self._homeless_since: dict[str, float] = {}
+        self._up_since: float | None = None
+
+    def look(self, service: _Raw, tasks: Sequence[_Raw]) -> str | None:
+        """Return what the service waits for, or None when it runs.
+
+        `RolloutError` when waiting is no use.
+        """
+        now, name = self.clock(), service["Spec"]["Name"]
+        current = [task for task in tasks if _is_current(task, service)]
+        self._note_failures(service, current)
+        state = (service.get("UpdateStatus") or {}).get("State", "")
+        # Where it is as told, it was another update, before this one, that was undone.
+        if state.startswith("rollback") and not _runs(service["Spec"], self.told):
+            # Where only the ports are others, its tasks look like those of the version before.
+            undone = [task for task in tasks if not _is_current(task, service)]
+            raise self._error(
+                service,
+                f"The update of {name} was undone, and the version before runs on",
+                self._newest(service, undone) or self._last or self._newest(service, tasks),
+            )
+
+        wanted = _wanted(service, current)
+        up = [
+            task
+            for task in current
+            if task["Status"]["State"] == "running" and task["DesiredState"] == "running"
+        ]
+        if len(up) >= wanted:
+            self._up_since = now if self._up_since is None else self._up_since
+            if state in _UNDER_WAY:
+                waiting_for = "the new task runs; watching it for some seconds"
+            elif self._unsteady and now - self._up_since < STEADY_SECONDS:
+                waiting_for = "it runs again after a failure; watching it for some seconds"
+            else:
+                return None
+        else:
+            self._up_since = None
+            if state == "paused":
+                stopped = f"The update of {name} has stopped"
+                raise self._error(service, stopped, self._newest(service, tasks))
+            self._give_up(service, current, now)
+            if self._last:
+                waiting_for = f"a task failed and is tried again: {self._last.headline}"
+            else:
+                coming = [task for task in current if task["Status"]["State"] not in _FAILED]
+                states = sorted({self._state(task) for task in coming if task not in up})
+                waiting_for = "; ".join([f"{len(up)} of {wanted} tasks run", *states])
+        if now - self._began > self.args.timeout:
+            late = f"{name} doesn't come up within {self.args.timeout} s ({waiting_for})"
+            raise self._error(service, late, self._last or self._newest(service, current))
+        return waiting_for
+
+    def _note_failures(self, service: _Raw, current: Sequence[_Raw]) -> None:
+        failed = [task for task in current if task["Status"]["State"] in _FAILED]
+        if self._history is None:
+            self._history = frozenset(task["ID"] for task in failed)
+            self._unsteady = bool(failed) and self._are_recent(failed)
+        for task in failed:
+            if task["ID"] not in self._history and task["ID"] not in self._failed:
+                self._failed[task["ID"]] = _place(task)
+                self._last = self._failure(service, task)
+                self._unsteady = True
+
+    def _are_recent(self, tasks: Sequence[_Raw]) -> bool:
+        """Return whether one of the tasks was made lately, both moments being the swarm's own."""
+        begin = _moment(self.engine_time()) - timedelta(seconds=RECENT_SECONDS)
+        return any(_moment(task["CreatedAt"]) > begin for task in tasks)
+
+    def _give_up(self, service: _Raw, current: Sequence[_Raw], now: float) -> None:
+        """Raise when a task fails again and again, or finds no node."""
+        name, waited = service["Spec"]["Name"], now - self._began
+        # A network that can't be joined may be free a while later.
+        patient = self._last is not None and self._last.cause is Cause.NETWORK
+        if max(Counter(self._failed.values()).values(), default=0) >= FAILURES and not (
+            patient and waited < NETWORK_SECONDS
+        ):
+            raise self._error(service, f"{name} doesn't come up", self._last)
+        placement = service["Spec"]["TaskTemplate"].get("Placement")
+        for task in current:
+            # Else it is one that an update of the constraints alone is about to replace.
+            fits = task["Spec"].get("Placement") == placement
+            if task["Status"]["State"] != "pending" or not fits or not _text(task):
+                continue
+            since = self._homeless_since.setdefault(task["ID"], now)
+            if now - since >= PENDING_SECONDS:
+                raise self._error(service, f"{name} doesn't come up", self._failure(service, task))
+        if "Global" in service["Spec"]["Mode"] and not current and waited >= PENDING_SECONDS:
+            # Swarm makes no task of it then, so there's none to ask.
+            failure = read_failure("no suitable node", service=name)
+            raise self._error(service, f"{name} doesn't come up", failure)
+
+    def _state(self, task: _Raw) -> str:
+        node = self.nodes().get(task.get("NodeID", ""))
+        return f"{task['Status']['State']}{f' on {node}' if node else ''}"
+
+    def _failure(self, service: _Raw, task: _Raw) -> TaskFailure:
+        ports = (service["Spec"].get("EndpointSpec") or {}).get("Ports") or []
+        return read_failure(
+            _text(task) or "no error is noted",
+            service=service["Spec"]["Name"],
+            node=self.nodes().get(task.get("NodeID", ""), ""),
+            published=tuple(port["PublishedPort"] for port in ports if "PublishedPort" in port),
+        )
+
+    def _newest(self, service: _Raw, tasks: Sequence[_Raw]) -> TaskFailure | None:
+        """Return the last failure among `tasks`, if there is one."""
+        failed = [task for task in tasks if _text(task)]
+        newest = max(failed, key=lambda task: str(task["CreatedAt"]), default=None)
+        return self._failure(service, newest) if newest else None
+
+    def _error(self, service: _Raw, what: str, failure: TaskFailure | None) -> RolloutError:
+        name = service["Spec"]["Name"]
+        parts = [f"{what}: {failure.headline}" if failure else what]
+        if failure:
+            parts += [failure.remedy, self.args.advise(failure) if self.args.advise else ""]
+            if failure.raw != failure.meaning:
+                parts.append(f"  In the words of the engine: {failure.raw}")
+        parts.append(
+            f"  More:\n      docker service ps --no-trunc {name}\n      docker service logs {name}"
+        )
+        if self.args.again:
+            parts.append(f"  When that is mended, type:\n      {self.args.again}")
+        return RolloutError("\n".join(part for part in parts if part), failure)
+
+
+def _host_names(client: docker.APIClient) -> dict[str, str]:
+    return {raw["ID"]: raw["Description"]["Hostname"] for raw in client.nodes()}
 
 
 def _wanted(service: _Raw, current: Sequence[_Raw]) -> int:
-    """How many tasks shall run; of a global service Swarm has made one for each node that fits."""
+    """Return how many tasks shall run: of a global service, one on each node that Swarm chose."""
     mode = service["Spec"]["Mode"]
     if "Global" in mode:
-        return max(1, len([task for task in current if task["DesiredState"] == "running"]))
+        # One that waits to be started again is `ready`.
+        going_on = [task for task in current if task["DesiredState"] in ("running", "ready")]
+        return max(1, len({_place(task) for task in going_on}))
     return int(mode.get("Replicated", {}).get("Replicas", 1))
 
 
-def summary_told(task: Any) -> Summary:
-    """The summary of what the provider was told; `task` is a `ServiceTaskSpecArgs`, resolved."""
+def summary_output(task: Any, endpoint: Any) -> pulumi.Output[Summary]:
+    """Return the summary of what the provider is told: `ServiceTaskSpecArgs` and ports."""
+    resolved = pulumi.Output.all(pulumi.Output.from_input(task), pulumi.Output.from_input(endpoint))
+    return resolved.apply(lambda parts: summary_told(*parts))
+
+
+def summary_told(task: Any, endpoint: Any) -> Summary:
+    """Return the summary of what the provider is told, resolved."""
     container, limits = task.container_spec, task.resources and task.resources.limits
+    health = container.healthcheck
     return {
         "image": container.image.partition("@")[0],
         "command": list(container.commands or []),
         "args": list(container.args or []),
+        "folder": container.dir or "",
+        "variables": sorted(f"{key}={value}" for key, value in (container.env or {}).items()),
+        "health": list(health.tests or []) if health else [],
         "secrets": sorted(secret.secret_id for secret in container.secrets or []),
         "mounts": sorted(mount.source or "" for mount in container.mounts or []),
+        "networks": sorted(network.id for network in task.networks_advanceds or []),
         "constraints": sorted(task.placement.constraints or []) if task.placement else [],
         "memory": int((limits and limits.memory_bytes) or 0),
         "cpus": int((limits and limits.nano_cpus) or 0),
         "log": dict(task.log_driver.options or {}) if task.log_driver else {},
+        "ports": sorted(
+            (int(port.published_port or 0), int(port.target_port))
+            for port in (endpoint.ports if endpoint else None) or []
+        ),
     }
 
 
-def summary_running(template: _Raw) -> Summary:
-    """The summary of what the engine has now."""
+def summary_running(spec: _Raw) -> Summary:
+    """Return the summary of what the engine has now, a service's specification."""
+    template, endpoint = spec["TaskTemplate"], spec.get("EndpointSpec") or {}
     container, limits = template["ContainerSpec"], template.get("Resources", {}).get("Limits") or {}
     return {
         "image": container["Image"].partition("@")[0],
         "command": container.get("Command") or [],
         "args": container.get("Args") or [],
+        "folder": container.get("Dir", ""),
+        "variables": sorted(container.get("Env") or []),
+        "health": (container.get("Healthcheck") or {}).get("Test") or [],
         "secrets": sorted(secret["SecretID"] for secret in container.get("Secrets") or []),
         "mounts": sorted(mount.get("Source", "") for mount in container.get("Mounts") or []),
+        "networks": sorted(network["Target"] for network in template.get("Networks") or []),
         "constraints": sorted(template.get("Placement", {}).get("Constraints") or []),
         "memory": limits.get("MemoryBytes", 0),
         "cpus": limits.get("NanoCPUs", 0),
         "log": template.get("LogDriver", {}).get("Options") or {},
+        "ports": sorted(
+            (port.get("PublishedPort", 0), port["TargetPort"])
+            for port in endpoint.get("Ports") or []
+        ),
     }
+
+
+def _runs(spec: _Raw, told: Summary) -> bool:
+    """Return whether a service's specification is what was told."""
+    return summary_running(spec) == told
 
 
 def _is_current(task: _Raw, service: _Raw) -> bool:
@@ -183,23 +386,15 @@ def _is_current(task: _Raw, service: _Raw) -> bool:
     )
 
 
-def _newest_errors(tasks: Sequence[_Raw]) -> list[str]:
-    newest = sorted(tasks, key=lambda task: str(task["Status"]["Timestamp"]), reverse=True)
-    return [_error(task) for task in newest if _error(task)]
+def _place(task: _Raw) -> str:
+    """Return the replica, or the node of a global service, that the task is one of."""
+    return str(task.get("Slot") or task.get("NodeID", ""))
 
 
-def _error(task: _Raw) -> str:
+def _text(task: _Raw) -> str:
     return str(task["Status"].get("Err") or "")
 
 
-def _since(moment: str) -> float:
-    """Seconds since a moment that the engine names, by this machine's clock."""
-    return time.time() - calendar.timegm(time.strptime(moment[:19], "%Y-%m-%dT%H:%M:%S"))
-
-
-def _failed(name: str) -> str:
-    return f"{name} doesn't come up"
-
-
-def _look(name: str) -> str:
-    return f"\n      docker service ps --no-trunc {name}\n      docker service logs {name}"
+def _moment(text: str) -> datetime:
+    """Return a moment as an engine writes it, with nanoseconds, in UTC or a zone."""
+    return datetime.fromisoformat(re.sub(r"\.\d+", "", text).replace("Z", "+00:00"))

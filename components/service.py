@@ -14,10 +14,12 @@ from components.task import Order, roll_back, update
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmService:
-    """A Swarm service, and the task that it was declared with."""
+    """A Swarm service, and what it was declared with."""
 
     resource: docker.Service
     task: docker.ServiceTaskSpecArgs
+    endpoint: docker.ServiceEndpointSpecArgs
+    """The ports that it publishes."""
 
 
 def swarm_service(
@@ -41,6 +43,8 @@ def swarm_service(
     else:
         replicated = docker.ServiceModeReplicatedArgs(replicas=replicas)
         mode = docker.ServiceModeArgs(replicated=replicated)
+    # Traefik and Redis' clients ask for the tasks; no virtual address, no routing mesh.
+    endpoint = docker.ServiceEndpointSpecArgs(mode="dnsrr", ports=ports)
     resource = docker.Service(
         name,
         name=service_name(stack_name, service),
@@ -49,8 +53,7 @@ def swarm_service(
         ),
         task_spec=task,
         mode=mode,
-        # Traefik and Redis' clients ask for the tasks; no virtual address, no routing mesh.
-        endpoint_spec=docker.ServiceEndpointSpecArgs(mode="dnsrr", ports=ports),
+        endpoint_spec=endpoint,
         update_config=update(order),
         rollback_config=roll_back(order),
         opts=pulumi.ResourceOptions.merge(
@@ -59,7 +62,7 @@ def swarm_service(
             opts,
         ),
     )
-    return SwarmService(resource=resource, task=task)
+    return SwarmService(resource=resource, task=task, endpoint=endpoint)
 
 
 def service_name(stack_name: str, service: str) -> str:

@@ -9,6 +9,8 @@ import pulumi_docker as docker
 
 NAMESPACE = "com.docker.stack.namespace"
 """Label by which `docker stack` finds what belongs together."""
+MAX_SECRET_BYTES = 500 * 1024 - 1
+"""Swarm takes no larger secret."""
 
 
 def namespace_labels(stack_name: str) -> dict[str, str]:
@@ -28,9 +30,16 @@ def swarm_secret(
     # No `name=`: a Swarm secret can't be changed, so a new text needs a fresh name.
     return docker.Secret(
         name,
-        data=pulumi.Output.secret(text).apply(
-            lambda plain: base64.b64encode(plain.encode()).decode()
-        ),
+        data=pulumi.Output.secret(text).apply(lambda plain: _encoded(name, plain.encode())),
         labels=[docker.SecretLabelArgs(label=NAMESPACE, value=stack_name)],
         opts=opts,
     )
+
+
+def _encoded(name: str, data: bytes) -> str:
+    if len(data) > MAX_SECRET_BYTES:
+        raise pulumi.RunError(
+            f"The content of Swarm secret {name} has {len(data)} bytes, and Swarm takes"
+            f" {MAX_SECRET_BYTES} at the most."
+        )
+    return base64.b64encode(data).decode()

@@ -62,6 +62,16 @@ class Network:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UndoneUpdate:
+    """Where Swarm has brought a service back to, whose last update failed."""
+
+    spec: Mapping[str, Any]
+    """Its specification, as the engine has it."""
+    version: int
+    """Of the service; it grows with each change."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunningService:
     """A service of the swarm, this stack's or another's."""
 
@@ -70,6 +80,8 @@ class RunningService:
     image: str = ""
     """With the digest that Swarm has added; empty where the tasks are no containers."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    undone: UndoneUpdate | None = None
+    """None unless its last update was rolled back, or is being so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,11 +195,17 @@ def _network(raw: Mapping[str, Any]) -> Network:
 
 def _service(raw: Mapping[str, Any]) -> RunningService:
     container = raw["Spec"]["TaskTemplate"].get("ContainerSpec") or {}
+    state = (raw.get("UpdateStatus") or {}).get("State", "")
     return RunningService(
         name=raw["Spec"]["Name"],
         id=raw["ID"],
         image=container.get("Image", ""),
         labels=raw["Spec"].get("Labels") or {},
+        undone=(
+            UndoneUpdate(spec=raw["Spec"], version=raw["Version"]["Index"])
+            if state.startswith("rollback") and container
+            else None
+        ),
     )
 
 

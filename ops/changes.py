@@ -21,10 +21,13 @@ UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """What a preview has for a value that only the deployment brings."""
 LONGEST = 200
 """Characters of one value that are shown."""
+START_SECONDS = 10
+"""What a new service mostly needs until it serves."""
 
 _DIGEST = re.compile(r"(@sha256:[0-9a-f]{12})[0-9a-f]{52}")
 _OPERATIONS = {"update": "change", "same": ""}
-BESIDES = ("read", "refresh", "create-replacement", "delete-replaced")
+DELETE_REPLACED = "delete-replaced"
+BESIDES = ("read", "refresh", "create-replacement", DELETE_REPLACED)
 """Operations that come with another one on the same resource, or are none."""
 _KINDS = {
     "docker:index/service:Service": "service",
@@ -76,12 +79,47 @@ def resource(step: Step) -> str:
     return f"{kind(step)} {code(name)}"
 
 
-def changes(step: Step) -> list[str]:
-    """What is different afterwards, a line each."""
+def changes(step: Step, *, deleted_first: bool = False) -> list[str]:
+    """Return what is different afterwards, a line each.
+
+    `deleted_first`: a replacement, whose old one is deleted before the new one is there.
+    """
+    first = [f"**{sentence}**" for sentence in gap(step)] if deleted_first else []
+    return [*first, *_changes(step)]
+
+
+def gap(step: Step) -> list[str]:
+    """Return what it means that a resource is deleted before its new one is made."""
+    name = kind(step)
+    begin = f"the {name} is deleted before the new one is made"
+    match name:
+        case "service":
+            old = flat((step.get("old") or {}).get("inputs") or {})
+            stop = old.get(("taskSpec", "containerSpec", "stopGracePeriod"))
+            ending = f", and up to {stop} more while its old tasks end" if stop else ""
+            return [
+                f"{begin}: it is away for about {START_SECONDS} s{ending}; if the new one fails,"
+                " there is no rollback"
+            ]
+        case "network":
+            return [f"{begin}, and so is each service on it; on another stack's, this fails"]
+        case "volume" if not _is_kept(step):
+            return [f"{begin}, with all that is in it"]
+        case "volume":
+            return []
+    return [begin]
+
+
+def _is_kept(step: Step) -> bool:
+    """Return whether what Pulumi no longer has stays in Docker."""
+    return bool((step.get("old") or {}).get("retainOnDelete"))
+
+
+def _changes(step: Step) -> list[str]:
     match kind(step), operation(step):
         case "volume", "delete":
-            kept = (step.get("old") or {}).get("retainOnDelete")
-            return ["forgotten; the images stay in it" if kept else "**with all images in it**"]
+            kept = "forgotten; the images stay in it"
+            return [kept if _is_kept(step) else "**with all images in it**"]
         case _, "delete":
             return []
         case "password", _:
@@ -218,6 +256,8 @@ def _part(leaves: Mapping[Path, Any], named: Iterable[str]) -> dict[Path, Any]:
 
 def _difference(path: Path, old: Any, new: Any) -> str:
     name = title(path)
+    if path[-1:] == ("forceUpdate",):
+        return "the update that Swarm has undone is tried again"
     if _UNSHOWN & set(path):
         return f"{name} {_how(old, new)} (not shown)"
     if "secrets" in path:

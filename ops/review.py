@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import subprocess
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ops import changes
 from ops.console import Problem, say
@@ -42,6 +45,8 @@ class Findings:
     """The last one of each resource, by URN: a refresh comes before the one that counts."""
     errors: list[str]
     warnings: list[str]
+    deleted_first: set[str]
+    """URNs of resources that are replaced, and deleted before the new one is made."""
 
 
 def preview(stack: str, *flags: str) -> Report:
@@ -50,6 +55,31 @@ def preview(stack: str, *flags: str) -> Report:
     if code != 0:
         return _failed(stack, found)
     return Report(markdown(stack, found), None)
+
+
+@contextlib.contextmanager
+def gaps_shown() -> Iterator[tuple[str, ...]]:
+    """Say, after a preview that Pulumi shows itself, what is deleted before its new one is made.
+
+    The preview gets the flags that this yields.
+    """
+    # Without it, Pulumi doesn't know the flag.
+    os.environ["PULUMI_DEBUG_COMMANDS"] = "true"
+    with tempfile.TemporaryDirectory() as folder:
+        events = Path(folder) / "events"
+        yield ("--event-log", str(events))
+        for line in gaps(read(events.read_text() if events.exists() else "")):
+            say(line)
+
+
+def gaps(found: Findings) -> list[str]:
+    """Return a sentence for each resource that is deleted before its new one is made."""
+    return [
+        f"warning: {changes.resource(step)}: {sentence}"
+        for step in _shown(found)
+        if step["urn"] in found.deleted_first
+        for sentence in changes.gap(step)
+    ]
 
 
 def drift(stack: str) -> Report:
@@ -82,7 +112,7 @@ def markdown(stack: str, found: Findings) -> str:
         told.append(f"{unchanged} unchanged")
     parts = [f"**{stack}**: {', '.join(told) or 'no changes'}"]
     if told:
-        rows = [_row(step) for step in steps if changes.operation(step)]
+        rows = [_row(found, step) for step in steps if changes.operation(step)]
         heads = ("operation", "resource", "what changes")
         parts.append("\n".join([_line(heads), _line(("---",) * 3), *sorted(rows, key=_weight)]))
     if found.warnings:
@@ -92,7 +122,7 @@ def markdown(stack: str, found: Findings) -> str:
 
 def read(events: str) -> Findings:
     """What is in a stream of events, one on each line."""
-    found = Findings({}, [], [])
+    found = Findings({}, [], [], set())
     for line in events.splitlines():
         try:
             event = json.loads(line)
@@ -101,6 +131,9 @@ def read(events: str) -> Findings:
         if step := event.get("resourcePreEvent", {}).get("metadata"):
             if step["op"] not in changes.BESIDES:
                 found.steps[step["urn"]] = step
+            elif step["op"] == changes.DELETE_REPLACED and not _is_replaced(found, step["urn"]):
+                # Where the new one is made first, this comes in the end.
+                found.deleted_first.add(step["urn"])
         elif told := event.get("diagnosticEvent"):
             # The others, down to debugging, have values in them as they are, secrets too.
             texts = {"error": found.errors, "warning": found.warnings}.get(told["severity"])
@@ -114,13 +147,17 @@ def read(events: str) -> Findings:
     return found
 
 
+def _is_replaced(found: Findings, urn: str) -> bool:
+    return urn in found.steps and found.steps[urn]["op"] == "replace"
+
+
 def _shown(found: Findings) -> list[changes.Step]:
     return [step for step in found.steps.values() if changes.kind(step)]
 
 
-def _row(step: changes.Step) -> str:
-    cells = changes.operation(step), changes.resource(step), "<br>".join(changes.changes(step))
-    return _line(cells)
+def _row(found: Findings, step: changes.Step) -> str:
+    lines = changes.changes(step, deleted_first=step["urn"] in found.deleted_first)
+    return _line((changes.operation(step), changes.resource(step), "<br>".join(lines)))
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ import sys
 import pulumi
 
 from components.engine import connected, find_engine
-from components.rollout import summary_running, wait_until_running
+from components.rollout import RolloutArgs, summary_running, wait_until_running
 
 TIMEOUT_SECONDS = 300
 UPDATE = {
@@ -41,7 +41,8 @@ def settle(service: str, network: str) -> None:
             update_config=UPDATE,
             endpoint_spec=spec.get("EndpointSpec"),
         )
-    wait_until_running(engine, spec["Name"], summary_running(template), TIMEOUT_SECONDS)
+    args = RolloutArgs(timeout=TIMEOUT_SECONDS)
+    wait_until_running(engine, spec["Name"], summary_running(spec), args)
 
 
 if __name__ == "__main__":

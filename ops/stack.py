@@ -87,7 +87,8 @@ def preview(stack: str, form: str = "terminal") -> None:
     init(stack)
     flags = policy.flags(stack)
     if form == "terminal":
-        return _pulumi("preview", "--diff", "--stack", stack, *flags)
+        with review.gaps_shown() as more:
+            return _pulumi("preview", "--diff", "--stack", stack, *flags, *more)
     report = review.preview(stack, *flags)
     return report.tell(partial(comment.post, stack) if form == "comment" else None)
 

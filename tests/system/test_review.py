@@ -34,6 +34,7 @@ CHANGES = {
     "changed-domain": {"registry:domain": "images.example.com"},
     "rotated-password": {"registry:passwordRotation": "2"},
     "changed-image": {"registry:image": "registry:3.1.1"},
+    "replaced-service": {"registry:proxyMode": "global"},
 }
 REFUSED = {
     "a setting that is wrong": {"registry:domain": "https://images.example.com"},
@@ -110,6 +111,19 @@ def test_a_report_is_as_reviewed(reports: dict[str, Result], name: str) -> None:
         golden.parent.mkdir(exist_ok=True)
         golden.write_text(report)
     assert report == golden.read_text()
+
+
+def test_a_preview_in_the_terminal_says_what_is_deleted_before_its_new_one_is_made(
+    site: Site, engine: Reading, deployed: None
+) -> None:
+    assert deployed is None
+    site.project.set(STACK, "registry:proxyMode", "global")
+    shown = look(site, engine, "preview")
+    site.project.unset(STACK, "registry:proxyMode")
+    assert shown.code == 0, shown.text
+    warning = f"warning: service `{STACK}_proxy`: the service is deleted before the new one is made"
+    assert warning in shown.text
+    assert "deleted before" not in look(site, engine, "preview").text
 
 
 def test_without_changes_it_is_one_line(reports: dict[str, Result]) -> None:

@@ -38,6 +38,7 @@ from components.registry_config import (
 )
 from components.registry_task import LINGER
 from components.route import Https, Route
+from components.stack import MAX_SECRET_BYTES, swarm_secret
 from components.task import volume_mount
 
 from .conftest import Deploy, Recorder
@@ -160,6 +161,25 @@ def test_login_and_configuration_reach_the_registry_as_secrets_only(deploy: Depl
     assert not any("name" in inputs for inputs in secrets.values())
     for inputs in secrets.values():
         assert pulumi.runtime.rpc.is_rpc_secret(inputs["data"])
+
+
+@pytest.mark.parametrize("too_long", [False, True])
+def test_a_text_that_swarm_takes_no_secret_of_is_refused_by_its_size(
+    deploy: Deploy, too_long: bool
+) -> None:
+    text = "s" * (MAX_SECRET_BYTES + too_long)
+
+    def program() -> None:
+        swarm_secret("chain", "stag", text, pulumi.ResourceOptions())
+
+    if too_long:
+        with pytest.raises(
+            pulumi.RunError, match=r"secret chain has 512000 bytes.* 511999 at"
+        ) as e:
+            deploy(program)
+        assert "sss" not in str(e.value)
+    else:
+        assert "chain" in deploy(program).registered
 
 
 def test_redis_is_found_by_its_password_which_only_secrets_have(deploy: Deploy) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ops import review
-from ops.changes import SECRET, SIGNATURE, changes, code, flat
+from ops.changes import DELETE_REPLACED, SECRET, SIGNATURE, changes, code, flat
 from ops.console import Problem
 
 from .test_ops import command
@@ -72,6 +72,14 @@ def test_a_new_task_is_told_and_that_the_old_one_stops_first() -> None:
     assert changes(step("update", SERVICE, old, service(512, "start-first")))[1:] == [
         "a new task takes over from the old one"
     ]
+
+
+def test_an_update_that_is_tried_again_is_told_as_one() -> None:
+    old = {"taskSpec": {"containerSpec": {"image": "web:2"}}}
+    new = {"taskSpec": old["taskSpec"] | {"forceUpdate": 42}}
+    assert changes(step("update", SERVICE, old, new))[0] == (
+        "the update that Swarm has undone is tried again"
+    )
 
 
 def test_what_was_only_left_open_is_no_change() -> None:
@@ -150,6 +158,66 @@ def test_a_report_counts_and_orders_what_a_reviewer_can_see() -> None:
     head, *rows = [line for line in report.splitlines() if line]
     assert head == "**stag**: 1 to delete, 1 to replace, 1 to create, 1 unchanged"
     assert [row.split()[1] for row in rows[2:]] == ["delete", "replace", "create"]
+
+
+def replacement(
+    type_: str, old: dict[str, Any], new: dict[str, Any], *, deleted_first: bool, **more: Any
+) -> review.Findings:
+    """A preview in which a resource is replaced."""
+    gone = step(DELETE_REPLACED, type_, old, None, **more)
+    come = [step(op, type_, old, new, **more) for op in ("replace", "create-replacement")]
+    return review.read(stream(*([gone, *come] if deleted_first else [*reversed(come), gone])))
+
+
+def test_a_service_that_is_deleted_before_its_new_one_is_made_is_announced() -> None:
+    old: dict[str, Any] = {"name": "web", "mode": {"global": False}}
+    new: dict[str, Any] = {"name": "web", "mode": {"global": True}}
+    old["taskSpec"] = new["taskSpec"] = {"containerSpec": {"stopGracePeriod": "1m20s"}}
+    gap = (
+        "the service is deleted before the new one is made: it is away for about 10 s, and up to"
+        " 1m20s more while its old tasks end; if the new one fails, there is no rollback"
+    )
+    found = replacement(SERVICE, old, new, deleted_first=True)
+    row = f"| replace | service `web` | **{gap}**<br>global: `false` → `true` |"
+    assert row in review.markdown("stag", found)
+    assert review.gaps(found) == [f"warning: service `web`: {gap}"]
+
+
+def test_what_is_there_before_its_old_one_is_deleted_leaves_no_gap() -> None:
+    secret = "docker:index/secret:Secret"
+    found = replacement(secret, {"data": "b2xk"}, {"data": "bmV3"}, deleted_first=False)
+    assert "deleted before" not in review.markdown("stag", found)
+    assert review.gaps(found) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept", "said"),
+    [
+        ("network:Network", False, "and so is each service on it; on another stack's, this fails"),
+        ("volume:Volume", False, "the volume is deleted before the new one is made, with all"),
+        ("volume:Volume", True, None),
+    ],
+)
+def test_what_goes_with_a_replacement_is_said(kind: str, kept: bool, said: str | None) -> None:
+    old, new = {"name": "data", "driver": "local"}, {"name": "data", "driver": "nfs"}
+    type_ = f"docker:index/{kind}"
+    found = replacement(type_, old, new, deleted_first=True, retainOnDelete=kept)
+    report = review.markdown("stag", found)
+    assert (said or "") in report
+    assert ("deleted before" in report) == bool(said)
+    assert bool(review.gaps(found)) == bool(said)
+
+
+def test_a_preview_in_the_terminal_ends_with_what_leaves_a_gap(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PULUMI_DEBUG_COMMANDS", "false")
+    gone = step(DELETE_REPLACED, SERVICE, {"name": "web"}, None)
+    come = step("replace", SERVICE, {"name": "web"}, {"name": "web"})
+    with review.gaps_shown() as (flag, file):
+        assert flag == "--event-log"
+        Path(file).write_text(stream(gone, come))
+    assert "warning: service `web`: the service is deleted before" in capsys.readouterr().err
 
 
 def test_warnings_and_broken_policies_are_listed_and_debugging_is_not() -> None:

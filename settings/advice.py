@@ -1,0 +1,71 @@
+"""Which settings help against a task that can't run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from components.service import service_name
+from components.task_failure import Cause, TaskFailure
+from settings import Settings
+
+
+def advice(settings: Settings, stack: str) -> Callable[[TaskFailure], str]:
+    """Return what says, for a failure, what to type; empty where no setting helps."""
+
+    def change(sentence: str, keys: Sequence[str], value: str, flag: str = "") -> str:
+        command = f"pulumi config set --stack {stack}{flag}"
+        return "\n".join([f"  {sentence}", *(f"      {command} {key} {value}" for key in keys)])
+
+    def advise(failure: TaskFailure) -> str:
+        match failure.cause:
+            case Cause.PORT:
+                keys = [key for port, key in _ports(settings).items() if port in failure.ports]
+                return change("Free the port, or take another:", keys, "PORT") if keys else ""
+            case Cause.IMAGE if key := _image_key(settings, failure):
+                return change("Where its name is wrong:", [key], "IMAGE:TAG")
+            case Cause.MEMORY:
+                limits = _memory_limits(settings)
+                key, mib = limits.get(failure.service, ("registry:memory", settings.memory_mib))
+                return change("To double the limit:", [key], f"{2 * mib}MiB") if key else ""
+            case Cause.PLACEMENT if settings.constraints:
+                return (
+                    f"  The constraints that the settings add: {', '.join(settings.constraints)}."
+                    f" To take them away:\n      pulumi config rm --stack {stack}"
+                    " registry:constraints"
+                )
+            case Cause.MOUNT if settings.volume_options:
+                key = f"registry:volumeOptions.{next(iter(settings.volume_options))}"
+                return change("Where the volume's options are wrong:", [key], "VALUE", " --path")
+        return ""
+
+    return advise
+
+
+def _ports(settings: Settings) -> Mapping[int, str]:
+    """Return the keys by published port."""
+    proxy = settings.proxy
+    if proxy is None:
+        return {}
+    ports = {proxy.http_port: "registry:proxyHttpPort", proxy.https_port: "registry:proxyHttpsPort"}
+    return ports | ({proxy.ui_port: "registry:proxyUiPort"} if proxy.ui_port else {})
+
+
+def _image_key(settings: Settings, failure: TaskFailure) -> str | None:
+    """Return the key that names the image which isn't there."""
+    images = {settings.image: "registry:image", settings.redis_image: "registry:redisImage"}
+    if settings.proxy:
+        images[settings.proxy.image] = "registry:proxyImage"
+        images[settings.proxy.socket_proxy_image] = "registry:socketProxyImage"
+    # The engine may have the digest as well.
+    return next((key for image, key in images.items() if failure.image.startswith(image)), None)
+
+
+def _memory_limits(settings: Settings) -> Mapping[str, tuple[str, int]]:
+    """Return key and limit by service, of all but registry and mirrors; without key it is fixed."""
+    limits = {
+        "redis": ("registry:redisMemory", settings.redis_memory_mib),
+        "socket_proxy": ("", 0),
+    }
+    if settings.proxy:
+        limits["proxy"] = ("registry:proxyMemory", settings.proxy.memory_mib)
+    return {service_name(settings.stack_name, name): limits[name] for name in limits}
