@@ -104,7 +104,8 @@ class Mirrors(pulumi.ComponentResource):
         return registry_service(name, args, service, task, mirror.route, opts)
 
     def _config(self, *, login: bool, https: bool) -> docker.Secret:
-        options = Options(login=login, https=https, mirror=True)
+        drain = self._args.drain_seconds
+        options = Options(login=login, https=https, mirror=True, drain_seconds=drain)
         config = of_mirrors(self._args.config)
         text = self._http.apply(
             lambda http: json.dumps(document(config, Secrets(http=http), options), indent=2)

@@ -59,6 +59,7 @@ class Registry(pulumi.ComponentResource):
             login=args.htpasswd is not None,
             https=args.route.https is not None,
             redis=redis.address if redis else None,
+            drain_seconds=args.drain_seconds,
         )
         # JSON is YAML, and the registry reads YAML.
         text = pulumi.Output.all(http_secret, redis.password if redis else None).apply(

@@ -15,7 +15,7 @@ REGISTRY_IMAGE = "registry:3.1.2"
 PORT = 5000
 """TCP port that the registry listens on, inside its task."""
 DRAIN_SECONDS = 60
-"""How long a stopping registry lets requests under way finish."""
+"""How long a stopping registry lets requests under way finish, unless a setting says otherwise."""
 UPSTREAM_FOLDER = "/etc/distribution/upstream"
 """Working folder of a mirror. The registry asks its credential helper `COMMAND get` for the login
 of the upstream; as COMMAND is `cat`, the file `get` here answers."""
@@ -102,6 +102,8 @@ class Options:
     """It is a pull-through cache; of what, is told to each."""
     redis: str | None = None
     """host:port of the Redis that all replicas share."""
+    drain_seconds: int = DRAIN_SECONDS
+    """How long a stopping registry lets requests under way finish."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +126,7 @@ def document(config: Mapping[str, Any], secrets: Secrets, options: Options) -> d
         "http": {
             "addr": f":{PORT}",
             "secret": secrets.http,
-            "draintimeout": f"{DRAIN_SECONDS}s",
+            "draintimeout": f"{options.drain_seconds}s",
             "headers": {"X-Content-Type-Options": ["nosniff"]},
         },
         "auth": {"htpasswd": {"realm": "Registry", "path": HTPASSWD_PATH}},

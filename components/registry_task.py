@@ -8,28 +8,25 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
+from components.files import script
 from components.registry_config import AUTHORITIES, CONFIG_PATH, DRAIN_SECONDS, PORT
 from components.route import Route
 from components.service import SwarmService, swarm_service
 from components.task import (
     always_restart,
+    duration,
     json_file_log,
     limits,
-    probe,
+    liveness_probe,
     secret_file,
 )
 
 AUTHORITY_FILE = f"{AUTHORITIES}/further.pem"
 
-LINGER = (
-    """trap 'sleep "$0"; kill "$registry"' TERM; "$@" & registry=$!; wait "$registry"; """
-    """code=$?; while kill -0 "$registry" 2>&-; do wait "$registry"; code=$?; done; exit "$code\""""
-)
-"""Shell: a task that is told to end serves on for $0 seconds, and only then drains.
-
-Swarm tells Traefik and the task at the same time, and Traefik asks now and then: until it has, it
-sends requests to a task that no longer answers.
-"""
+GRACEFUL_STOP = script("graceful-stop.sh")
+STORAGE_FIRST = script("storage-first.sh")
+SPARE_SECONDS = 15
+"""What a stop may take beyond lingering and draining, until Swarm kills the task."""
 HEAP = 0.6
 """Part of a task's memory that the registry's own may be; the rest is for stacks and page cache."""
 
@@ -53,7 +50,14 @@ class TaskArgs:
     log_mib: int = 10
     log_files: int = 3
     linger_seconds: int = 5
-    """How long a task that must end serves on: until Traefik has noticed."""
+    """How long a task that must end serves on: until Traefik has noticed.
+
+    When the engine itself stops it allows every container 10 s, whatever its service asks for, and
+    a task can't tell that stop from an update. A task that lingers for longer is killed then,
+    without a drain. This is accepted: the alternative is requests that fail during each update.
+    """
+    drain_seconds: int = DRAIN_SECONDS
+    """How long a task that must end lets requests under way finish, after it has lingered."""
 
 
 Files = Mapping[str, docker.Secret]
@@ -81,23 +85,23 @@ def registry_task(
         # Go reads this folder besides its file of authorities.
         told["SSL_CERT_DIR"] = AUTHORITIES
     words = [f"{key}={value}" for key, value in told.items()]
-    serve = ["/entrypoint.sh", CONFIG_PATH]
-    command = ["/usr/bin/env", *words, *serve]
+    stop = ["/bin/sh", "-c", GRACEFUL_STOP, "graceful-stop", str(args.linger_seconds)]
+    start = ["/bin/sh", "-c", STORAGE_FIRST, "storage-first"]
     return docker.ServiceTaskSpecArgs(
         container_spec=docker.ServiceTaskSpecContainerSpecArgs(
             image=image,
             # Registry 3 sends traces to localhost unless told not to. The one variable here:
             # the provider sends several in random order, which restarts tasks.
             env={"OTEL_TRACES_EXPORTER": "none"},
-            commands=["/bin/sh", "-c", LINGER, str(args.linger_seconds), *command],
+            commands=[*stop, "/usr/bin/env", *words, *start, "/entrypoint.sh", CONFIG_PATH],
             dir=folder,
             secrets=[secret_file(path, secret) for path, secret in files.items()],
             mounts=list(args.mounts),
-            # `/` needs no login, and fails while the storage can't be reached.
-            healthcheck=probe(f"http://127.0.0.1:{PORT}/"),
+            # While the storage is out of reach the answer is 503: a restart wouldn't bring it back.
+            healthcheck=liveness_probe(f"http://127.0.0.1:{PORT}/"),
             read_only=True,
             # Uploads that a stopping registry still drains must not be killed.
-            stop_grace_period=_minutes(args.linger_seconds + DRAIN_SECONDS + 15),
+            stop_grace_period=duration(args.linger_seconds + args.drain_seconds + SPARE_SECONDS),
         ),
         networks_advanceds=[
             docker.ServiceTaskSpecNetworksAdvancedArgs(id=network)
@@ -135,9 +139,3 @@ def registry_service(
         order="start-first",
         opts=opts,
     )
-
-
-def _minutes(seconds: int) -> str:
-    """`seconds` (60 or more) in the form in which Docker prints a duration."""
-    minutes, rest = divmod(seconds, 60)
-    return f"{minutes}m{rest}s"

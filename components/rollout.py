@@ -25,6 +25,7 @@ from components.engine import Engine, connected
 from components.service import SwarmService
 from components.swarm import Swarm
 from components.task_failure import Cause, TaskFailure, read_failure
+from components.task_log import last_words
 
 POLL_SECONDS = 0.25
 FAILURES = 3
@@ -116,7 +117,11 @@ def wait_until_running(engine: Engine, name: str, told: Summary, args: RolloutAr
         while True:
             service = client.inspect_service(name)
             tasks = client.tasks({"service": service["ID"]})
-            waiting_for = rollout.look(service, tasks)
+            try:
+                waiting_for = rollout.look(service, tasks)
+            except RolloutError as error:
+                text = f"{error}{last_words(client, tasks)}"
+                raise RolloutError(text, error.failure) from None
             if waiting_for is None:
                 return
             if waiting_for != message:

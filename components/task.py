@@ -25,6 +25,12 @@ def probe(url: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
     return _probe("CMD", "wget", "-q", "-O", "/dev/null", url)
 
 
+def liveness_probe(url: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
+    """A health check that `url`, seen from inside the task, is answered, with whatever status."""
+    # BusyBox: without -S it shows no status line, and no other status than 2xx is a success.
+    return command_probe(f"wget -q -S -O /dev/null {url} 2>&1 | grep -q HTTP/")
+
+
 def command_probe(command: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
     """A health check that a shell's `command` works inside the task."""
     return _probe("CMD-SHELL", command)
@@ -38,6 +44,15 @@ def _probe(*tests: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
         retries=5,
         start_period="15s",
     )
+
+
+def duration(seconds: int) -> str:
+    """Return `seconds` in the form in which Docker prints a duration: `45s`, `1m20s`, `1h0m35s`."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
 def always_restart() -> docker.ServiceTaskSpecRestartPolicyArgs:

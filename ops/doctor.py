@@ -20,8 +20,11 @@ from ops.console import Problem, say
 TIMEOUT_SECONDS = 10
 SLOW_SECONDS = 70
 """Longer than the 60 s after which a Traefik cuts off an upload that nobody told it to let pass."""
+SMALL_BYTES = 64 * 1024
+"""Of an upload that any disk has room for. A refusal of more might come too late to be read."""
 REPOSITORY = "registry-doctor"
-"""Where the slow upload goes; it is cancelled, so nothing of it stays."""
+"""Where uploads go; they are cancelled, so nothing of them stays."""
+READ_ONLY = "uploads are refused, as registry:config.storage.maintenance.readonly says"
 _OUTDATED = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
 
 
@@ -100,7 +103,7 @@ def ready(told: Told) -> bool:
 def examine(told: Told, slow_seconds: int = SLOW_SECONDS) -> None:
     """Prints what each check found; a Problem when something is wrong.
 
-    The upload takes `slow_seconds`; with 0 it is left out.
+    The slow upload takes `slow_seconds`; with 0 it is left out.
     """
     checks: list[Callable[[Told], str]] = [_name]
     if told.secure:
@@ -108,6 +111,7 @@ def examine(told: Told, slow_seconds: int = SLOW_SECONDS) -> None:
         # Where HTTPS has a port of its own, that of HTTP isn't known.
         checks += [_redirect] if urlsplit(told.url).port is None else []
     checks += [_login]
+    checks += [_small_upload] if told.password else []
     if told.secure and told.password:
         checks += [_headers]
     if told.secure and told.ui:
@@ -241,23 +245,63 @@ def _dashboard(told: Told) -> str:
     return "Traefik's dashboard asks for a login (401)"
 
 
-def _slow_upload(told: Told, seconds: int) -> str:
-    begun = ask(f"{told.url}/v2/{REPOSITORY}/blobs/uploads/", told.login, "POST")
-    if begun.status != 202:
-        raise Wrong(f"an upload can't begin: {begun.status}")
-    place = begun.headers["location"]
-    place = place if place.startswith("http") else f"{told.url}{place}"
-    start = time.monotonic()
-    headers = {**told.login, "Content-Type": "application/octet-stream"}
+def _small_upload(told: Told) -> str:
+    place = _begun_upload(told)
+    if place is None:
+        return READ_ONLY
     try:
-        sent = ask(place, headers, "PATCH", _dripping(seconds))
+        sent = ask(place, _octets(told), "PATCH", iter([b"\0" * SMALL_BYTES]))
+    except (OSError, http.client.HTTPException) as error:
+        raise Wrong(_not_stored(error or type(error).__name__)) from None
+    _cancel_upload(told, sent.headers.get("location", place))
+    if sent.status != 202:
+        raise Wrong(_not_stored(sent.status))
+    return f"an upload of {SMALL_BYTES // 1024} KiB is stored"
+
+
+def _slow_upload(told: Told, seconds: int) -> str:
+    place = _begun_upload(told)
+    if place is None:
+        return READ_ONLY
+    start = time.monotonic()
+    try:
+        sent = ask(place, _octets(told), "PATCH", _dripping(seconds))
     except (OSError, http.client.HTTPException):
         raise Wrong(_cut_off(time.monotonic() - start)) from None
-    ended = sent.headers.get("location", place)
-    ask(ended if ended.startswith("http") else f"{told.url}{ended}", told.login, "DELETE")
+    _cancel_upload(told, sent.headers.get("location", place))
     if sent.status != 202:
         raise Wrong(f"{_cut_off(time.monotonic() - start)} ({sent.status})")
     return f"an upload of {seconds} s gets through"
+
+
+def _begun_upload(told: Told) -> str | None:
+    """Return the address of a new upload; None where a setting forbids uploads."""
+    begun = ask(f"{told.url}/v2/{REPOSITORY}/blobs/uploads/", told.login, "POST")
+    if begun.status == 405:
+        return None
+    if begun.status != 202:
+        raise Wrong(_not_stored(begun.status))
+    return _absolute(told, begun.headers["location"])
+
+
+def _cancel_upload(told: Told, place: str) -> None:
+    ask(_absolute(told, place), told.login, "DELETE")
+
+
+def _absolute(told: Told, place: str) -> str:
+    return place if place.startswith("http") else f"{told.url}{place}"
+
+
+def _octets(told: Told) -> Mapping[str, str]:
+    return {**told.login, "Content-Type": "application/octet-stream"}
+
+
+def _not_stored(answer: object) -> str:
+    return (
+        f"a small upload isn't stored ({answer}), so every push fails. The registry's log says why"
+        " (make logs STACK=…); mostly the disk of its volume is full or read-only (df -h on the"
+        " node that `pulumi stack output node` names), or the object store lets it read alone"
+    )
 
 
 def _dripping(seconds: int) -> Iterator[bytes]:

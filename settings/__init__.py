@@ -20,6 +20,7 @@ from components.engine import Tls
 from components.location import IMAGES, MIRRORED, Location, Volume, is_shared, object_store
 from components.proxy_config import REGISTRY_OPTIONS
 from components.registry_config import (
+    DRAIN_SECONDS,
     REGISTRY_IMAGE,
     drivers_in,
     keeps_files,
@@ -146,6 +147,8 @@ class Settings:
     """Log rotation: size of one file, MiB (default 10), and how many are kept (default 3)."""
     deploy_timeout: int
     """Seconds until a service that doesn't come up is reported as failed. Default 300."""
+    drain_seconds: int
+    """How long a task that must end lets uploads and downloads under way finish. Default 60."""
     config: Mapping[str, Any] = field(repr=False)
     """Keys of the registry's own `config.yml`, merged over the component's."""
 
@@ -398,6 +401,7 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
         log_mib=reader.mebibytes("logSize", 1, 10),
         log_files=reader.number("logFiles", 1, 100, 3),
         deploy_timeout=reader.number("deployTimeout", 10, 3600, 300),
+        drain_seconds=reader.number("drainSeconds", 10, 3600, DRAIN_SECONDS),
         config=_registry_config(reader),
         engine_host=reader.optional("docker:host", rules.HOST),
         engine_tls=_engine_tls(reader),

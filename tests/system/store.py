@@ -17,10 +17,10 @@ BUCKET = "images"
 
 
 class Store:
-    """Has one empty bucket; runs from construction until `end`."""
+    """Has one empty bucket; runs from construction until `end`, but for its outages."""
 
     def __init__(self, swarm: TestSwarm, folder: Path) -> None:
-        outside = swarm.outside
+        self._swarm, self._folder, outside = swarm, folder, swarm.outside
         self.endpoint = f"https://{outside.ip}:{PORT}"
         pair = Pair.make(address=outside.ip)
         self.root_file = folder / "certificate.pem"
@@ -30,19 +30,24 @@ class Store:
         (folder / "key.pem").write_text(pair.key)
         self.bucket = folder / "buckets" / BUCKET
         self.bucket.mkdir(parents=True)
+        self.begin()
+
+    def begin(self) -> None:
+        """Start it, with whatever it has."""
+        outside, folder = self._swarm.outside, self._folder
         # Its command line would show the keys.
         keys = (f"ROOT_ACCESS_KEY={self.access_key}", f"ROOT_SECRET_KEY={self.secret_key}")
         certificate = ("--cert", self.root_file, "--key", folder / "key.pem")
-        self._process = swarm.spawn(
+        self._process = self._swarm.spawn(
             outside,
             *("env", *keys, tool("versitygw"), "--port", f":{PORT}", "--region", REGION),
             *(*certificate, "--quiet", "posix", folder / "buckets"),
             log=folder / "log",
         )
         asked = ("curl", "-sk", "--max-time", "2", self.endpoint)
-        wait("the store", lambda: swarm.exec(outside, *asked, check=False).stdout, 15)
+        wait("the store", lambda: self._swarm.exec(outside, *asked, check=False).stdout, 15)
 
     def end(self) -> None:
-        """Ends it; its files are its folder's."""
+        """End it; its files are its folder's, and another `begin` finds them."""
         self._process.kill()
         self._process.wait(ENDED_S)

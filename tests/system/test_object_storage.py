@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +29,8 @@ REDIS = "redis:of-this-machine"
 """Stands in for the official image, which can't be had everywhere."""
 CLIENTS = 16
 OTHER = "registry:the-same"
+OUTAGE_S = 80
+"""Longer than the registry takes to notice, and than Docker took to end a task for that."""
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +75,41 @@ def _deployed(site: Site, store: Store, tmp_path_factory: pytest.TempPathFactory
     site.serves(NAME, DOMAIN, PROXY)
 
 
+class Watch:
+    """One client that asks `/v2/` until the block ends."""
+
+    def __init__(self, site: Site) -> None:
+        self._site, self._node, self._login = site, site.node_of(PROXY), site.login(NAME)
+        self._ended = threading.Event()
+        self._worker = threading.Thread(target=self._ask)
+        self.statuses: set[int] = set()
+        """What it was answered."""
+
+    def __enter__(self) -> Watch:
+        self._worker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._worker.join(60)
+
+    def _ask(self) -> None:
+        while not self._ended.wait(0.5):
+            url = f"http://{DOMAIN}/v2/"
+            self.statuses.add(self._site.status(url, self._login, self._node))
+
+
 def containers(site: Site) -> Iterator[tuple[Node, str]]:
     """Node and container of each task of the registry that runs."""
     for node in site.swarm.nodes:
         name = ("--filter", f"label=com.docker.swarm.service.name={SERVICE}")
         for container in site.swarm.docker(node, "ps", "-q", *name).split():
             yield node, container
+
+
+def running(site: Site) -> set[str]:
+    """Ids of the registry's containers."""
+    return {container for _, container in containers(site)}
 
 
 def digest_in(site: Site, node: Node, container: str, image: str) -> str:
@@ -167,6 +200,36 @@ def test_updates_and_scaling_lose_no_operation(site: Site, archive: Path, tmp_pa
             wait("the replicas", lambda: len(site.tasks(SERVICE)) == int(replicas), 30)  # noqa: B023
     assert load.failed == [], f"{len(load.failed)} of {load.done}"
     assert load.done > 20
+
+
+def test_wrong_keys_are_undone_and_the_tasks_that_work_serve_on(site: Site, store: Store) -> None:
+    project, before = site.project, running(site)
+    key = "registry:config.storage.s3.secretkey"
+    with Watch(site) as watch:
+        project.set(NAME, key, "not-the-key-of-this-store", "--path", "--secret")
+        failed = project.pulumi("up", "--yes", "--skip-preview", "--stack", NAME)
+    assert failed.code != 0
+    assert "the version before runs on" in failed.text
+    assert "SignatureDoesNotMatch" in failed.text
+    assert "not-the-key-of-this-store" not in failed.text
+    assert watch.statuses == {200}
+    assert running(site) == before
+    project.set(NAME, key, store.secret_key, "--path", "--secret")
+    project.up(NAME, "--refresh")
+    project.ok("preview", "--expect-no-changes", "--stack", NAME)
+
+
+def test_an_outage_of_the_store_is_told_and_restarts_nothing(site: Site, store: Store) -> None:
+    before = running(site)
+    with Watch(site) as watch:
+        store.end()
+        time.sleep(OUTAGE_S)
+        store.begin()
+        begin = time.monotonic()
+        wait("pulls to work again", lambda: site.digest(NAME, DOMAIN, "from-one-redis:1"), 60)
+    print(f"pulls after {time.monotonic() - begin:.1f} s; {watch.statuses}")
+    assert watch.statuses == {200, 503}
+    assert running(site) == before
 
 
 def test_replicas_of_a_volume_on_one_node_are_refused(site: Site) -> None:

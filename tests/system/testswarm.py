@@ -263,6 +263,18 @@ class TestSwarm:
         self._wait_for_engine(node)
         self._wait_until_ready(node)
 
+    def cut_off(self, node: Node) -> None:
+        """Pull the node's cable: it runs on, and nobody reaches it."""
+        _ip(self.outside.netns, f"link set {self._port(node)} down")
+
+    def reconnect(self, node: Node) -> None:
+        """Put the cable back; doesn't wait."""
+        _ip(self.outside.netns, f"link set {self._port(node)} up")
+
+    def _port(self, node: Node) -> str:
+        """The bridge's end of the node's cable."""
+        return f"port{self.nodes.index(node) + 1}"
+
     # Making it
 
     def _make_state(self) -> None:
@@ -310,10 +322,11 @@ class TestSwarm:
         _ip(switch, "link add br0 type bridge")
         _ip(switch, f"addr add {self.outside.ip}/24 dev br0")
         _ip(switch, "link set br0 up")
-        for number, node in enumerate(self.nodes, start=1):
+        for node in self.nodes:
+            port = self._port(node)
             run(["ip", "netns", "add", node.netns])
-            _ip(switch, f"link add port{number} type veth peer name eth0 netns {node.netns}")
-            _ip(switch, f"link set port{number} master br0 up")
+            _ip(switch, f"link add {port} type veth peer name eth0 netns {node.netns}")
+            _ip(switch, f"link set {port} master br0 up")
             _ip(node.netns, "link set lo up")
             _ip(node.netns, f"addr add {node.ip}/24 dev eth0")
             _ip(node.netns, "link set eth0 up")

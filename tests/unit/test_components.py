@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import os
 import re
+import signal
 import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +26,7 @@ from components.credentials import (
     generated_password,
     htpasswd_line,
 )
+from components.files import FOLDER
 from components.mirrors import Mirror, Mirrors, MirrorsArgs
 from components.network import PublicNetwork, PublicNetworkArgs
 from components.proxy import Dashboard, Proxy, ProxyArgs
@@ -36,7 +43,7 @@ from components.registry_config import (
     folder_of_mirror,
     of_mirrors,
 )
-from components.registry_task import LINGER
+from components.registry_task import GRACEFUL_STOP, STORAGE_FIRST
 from components.route import Https, Route
 from components.stack import MAX_SECRET_BYTES, swarm_secret
 from components.task import volume_mount
@@ -217,28 +224,56 @@ def test_redis_is_found_by_its_password_which_only_secrets_have(deploy: Deploy) 
     assert "SSL_CERT_DIR=/etc/distribution/authorities" in container["commands"]
 
 
-def test_a_stopping_registry_gets_longer_than_it_lingers_and_drains(deploy: Deploy) -> None:
+@pytest.mark.parametrize(
+    ("drain", "period"), [(60, "1m20s"), (10, "30s"), (40, "1m0s"), (3600, "1h0m20s")]
+)
+def test_a_stopping_registry_gets_longer_than_it_lingers_and_drains(
+    deploy: Deploy, drain: int, period: str
+) -> None:
+    recorder = registry(deploy, drain_seconds=drain)
+    container = recorder.of_type("Service")["registry-service"]["taskSpec"]["containerSpec"]
+    assert config_of(recorder)["http"]["draintimeout"] == f"{drain}s"
+    assert container["stopGracePeriod"] == period
+
+
+def test_a_task_stops_in_order_and_listens_once_its_storage_can_be_read(deploy: Deploy) -> None:
     recorder = registry(deploy)
     container = recorder.of_type("Service")["registry-service"]["taskSpec"]["containerSpec"]
-    assert config_of(recorder)["http"]["draintimeout"] == "60s"
-    assert container["commands"][3:] == [
-        "5",
-        "/usr/bin/env",
+    assert container["commands"] == [
+        *("/bin/sh", "-c", GRACEFUL_STOP, "graceful-stop", "5"),
         # Of 512 MiB.
-        "GOMEMLIMIT=307MiB",
-        "/entrypoint.sh",
-        "/etc/distribution/config.yml",
+        *("/usr/bin/env", "GOMEMLIMIT=307MiB"),
+        *("/bin/sh", "-c", STORAGE_FIRST, "storage-first"),
+        *("/entrypoint.sh", "/etc/distribution/config.yml"),
     ]
-    assert container["stopGracePeriod"] == "1m20s"
 
 
-STOPS = "trap 'echo drained; exit 3' TERM; echo up; while :; do sleep 0.1; done"
-"""Ends when it is told to, as the registry does."""
+SERVER = "trap 'echo drained; exit 3' TERM; echo up; while :; do sleep 0.1; done"
+"""Shell: ends when it is asked to, as the registry does."""
+
+
+@contextlib.contextmanager
+def graceful(
+    linger: str, *command: str, script: str = GRACEFUL_STOP
+) -> Iterator[subprocess.Popen[str]]:
+    """The script with a command, in a group of its own: with a task's process 1 all of it ends."""
+    words = ["sh", "-c", script, "graceful-stop", linger, *command]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            # Until the last of it has gone.
+            with contextlib.suppress(ProcessLookupError):
+                for _ in range(100):
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.poll()
+                    time.sleep(0.02)
 
 
 def test_a_task_that_must_end_serves_on_and_then_drains() -> None:
-    words = ["sh", "-c", LINGER, "0.5", "sh", "-c", STOPS]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as task:
+    with graceful("0.5", "sh", "-c", SERVER) as task:
         assert task.stdout
         assert task.stdout.readline() == "up\n"
         task.terminate()
@@ -249,8 +284,50 @@ def test_a_task_that_must_end_serves_on_and_then_drains() -> None:
 
 
 def test_a_task_that_fails_by_itself_says_so() -> None:
-    words = ["sh", "-c", LINGER, "5", "sh", "-c", "exit 7"]
-    assert subprocess.run(words, check=False, timeout=30).returncode == 7
+    with graceful("5", "sh", "-c", "exit 7") as task:
+        assert task.wait(10) == 7
+
+
+def test_a_task_that_fails_while_it_lingers_says_so() -> None:
+    with graceful("60", "sh", "-c", "echo up; sleep 0.5; exit 7") as task:
+        assert task.stdout
+        assert task.stdout.readline() == "up\n"
+        task.terminate()
+        assert task.wait(10) == 7
+
+
+LINES = GRACEFUL_STOP.splitlines()
+
+
+@pytest.mark.parametrize(
+    "line", range(LINES.index("trap stop TERM"), LINES.index('    wait "$child"'))
+)
+def test_a_stop_after_any_line_of_the_script_is_not_lost(line: int) -> None:
+    stretched = [*LINES[: line + 1], "echo here; sleep 0.4", *LINES[line + 1 :]]
+    with graceful("0", "sh", "-c", SERVER, script="\n".join(stretched)) as task:
+        assert task.stdout
+        output = [next(task.stdout)]
+        while output[-1] != "here\n":
+            output.append(next(task.stdout))
+        task.terminate()
+        assert task.wait(10) in (3, 143)
+        output += list(task.stdout)
+    assert "drained\n" in output or "up\n" not in output
+
+
+def test_scripts_are_sound_shell() -> None:
+    scripts = sorted(FOLDER.glob("*.sh"))
+    checker = Path(sys.executable).with_name("shellcheck")
+    done = subprocess.run(
+        [checker, *scripts], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout
+    assert len(scripts) == 2
+
+
+def test_comments_of_a_script_are_no_part_of_a_task() -> None:
+    for text in (GRACEFUL_STOP, STORAGE_FIRST):
+        assert not re.search("^ *#", text, re.MULTILINE)
 
 
 def test_the_users_configuration_is_merged_deeply(deploy: Deploy) -> None:
@@ -509,14 +586,12 @@ def test_a_mirror_needs_nobody_upstream_to_start_and_removes_what_has_expired(
     container = service["taskSpec"]["containerSpec"]
     assert service["name"] == "s_mirror-quay"
     assert f"{container['dir']}/get" in [each["fileName"] for each in container["secrets"]]
-    assert container["commands"][4:] == [
+    assert container["commands"][5:10] == [
         "/usr/bin/env",
         "GOMEMLIMIT=307MiB",
         "REGISTRY_PROXY_REMOTEURL=https://quay.io",
         "REGISTRY_PROXY_TTL=24h",
         "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY=/var/lib/registry/mirrors/quay",
-        "/entrypoint.sh",
-        "/etc/distribution/config.yml",
     ]
     assert "the token" not in str(service)
 

@@ -1,0 +1,58 @@
+"""What a task that failed had logged: often the only place that says why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import docker
+
+LOG_LINES = 100
+LOG_SECONDS = 10
+"""How long an engine may take for them."""
+LOG_CHARACTERS = 500
+
+_Raw = Mapping[str, Any]
+
+
+def last_words(client: docker.APIClient, tasks: Sequence[_Raw]) -> str:
+    """Return what the task that failed last had logged, to go below an error; maybe nothing."""
+    failed = [task for task in tasks if task["Status"]["State"] == "failed"]
+    if not failed:
+        return ""
+    last = max(failed, key=lambda task: str(task["Status"]["Timestamp"]))
+    try:
+        # Not the SDK's own call, which waits without an end for a node that doesn't answer.
+        answer = client.get(
+            f"{client.base_url}/v{client.api_version}/services/{last['ServiceID']}/logs",
+            params={"stdout": 1, "stderr": 1, "details": 1, "tail": LOG_LINES},
+            timeout=LOG_SECONDS,
+        )
+        answer.raise_for_status()
+    except OSError:
+        return ""  # The error itself is what matters.
+    words = error_in(b"".join(_frames(answer.content)).decode(errors="replace"), last["ID"])
+    return f"\n  Its log: {words}" if words else ""
+
+
+def _frames(stream: bytes) -> Iterator[bytes]:
+    """Yield the parts of a stream in which stdout and stderr are mixed (Docker's attach API)."""
+    while stream:
+        end = 8 + int.from_bytes(stream[4:8], "big")
+        yield stream[8:end]
+        stream = stream[end:]
+
+
+def error_in(log: str, task: str) -> str:
+    """Return the last error that `task` has in its service's log, else its last line.
+
+    Each line begins with details of the task that it is from, and a blank.
+    """
+    lines = [line.split(" ", 1) for line in log.splitlines() if " " in line]
+    own = [text for details, text in lines if f"com.docker.swarm.task.id={task}" in details]
+    errors = [text for text in own if re.search(r'level"?[=:]"?(error|fatal|panic)|^panic:', text)]
+    text = (errors or own or [""])[-1]
+    # As the registry writes them, in its own format or in JSON; its other fields are of no help.
+    fields = dict(re.findall(r'([\w.]+)"?[=:]"((?:[^"\\]|\\.)*)"', text))
+    return str(fields.get("err.detail") or fields.get("msg") or text)[:LOG_CHARACTERS]

@@ -1,0 +1,53 @@
+"""The node with the images is out of reach for a while, and comes back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops import images
+from ops.console import wait
+
+from .project import Project
+from .site import Site
+from .testswarm import TestSwarm
+
+NAME = "remote"
+DOMAIN = "remote.example.com"
+SERVICE = f"{NAME}_registry"
+PROXY = f"{NAME}_proxy"
+CUT_S = 30
+"""Longer than Swarm waits (15 s) until it says that the node is down and plans another task."""
+BACK_S = 40
+"""Measured: 5 s."""
+
+
+@pytest.fixture(scope="module")
+def swarm() -> Iterator[TestSwarm]:
+    """A manager and a worker. If it were a manager, a leader would be elected first, for 50 s."""
+    with TestSwarm(2, workers=1, images=images.tarballs().values()) as swarm:
+        yield swarm
+
+
+def test_a_node_that_was_cut_off_serves_again_within_seconds(
+    swarm: TestSwarm, tmp_path: Path
+) -> None:
+    manager, worker = swarm.nodes
+    site = Site(swarm, Project(tmp_path / "registry", manager.host))
+    values = {"registry:stackName": NAME, "registry:domain": DOMAIN, "registry:proxy": "stack"}
+    site.project.init(NAME, {**values, "registry:volumeNode": worker.name})
+    site.project.up(NAME)
+    site.serves(NAME, DOMAIN, PROXY)
+    url, login = f"http://{DOMAIN}/v2/", site.login(NAME)
+    swarm.cut_off(worker)
+    wait("Swarm to notice", lambda: site.tasks(SERVICE) == [], 2 * CUT_S)
+    time.sleep(CUT_S / 2)
+    swarm.reconnect(worker)
+    begin = time.monotonic()
+    wait("the registry", lambda: site.status(url, login, manager) == 200, 3 * BACK_S)
+    away = time.monotonic() - begin
+    print(f"away for {away:.1f} s more")
+    assert away < BACK_S
