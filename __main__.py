@@ -7,12 +7,13 @@ from typing import Any
 import pulumi
 
 from components.credentials import Credentials, CredentialsArgs
-from components.deployed import read_deployed
+from components.deployed import Deployed, read_deployed
 from components.engine import find_engine
 from components.location import Location, LocationError, Volume, refuse_another_swarm
 from components.mirrors import Mirror, Mirrors, MirrorsArgs
 from components.network import PublicNetwork, PublicNetworkArgs
 from components.object_store import missing_bucket
+from components.operation import operation
 from components.proxy import Dashboard, Proxy, ProxyArgs
 from components.proxy_config import STORAGE_PATH
 from components.redis import Redis, RedisArgs
@@ -21,17 +22,28 @@ from components.registry_config import DATA_PATH
 from components.rollout import RolloutArgs, retry_undone, running
 from components.service import SwarmService, service_name
 from components.socket_proxy import SocketProxy, SocketProxyArgs
-from components.storage import Storage, StorageArgs
+from components.storage import Storage, StorageArgs, destroy_hook
 from components.swarm import look
-from settings import Settings, read
+from settings import Settings, read, read_engine
 from settings.advice import advice
 from settings.mirrors import MirrorSettings
+from settings.preflight import check_swarm
 from settings.proxy import ProxySettings
 from settings.volume import VolumeSettings
 
+ENGINE = "engine"
+"""Pulumi's name of the docker provider."""
 TOLD = 32
 """Exit code by which Pulumi knows that the program has shown its error; any other gets it a
 second, vaguer one."""
+
+
+STORAGES = IMAGES_STORAGE, MIRRORS_STORAGE, CERTIFICATES_STORAGE = (
+    "registry-data",
+    "mirrors",
+    "certificates",
+)
+"""What a stack keeps data in: the last part of a volume's name, and of its node's label."""
 
 
 def deploy() -> None:
@@ -42,19 +54,21 @@ def deploy() -> None:
     if bucket := missing_bucket(settings.config, settings.storage_ca):
         pulumi.log.warn(f"{bucket} doesn't exist, says the store: create it before deploying")
     swarm = look(find_engine(settings.engine_host, settings.engine_tls))
-    stack = pulumi.get_stack()
-    deployed = read_deployed(pulumi.get_organization(), pulumi.get_project(), stack)
+    stack, deployed = pulumi.get_stack(), last_deployment()
     # Before a provider is made of this engine: the state would keep it, right or wrong.
     refuse_another_swarm(
-        deployed.remembers("registry-data-place"),
+        deployed.remembers(f"{IMAGES_STORAGE}-place"),
         swarm.cluster_id,
         swarm.engine.host,
         settings.swarm_moved_from,
         stack,
     )
     swarm.require_network(settings.network, created_here=settings.create_network)
+    if operation() != "refresh":
+        for warning in check_swarm(settings, swarm):
+            pulumi.log.warn(warning)
     on_swarm = pulumi.ResourceOptions(
-        providers={"docker": swarm.engine.provider("engine")},
+        providers={"docker": swarm.engine.provider(ENGINE)},
         transformations=[retry_undone(swarm)],
     )
 
@@ -83,14 +97,14 @@ def deploy() -> None:
         return swarm.pinned_image(service_name(settings.stack_name, service), image)
 
     proxy = settings.proxy
-    images = storage("registry-data", settings.volume, settings.location, settings.constraints)
+    images = storage(IMAGES_STORAGE, settings.volume, settings.location, settings.constraints)
     mirrored = certificates = None
     if settings.mirrors:
         place = settings.mirrors_location
-        mirrored = storage("mirrors", settings.mirrors_volume, place, settings.constraints)
+        mirrored = storage(MIRRORS_STORAGE, settings.mirrors_volume, place, settings.constraints)
     if proxy and proxy.acme:
         told, place = proxy.certificates, Volume(name=proxy.certificates.name)
-        certificates = storage("certificates", told, place, ["node.role == manager"])
+        certificates = storage(CERTIFICATES_STORAGE, told, place, ["node.role == manager"])
     storages = [each for each in (images, mirrored, certificates) if each]
 
     network = PublicNetwork(
@@ -315,8 +329,26 @@ def deploy_proxy(
     return [proxy, socket_proxy] if socket_proxy else [proxy]
 
 
+def remove() -> None:
+    """Declare the engine, and nothing else: for `pulumi destroy --run-program`.
+
+    What is to go is in the state. So neither a wrong setting nor a node that is down stands
+    against it; `RunError` only when the configured engine can't be asked.
+    """
+    swarm = look(find_engine(*read_engine()))
+    swarm.engine.provider(ENGINE)
+    deployed = last_deployment()
+    for name in STORAGES:
+        destroy_hook(name, deployed, swarm)
+
+
+def last_deployment() -> Deployed:
+    """Return what the state has of this stack."""
+    return read_deployed(pulumi.get_organization(), pulumi.get_project(), pulumi.get_stack())
+
+
 try:
-    deploy()
+    remove() if operation() == "destroy" else deploy()
 except (pulumi.RunError, LocationError) as error:
     pulumi.log.error(str(error))
     sys.exit(TOLD)

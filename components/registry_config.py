@@ -62,6 +62,13 @@ def owned_paths_in(config: Mapping[str, Any]) -> list[str]:
     return [path for path in OWNED if _has(config, path)]
 
 
+def may_be_set(path: str) -> bool:
+    """Return whether a user may set `path`: it is known, and neither it nor a part is `OWNED`."""
+    below = any(f"{path}.".startswith(f"{own}.") for own in OWNED)
+    above = any(own.startswith(f"{path}.") for own in OWNED)
+    return path.partition(".")[0] in SECTIONS and not (below or above)
+
+
 def drivers_in(config: Mapping[str, Any]) -> list[str]:
     """Storage drivers that `config` names; the registry takes exactly one."""
     storage = config.get("storage")

@@ -22,6 +22,7 @@ import pulumi
 import pulumi_docker as docker_provider
 
 from components.engine import Engine, connected
+from components.operation import deploys
 from components.service import SwarmService
 from components.swarm import Swarm
 from components.task_failure import Cause, TaskFailure, read_failure
@@ -79,9 +80,9 @@ def running(
     """Return True when the services run as told; `RolloutError` with the reason if one doesn't.
 
     Each comes with what it was told: its own output is what the engine had right afterwards,
-    which may be a rollback's already. In a preview nothing is looked at.
+    which may be a rollback's already. Only a deployment waits.
     """
-    if pulumi.runtime.is_dry_run():
+    if not deploys():
         return pulumi.Output.from_input(True)
 
     async def wait(told: Sequence[tuple[str, Summary]]) -> bool:

@@ -23,6 +23,7 @@ from components.location import (
     refuse_to_leave,
     way_back,
 )
+from components.operation import deploys
 from components.placement import choose_node, holders_of
 from components.stack import NAMESPACE
 from components.swarm import Node, Swarm, label_only, remove_volume
@@ -133,19 +134,14 @@ class Storage(pulumi.ComponentResource):
         place = pulumi.Output.from_input(self._place)
         if self.is_move:
             place = running.apply(lambda _: self._place)
-        args, hook = self._args, None
-        if isinstance(self.location, Volume) and self.location.node_id:
-            # Registered in any case: the state may name it from a time when it was asked for.
-            hook = pulumi.ResourceHook(f"{self._name}-destroy", self._destroy)
+        hooks = None
+        if self._args.destroy and isinstance(self.location, Volume):
+            hook = destroy_hook(self._name, self._args.deployed, self._args.swarm)
+            hooks = pulumi.ResourceHookBinding(after_delete=[hook])
         pulumi.Stash(
             f"{self._name}-place",
             input=place,
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                hooks=pulumi.ResourceHookBinding(after_delete=[hook])
-                if hook and args.destroy
-                else None,
-            ),
+            opts=pulumi.ResourceOptions(parent=self, hooks=hooks),
         )
         self.register_outputs({"node": self.node})
 
@@ -187,7 +183,7 @@ class Storage(pulumi.ComponentResource):
         engine, node_id = self._args.swarm.engine, volume.node_id or ""
 
         def label(node: str) -> str:
-            if not pulumi.runtime.is_dry_run() and self.available:
+            if deploys() and self.available:
                 label_only(engine, volume.label, node_id)
             return node
 
@@ -213,19 +209,26 @@ class Storage(pulumi.ComponentResource):
                 ),
             )
 
-    def _destroy(self, _: pulumi.ResourceHookArgs) -> None:
-        """Delete the volume, after all that used it."""
-        volume, swarm = self.location, self._args.swarm
-        if not isinstance(volume, Volume) or not self._args.destroy:
+
+def destroy_hook(name: str, deployed: Deployed, swarm: Swarm) -> pulumi.ResourceHook:
+    """Return what deletes the volume of storage `name` when a stack is destroyed, all users gone.
+
+    A deployment never deletes what it belongs to, and a destroying program has no more than this.
+    """
+    place = deployed.remembers(f"{name}-place") or {}
+
+    def delete(_: pulumi.ResourceHookArgs) -> None:
+        if "nodeId" not in place:
             return
-        if volume.node_id == swarm.node_id:
-            remove_volume(swarm.engine, volume.name)
+        if place["nodeId"] == swarm.node_id:
+            remove_volume(swarm.engine, place["volume"])
         else:
             pulumi.log.warn(
-                f"The {self._args.role.name} are kept: volume {volume.name} is on node"
-                f" {volume.node}, out of reach from here. To delete it, type there:\n"
-                f"      docker volume rm {volume.name}"
+                f"Volume {place['volume']} is kept: it is on node {place['node']}, out of reach"
+                f" from here. To delete it, type there:\n      docker volume rm {place['volume']}"
             )
+
+    return pulumi.ResourceHook(f"{name}-destroy", delete)
 
 
 def _label(args: StorageArgs) -> str:

@@ -82,6 +82,12 @@ class RunningService:
     labels: Mapping[str, str] = field(default_factory=dict)
     undone: UndoneUpdate | None = None
     """None unless its last update was rolled back, or is being so."""
+    volumes: frozenset[str] = frozenset()
+    """Names of the volumes that its tasks mount."""
+    host_ports: frozenset[int] = frozenset()
+    """TCP ports that each task has on its node."""
+    mesh_ports: frozenset[int] = frozenset()
+    """TCP ports that it has on every node (routing mesh)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +202,14 @@ def _network(raw: Mapping[str, Any]) -> Network:
 def _service(raw: Mapping[str, Any]) -> RunningService:
     container = raw["Spec"]["TaskTemplate"].get("ContainerSpec") or {}
     state = (raw.get("UpdateStatus") or {}).get("State", "")
+    published = [
+        port for port in raw.get("Endpoint", {}).get("Ports") or [] if port["Protocol"] == "tcp"
+    ]
+
+    def ports(mode: str) -> frozenset[int]:
+        found = {port.get("PublishedPort", 0) for port in published if port["PublishMode"] == mode}
+        return frozenset(found - {0})
+
     return RunningService(
         name=raw["Spec"]["Name"],
         id=raw["ID"],
@@ -206,6 +220,13 @@ def _service(raw: Mapping[str, Any]) -> RunningService:
             if state.startswith("rollback") and container
             else None
         ),
+        volumes=frozenset(
+            mount.get("Source", "")
+            for mount in container.get("Mounts") or []
+            if mount["Type"] == "volume"
+        ),
+        host_ports=ports("host"),
+        mesh_ports=ports("ingress"),
     )
 
 

@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Callable
 
-from ops import adopt, checks, doctor, engine, environments, images, review, stack
+from ops import adopt, checks, doctor, engine, images, review, stack, virtualenv
 from ops.console import Problem, main
 
 
@@ -23,7 +23,7 @@ def _env(args: argparse.Namespace) -> None:
     if missing := [f"{key}=…" for key, value in given.items() if not value]:
         example = "make env NAME=preprod FROM=stag DOMAIN=preprod.registry.example.com"
         raise Problem(f"{' and '.join(missing)} missing; such as: {example}")
-    environments.make(args.name, args.source, args.domain)
+    virtualenv.become("ops.environments", args.name, args.source, args.domain)
 
 
 def _adopt(args: argparse.Namespace) -> None:

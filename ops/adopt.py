@@ -10,23 +10,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.registry_config import DATA_PATH, may_be_set
 from ops import stack, state, virtualenv
 from ops.console import LIMIT_SECONDS, Problem, run, say
 from ops.toolchain import ROOT
 
+VARIABLE = "REGISTRY_"
+"""Prefix of the variables that set the registry's configuration."""
 PROJECT_LABEL = "com.docker.compose.project"
-DATA_PATH = "/var/lib/registry"
 ADOPT = "registry:adoptService"
 """The setting that has Pulumi take a service as it is; only for the length of a takeover."""
-OWNED_VARIABLES = (
-    *("REGISTRY_HTTP_ADDR", "REGISTRY_HTTP_SECRET", "REGISTRY_HTTP_HOST"),
-    *("REGISTRY_AUTH", "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY"),
-)
-"""What the program decides itself."""
 
 _Raw = Mapping[str, Any]
 
@@ -53,11 +51,22 @@ class Found:
 
     @property
     def config(self) -> dict[str, str]:
-        """Paths in the registry's configuration, from its `REGISTRY_…` variables."""
+        """Paths in the registry's configuration, from its variables, as far as a user sets them."""
         return {
-            name.removeprefix("REGISTRY_").lower().replace("_", "."): value
+            _indexed(path): value for path, value in self._variables.items() if may_be_set(path)
+        }
+
+    @property
+    def left_out(self) -> list[str]:
+        """Paths of its variables that this program decides, or that a registry 3 doesn't know."""
+        return sorted(path for path in self._variables if not may_be_set(path))
+
+    @property
+    def _variables(self) -> dict[str, str]:
+        return {
+            name.removeprefix(VARIABLE).lower().replace("_", "."): value
             for name, value in self.variables.items()
-            if name.startswith("REGISTRY_") and not name.startswith(OWNED_VARIABLES)
+            if name.startswith(VARIABLE)
         }
 
     @property
@@ -70,6 +79,11 @@ class Found:
             for line in value.split(",")
         ]
         return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def _indexed(path: str) -> str:
+    """Return `endpoints.0.name` as Pulumi writes it: `endpoints[0].name`."""
+    return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", path)
 
 
 @dataclass
@@ -101,7 +115,10 @@ def adopt(name: str, source: str, keep_logins: bool) -> None:
         key = f"registry:config.{path}"
         say(f"  {key}: {value}")
         run(["pulumi", "config", "set", "--stack", name, "--path", key, value])
+    for path in found.left_out:
+        say(f"  {path}: left out, since this program decides it, or no registry 3 knows it")
     _take_logins(name, found, keep_logins)
+    _check(name)
     if in_place:
         # Three steps, so that each is a change that Swarm can undo.
         say(f"{found.name}: leaving all networks but {settings['registry:network']}")
@@ -282,6 +299,15 @@ def _take_logins(name: str, found: Found, keep: bool) -> None:
     for user, text in found.logins.items():
         key = f'registry:hashedPasswords["{user}"]'
         run(["pulumi", "config", "set", "--stack", name, "--path", "--secret", key], stdin=text)
+
+
+def _check(name: str) -> None:
+    """Raise a Problem when the program would refuse the settings; nothing is changed yet."""
+    check = [str(virtualenv.FOLDER / "bin" / "python"), "-m", "ops.settings_check", name]
+    if subprocess.run(check, cwd=ROOT, check=False, timeout=120).returncode != 0:
+        raise Problem(
+            f"nothing has been changed on the swarm; mend Pulumi.{name}.yaml, and adopt again"
+        )
 
 
 def _stop(docker: _Docker, found: Found) -> None:

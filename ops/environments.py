@@ -1,49 +1,158 @@
-"""A new environment, made from one that is there: `make env NAME=preprod FROM=stag DOMAIN=…`."""
+"""A new environment, made from one that is there: `make env NAME=preprod FROM=stag DOMAIN=…`.
+
+Runs in the project's virtual environment (`python -m ops.environments NAME FROM DOMAIN`), since
+the settings themselves say what must not be copied.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
 
 from ops import stack, state
-from ops.console import Problem, run, say
+from ops.console import Problem, main, run, say
+from ops.settings_check import wrong
+from settings.copies import Edit, copy_for
 
-OF_ONE_STACK = (
-    *("volumeName", "volumeNode", "volumeMovedFrom"),
-    *("certificatesName", "certificatesNode", "certificatesMovedFrom"),
-)
-"""Settings that say where a stack's own data are: a copy would share them."""
+KEY_OF_SECRETS = ("encryptionsalt", "encryptedkey", "secretsprovider")
+"""What Pulumi notes in a stack's file about the key of its secrets."""
+Path = tuple[str | int, ...]
 
 
 def make(name: str, source: str, domain: str) -> None:
-    """Makes the stack `name` with the settings of `source`, secrets encrypted anew by Pulumi."""
+    """Make the stack `name` with the settings of `source`, secrets encrypted anew by Pulumi.
+
+    The file of `source` is only read. Comments come along.
+    """
     known = stack.names()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise Problem(f"NAME={name}: letters, digits, '-', '_' and '.', such as preprod")
-    if name in known or stack.file_of(name).exists():
+    file = stack.file_of(name)
+    if name in known or file.exists():
         raise Problem(f"there is an environment {name} already")
     if not stack.file_of(source).exists():
         raise Problem(f"FROM={source}: there is no {stack.file_of(source).name}")
-    stack.init(source)
-    values = state.config(source)
-    run(["pulumi", "stack", "init", "--no-select", name, "--copy-config-from", source])
-    old = values["registry:stackName"]
-    changes = {
-        "registry:stackName": renamed(old, source, name),
-        "registry:traefikTag": renamed(values.get("registry:traefikTag", old), source, name),
-        "registry:domain": domain,
-    }
-    for key, value in changes.items():
-        run(["pulumi", "config", "set", "--stack", name, key, value])
-    for key in OF_ONE_STACK:
-        if f"registry:{key}" in values:
-            run(["pulumi", "config", "rm", "--stack", name, f"registry:{key}"])
-    say(f"{stack.file_of(name).name} is there: look at it, then `make deploy STACK={name}`")
+    text = stack.file_of(source).read_text()
+    noted = yaml.safe_load(text) or {}
+    values: Mapping[str, Any] = noted.get("config") or {}
+    copy = copy_for({key: _raw(value) for key, value in values.items()}, source, name, domain)
+    left_out = {edit.key for edit in copy.edits if edit.value is None}
+    secrets = _secrets(values, source, source in known, left_out)
+    file.write_text(_without_key(text))
+    try:
+        provider = noted.get("secretsprovider")
+        options = ["--secrets-provider", provider] if provider else []
+        run(["pulumi", "stack", "init", "--no-select", name, *options])
+        for edit in copy.edits:
+            _apply(name, edit)
+        for path, secret in secrets.items():
+            flags = ["--secret", *(["--path"] if _is_path(path) else [])]
+            run(["pulumi", "config", "set", "--stack", name, *flags, path], stdin=secret)
+    except BaseException:
+        file.unlink(missing_ok=True)
+        if name in stack.names():
+            run(["pulumi", "stack", "rm", "--yes", name])
+        raise
+    _tell(name, source, copy.edits, [*copy.hints, *filter(None, [wrong(name)])])
 
 
-def renamed(text: str, source: str, name: str) -> str:
-    """`stag-registry-com` of `stag` is `preprod-registry-com` of `preprod`."""
-    words = re.split(r"([.-])", text)
-    if source in words:
-        return "".join(name if word == source else word for word in words)
-    separator = "." if "." in text else "-"
-    return f"{name}{separator}{text}"
+def _raw(value: object) -> str:
+    """Return a value of a stack's file as Pulumi hands it to a program; a secret as some text."""
+    if isinstance(value, dict | list):
+        return json.dumps(_hidden(value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"secure"}:
+            return "[secret]"
+        return {key: _hidden(item) for key, item in value.items()}
+    return [_hidden(item) for item in value] if isinstance(value, list) else value
+
+
+def _secrets(
+    values: Mapping[str, Any], source: str, known: bool, left_out: set[str]
+) -> dict[str, str]:
+    """Return the plain texts of the secrets that are copied, by key and path."""
+    paths = [
+        (key, path)
+        for key, value in values.items()
+        if key not in left_out
+        for path in _secure(value)
+        if _joined(key, path[:1]) not in left_out
+    ]
+    if not paths:
+        return {}
+    if not known:
+        raise Problem(
+            f"FROM={source}: {stack.file_of(source).name} has secrets, and the backend in use"
+            f" doesn't know their stack: log in to the one that it is deployed from (pulumi login)"
+        )
+    plain = state.config(source, secrets=True)
+    return {_joined(key, path): _at(plain[key], path) for key, path in paths}
+
+
+def _secure(value: Any) -> Iterator[Path]:
+    """Yield where below `value` there are secrets."""
+    if isinstance(value, dict) and set(value) == {"secure"}:
+        yield ()
+    elif isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            for path in _secure(item):
+                yield (key, *path)
+
+
+def _at(text: str, path: Path) -> str:
+    """Return the text at `path` of a value as Pulumi prints it."""
+    found: Any = json.loads(text) if path else text
+    for part in path:
+        found = found[part]
+    return str(found)
+
+
+def _joined(key: str, path: Path) -> str:
+    """Return key and path in the form that `pulumi config --path` takes."""
+    for part in path:
+        if isinstance(part, str) and re.fullmatch(r"[A-Za-z_][\w-]*", part):
+            key += f".{part}"
+        else:
+            key += f"[{json.dumps(part)}]"
+    return key
+
+
+def _is_path(key: str) -> bool:
+    return re.search(r"[.\[]", key) is not None
+
+
+def _without_key(text: str) -> str:
+    """Return the text of a stack's file without what belongs to that stack's secrets."""
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if line.partition(":")[0] not in KEY_OF_SECRETS)
+
+
+def _apply(name: str, edit: Edit) -> None:
+    path = ["--path"] if _is_path(edit.key) else []
+    verb, value = ("rm", []) if edit.value is None else ("set", [edit.value])
+    run(["pulumi", "config", verb, "--stack", name, *path, edit.key, *value])
+
+
+def _tell(name: str, source: str, edits: Sequence[Edit], hints: Sequence[str]) -> None:
+    for edit in edits:
+        reason = f" ({edit.reason})" if edit.reason else ""
+        say(f"  {edit.key}: {'left out' if edit.value is None else edit.value}{reason}")
+    for hint in hints:
+        say(f"  {hint}")
+    say(
+        f"{stack.file_of(name).name} is there, after {stack.file_of(source).name}: look at it, then"
+        f" `make deploy STACK={name}`"
+    )
+
+
+if __name__ == "__main__":
+    main(lambda: make(*sys.argv[1:]))

@@ -97,7 +97,8 @@ def drift(stack: str) -> Report:
     return Report(
         "What runs isn't what was deployed. A deployment would put it back:\n\n"
         + markdown(stack, found),
-        f"stack {stack} has drifted; to put it back: pulumi up --refresh --stack {stack}",
+        f"stack {stack} has drifted; to put it back:"
+        f" pulumi up --refresh --run-program --stack {stack}",
     )
 
 

@@ -37,7 +37,10 @@ ANSWER_SECONDS = 60
 
 def environment() -> dict[str, str]:
     """Changes to the environment that make `pulumi` work on this project, from here on."""
-    changes: dict[str, str] = {}
+    # Else refresh and destroy use the engine that the last deployment used, wherever the stack's
+    # settings and DOCKER_HOST lead by now.
+    changes = {"PULUMI_RUN_PROGRAM": "true"}
+    os.environ.update(changes)
     for part in (virtualenv.ensure, toolchain.ensure, state.ensure):
         changed = part()
         os.environ.update(changed)
@@ -145,6 +148,8 @@ def _use_engine_of(stack: str) -> Mapping[str, str]:
     config = state.config(stack)
     if elsewhere := config.get("docker:host"):
         os.environ["DOCKER_HOST"] = elsewhere
+        # The docker command would prefer it.
+        os.environ.pop("DOCKER_CONTEXT", None)
     return config
 
 

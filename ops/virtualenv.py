@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from ops import engine
 from ops.console import LIMIT_SECONDS, Problem, run, say
@@ -31,6 +32,13 @@ def ensure(requirements: str = "requirements.txt") -> dict[str, str]:
         "VIRTUAL_ENV": str(FOLDER),
         "PATH": os.pathsep.join([str(FOLDER / "bin"), os.environ.get("PATH", os.defpath)]),
     }
+
+
+def become(module: str, *words: str) -> NoReturn:
+    """Go on as `python -m MODULE WORDS` of the virtual environment."""
+    python = FOLDER / "bin" / "python"
+    os.chdir(ROOT)
+    os.execv(python, [str(python), "-m", module, *words])  # noqa: S606 - no shell is wanted
 
 
 def _create() -> None:

@@ -41,7 +41,15 @@ from settings.reader import Reader
 from settings.storage import check_storage
 from settings.volume import VolumeSettings, parse_volume
 
-__all__ = ["REGISTRY_IMAGE", "TRAEFIK_IMAGE", "Settings", "parse", "read"]
+__all__ = [
+    "REGISTRY_IMAGE",
+    "TRAEFIK_IMAGE",
+    "Settings",
+    "parse",
+    "read",
+    "read_engine",
+    "settings_of",
+]
 
 REDIS_IMAGE = "redis:7.4-alpine"
 """Official."""
@@ -200,6 +208,14 @@ class Settings:
         """Where mirrors keep what was pulled."""
         return self._location(self.mirrors_volume)
 
+    @property
+    def volumes(self) -> frozenset[str]:
+        """Volumes that the stack's data are in, or were in until now."""
+        told = [self.volume, self.mirrors_volume]
+        told += [self.proxy.certificates] if self.proxy else []
+        names = {name for volume in told for name in (volume.name, volume.moved_from)}
+        return frozenset(name for name in names if name)
+
     def _route(self, domain: str, tag: str, https: Https | None) -> Route:
         return Route(
             domain=domain,
@@ -270,6 +286,7 @@ class Settings:
 
 def _passwords(reader: Reader, users: tuple[str, ...]) -> Mapping[str, str]:
     given = reader.mapping("passwords", "…")
+    reader.unshare("passwords", "whoever has one would have both registries' images")
     reader.secret("passwords", path=True)
     for name, password in given.items():
         key = f"passwords.{name}"
@@ -290,6 +307,7 @@ def _passwords(reader: Reader, users: tuple[str, ...]) -> Mapping[str, str]:
 
 def _hashed_passwords(reader: Reader) -> Mapping[str, str]:
     hashes = reader.texts("hashedPasswords", rules.USER, "…")
+    reader.unshare("hashedPasswords", "whoever has one would have both registries' images")
     reader.secret("hashedPasswords", path=True)
     for name, text in hashes.items():
         if not rules.HASH.admits(text):
@@ -299,6 +317,10 @@ def _hashed_passwords(reader: Reader) -> Mapping[str, str]:
             what = "can't go with hashedPasswords: with these Traefik asks for the login."
             reader.remove(key, what)
     return hashes
+
+
+def _engine(reader: Reader) -> tuple[str | None, Tls | None]:
+    return reader.optional("docker:host", rules.HOST), _engine_tls(reader)
 
 
 def _engine_tls(reader: Reader) -> Tls | None:
@@ -332,6 +354,14 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
     `is_secret` tells whether a full key holds a secret; `stack` is named in the error.
     """
     reader = Reader(values, is_secret, stack)
+    settings = settings_of(reader)
+    if wrong := reader.report():
+        raise pulumi.RunError(wrong)
+    return settings
+
+
+def settings_of(reader: Reader) -> Settings:
+    """Return the settings; those that are wrong, as `reader` notes, are as good as made up."""
     stack_name = reader.required("stackName", rules.STACK)
     domain = reader.required("domain", rules.DOMAIN)
     proxy_mode = cast(ProxyMode, reader.choice("proxy", ("none", "stack", "main"), "none"))
@@ -354,6 +384,7 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
     if not users:
         reader.problem("users", "is empty: nobody could log in.")
     volume_driver, options = _volume_driver(reader)
+    engine_host, engine_tls = _engine(reader)
     settings = Settings(
         stack_name=stack_name,
         domain=domain,
@@ -403,8 +434,8 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
         deploy_timeout=reader.number("deployTimeout", 10, 3600, 300),
         drain_seconds=reader.number("drainSeconds", 10, 3600, DRAIN_SECONDS),
         config=_registry_config(reader),
-        engine_host=reader.optional("docker:host", rules.HOST),
-        engine_tls=_engine_tls(reader),
+        engine_host=engine_host,
+        engine_tls=engine_tls,
         policy=reader.choice("policy", ("advisory", "mandatory"), "advisory"),
         adopt_service=reader.optional("adoptService", rules.ID),
         warnings=tuple(reader.warnings),
@@ -412,9 +443,12 @@ def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: st
     _check_sharing(reader, settings)
     # As a secret it would look to ops/policy.py as if it weren't set.
     reader.open("policy", "it says which rules hold for the stack")
+    for key, reason in {
+        "destroyData": "consent to lose one stack's images",
+        "adoptService": "a service that runs already",
+    }.items():
+        reader.unshare(key, reason)
     reader.unknown()
-    if wrong := reader.report():
-        raise pulumi.RunError(wrong)
     return settings
 
 
@@ -447,6 +481,8 @@ def _check_sharing(reader: Reader, settings: Settings) -> None:
 
 
 def _volume_driver(reader: Reader) -> tuple[str | None, Mapping[str, str]]:
+    for key in ("volumeDriver", "volumeOptions"):
+        reader.unshare(key, "storage that both stacks would write into")
     options = reader.mapping("volumeOptions", "nfs")
     reader.open("volumeOptions", "`docker volume inspect` shows it; name a file of credentials")
     for name, value in options.items():
@@ -466,3 +502,12 @@ def _volume_driver(reader: Reader) -> tuple[str | None, Mapping[str, str]]:
 def read() -> Settings:
     """The settings of the stack that is being deployed; `RunError` lists all that is wrong."""
     return parse(CONFIG.get(), is_config_secret, pulumi.get_stack())
+
+
+def read_engine() -> tuple[str | None, Tls | None]:
+    """Return address and TLS of the configured engine, whatever the other settings say."""
+    reader = Reader(CONFIG.get(), is_config_secret, pulumi.get_stack())
+    engine = _engine(reader)
+    if wrong := reader.report():
+        raise pulumi.RunError(wrong)
+    return engine

@@ -40,6 +40,7 @@ def parse_mirrors(reader: Reader) -> tuple[MirrorSettings, ...]:
 
 
 def _mirrors(reader: Reader) -> Iterator[MirrorSettings]:
+    reader.unshare("mirrors", "each has a host name that leads to one stack")
     for name, told in sorted(reader.mapping("mirrors", "…").items()):
         path = f"mirrors.{name}"
         if not rules.MIRROR.admits(name):

@@ -85,6 +85,7 @@ def parse_proxy(
     if https != "none" and https_port == http_port:
         reader.problem("proxyHttpsPort", f"is {https_port}, as is proxyHttpPort.", "443")
     dashboard_domain = reader.optional("dashboardDomain", rules.DOMAIN)
+    reader.unshare("dashboardDomain", "a host name that leads to one dashboard")
     if dashboard_domain and https == "none":
         reader.remove("dashboardDomain", "needs HTTPS: a login mustn't travel in plain text.")
     if dashboard_domain in domains:

@@ -24,9 +24,15 @@ class Reader:
         self._is_secret = is_secret
         self._stack = stack
         self._known: set[str] = set()
+        self.unshared: dict[str, str] = {}
+        """Reasons by full key: what is one stack's alone, so that a copy for another has none."""
         self.problems: list[str] = []
         self.warnings: list[str] = []
         """What is good for now."""
+
+    def unshare(self, key: str, reason: str) -> None:
+        """Note that two stacks mustn't have the same under `key`; `reason` says what it is."""
+        self.unshared[full_key(key)] = reason
 
     def problem(self, key: str, what: str, example: str | None = None, path: bool = False) -> None:
         """Notes what is wrong with `key`, and how to set it to `example`."""

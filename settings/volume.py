@@ -26,6 +26,8 @@ class VolumeSettings:
 def parse_volume(reader: Reader, role: Role, default: str) -> VolumeSettings:
     """The three keys of one volume; `default` is its name."""
     prefix = role.prefix
+    for part in ("Name", "Node", "MovedFrom"):
+        reader.unshare(f"{prefix}{part}", f"where one stack's {role.name} are")
     return VolumeSettings(
         role=role,
         name=reader.text(f"{prefix}Name", rules.NAME, default),

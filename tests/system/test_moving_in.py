@@ -107,7 +107,10 @@ def original(hashed: str) -> dict[str, object]:
         "services": {
             "registry": {
                 "image": "registry:3.1.2",
-                "environment": {"REGISTRY_STORAGE_DELETE_ENABLED": "true"},
+                "environment": {
+                    "REGISTRY_STORAGE_DELETE_ENABLED": "true",
+                    "REGISTRY_HTTP_DRAINTIMEOUT": "5s",
+                },
                 "volumes": ["app-registry-data:/var/lib/registry"],
                 "networks": ["traefik-public", "default"],
                 "deploy": {
@@ -256,6 +259,7 @@ def test_the_originals_registry_is_taken_over_with_its_images(
     said, gaps = taken
     assert "logins of admin: the registry can't use their hashes" in said
     assert "registry:config.storage.delete.enabled: true" in said
+    assert "http.draintimeout: left out" in said
     login = site.login("moved")
     answers(site, DOMAIN, login)
     assert site.status(f"https://{DOMAIN}/v2/", LOGIN, site.swarm.outside) == 401

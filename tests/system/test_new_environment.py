@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -47,11 +48,20 @@ def _deployed(site: Site, hub: None, authority: Authority) -> None:
 def preprod(site: Site, archive: Path) -> float:
     """Seconds from nothing to a pushed image."""
     begin = time.monotonic()
+    before = files(site)
     site.made(*NEW)
+    after = files(site)
+    assert after.keys() - before.keys() == {"Pulumi.preprod.yaml"}
+    assert {name: after[name] for name in before} == before, "what was there is as it was"
     site.made("deploy", "STACK=preprod")
     site.resolve(DOMAINS["preprod"], PROXY)
     site.push("preprod", DOMAINS["preprod"], "hello:1", archive)
     return time.monotonic() - begin
+
+
+def files(site: Site) -> dict[str, str]:
+    """Settings by file."""
+    return {path.name: path.read_text() for path in site.project.folder.glob("Pulumi*.yaml")}
 
 
 def settings_of(site: Site, stack: str) -> dict[str, object]:
@@ -70,8 +80,60 @@ def test_one_command_makes_the_settings_of_a_new_environment(site: Site, preprod
     assert {key: new[key] for key in same} == {key: old[key] for key in same}
     file = (site.project.folder / "Pulumi.preprod.yaml").read_text()
     assert GIVEN not in file
-    assert old["registry:passwords"] != new["registry:passwords"], "encrypted anew"
-    assert "secure" in str(new["registry:passwords"])
+    assert "registry:passwords" in old
+    assert "registry:passwords" not in new, "who has staging's password gets into staging alone"
+    assert "# That Traefik is production's, a recent one." in file, "comments come along"
+
+
+def test_secrets_are_encrypted_anew_and_the_store_has_a_folder_for_each(site: Site) -> None:
+    project = site.project
+    source = project.folder / "Pulumi.store.yaml"
+    source.write_text(
+        "# Images are objects.\n"
+        "config:\n"
+        "  registry:stackName: store\n"
+        "  registry:domain: store.example.com  # as in DNS\n"
+        "  registry:volumeNode: dog\n"
+        "  registry:config:\n"
+        "    storage:\n"
+        "      # Shared by all.\n"
+        "      s3: {bucket: images, region: eu-central-1, accesskey: AKIA}\n"
+    )
+    project.ok("stack", "init", "store")
+    secret = "registry:config.storage.s3.secretkey"
+    project.set("store", secret, "the-secret-key", "--path", "--secret")
+    before = files(site)
+    said = site.made("env", "NAME=second", "FROM=store", "DOMAIN=second.example.com")
+    assert files(site) == before | {"Pulumi.second.yaml": files(site)["Pulumi.second.yaml"]}
+    text = files(site)["Pulumi.second.yaml"]
+    for comment in ("# Images are objects.", "# as in DNS", "# Shared by all."):
+        assert comment in text
+    assert "registry:volumeNode: left out (where one stack's images are)" in said
+    assert "rootdirectory: /second (a folder of its own in the object store)" in said
+    shown = json.loads(project.ok("config", "--json", "--show-secrets", "--stack", "second"))
+    assert json.loads(shown["registry:config"]["value"])["storage"]["s3"] == {
+        **{"bucket": "images", "region": "eu-central-1", "accesskey": "AKIA"},
+        **{"secretkey": "the-secret-key", "rootdirectory": "/second"},
+    }
+    assert shown["registry:domain"]["value"] == "second.example.com"
+    assert "the-secret-key" not in text + said
+    old, new = (yaml.safe_load(each)["config"] for each in (before["Pulumi.store.yaml"], text))
+    keys = [each["registry:config"]["storage"]["s3"]["secretkey"]["secure"] for each in (old, new)]
+    assert keys[0] != keys[1]
+
+
+def test_secrets_of_a_stack_that_isnt_known_here_cant_be_copied(site: Site) -> None:
+    (site.project.folder / "Pulumi.foreign.yaml").write_text(
+        "config:\n"
+        "  registry:stackName: foreign\n"
+        "  registry:proxySecrets:\n"
+        "    CF_DNS_API_TOKEN: {secure: v1:abc}\n"
+        "encryptionsalt: v1:abc\n"
+    )
+    refused = site.make("env", "NAME=third", "FROM=foreign", "DOMAIN=third.example.com")
+    assert refused.code != 0
+    assert "FROM=foreign: Pulumi.foreign.yaml has secrets" in refused.text
+    assert "Pulumi.third.yaml" not in files(site)
 
 
 @pytest.mark.usefixtures("preprod")

@@ -83,10 +83,19 @@ def new(site: Site, hub: None, engine: Reading) -> Result:
 
 
 @pytest.fixture(scope="module")
-def deployed(site: Site, new: Result) -> None:
-    """That stack, deployed."""
+def deployed(site: Site, new: Result, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """That stack, deployed through an address that leads nowhere afterwards.
+
+    So whatever still asks the engine that the state names, past the one that is configured, fails.
+    """
     assert new.code == 0, new.text
+    address = tmp_path_factory.mktemp("deployment") / "docker.sock"
+    there = site.project.environment["DOCKER_HOST"]
+    address.symlink_to(there.removeprefix("unix://"))
+    site.project.environment["DOCKER_HOST"] = f"unix://{address}"
     site.project.up(STACK)
+    site.project.environment["DOCKER_HOST"] = there
+    address.unlink()
 
 
 @pytest.fixture(scope="module")
@@ -223,10 +232,18 @@ def test_that_engine_would_refuse_a_deployment(
     engine.refused.clear()
 
 
+def service_id(site: Site) -> str:
+    """Full id of the registry's service."""
+    return str(site.inspect("service", REGISTRY)["ID"])
+
+
 def test_drift_is_found_and_left_as_it_is(site: Site, engine: Reading, deployed: None) -> None:
     assert deployed is None
     first, state = site.any_node(), site.project.state_text()
+    engine.passed.clear()
     same = look(site, engine, "drift")
+    inspected = [line for line in engine.passed if f"/services/{service_id(site)}" in line]
+    assert inspected, "the refresh has asked this engine, and not only the program"
     assert same.code == 0, same.text
     assert same.out == f"**{STACK}**: all is as it was deployed\n"
 

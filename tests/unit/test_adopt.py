@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from components.registry_config import OWNED
 from ops.adopt import Found, find
 from ops.console import Problem
-from ops.environments import renamed
 
 LABELS = {
     "traefik.enable": "true",
@@ -81,6 +81,27 @@ def test_variables_become_configuration_unless_the_program_owns_them() -> None:
     assert found(variables=variables).config == {"storage.delete.enabled": "true"}
 
 
+@pytest.mark.parametrize("path", OWNED)
+def test_what_the_program_would_refuse_is_not_taken_over(path: str) -> None:
+    """Neither the path itself, nor one below, nor all that is above it as one text."""
+    parts = path.split(".")
+    for name in (parts, [*parts, "x"], parts[:1]):
+        registry = found(variables={f"REGISTRY_{'_'.join(name).upper()}": "x"})
+        assert registry.config == {}
+        assert registry.left_out == [".".join(name)]
+
+
+def test_what_the_registry_no_longer_knows_is_left_out() -> None:
+    registry = found(variables={"REGISTRY_COMPATIBILITY_SCHEMA1_ENABLED": "true"})
+    assert registry.config == {}
+    assert registry.left_out == ["compatibility.schema1.enabled"]
+
+
+def test_a_number_in_a_variable_is_a_place_in_a_list() -> None:
+    variables = {"REGISTRY_NOTIFICATIONS_ENDPOINTS_0_NAME": "hook"}
+    assert found(variables=variables).config == {"notifications.endpoints[0].name": "hook"}
+
+
 def test_logins_are_those_that_traefik_asks_for() -> None:
     assert found().logins == {"admin": "$apr1$a$b", "ci": "$apr1$c$d"}
     assert found(labels={}).logins == {}
@@ -119,17 +140,3 @@ def test_the_volume_is_the_one_at_the_registrys_root() -> None:
 def test_images_that_are_in_no_volume_are_told(mounts: list[dict[str, str]], says: str) -> None:
     with pytest.raises(Problem, match=says):
         find(FakeDocker(*mounts), "app")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("text", "becomes"),
-    [
-        ("stag-registry-com", "preprod-registry-com"),
-        ("stag.registry.com", "preprod.registry.com"),
-        ("registry-com", "preprod-registry-com"),
-        ("registry.com", "preprod.registry.com"),
-        ("stagecoach", "preprod-stagecoach"),
-    ],
-)
-def test_a_new_environment_is_named_after_itself(text: str, becomes: str) -> None:
-    assert renamed(text, "stag", "preprod") == becomes

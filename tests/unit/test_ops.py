@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.registry_config import HUB as HUB_URL
-from ops import nodes, stack, state, toolchain
+from ops import nodes, stack, state, toolchain, virtualenv
 from ops.console import Problem
 
 
@@ -127,6 +128,32 @@ def test_the_exported_environment_survives_a_shell(tmp_path: Path) -> None:
         timeout=30,
     )
     assert done.stdout.splitlines() == list(changes.values())
+
+
+def test_refresh_and_destroy_run_the_program_in_that_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PULUMI_RUN_PROGRAM", raising=False)
+    for part in (virtualenv, toolchain, state):
+        monkeypatch.setattr(part, "ensure", dict)
+    assert "export PULUMI_RUN_PROGRAM=true\n" in stack.exports(stack.environment())
+
+
+def test_logs_come_from_the_engine_that_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str | None, str | None]] = []
+
+    def run(*_: object, **__: object) -> str:
+        asked.append((os.environ.get("DOCKER_HOST"), os.environ.get("DOCKER_CONTEXT")))
+        return ""
+
+    monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere.sock")
+    monkeypatch.setenv("DOCKER_CONTEXT", "elsewhere")
+    settings = {"registry:stackName": "x", "docker:host": "ssh://me@dog"}
+    monkeypatch.setattr(state, "config", lambda *_: settings)
+    monkeypatch.setattr(stack, "run", run)
+    with pytest.raises(Problem, match="has no services here"):
+        stack.logs("prod", follow=False)
+    assert asked == [("ssh://me@dog", None)]
 
 
 HUB = {"url": "https://mirror.example.com", "upstream": HUB_URL, "login": False}

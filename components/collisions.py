@@ -1,0 +1,88 @@
+"""Names and hosts in Traefik that another stack's service has already.
+
+Traefik serves nothing under a router, service or middleware that two services define in different
+ways, and splits the requests for one host between all routers that match it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from components.swarm import RunningService
+
+Labels = Mapping[str, str]
+Parts = Mapping[tuple[str, str], Labels]
+"""Options by kind (`routers`, `services`, `middlewares`) and name."""
+
+_PART = re.compile(r"traefik\.(?:http|tcp|udp)\.(routers|services|middlewares)\.([^.]+)\.(.+)")
+_HOST = re.compile(r"\bHost\(([^)]*)\)", re.IGNORECASE)
+_ONLY_HOSTS = re.compile(r"\s*Host\([^)]*\)(\s*\|\|\s*Host\([^)]*\))*\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collision:
+    """Something of ours that another stack's service has too."""
+
+    what: str
+    """`routers`, `services`, `middlewares` or `host`."""
+    name: str
+    service: RunningService = field(compare=False)
+    rule: str = ""
+    """The other's, for a host."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether requests go astray; further conditions in a rule may keep the two apart."""
+        return self.what != "host" or _ONLY_HOSTS.fullmatch(self.rule) is not None
+
+
+def collisions(
+    labels: Labels, constraint: tuple[str, str], others: Iterable[RunningService]
+) -> Iterator[Collision]:
+    """Yield what of a service with `labels` the `others` have too.
+
+    Only services that have the label `constraint` are seen by the same Traefik.
+    """
+    ours = _parts(labels)
+    hosts: dict[str, frozenset[str]] = {}
+    for points, _, names in _routers(ours):
+        hosts |= {host: hosts.get(host, frozenset()) | points for host in names}
+    for other in others:
+        key, value = constraint
+        if other.labels.get(key) != value or other.labels.get("traefik.enable") == "false":
+            continue
+        theirs = _parts(other.labels)
+        for kind, name in sorted(ours.keys() & theirs.keys()):
+            # Traefik takes the same twice for one, but a service then has both's tasks.
+            if kind == "services" or ours[kind, name] != theirs[kind, name]:
+                yield Collision(what=kind, name=name, service=other)
+        for points, rule, names in _routers(theirs):
+            for host in sorted(names & hosts.keys()):
+                if not points or not hosts[host] or points & hosts[host]:
+                    yield Collision(what="host", name=host, service=other, rule=rule)
+
+
+def _parts(labels: Labels) -> Parts:
+    """Return the parts that labels define; Traefik takes labels in any case, values as they are."""
+    parts: dict[tuple[str, str], dict[str, str]] = {}
+    for label, value in labels.items():
+        if found := _PART.fullmatch(label.lower()):
+            kind, name, option = found.groups()
+            parts.setdefault((kind, name), {})[option] = value
+    return parts
+
+
+def _routers(parts: Parts) -> Iterator[tuple[frozenset[str], str, frozenset[str]]]:
+    """Yield entry points (none: all of them), rule and hosts of each router."""
+    for (kind, _), options in parts.items():
+        rule = options.get("rule", "")
+        if kind == "routers" and rule:
+            points = re.split(r"[,\s]+", options.get("entrypoints", "").strip().lower())
+            hosts = re.findall(r"`([^`]+)`", " ".join(_HOST.findall(rule)))
+            yield (
+                frozenset(filter(None, points)),
+                rule,
+                frozenset(host.lower() for host in hosts),
+            )

@@ -1,0 +1,265 @@
+"""What a deployment needs, looked at before anything is made. Nothing is touched for it.
+
+Ports, images and space are asked for only while they aren't in use yet: a proxy that runs has its
+ports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker.errors
+import pulumi
+
+from components.collisions import Collision, Labels, collisions
+from components.engine import Engine, connected
+from components.stack import NAMESPACE
+from components.swarm import Node, RunningService, Swarm
+
+LITTLE_SPACE = 2**30
+"""Less free space than this many bytes is worth a warning."""
+LISTENS = "0A"
+"""State of a socket in /proc/net/tcp."""
+TASK_LABEL = "com.docker.swarm.service.name"
+"""Label of a container that is a task."""
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A service that Traefik shall route to."""
+
+    service: str
+    """Its name."""
+    labels: Labels
+    domain_setting: str
+    """What takes another host name for it: arguments of `pulumi config set`, without the name."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What a proxy shall publish on its node."""
+
+    service: str
+    """Name of its service."""
+    settings: Mapping[int, str]
+    """TCP ports, each with the setting that says so."""
+    nodes: Sequence[Node]
+    """Where it may run."""
+    everywhere: bool
+    """It shall run on all of them."""
+
+
+def check_collisions(
+    swarm: Swarm,
+    routed: Iterable[Routed],
+    *,
+    stack_name: str,
+    volumes: frozenset[str],
+    constraint: tuple[str, str],
+    redirect: str,
+) -> list[str]:
+    """Return warnings; `RunError` when another stack's service has a name or host of ours.
+
+    What is deployed with it already is a warning. A stack that mounts one of `volumes` is this one
+    under a former name. `constraint` is the label by which the same Traefik sees a service,
+    `redirect` the middleware that several may share.
+    """
+    services = swarm.services.values()
+    former = {each.labels.get(NAMESPACE) for each in services if each.volumes & volumes}
+    own = {stack_name, *(former - {None})}
+    others = [each for each in services if each.labels.get(NAMESPACE) not in own]
+    warnings, errors = dict[str, None](), dict[str, None]()
+    for each in routed:
+        now = swarm.services.get(each.service)
+        deployed = set(collisions(now.labels, constraint, others)) if now else set()
+        for found in collisions(each.labels, constraint, others):
+            refused = found.certain and found not in deployed
+            texts = errors if refused else warnings
+            texts[_collision(found, each, redirect)] = None
+    if errors:
+        raise pulumi.RunError("\n".join(errors))
+    return list(warnings)
+
+
+def _collision(found: Collision, routed: Routed, redirect: str) -> str:
+    owner = _owner(found.service)
+    if not found.certain:
+        return f"{found.name}: {owner} serves a part of it ({found.rule})"
+    if found.what == "host":
+        return (
+            f"{found.name} leads to {owner} already, and Traefik would give each a part of the"
+            " requests. Take it off that service, or choose another name:\n"
+            f"      pulumi config set {routed.domain_setting} NAME"
+        )
+    setting = "redirectMiddleware" if found.name == redirect.lower() else "traefikTag"
+    return (
+        f"Traefik has {found.what} of the name {found.name} from {owner}, and would mix up the two."
+        f" Choose another name:\n      pulumi config set registry:{setting} NAME"
+    )
+
+
+def _owner(service: RunningService) -> str:
+    stack = service.labels.get(NAMESPACE)
+    return f"service {service.name}{f' of stack {stack}' if stack else ''}"
+
+
+def check_ports(swarm: Swarm, ports: Ports) -> None:
+    """`RunError` when nothing is left of the nodes that the proxy could run on."""
+    if ports.service in swarm.services and swarm.services[ports.service].host_ports >= set(
+        ports.settings
+    ):
+        return
+    usable = [node for node in ports.nodes if node.usable]
+    if not usable:
+        names = ", ".join(
+            f"{each.name} ({each.state}, {each.availability})" for each in ports.nodes
+        )
+        raise pulumi.RunError(
+            f"No manager of the swarm can take Traefik: {names or 'none fits'}. Type:\n"
+            "      docker node ls\n      docker node update --availability active NODE"
+        )
+    taken = _taken(swarm, ports)
+    hindered = {node.id: taken.get(node.id, {}) for node in usable}
+    if not all(hindered.values()) and not (ports.everywhere and any(hindered.values())):
+        return
+    lines = dict[str, None]()
+    for node in usable:
+        for port, owner in sorted(hindered[node.id].items()):
+            lines[
+                f"Port {port} of node {node.name} is taken by {owner}. Free it, or choose another:"
+                f"\n      pulumi config set registry:{ports.settings[port]} {_another(port)}"
+            ] = None
+    raise pulumi.RunError("\n".join(lines))
+
+
+def _another(port: int) -> int:
+    return port + 8000 if port < 1024 else port + 1
+
+
+def _taken(swarm: Swarm, ports: Ports) -> dict[str, dict[int, str]]:
+    """Return the owners of the wanted ports that are taken, by node and port."""
+    wanted = set(ports.settings)
+    taken: dict[str, dict[int, str]] = {node.id: {} for node in swarm.nodes}
+    with connected(swarm.engine) as client:
+        for service in swarm.services.values():
+            if service.name == ports.service:
+                continue
+            nodes: set[str] = set()
+            if service.host_ports & wanted:
+                tasks = client.tasks({"service": service.id, "desired-state": "running"})
+                nodes = {task["NodeID"] for task in tasks if "NodeID" in task}
+            for node, here in taken.items():
+                found = service.mesh_ports | (service.host_ports if node in nodes else frozenset())
+                here |= dict.fromkeys(found & wanted, _owner(service))
+        here = taken.setdefault(swarm.node_id, {})
+        published = set[int]()
+        for container in client.containers():
+            found = frozenset(port.get("PublicPort", 0) for port in container["Ports"])
+            published |= found
+            # Tasks are counted as their services; one that is being stopped is no hindrance.
+            if TASK_LABEL not in container["Labels"]:
+                name = container["Names"][0].lstrip("/")
+                here |= dict.fromkeys(found & wanted, f"container {name}")
+        if is_this_machine(swarm.engine, client.info()["Name"]):
+            listening = _listening(wanted - published - here.keys())
+            here |= listening
+    return taken
+
+
+def check_images(swarm: Swarm, images: Mapping[str, str]) -> list[str]:
+    """Return warnings about `images`, by setting, that aren't to be had.
+
+    `RunError` where the engine that says so is the swarm's only one. Elsewhere another node may
+    have it.
+    """
+    refused, warnings = list[str](), list[str]()
+    with connected(swarm.engine) as client:
+        for setting, image in images.items():
+            with contextlib.suppress(docker.errors.ImageNotFound):
+                client.inspect_image(image)
+                continue
+            try:
+                client.inspect_distribution(image)
+            except docker.errors.APIError as error:
+                refused.append(_missing(setting, image, str(error.explanation)))
+            except OSError:  # It takes too long: that may be better a moment later.
+                warnings.append(_missing(setting, image, "its registry doesn't answer"))
+    if refused and len(swarm.nodes) == 1:
+        raise pulumi.RunError("\n".join(refused))
+    return [*refused, *warnings]
+
+
+def _missing(setting: str, image: str, reason: str) -> str:
+    return (
+        f"The image {image} isn't on the engine, and can't be pulled: {reason}. Name another, or"
+        f" load it (`docker load`):\n      pulumi config set registry:{setting} NAME:TAG"
+    )
+
+
+def check_space(swarm: Swarm) -> list[str]:
+    """Return a warning when the engine is this machine's and has little space."""
+    with connected(swarm.engine) as client:
+        about = client.info()
+    root = Path(about["DockerRootDir"])
+    if not is_this_machine(swarm.engine, about["Name"]) or not root.is_dir():
+        return []
+    disk = os.statvfs(root)
+    free = disk.f_bavail * disk.f_frsize
+    if free >= LITTLE_SPACE:
+        return []
+    return [f"Only {free // 2**20} MiB are free in {root}, where images and volumes are"]
+
+
+def is_this_machine(engine: Engine, name: str) -> bool:
+    """Return whether the engine shares this process' network; `name` is its machine's, it says.
+
+    One in a virtual machine, in a container or in a network namespace has ports of its own.
+    """
+    if not engine.host.startswith("unix://") or not hasattr(socket, "SO_PEERCRED"):
+        return False
+    with socket.socket(socket.AF_UNIX) as there:
+        there.connect(engine.host.removeprefix("unix://"))
+        credentials = there.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, _, _ = struct.unpack("3i", credentials)
+    if not pid:  # In another namespace of processes.
+        return False
+    try:
+        return Path(f"/proc/{pid}/ns/net").samefile("/proc/self/ns/net")
+    except PermissionError:
+        return name == socket.gethostname()
+    except OSError:
+        return False
+
+
+def _listening(ports: set[int]) -> dict[int, str]:
+    """Return the programs of this machine that listen at one of `ports`, by port."""
+    found: dict[int, str] = {}
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for columns in map(str.split, lines):
+            port = int(columns[1].rpartition(":")[2], 16)
+            if port in ports and columns[3] == LISTENS:
+                found[port] = _program(columns[9])
+    return found
+
+
+def _program(inode: str) -> str:
+    """Return name and process id of who has a socket, as far as this user may see it."""
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if str(descriptor.readlink()) == f"socket:[{inode}]":
+                process = descriptor.parents[1]
+                name = (process / "comm").read_text().strip()
+                return f"{name} (process {process.name}) on this machine"
+        except OSError:  # It has ended, or is another user's.
+            continue
+    return "another program on this machine"

@@ -1,0 +1,66 @@
+"""Whether a swarm has what a stack's settings ask for, before anything is made."""
+
+from __future__ import annotations
+
+from components.preflight import (
+    Ports,
+    Routed,
+    check_collisions,
+    check_images,
+    check_ports,
+    check_space,
+)
+from components.proxy_config import UI_PORT
+from components.registry_config import PORT
+from components.service import service_name
+from components.swarm import Swarm, holds
+from settings import Settings
+
+
+def check_swarm(settings: Settings, swarm: Swarm) -> list[str]:
+    """Return warnings; `RunError` when what the settings ask for couldn't come up."""
+    proxy, stack_name = settings.proxy, settings.stack_name
+
+    def name(service: str) -> str:
+        return service_name(stack_name, service)
+
+    routed = [Routed(name("registry"), settings.route.labels(PORT), "registry:domain")]
+    for mirror in settings.mirrors:
+        labels = settings.mirror_route(mirror).labels(PORT)
+        setting = f"--path registry:mirrors.{mirror.name}.domain"
+        routed.append(Routed(name(f"mirror-{mirror.name}"), labels, setting))
+    if route := settings.dashboard_route:
+        labels = route.labels(UI_PORT, service="api@internal")
+        routed.append(Routed(name("proxy"), labels, "registry:dashboardDomain"))
+    warnings = check_collisions(
+        swarm,
+        routed,
+        stack_name=stack_name,
+        volumes=settings.volumes,
+        constraint=(settings.constraint_label, settings.constraint_value),
+        redirect=settings.redirect_middleware,
+    )
+    images = {"registry": ("image", settings.image)}
+    if settings.cache == "redis":
+        images["redis"] = ("redisImage", settings.redis_image)
+    if proxy:
+        images["proxy"] = ("proxyImage", proxy.image)
+        if proxy.socket_proxy:
+            images["socket_proxy"] = ("socketProxyImage", proxy.socket_proxy_image)
+        ports = {proxy.http_port: "proxyHttpPort"}
+        if settings.https != "none":
+            ports[proxy.https_port] = "proxyHttpsPort"
+        if proxy.ui_port:
+            ports[proxy.ui_port] = "proxyUiPort"
+        managers = [node for node in swarm.nodes if node.manager]
+        label = f"{stack_name}.certificates"
+        bound = [node for node in managers if proxy.acme and holds(node.labels, label)]
+        check_ports(
+            swarm,
+            Ports(name("proxy"), ports, bound or managers, everywhere=proxy.mode == "global"),
+        )
+    new = [setting for part, setting in images.items() if name(part) not in swarm.services]
+    warnings += check_images(swarm, dict(new))
+    if name("registry") not in swarm.services:
+        warnings += check_space(swarm)
+    return warnings

@@ -1,0 +1,76 @@
+"""How a stack's file is copied: its text, without what only its own secrets need."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops import environments, stack, state
+from ops.console import Problem
+
+CONFIG = {
+    "registry:stackName": "store",
+    "registry:domain": "store.example.com",
+    "registry:replicas": 2,
+    "registry:passwords": {"ci.bot": {"secure": "v1:a"}},
+    "registry:proxySecrets": {"A_B": {"secure": "v1:b"}, "C D": {"secure": "v1:c"}},
+    "registry:config": {"a": [{"secure": "v1:d"}]},
+    "docker:keyMaterial": {"secure": "v1:e"},
+}
+PLAIN = {
+    "registry:proxySecrets": json.dumps({"A_B": "b", "C D": "c"}),
+    "registry:config": json.dumps({"a": ["d"]}),
+    "docker:keyMaterial": "e",
+}
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], str | None]]:
+    """Commands that would have been run, with what they get on stdin; a stack `store` is known."""
+    made: list[tuple[list[str], str | None]] = []
+
+    def run(command: list[str], *, stdin: str | None = None, **_: Any) -> str:
+        made.append((command, stdin))
+        return ""
+
+    (tmp_path / "Pulumi.store.yaml").write_text(
+        f"# A comment.\nconfig: {json.dumps(CONFIG)}\nencryptionsalt: v1:x\n"
+    )
+    monkeypatch.setattr(stack, "file_of", lambda name: tmp_path / f"Pulumi.{name}.yaml")
+    monkeypatch.setattr(stack, "names", lambda: ["store"])
+    monkeypatch.setattr(state, "config", lambda *_, **__: PLAIN)
+    monkeypatch.setattr(environments, "run", run)
+    monkeypatch.setattr(environments, "wrong", lambda _: None)
+    return made
+
+
+def test_each_secret_that_stays_is_encrypted_anew(
+    calls: list[tuple[list[str], str | None]], tmp_path: Path
+) -> None:
+    environments.make("new", "store", "new.example.com")
+    assert {command[-1]: text for command, text in calls if "--secret" in command} == {
+        "registry:proxySecrets.A_B": "b",
+        'registry:proxySecrets["C D"]': "c",
+        "registry:config.a[0]": "d",
+        "docker:keyMaterial": "e",
+    }
+    assert all("v1:" not in word for command, _ in calls for word in command)
+    text = (tmp_path / "Pulumi.new.yaml").read_text()
+    assert text.startswith("# A comment.\n")
+    assert "encryptionsalt" not in text
+
+
+def test_nothing_is_left_of_one_that_could_not_be_made(
+    calls: list[tuple[list[str], str | None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> str:
+        raise Problem("no backend")
+
+    monkeypatch.setattr(environments, "run", fail)
+    with pytest.raises(Problem, match="no backend"):
+        environments.make("new", "store", "new.example.com")
+    assert calls == []
+    assert not (tmp_path / "Pulumi.new.yaml").exists()
