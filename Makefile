@@ -3,7 +3,7 @@
 STACK ?= local
 OPS := @python3 -m ops
 
-.PHONY: help up build deploy preview drift down mirrors doctor adopt env exports logs test bench
+.PHONY: help up build deploy preview drift down recover mirrors doctor adopt env exports logs test bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ drift: ## whether what is deployed still matches; fails if it doesn't
 
 down: ## remove a stack's services; its images stay
 	$(OPS) down --stack $(STACK)
+
+recover: ## after a lost state or swarm: take over what runs, images and all: make recover STACK=prod
+	$(OPS) recover --stack $(STACK)
 
 logs: ## the last lines of a stack's services; FOLLOW=1 goes on reading
 	$(OPS) logs --stack $(STACK) $(if $(FOLLOW),--follow)

@@ -14,6 +14,7 @@ from components.mirrors import Mirror, Mirrors, MirrorsArgs
 from components.network import PublicNetwork, PublicNetworkArgs
 from components.object_store import missing_bucket
 from components.operation import operation
+from components.ownership import owned
 from components.proxy import Dashboard, Proxy, ProxyArgs
 from components.proxy_config import STORAGE_PATH
 from components.redis import Redis, RedisArgs
@@ -24,6 +25,7 @@ from components.service import SwarmService, service_name
 from components.socket_proxy import SocketProxy, SocketProxyArgs
 from components.storage import Storage, StorageArgs, destroy_hook
 from components.swarm import look
+from components.takeover import swarm_moved_from, takeover
 from settings import Settings, read, read_engine
 from settings.advice import advice
 from settings.mirrors import MirrorSettings
@@ -60,7 +62,7 @@ def deploy() -> None:
         deployed.remembers(f"{IMAGES_STORAGE}-place"),
         swarm.cluster_id,
         swarm.engine.host,
-        settings.swarm_moved_from,
+        settings.swarm_moved_from or swarm_moved_from(),
         stack,
     )
     swarm.require_network(settings.network, created_here=settings.create_network)
@@ -69,7 +71,7 @@ def deploy() -> None:
             pulumi.log.warn(warning)
     on_swarm = pulumi.ResourceOptions(
         providers={"docker": swarm.engine.provider(ENGINE)},
-        transformations=[retry_undone(swarm)],
+        transformations=[owned(swarm, deployed, takeover(), stack), retry_undone(swarm)],
     )
 
     def storage(
@@ -110,6 +112,7 @@ def deploy() -> None:
     network = PublicNetwork(
         "network",
         PublicNetworkArgs(
+            stack_name=settings.stack_name,
             network=settings.network,
             create=settings.create_network,
             encrypted=settings.encrypt_network,
@@ -170,7 +173,6 @@ def deploy() -> None:
             linger_seconds=settings.linger_seconds,
             drain_seconds=settings.drain_seconds,
             config=settings.config,
-            adopt=settings.adopt_service,
         ),
         on_swarm,
     )

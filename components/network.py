@@ -8,11 +8,15 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
+from components.stack import NAMESPACE
+
 
 @dataclass(frozen=True, kw_only=True)
 class PublicNetworkArgs:
     """Which network, and whose it is."""
 
+    stack_name: str
+    """Swarm stack that the network belongs to, when made here."""
     network: str
     """Its name in Docker."""
     create: bool
@@ -34,7 +38,12 @@ class PublicNetwork(pulumi.ComponentResource):
         if args.create:
             options = {"encrypted": ""} if args.encrypted else None
             self.network_id = overlay(
-                f"{name}-overlay", args.network, self, attachable=True, options=options
+                f"{name}-overlay",
+                args.network,
+                args.stack_name,
+                self,
+                attachable=True,
+                options=options,
             ).id
         else:
             self.network_id = docker.get_network_output(
@@ -46,21 +55,24 @@ class PublicNetwork(pulumi.ComponentResource):
 def overlay(
     name: str,
     network: str,
+    stack_name: str,
     parent: pulumi.Resource,
     *,
     attachable: bool | None = None,
     internal: bool | None = None,
     options: Mapping[str, str] | None = None,
 ) -> docker.Network:
-    """The overlay network that Docker calls `network`."""
+    """The overlay network that Docker calls `network`; its label says whose it is."""
     return docker.Network(
         name,
         name=network,
         driver="overlay",
+        labels=[docker.NetworkLabelArgs(label=NAMESPACE, value=stack_name)],
         attachable=attachable,
         internal=internal,
         options=options,
-        # Swarm adds its address range and VXLAN number here, and every field replaces.
+        # Swarm adds its address range and VXLAN number here, and every field replaces; the label
+        # came later than some networks.
         opts=pulumi.ResourceOptions(
             parent=parent, ignore_changes=["options", "ipamConfigs", "labels"]
         ),

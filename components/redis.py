@@ -57,7 +57,9 @@ class Redis(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         service = service_name(args.stack_name, "redis")
         self.address = f"{service}:{PORT}"
-        self.network_id = overlay(f"{name}-network", service, self, internal=True).id
+        self.network_id = overlay(
+            f"{name}-network", service, args.stack_name, self, internal=True
+        ).id
         self.password = random.RandomPassword(
             f"{name}-password", length=PASSWORD_LENGTH, special=False, opts=child
         ).result

@@ -37,8 +37,6 @@ class RegistryArgs(TaskArgs):
     """What all tasks share; None: each remembers blob descriptors by itself."""
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Keys of the registry's configuration, merged over the component's."""
-    adopt: str | None = None
-    """Id of a running service to take as it is; the next deployment without it changes that."""
 
 
 class Registry(pulumi.ComponentResource):
@@ -77,24 +75,13 @@ class Registry(pulumi.ComponentResource):
             )
         networks = [redis.network_id] if redis else []
         task = registry_task(args, args.image, files, networks=networks, spread=args.spread)
-        # An import must find what it is told: so it is told whatever is there.
-        adopt = pulumi.ResourceOptions(
-            parent=self, import_=args.adopt, ignore_changes=_EVERYTHING if args.adopt else None
-        )
         self.service = registry_service(
             f"{name}-service",
             args,
             "registry",
             task,
             args.route,
-            adopt,
+            child,
             replicas=args.replicas,
         )
         self.register_outputs({})
-
-
-_EVERYTHING = [
-    *("auth", "convergeConfig", "endpointSpec", "labels", "mode", "name", "rollbackConfig"),
-    *("taskSpec", "updateConfig"),
-]
-"""A service's inputs."""

@@ -72,7 +72,9 @@ class SocketProxy(pulumi.ComponentResource):
         super().__init__("registry:index:SocketProxy", name, None, opts)
         service = service_name(args.stack_name, "socket_proxy")
         self.address = f"tcp://{service}:{PORT}"
-        self.network_id = overlay(f"{name}-network", service, self, internal=True).id
+        self.network_id = overlay(
+            f"{name}-network", service, args.stack_name, self, internal=True
+        ).id
         child = pulumi.ResourceOptions(parent=self)
         config = swarm_secret(f"{name}-config", args.stack_name, CONFIG, child)
         task = docker.ServiceTaskSpecArgs(

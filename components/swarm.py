@@ -143,7 +143,19 @@ def look(engine: Engine) -> Swarm:
     host = engine.host
     with connected(engine) as client:
         about = client.info()["Swarm"]
-        if about["LocalNodeState"] != "active":
+        state = about["LocalNodeState"]
+        if state == "locked":
+            raise pulumi.RunError(
+                f"The Docker engine at {host} is a manager whose swarm is locked (autolock)."
+                " On that machine, type:\n      docker swarm unlock"
+            )
+        if state not in ("active", "inactive"):
+            error = about.get("Error") or "no reason given"
+            raise pulumi.RunError(
+                f"The Docker engine at {host} is in a swarm, and {state}: {error}. See `docker"
+                " info` there, and try again when it is active."
+            )
+        if state != "active":
             raise pulumi.RunError(
                 f"The Docker engine at {host} isn't part of a swarm. On that machine, type:\n"
                 "      docker swarm init"

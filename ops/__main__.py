@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from collections.abc import Callable
 
-from ops import adopt, checks, doctor, engine, images, review, stack, virtualenv
-from ops.console import Problem, main
+from ops import adopt, checks, doctor, engine, images, recover, review, stack, state, virtualenv
+from ops.console import Problem, main, one_at_a_time
+from ops.toolchain import ROOT
 
 
 def _build(_: argparse.Namespace) -> None:
@@ -32,6 +34,12 @@ def _adopt(args: argparse.Namespace) -> None:
     adopt.adopt(args.stack, args.source, args.logins == "keep")
 
 
+def _recover(args: argparse.Namespace) -> None:
+    state.set_aside_without_passphrase()
+    stack.environment()
+    recover.recover(args.stack)
+
+
 def _with_environment(act: Callable[[argparse.Namespace], None]) -> Callable[..., None]:
     def run(args: argparse.Namespace) -> None:
         stack.environment()
@@ -50,12 +58,17 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "preview": _with_environment(lambda args: stack.preview(args.stack, args.format)),
     "drift": _with_environment(lambda args: review.drift(args.stack).tell()),
     "down": _with_environment(lambda args: stack.down(args.stack)),
+    "recover": _recover,
     "adopt": _with_environment(_adopt),
     "env": _with_environment(_env),
     "doctor": _with_environment(lambda args: stack.doctor_of(args.stack, args.slow)),
     "mirrors": _with_environment(lambda args: stack.mirrors(args.stack)),
     "logs": _with_environment(lambda args: stack.logs(args.stack, args.follow)),
 }
+
+
+CHANGING = ("up", "deploy", "down", "recover", "adopt", "env")
+"""Commands that two at once in one checkout would spoil for each other."""
 
 
 def _run() -> None:
@@ -71,7 +84,8 @@ def _run() -> None:
     formats = ("terminal", "markdown", "comment")
     parser.add_argument("--format", choices=formats, default="terminal")
     args = parser.parse_args()
-    COMMANDS[args.command](args)
+    with one_at_a_time(ROOT) if args.command in CHANGING else contextlib.nullcontext():
+        COMMANDS[args.command](args)
 
 
 main(_run)

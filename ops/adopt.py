@@ -23,8 +23,6 @@ from ops.toolchain import ROOT
 VARIABLE = "REGISTRY_"
 """Prefix of the variables that set the registry's configuration."""
 PROJECT_LABEL = "com.docker.compose.project"
-ADOPT = "registry:adoptService"
-"""The setting that has Pulumi take a service as it is; only for the length of a takeover."""
 
 _Raw = Mapping[str, Any]
 
@@ -120,26 +118,21 @@ def adopt(name: str, source: str, keep_logins: bool) -> None:
     _take_logins(name, found, keep_logins)
     _check(name)
     if in_place:
-        # Three steps, so that each is a change that Swarm can undo.
+        # Two steps, so that each is a change that Swarm can undo.
         say(f"{found.name}: leaving all networks but {settings['registry:network']}")
         environment = {**os.environ, **({"DOCKER_HOST": host} if host else {})}
         settled = ("-m", "ops.settle", found.id, settings["registry:network"])
         python = virtualenv.FOLDER / "bin" / "python"
         # It waits for the service as long as other commands may take in all.
         run([python, *settled], cwd=ROOT, env=environment, timeout=2 * LIMIT_SECONDS)
-        run(["pulumi", "config", "set", "--stack", name, ADOPT, found.id])
-        try:
-            stack.up_only(name)
-        finally:
-            run(["pulumi", "config", "rm", "--stack", name, ADOPT])
-        stack.deploy(name)
+        stack.deploy(name, taken={found.name: found.id})
     else:
         # What would fail is found while the old one still runs.
         stack.preview(name)
         _stop(docker, found)
         try:
             stack.deploy(name)
-        except Problem:
+        except (Problem, KeyboardInterrupt):
             _start(docker, found)
             raise
     _tell(name, source, found, in_place)

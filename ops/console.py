@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -19,13 +25,18 @@ class Problem(Exception):  # noqa: N818 - it is what is printed, not a kind of e
     """Something whoever runs the command can act on; its text says what to do."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the same as Ctrl-C, but that nobody else got it."""
+
+
 def say(text: str) -> None:
     """One line of progress. stdout stays free for results."""
     print(text, file=sys.stderr, flush=True)
 
 
 def main(command: Callable[[], None]) -> NoReturn:
-    """Run `command` and exit: 1 with one line on a Problem, 130 on Ctrl-C."""
+    """Run `command` and exit: 1 with one line on a Problem, 130 on Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         command()
     except Problem as problem:
@@ -37,6 +48,41 @@ def main(command: Callable[[], None]) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
+
+
+def _terminate(_: int, __: FrameType | None) -> None:
+    raise Terminated
+
+
+@contextlib.contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait for whoever else is at work in `folder`, and keep others waiting meanwhile.
+
+    The lock goes with the process that has it, however that ends.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # Network file systems may refuse to lock a folder: Pulumi has locks of its own.
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"another command is at work in {folder}: waiting for its end")
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write a file such that, whenever this is interrupted, there is all of it or none of it."""
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    Path(draft).chmod(mode)
+    Path(draft).replace(path)
 
 
 def run(

@@ -16,18 +16,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.console import Problem, last_words, main, run, say, wait
+from ops.console import Problem, last_words, main, run, say, wait, write_whole
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 LOG = Path("/var/log/dockerd.log")
 PID_FILE = Path("/var/run/docker.pid")
 CONTAINERD_PID_FILE = Path("/var/run/docker/containerd/containerd.pid")
 POLICY = Path("/usr/sbin/policy-rc.d")
+NO_AUTOSTART = "#!/bin/sh\n# registry: while packages are installed\nexit 101\n"
 SYSTEMD = Path("/run/systemd/system")
 
 # What an engine is made of, and the package it comes from. In this order: up to Debian 12
 # `docker.io` has the client too, and there is no `docker-cli` to ask for.
 PARTS = (("dockerd", "docker.io"), ("docker", "docker-cli"), ("iptables", "iptables"))
+
+PENDING_SECONDS = 30
+"""How long an engine that has just been started may take to be back in its swarm."""
 
 # Where no name server answers, the resolver's own limits (5 s, twice) make Swarm wait 20 s for
 # a pull before it starts a task whose image is already there.
@@ -51,11 +55,16 @@ def ensure() -> Engine:
     """
     host = chosen_host()
     engine = Engine(host, host.startswith(("unix://", "npipe://")))
-    state = _swarm(host)
-    if state is None:
+    swarm = _swarm(host)
+    if swarm is None:
         _start(host)
-        state = _swarm(host)
-    _ensure_manager(engine, state or {})
+        swarm = _swarm(host)
+    if swarm and swarm.get("LocalNodeState") == "pending":
+        # It has just been started, or is being made.
+        with contextlib.suppress(Problem):
+            wait("the swarm", lambda: _swarm_state(host) != "pending", PENDING_SECONDS)
+        swarm = _swarm(host)
+    _ensure_manager(engine, swarm or {})
     return engine
 
 
@@ -104,6 +113,10 @@ def _swarm(host: str) -> dict[str, object] | None:
     return dict(swarm)
 
 
+def _swarm_state(host: str) -> object:
+    return (_swarm(host) or {}).get("LocalNodeState")
+
+
 def _ensure_manager(engine: Engine, swarm: dict[str, object]) -> None:
     state = swarm.get("LocalNodeState")
     if state == "active" and swarm.get("ControlAvailable"):
@@ -112,8 +125,17 @@ def _ensure_manager(engine: Engine, swarm: dict[str, object]) -> None:
         raise Problem(
             f"{engine.host} is a worker of its swarm; point DOCKER_HOST at one of its managers"
         )
+    if state == "locked":
+        raise Problem(
+            f"{engine.host} is a manager whose swarm is locked (autolock). On that machine, type:\n"
+            "      docker swarm unlock"
+        )
     if state != "inactive":
-        raise Problem(f"{engine.host}: its swarm is {state!r}, see `docker info`; unlock or leave")
+        error = swarm.get("Error") or "no reason given"
+        raise Problem(
+            f"{engine.host} is in a swarm, and {state}: {error}. Nothing was changed; see"
+            " `docker info`, and restart that engine"
+        )
     if not engine.local:
         raise Problem(
             f"{engine.host} is not in swarm mode; "
@@ -224,17 +246,20 @@ def apt(*words: str) -> None:
     """apt-get, without questions; a Problem with its last words when it fails."""
     say(f"apt-get {' '.join(words)}")
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
+    if words[0] == "install":
+        # An installation that was interrupted stands in the way of any other.
+        run(["dpkg", "--configure", "-a"], env=quiet, timeout=900)
     run(["apt-get", "-o", "DPkg::Lock::Timeout=120", *words], env=quiet, timeout=900)
 
 
 @contextlib.contextmanager
 def no_autostart() -> Iterator[None]:
     """While packages are installed, their services don't start: the tests need programs only."""
-    if POLICY.exists():
+    # Ours may be left of a run that was interrupted: it must not stay.
+    if POLICY.exists() and POLICY.read_text() != NO_AUTOSTART:
         yield
         return
-    POLICY.write_text("#!/bin/sh\nexit 101\n")
-    POLICY.chmod(0o755)
+    write_whole(POLICY, NO_AUTOSTART, mode=0o755)
     try:
         yield
     finally:

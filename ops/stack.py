@@ -6,19 +6,22 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from components import takeover
 from components.registry_config import HUB
 from ops import (
+    backend,
     comment,
     doctor,
     engine,
     images,
     nodes,
     policy,
+    resume,
     review,
     state,
     store_check,
@@ -26,6 +29,7 @@ from ops import (
     virtualenv,
 )
 from ops.console import Problem, run, say, wait
+from ops.pulumi import pulumi
 from ops.toolchain import ROOT
 
 LOCAL = "local"
@@ -53,52 +57,112 @@ def exports(changes: Mapping[str, str]) -> str:
     return "".join(f"export {key}={shlex.quote(value)}\n" for key, value in changes.items())
 
 
-def up() -> None:
+def up(
+    *flags: str,
+    taken: Mapping[str, str] | None = None,
+    forget: resume.Forget = "at home",
+) -> None:
     """Deploys `local` on this machine with all that it needs, and says how to log in."""
     environment()
-    host = engine.ensure().host
-    os.environ["DOCKER_HOST"] = host
-    images.ensure(host)
+    prepare_machine()
     # Nobody reads a preview that asks no question.
-    up_only(LOCAL, "--skip-preview")
+    # A developer's machine is its own swarm: when that is made anew, so is the stack.
+    up_only(LOCAL, "--skip-preview", *flags, taken=taken, forget=forget)
     deployed = told(LOCAL)
     answers_as_told(deployed)
     _tell(deployed)
 
 
-def deploy(stack: str, *flags: str) -> None:
+def prepare_machine() -> None:
+    """Have a Docker engine in swarm mode, with the images, and everything here talk to it."""
+    host = engine.ensure().host
+    os.environ["DOCKER_HOST"] = host
+    images.ensure(host)
+
+
+def deploy_again(stack: str, *flags: str, taken: Mapping[str, str], forget: resume.Forget) -> None:
+    """Deploy the stack as it was deployed before: `make up` or `make deploy`."""
+    if stack == LOCAL:
+        up(*flags, taken=taken, forget=forget)
+    else:
+        deploy(stack, *flags, taken=taken, forget=forget)
+
+
+def deploy(
+    stack: str,
+    *flags: str,
+    taken: Mapping[str, str] | None = None,
+    forget: resume.Forget = "never",
+) -> None:
     """`pulumi up` under the policy pack, without questions, and a look from outside.
+
+    Services and networks that are `taken` (ids by name) come into the state.
 
     CHECK=no in the environment leaves that out: for machines that can't reach the registry.
     """
     init(stack)
-    _pulumi("up", "--yes", "--stack", stack, *policy.flags(stack), *flags)
+    up_only(stack, *policy.flags(stack), *flags, taken=taken, forget=forget)
     if os.environ.get("CHECK") != "no":
         answers_as_told(told(stack))
-    if _outputs(stack)["mirrors"]:
+    if outputs(stack)["mirrors"]:
         say(f"what the nodes are told of the mirrors: make mirrors STACK={stack}")
 
 
-def up_only(stack: str, *flags: str) -> None:
-    """`pulumi up`, without questions, policies and checks."""
+def up_only(
+    stack: str,
+    *flags: str,
+    taken: Mapping[str, str] | None = None,
+    forget: resume.Forget = "never",
+) -> None:
+    """`pulumi up`, without questions, policies and checks; first ends what was interrupted."""
+    backend.require_room()
     init(stack)
-    _pulumi("up", "--yes", "--stack", stack, *flags)
+
+    def deploy_now() -> None:
+        rest = resume.finish(stack, forget=forget)
+        ids = {**rest.taken, **(taken or {})}
+        environment = takeover.environment(ids, rest.swarm)
+        pulumi("up", "--yes", "--stack", stack, *flags, *rest.flags, env=environment)
+        if rest.left or taken:
+            resume.clean_up(stack, services=False)
+
+    _alone(stack, deploy_now)
+
+
+def _alone(stack: str, act: Callable[[], None]) -> None:
+    """Do `act`, which waits for other runs; again when one came between and took the lock."""
+    while True:
+        try:
+            return act()
+        except Problem:
+            if not backend.is_held(stack):
+                raise
+            say("another run of the stack came first")
 
 
 def preview(stack: str, form: str = "terminal") -> None:
     """What `deploy` would do; `form` is `terminal`, `markdown` or `comment`."""
     init(stack)
+    os.environ.update(takeover.environment(resume.foresee(stack)))
     flags = policy.flags(stack)
     if form == "terminal":
         with review.gaps_shown() as more:
-            return _pulumi("preview", "--diff", "--stack", stack, *flags, *more)
+            return pulumi("preview", "--diff", "--stack", stack, *flags, *more)
     report = review.preview(stack, *flags)
     return report.tell(partial(comment.post, stack) if form == "comment" else None)
 
 
 def down(stack: str) -> None:
     """Removes the stack's services; its images and the label of their node stay."""
-    _pulumi("destroy", "--yes", "--stack", stack)
+    init(stack)
+
+    def destroy_now() -> None:
+        resume.finish_before_destroying(stack, forget="at home" if stack == LOCAL else "never")
+        pulumi("destroy", "--yes", "--stack", stack)
+
+    _alone(stack, destroy_now)
+    # Now nothing is on the networks, and nothing uses the secrets, that earlier runs have left.
+    resume.clean_up(stack)
     say("the images are kept, unless registry:destroyData is set; the next deployment finds them")
 
 
@@ -130,7 +194,7 @@ def doctor_of(stack: str, slow_seconds: int) -> None:
 
 def mirrors(stack: str) -> None:
     """What the nodes are told of the stack's mirrors."""
-    found = _outputs(stack).get("mirrors")
+    found = outputs(stack).get("mirrors")
     if not found:
         raise Problem(
             f"stack {stack} has no mirrors; such as:\n"
@@ -155,7 +219,7 @@ def _use_engine_of(stack: str) -> Mapping[str, str]:
 
 def told(stack: str) -> doctor.Told:
     """What the deployed stack says of itself."""
-    found = _outputs(stack)
+    found = outputs(stack)
     return doctor.Told(
         found["url"], found.get("username"), found.get("password"), found.get("ui") or None
     )
@@ -166,7 +230,8 @@ def _raw_outputs(stack: str) -> dict[str, Any]:
     return dict(json.loads(raw))
 
 
-def _outputs(stack: str) -> dict[str, Any]:
+def outputs(stack: str) -> dict[str, Any]:
+    """Return what the deployed stack says of itself, secrets too."""
     found = _raw_outputs(stack)
     if "url" not in found:
         raise Problem(f"stack {stack} isn't deployed: make deploy STACK={stack}")
@@ -216,17 +281,19 @@ def init(stack: str, new: bool = False) -> None:
 
     Only a `new` one may have no settings yet.
     """
+    backend.require_readable()
     if stack not in names():
         if not new and not file_of(stack).exists():
             raise Problem(
                 f"there is no {file_of(stack).name}; for a new environment:"
                 f" make env NAME={stack} FROM=stag DOMAIN=…"
             )
-        run(["pulumi", "stack", "init", "--no-select", stack])
-
-
-def _pulumi(*words: str) -> None:
-    # Its own output is the best report there is, of progress and of errors.
-    # No time limit: registry:deployTimeout is that of each service.
-    if subprocess.run(["pulumi", *words], check=False).returncode != 0:
-        raise Problem(f"`pulumi {words[0]}` failed; its messages are above")
+        create = ["pulumi", "stack", "init", "--no-select", stack]
+        try:
+            run(create)
+        except Problem as problem:
+            # With the state went its passphrase, and with that the key that the file notes.
+            if "incorrect passphrase" not in str(problem) or not state.has_own_passphrase():
+                raise
+            state.forget_key(file_of(stack))
+            run(create)

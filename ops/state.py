@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from pathlib import Path
 
-from ops.console import run, say
+from ops.console import Problem, run, say, write_whole
 from ops.toolchain import ROOT, credentials_folder
 
 FOLDER = ROOT / ".state"
@@ -17,7 +18,7 @@ _PASSPHRASE_GIVEN = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"
 
 def ensure() -> dict[str, str]:
     """Environment that names the backend; empty where the user has chosen one."""
-    if chosen := os.environ.get("PULUMI_BACKEND_URL") or _logged_in_to():
+    if chosen := os.environ.get("PULUMI_BACKEND_URL") or logged_in_to():
         say(f"state: {chosen}")
         return {}
     say(f"state: {FOLDER} (you are logged in to no Pulumi backend)")
@@ -35,7 +36,8 @@ def config(stack: str, *, secrets: bool = False) -> dict[str, str]:
     return {key: entry.get("value", "") for key, entry in entries.items()}
 
 
-def _logged_in_to() -> str | None:
+def logged_in_to() -> str | None:
+    """Return the backend that `pulumi login` has noted."""
     try:
         noted = json.loads((credentials_folder() / "credentials.json").read_text())
     except (OSError, ValueError):
@@ -43,9 +45,52 @@ def _logged_in_to() -> str | None:
     return noted.get("current") or None
 
 
+def set_aside_without_passphrase() -> None:
+    """Put the project's own state aside if its passphrase is lost: nobody can read it any more."""
+    if _is_locked_out():
+        aside = FOLDER.with_name(f"{FOLDER.name}-without-passphrase-{time.time_ns()}")
+        say(f"the passphrase of the state is lost: putting the state aside ({aside})")
+        FOLDER.rename(aside)
+
+
+def has_own_passphrase() -> bool:
+    """Return whether the passphrase in use is the project's own, and nobody's choice."""
+    return os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE") == str(PASSPHRASE)
+
+
+def forget_key(file: Path) -> None:
+    """Take the key of a lost passphrase out of a stack's file; a Problem if secrets need it."""
+    lines = file.read_text().splitlines(keepends=True)
+    encrypted = [number for number, line in enumerate(lines, 1) if "secure:" in line]
+    if encrypted:
+        raise Problem(
+            f"secrets in {file.name} were encrypted with another passphrase than {PASSPHRASE} has"
+            f" (lines {', '.join(map(str, encrypted))}). Put that passphrase back; or, if it is"
+            " lost, take these lines out of the file, go on, and set the secrets again with"
+            " `pulumi config set --secret`"
+        )
+    say(f"{file.name}: taking out the key of a passphrase that is lost (no secret needed it)")
+    kept = [line for line in lines if not line.startswith("encryptionsalt:")]
+    write_whole(file, "".join(kept), mode=file.stat().st_mode & 0o777)
+
+
+def _is_locked_out() -> bool:
+    """There are stacks in the project's own state, and the passphrase for them isn't there."""
+    return not _has_passphrase() and any(FOLDER.glob(".pulumi/stacks/**/*.json"))
+
+
+def _has_passphrase() -> bool:
+    # An empty one is what an interruption left, of earlier versions of this file.
+    return PASSPHRASE.exists() and PASSPHRASE.stat().st_size > 0
+
+
 def _passphrase_file() -> Path:
-    if not PASSPHRASE.exists():
-        descriptor = os.open(PASSPHRASE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(32))
+    if _is_locked_out():
+        raise Problem(
+            f"the passphrase of the state is lost: {PASSPHRASE} isn't there. Put it back from a"
+            " copy; or, to begin a new state with what runs (the images stay):\n"
+            "      make recover STACK=…"
+        )
+    if not _has_passphrase():
+        write_whole(PASSPHRASE, secrets.token_urlsafe(32))
     return PASSPHRASE

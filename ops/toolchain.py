@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -99,13 +100,21 @@ def _install(folder: Path) -> bool:
         say("Pulumi's installer can't be reached: compiling Pulumi from its Go modules instead")
         return False
     say(f"installing Pulumi {pinned_version()} to {folder}")
-    options = ["--version", pinned_version(), "--install-root", str(folder), "--no-edit-path"]
-    try:
-        run(["sh", "-s", "--", *options], stdin=script, timeout=600)
-    except Problem as problem:
-        say(f"Pulumi's installer failed ({problem}): compiling Pulumi instead")
-        return False
-    return (folder / "bin" / "pulumi").exists()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Made elsewhere, then renamed: an interruption leaves no half Pulumi behind.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="pulumi-") as scratch:
+        root = Path(scratch) / "root"
+        options = ["--version", pinned_version(), "--install-root", str(root), "--no-edit-path"]
+        try:
+            run(["sh", "-s", "--", *options], stdin=script, timeout=600)
+        except Problem as problem:
+            say(f"Pulumi's installer failed ({problem}): compiling Pulumi instead")
+            return False
+        if not (root / "bin" / "pulumi").exists():
+            return False
+        shutil.rmtree(folder, ignore_errors=True)
+        root.rename(folder)
+    return True
 
 
 def _first_on_path(folder: Path) -> str:

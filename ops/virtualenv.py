@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from ops import engine
-from ops.console import LIMIT_SECONDS, Problem, run, say
+from ops.console import LIMIT_SECONDS, Problem, run, say, write_whole
 from ops.toolchain import ROOT
 
 FOLDER = ROOT / ".venv"
+UNFINISHED = ".unfinished"
+"""File in it for as long as something is being installed: what was interrupted is made anew."""
+
+_PIP = (FOLDER / "bin" / "python", "-m", "pip")
 
 
 def ensure(requirements: str = "requirements.txt") -> dict[str, str]:
@@ -24,10 +28,12 @@ def ensure(requirements: str = "requirements.txt") -> dict[str, str]:
     digest = hashlib.sha256(wanted).hexdigest()
     if not stamp.exists() or stamp.read_text() != digest:
         say(f"installing {requirements} into .venv")
-        if not (FOLDER / "bin" / "pip").exists():
+        if not _is_sound():
             _create()
-        run([FOLDER / "bin" / "pip", "install", "--quiet", "-r", ROOT / requirements], timeout=900)
-        stamp.write_text(digest)
+        (FOLDER / UNFINISHED).touch()
+        run([*_PIP, "install", "--quiet", "-r", ROOT / requirements], timeout=900)
+        (FOLDER / UNFINISHED).unlink()
+        write_whole(stamp, digest)
     return {
         "VIRTUAL_ENV": str(FOLDER),
         "PATH": os.pathsep.join([str(FOLDER / "bin"), os.environ.get("PATH", os.defpath)]),
@@ -39,6 +45,14 @@ def become(module: str, *words: str) -> NoReturn:
     python = FOLDER / "bin" / "python"
     os.chdir(ROOT)
     os.execv(python, [str(python), "-m", module, *words])  # noqa: S606 - no shell is wanted
+
+
+def _is_sound() -> bool:
+    """Whether packages can be installed into it: it is there, and nothing in it is half done."""
+    if (FOLDER / UNFINISHED).exists() or not (FOLDER / "bin" / "python").exists():
+        return False
+    asked = subprocess.run([*_PIP, "--version"], capture_output=True, check=False, timeout=60)
+    return asked.returncode == 0
 
 
 def _create() -> None:

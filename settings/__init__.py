@@ -166,8 +166,6 @@ class Settings:
     """`docker:caMaterial`, `docker:certMaterial`, `docker:keyMaterial`."""
     policy: str
     """Whether a violation of the policy pack is a warning or an error. Default `advisory`."""
-    adopt_service: str | None
-    """Id of a running service that the registry's shall be; set by `make adopt`, and only then."""
     warnings: tuple[str, ...] = ()
     """What is good for now."""
 
@@ -320,10 +318,11 @@ def _hashed_passwords(reader: Reader) -> Mapping[str, str]:
 
 
 def _engine(reader: Reader) -> tuple[str | None, Tls | None]:
-    return reader.optional("docker:host", rules.HOST), _engine_tls(reader)
+    return reader.optional("docker:host", rules.HOST), engine_tls(reader)
 
 
-def _engine_tls(reader: Reader) -> Tls | None:
+def engine_tls(reader: Reader) -> Tls | None:
+    """Return what an engine behind TLS is talked to with; None when nothing is configured."""
     keys = ("docker:caMaterial", "docker:certMaterial", "docker:keyMaterial")
     kinds = ("CERTIFICATE", "CERTIFICATE", "PRIVATE KEY")
     texts = [reader.pem(key, kind) for key, kind in zip(keys, kinds, strict=True)]
@@ -384,7 +383,7 @@ def settings_of(reader: Reader) -> Settings:
     if not users:
         reader.problem("users", "is empty: nobody could log in.")
     volume_driver, options = _volume_driver(reader)
-    engine_host, engine_tls = _engine(reader)
+    engine_host, tls = _engine(reader)
     settings = Settings(
         stack_name=stack_name,
         domain=domain,
@@ -435,19 +434,15 @@ def settings_of(reader: Reader) -> Settings:
         drain_seconds=reader.number("drainSeconds", 10, 3600, DRAIN_SECONDS),
         config=_registry_config(reader),
         engine_host=engine_host,
-        engine_tls=engine_tls,
+        engine_tls=tls,
         policy=reader.choice("policy", ("advisory", "mandatory"), "advisory"),
-        adopt_service=reader.optional("adoptService", rules.ID),
         warnings=tuple(reader.warnings),
     )
     _check_sharing(reader, settings)
     # As a secret it would look to ops/policy.py as if it weren't set.
     reader.open("policy", "it says which rules hold for the stack")
-    for key, reason in {
-        "destroyData": "consent to lose one stack's images",
-        "adoptService": "a service that runs already",
-    }.items():
-        reader.unshare(key, reason)
+    reader.unshare("destroyData", "consent to lose one stack's images")
+    reader.unshare("swarmMovedFrom", "consent to leave one stack's swarm")
     reader.unknown()
     return settings
 

@@ -398,7 +398,9 @@ def test_every_salt_makes_a_line_that_bcrypt_takes_and_always_the_same(fill: int
 
 def test_a_network_is_made_or_joined(deploy: Deploy) -> None:
     def made() -> None:
-        PublicNetwork("network", PublicNetworkArgs(network="n", create=True, encrypted=True))
+        PublicNetwork(
+            "network", PublicNetworkArgs(stack_name="s", network="n", create=True, encrypted=True)
+        )
 
     network = deploy(made).of_type("Network")["network-overlay"]
     assert network["driver"] == "overlay"
@@ -406,7 +408,9 @@ def test_a_network_is_made_or_joined(deploy: Deploy) -> None:
     assert network["options"] == {"encrypted": ""}
 
     def joined() -> pulumi.Output[None]:
-        network = PublicNetwork("network", PublicNetworkArgs(network="n", create=False))
+        network = PublicNetwork(
+            "network", PublicNetworkArgs(stack_name="s", network="n", create=False)
+        )
 
         def check(network_id: str) -> None:
             assert network_id == "joined-id"

@@ -63,7 +63,7 @@ def test_where_the_data_of_one_stack_are_is_left_out(contents: str, part: str) -
         ("passwords", {"admin": "secret"}),
         ("hashedPasswords", {"admin": "$apr1$a$b"}),
         ("destroyData", "true"),
-        ("adoptService", "x" * 25),
+        ("swarmMovedFrom", "x" * 25),
     ],
 )
 def test_what_both_would_use_is_left_out_with_a_reason(key: str, value: object) -> None:

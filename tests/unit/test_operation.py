@@ -41,6 +41,6 @@ def test_it_is_seen_from_a_program_below_the_language_host(tmp_path: Path, word:
     (tmp_path / "pulumi-language").write_text(f"{program}; true")
     script = f'exec -a pulumi bash -c "bash {tmp_path}/pulumi-language; true" pulumi {word} --yes'
     done = subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+        ["bash", "-c", script], capture_output=True, text=True, check=True, cwd=ROOT, timeout=30
     )
     assert done.stdout.strip() == word

@@ -1,0 +1,121 @@
+"""What a stack's state holds, as `pulumi stack export` shows it; edited where a run was cut off.
+
+Secrets in it stay encrypted, and it never touches a disk outside the backend.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ops.console import Problem, run
+
+KINDS = {
+    "docker:index/service:Service": "services",
+    "docker:index/network:Network": "networks",
+    "docker:index/secret:Secret": "secrets",
+}
+"""Types of what is on the swarm, and what `Inventory` calls them."""
+
+STASH = "pulumi:index:Stash"
+
+Resource = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A stack's state."""
+
+    raw: Mapping[str, Any]
+    """As Pulumi exports and imports it."""
+
+    @property
+    def resources(self) -> Sequence[Resource]:
+        """All resources, also those that are about to be deleted."""
+        return self.raw["deployment"].get("resources") or []
+
+    @property
+    def pending(self) -> set[str]:
+        """Kinds of the operations that were begun and never ended: creating, updating, …"""
+        operations = self.raw["deployment"].get("pending_operations") or []
+        return {str(each["type"]) for each in operations}
+
+    @property
+    def on_swarm(self) -> Sequence[Resource]:
+        """Services, networks and secrets."""
+        return [each for each in self.resources if each["type"] in KINDS]
+
+    @property
+    def places(self) -> Sequence[Resource]:
+        """What is remembered of volumes that are on one node."""
+        return [each for each in self.resources if _place(each)]
+
+    @property
+    def cluster(self) -> str:
+        """Id of the swarm that the stack was deployed to; empty where none was noted."""
+        noted = [_noted(each).get("cluster") for each in self.resources]
+        return next((str(cluster) for cluster in noted if cluster), "")
+
+    @property
+    def volumes(self) -> set[str]:
+        """Names of those volumes."""
+        return {str(_place(each)["volume"]) for each in self.places}
+
+    @property
+    def labels(self) -> set[str]:
+        """Labels of their nodes."""
+        return {str(_place(each)["label"]) for each in self.places}
+
+    def ids(self, kind: str) -> set[str]:
+        """Ids of the services, networks or secrets."""
+        return {str(each["id"]) for each in self.on_swarm if KINDS[each["type"]] == kind}
+
+    def without(self, gone: Sequence[Resource]) -> Checkpoint:
+        """Return the state without these, and without operations that never ended."""
+        kept = [each for each in self.resources if each not in gone]
+        lost = {each["urn"] for each in gone} - {each["urn"] for each in kept}
+        resources = [_without_references(each, lost) for each in kept]
+        deployment = {**self.raw["deployment"], "resources": resources}
+        deployment.pop("pending_operations", None)
+        return Checkpoint({**self.raw, "deployment": deployment})
+
+
+def read(stack: str) -> Checkpoint:
+    """Return the stack's state."""
+    try:
+        return Checkpoint(json.loads(run(["pulumi", "stack", "export", "--stack", stack])))
+    except ValueError:
+        raise Problem(f"`pulumi stack export --stack {stack}` gives no JSON") from None
+
+
+def write(stack: str, checkpoint: Checkpoint) -> None:
+    """Put it in place of the stack's state."""
+    run(["pulumi", "stack", "import", "--stack", stack], stdin=json.dumps(checkpoint.raw))
+
+
+def _place(resource: Resource) -> Mapping[str, Any]:
+    noted = _noted(resource)
+    return noted if noted.get("nodeId") else {}
+
+
+def _noted(resource: Resource) -> Mapping[str, Any]:
+    """What a `pulumi.Stash` keeps: here, where data are."""
+    noted = (resource.get("inputs") or {}).get("input") if resource["type"] == STASH else None
+    return noted if isinstance(noted, Mapping) else {}
+
+
+def _without_references(resource: Resource, lost: set[str]) -> Resource:
+    """The resource, no longer depending on what isn't there."""
+    kept = dict(resource)
+    if kept.get("dependencies"):
+        kept["dependencies"] = [urn for urn in kept["dependencies"] if urn not in lost]
+    if kept.get("propertyDependencies"):
+        kept["propertyDependencies"] = {
+            name: [urn for urn in urns or [] if urn not in lost]
+            for name, urns in kept["propertyDependencies"].items()
+        }
+    if kept.get("deletedWith") in lost:
+        del kept["deletedWith"]
+    return kept

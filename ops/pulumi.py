@@ -1,0 +1,36 @@
+"""The `pulumi` command as people see it: its own output, and an orderly end on Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+
+from ops.console import Problem, Terminated
+
+
+def pulumi(*words: str, env: Mapping[str, str] | None = None) -> None:
+    """Run `pulumi WORDS`, with `env` on top of ours; a Problem when it fails.
+
+    Pulumi's own output is the best report there is, of progress and of errors. On Ctrl-C Pulumi
+    finishes what it is at, notes it in the state and gives its lock back; a second one ends it
+    at once. Either way it is waited for.
+    """
+    with subprocess.Popen(["pulumi", *words], env={**os.environ, **(env or {})}) as process:
+        interruption: KeyboardInterrupt | None = None
+        while True:
+            try:
+                # No time limit: registry:deployTimeout is that of each service.
+                code = process.wait()
+                break
+            except Terminated as termination:
+                # Unlike Ctrl-C in a terminal, this reached nobody but us.
+                process.send_signal(signal.SIGINT)
+                interruption = termination
+            except KeyboardInterrupt as ctrl_c:
+                interruption = ctrl_c
+    if interruption:
+        raise interruption
+    if code != 0:
+        raise Problem(f"`pulumi {words[0]}` failed; its messages are above")

@@ -1,0 +1,240 @@
+"""What an interrupted run left half done is brought to an end before the next one begins.
+
+Pulumi notes what it is about to do, does it, and notes that it is done. A run that dies, or is
+cancelled, between two of these leaves a state that says less than the swarm has, or more. So the
+two are compared first: what is gone leaves the state, and what this stack made comes into it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ops import backend, checkpoint, inventory, state
+from ops.checkpoint import KINDS, Checkpoint, Resource
+from ops.console import Problem, say
+from ops.inventory import NAMESPACE, Inventory, Item
+
+DEFAULT_NETWORK = "traefik-public"
+"""`registry:network` of a stack that doesn't set it."""
+SERVICES = r"registry|redis|proxy|socket_proxy|mirror-[a-z0-9-]+"
+"""What this program calls the services of a stack."""
+SECRETS = r"[a-z0-9-]+-[0-9a-f]{7}"
+"""What Pulumi calls their secrets: with some digits, since each new text needs a fresh name."""
+REFRESH = ("--refresh", "--run-program")
+"""Flags of a run that reads everything anew, from the engine that the settings name."""
+
+Forget = Literal["never", "at home", "always"]
+"""Whether a state may forget a swarm that is no more: `at home` where the new one is this machine's
+alone, and has the stack's volumes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """What this program calls what it makes for a stack."""
+
+    stack: str
+    """`registry:stackName`."""
+    network: str
+    """`registry:network`."""
+
+    def has_service(self, service: Item) -> bool:
+        """Return whether it is the stack's, made by whichever checkout or by `docker stack`."""
+        named = re.fullmatch(rf"{re.escape(self.stack)}_({SERVICES})", service.name)
+        return named is not None and service.labels.get(NAMESPACE) == self.stack
+
+    def has_network(self, network: Item) -> bool:
+        """Return whether this program made it for the stack."""
+        own = (self.network, f"{self.stack}_redis", f"{self.stack}_socket_proxy")
+        return network.name in own and network.labels.get(NAMESPACE) == self.stack
+
+    def has_secret(self, secret: Item) -> bool:
+        """Return whether this program made it for the stack."""
+        named = re.fullmatch(SECRETS, secret.name)
+        return named is not None and secret.labels.get(NAMESPACE) == self.stack
+
+
+def names(stack: str) -> Names:
+    """Return what the stack's settings say of names."""
+    config = state.config(stack)
+    network = config.get("registry:network") or DEFAULT_NETWORK
+    return Names(stack=config.get("registry:stackName", ""), network=network)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Differences:
+    """What a state and a swarm don't agree on."""
+
+    gone: Sequence[Resource] = ()
+    """Resources of the state that are on the swarm no more."""
+    made: Sequence[Item] = ()
+    """Services and networks that a run of this state made, which it doesn't know."""
+    unknown: Sequence[Item] = ()
+    """Services of the stack's name that another state made."""
+    left: Sequence[Item] = ()
+    """Secrets of the stack that neither the state knows nor any service uses."""
+    other_swarm: bool = False
+    """Nothing of the state is on the swarm: it is another one, or was made anew."""
+    at_home: bool = False
+    """The swarm has one node, and on it are the volumes that the state remembers."""
+    labelled: bool = True
+    """The nodes of these volumes have their labels."""
+
+
+def compare(known: Checkpoint, there: Inventory, names: Names) -> Differences:
+    """Hold a stack's state against its swarm.
+
+    Whoever made a service can be seen: it uses secrets and networks that the same state has. A
+    network with the stack's label, and nobody else's service on it, is this stack's.
+    """
+    gone = [each for each in known.on_swarm if each["id"] not in there.ids(KINDS[each["type"]])]
+    own = [each for each in there.services if names.has_service(each)]
+    strangers = [each for each in own if each.id not in known.ids("services")]
+    made = [
+        each
+        for each in strangers
+        if each.secrets & known.ids("secrets") or each.networks & known.ids("networks")
+    ]
+    ours = known.ids("services") | {each.id for each in made}
+    others = [each for each in there.services if each.id not in ours]
+    taken = known.ids("networks").union(*(each.networks for each in others))
+    networks = [each for each in there.networks if names.has_network(each) and each.id not in taken]
+    used = known.ids("secrets").union(*(each.secrets for each in there.services))
+    return Differences(
+        left=tuple(
+            each for each in there.secrets if names.has_secret(each) and each.id not in used
+        ),
+        gone=tuple(gone),
+        made=(*networks, *made),
+        unknown=tuple(each for each in strangers if each not in made),
+        other_swarm=known.cluster != there.cluster
+        if known.cluster
+        else bool(gone) and len(gone) == len(known.on_swarm),
+        at_home=len(there.node_labels) == 1 and set() < known.volumes <= there.volumes,
+        labelled=all(
+            any(labels.get(label) == "true" for labels in there.node_labels)
+            for label in known.labels
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rest:
+    """What of an interrupted run is left to the next `pulumi up`."""
+
+    flags: Sequence[str] = ()
+    taken: Mapping[str, str] = field(default_factory=dict)
+    """Ids by name of what it takes over."""
+    left: bool = False
+    """Something is to be cleaned up afterwards."""
+    swarm: str = ""
+    """Id of the swarm of before, which is no more."""
+
+
+def finish(stack: str, *, forget: Forget = "never") -> Rest:
+    """Bring the stack's state in line with the swarm; return what the next run does of the rest.
+
+    Waits for a run that goes on. A Problem when the swarm isn't the one that the stack was
+    deployed to, unless the state may `forget` that one, and the volumes are found again.
+    """
+    known, found = look(stack)
+    swarm = known.cluster if found.other_swarm else ""
+    if found.other_swarm:
+        known, found = _forgotten(stack, known, found, forget), Differences(left=found.left)
+    _settle(stack, known, found)
+    taken = {each.name: each.id for each in found.made}
+    if taken:
+        say(f"stack {stack}: taking into its state what is there: {', '.join(sorted(taken))}")
+    # The state has what was before the update, and the swarm may have what came after.
+    flags = REFRESH if "updating" in known.pending else ()
+    return Rest(flags=flags, taken=taken, left=bool(found.left), swarm=swarm)
+
+
+def foresee(stack: str) -> Mapping[str, str]:
+    """Return what the next run of the stack takes over, ids by name; touches nothing.
+
+    Previews may be given an engine that shows less: then there is nothing to foresee.
+    """
+    try:
+        found = compare(checkpoint.read(stack), inventory.take(stack), names(stack))
+    except Problem:
+        return {}
+    if found.made:
+        say(f"stack {stack}: an earlier run was interrupted; the next one begins by ending it")
+    return {each.name: each.id for each in found.made}
+
+
+def finish_before_destroying(stack: str, *, forget: Forget = "never") -> None:
+    """Bring an interrupted run to an end; what it made without noting it is removed."""
+    known, found = look(stack)
+    if found.unknown and not known.on_swarm:
+        raise Problem(
+            f"stack {stack} runs on this swarm ({found.unknown[0].name}), and this state doesn't"
+            " know it: it was lost, or is elsewhere. To take it over, and then remove it:\n"
+            f"      make recover STACK={stack} && make down STACK={stack}"
+        )
+    if found.other_swarm:
+        known, found = _forgotten(stack, known, found, forget), Differences()
+    _settle(stack, known, found)
+    if found.made:
+        clean_up(stack)
+
+
+def look(stack: str) -> tuple[Checkpoint, Differences]:
+    """Return the stack's state, once no other run is at it, and how the swarm differs."""
+    backend.wait_for_lock(stack)
+    known = checkpoint.read(stack)
+    return known, compare(known, inventory.take(stack), names(stack))
+
+
+def _settle(stack: str, known: Checkpoint, found: Differences) -> None:
+    """Take what is gone, and what was never finished, out of the state."""
+    if known.pending or found.gone:
+        say(f"stack {stack}: an earlier run was interrupted; its state is compared with the swarm")
+        for each in found.gone:
+            say(f"  gone: {KINDS[each['type']][:-1]} {(each.get('inputs') or {}).get('name', '')}")
+        checkpoint.write(stack, known.without(found.gone))
+
+
+def clean_up(stack: str, *, services: bool = True) -> None:
+    """Remove what runs of the stack have left that its state doesn't know, and nobody uses.
+
+    These are the secrets of before; of a stack that is being removed also `services` and networks
+    that an interrupted run made.
+    """
+    found = compare(checkpoint.read(stack), inventory.take(stack), names(stack))
+    made = found.made if services else ()
+    if made or found.left:
+        left = ", ".join(sorted(each.name for each in (*made, *found.left)))
+        say(f"stack {stack}: removing what earlier runs have left: {left}")
+        ids = [each.id for each in made]
+        secrets = [each.id for each in found.left]
+        inventory.take(stack, {"services": ids, "networks": ids, "secrets": secrets})
+
+
+def _forgotten(stack: str, known: Checkpoint, found: Differences, forget: Forget) -> Checkpoint:
+    """The state without the swarm that is no more."""
+    placed = found.labelled or found.at_home
+    if not placed or not (forget == "always" or (forget == "at home" and found.at_home)):
+        commands = "".join(
+            f"      docker node update --label-add {label}=true NODE   # the one that has it\n"
+            for label in known.labels
+            if not placed
+        )
+        raise Problem(
+            f"nothing of stack {stack} is on this swarm: it is another one than the stack was"
+            " deployed to, or was made anew since. If the engine is the wrong one, name the right"
+            " one with DOCKER_HOST, or:\n"
+            f"      pulumi config set --stack {stack} docker:host ssh://USER@MANAGER\n"
+            "  If the swarm was made anew, this deploys to it, with the images that are in the"
+            f" volume:\n{commands}"
+            f"      make recover STACK={stack}"
+        )
+    say(f"stack {stack}: the swarm was made anew; services, networks and secrets are made again")
+    # Places that note no swarm are of an earlier version, and bound to nodes of the old one.
+    places = () if known.cluster else known.places
+    rest = known.without([*known.on_swarm, *places])
+    checkpoint.write(stack, rest)
+    return rest
