@@ -1,7 +1,7 @@
 """What one stack deploys, in order. What it is told stands in `Pulumi.<stack>.yaml`."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -9,6 +9,7 @@ import pulumi
 from components.credentials import Credentials, CredentialsArgs
 from components.deployed import Deployed, read_deployed
 from components.engine import find_engine
+from components.images import MEMORY, pin_images, remember_images
 from components.location import Location, LocationError, Volume, refuse_another_swarm
 from components.mirrors import Mirror, Mirrors, MirrorsArgs
 from components.network import PublicNetwork, PublicNetworkArgs
@@ -20,8 +21,9 @@ from components.proxy_config import STORAGE_PATH
 from components.redis import Redis, RedisArgs
 from components.registry import Registry, RegistryArgs
 from components.registry_config import DATA_PATH
+from components.rollback import guard_rollbacks
 from components.rollout import RolloutArgs, retry_undone, running
-from components.service import SwarmService, service_name
+from components.service import SwarmService
 from components.socket_proxy import SocketProxy, SocketProxyArgs
 from components.storage import Storage, StorageArgs, destroy_hook
 from components.swarm import look
@@ -66,9 +68,13 @@ def deploy() -> None:
         stack,
     )
     swarm.require_network(settings.network, created_here=settings.create_network)
+    if settings.encrypt_network:
+        swarm.require_encrypted(settings.network, settings.internal_networks)
     if operation() != "refresh":
         for warning in check_swarm(settings, swarm):
             pulumi.log.warn(warning)
+    remembered = deployed.remembers(MEMORY)
+    pinned = pin_images(swarm, settings.stack_name, settings.images, remembered)
     on_swarm = pulumi.ResourceOptions(
         providers={"docker": swarm.engine.provider(ENGINE)},
         transformations=[owned(swarm, deployed, takeover(), stack), retry_undone(swarm)],
@@ -95,9 +101,6 @@ def deploy() -> None:
             on_swarm,
         )
 
-    def pinned_image(service: str, image: str) -> str:
-        return swarm.pinned_image(service_name(settings.stack_name, service), image)
-
     proxy = settings.proxy
     images = storage(IMAGES_STORAGE, settings.volume, settings.location, settings.constraints)
     mirrored = certificates = None
@@ -122,7 +125,7 @@ def deploy() -> None:
 
     proxies: list[Proxy | SocketProxy] = []
     if proxy:
-        proxies = deploy_proxy(settings, proxy, pinned_image, network, certificates, on_swarm)
+        proxies = deploy_proxy(settings, proxy, pinned, network, certificates, on_swarm)
 
     login = None
     if not settings.hashed_passwords:
@@ -144,10 +147,11 @@ def deploy() -> None:
             "redis",
             RedisArgs(
                 stack_name=settings.stack_name,
-                image=pinned_image("redis", settings.redis_image),
+                image=pinned["redis"],
                 memory_mib=settings.redis_memory_mib,
                 log_mib=settings.log_mib,
                 log_files=settings.log_files,
+                encrypted=settings.encrypt_network,
             ),
             on_swarm,
         )
@@ -156,7 +160,7 @@ def deploy() -> None:
         "registry",
         RegistryArgs(
             stack_name=settings.stack_name,
-            image=pinned_image("registry", settings.image),
+            image=pinned["registry"],
             route=settings.route,
             network_id=network.network_id,
             htpasswd=login.secret if login else None,
@@ -179,7 +183,7 @@ def deploy() -> None:
 
     mirrors: Sequence[SwarmService] = []
     if mirrored:
-        made = deploy_mirrors(settings, pinned_image, network, login, mirrored, on_swarm)
+        made = deploy_mirrors(settings, pinned, network, login, mirrored, on_swarm)
         # Whose node is away isn't waited for: it is a cache.
         mirrors = made.services if mirrored.available else []
 
@@ -192,8 +196,10 @@ def deploy() -> None:
         undo=lambda: [text for each in storages if (text := each.undo_move())],
     )
     ready = running(swarm.engine, [*services, *mirrors], rollout)
+    ready = guard_rollbacks(swarm.engine, [*services, *mirrors], ready)
     for each in storages:
         each.remember(ready)
+    remember_images(pinned, remembered, ready)
 
     # Told last, and only when it is true.
     pulumi.export("url", ready.apply(lambda _: settings.url))
@@ -209,7 +215,7 @@ def deploy() -> None:
 
 def deploy_mirrors(
     settings: Settings,
-    pinned_image: Callable[[str, str], str],
+    pinned: Mapping[str, str],
     network: PublicNetwork,
     login: Credentials | None,
     storage: Storage,
@@ -220,7 +226,7 @@ def deploy_mirrors(
     def mirror(told: MirrorSettings) -> Mirror:
         return Mirror(
             name=told.name,
-            image=pinned_image(f"mirror-{told.name}", settings.image),
+            image=pinned[f"mirror-{told.name}"],
             route=settings.mirror_route(told),
             upstream=told.upstream,
             login=not told.allow,
@@ -264,7 +270,7 @@ def told_of_mirrors(settings: Settings) -> dict[str, dict[str, Any]]:
 def deploy_proxy(
     settings: Settings,
     told: ProxySettings,
-    pinned_image: Callable[[str, str], str],
+    pinned: Mapping[str, str],
     network: PublicNetwork,
     certificates: Storage | None,
     on_swarm: pulumi.ResourceOptions,
@@ -290,9 +296,10 @@ def deploy_proxy(
             "socket-proxy",
             SocketProxyArgs(
                 stack_name=settings.stack_name,
-                image=pinned_image("socket_proxy", told.socket_proxy_image),
+                image=pinned["socket_proxy"],
                 log_mib=settings.log_mib,
                 log_files=settings.log_files,
+                encrypted=settings.encrypt_network,
             ),
             on_swarm,
         )
@@ -301,7 +308,7 @@ def deploy_proxy(
         "proxy",
         ProxyArgs(
             stack_name=settings.stack_name,
-            image=pinned_image("proxy", told.image),
+            image=pinned["proxy"],
             network=settings.network,
             network_id=network.network_id,
             constraint_label=settings.constraint_label,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -36,14 +35,13 @@ class PublicNetwork(pulumi.ComponentResource):
     ) -> None:
         super().__init__("registry:index:PublicNetwork", name, None, opts)
         if args.create:
-            options = {"encrypted": ""} if args.encrypted else None
             self.network_id = overlay(
                 f"{name}-overlay",
                 args.network,
                 args.stack_name,
                 self,
                 attachable=True,
-                options=options,
+                encrypted=args.encrypted,
             ).id
         else:
             self.network_id = docker.get_network_output(
@@ -58,11 +56,14 @@ def overlay(
     stack_name: str,
     parent: pulumi.Resource,
     *,
+    encrypted: bool,
     attachable: bool | None = None,
     internal: bool | None = None,
-    options: Mapping[str, str] | None = None,
 ) -> docker.Network:
-    """The overlay network that Docker calls `network`; its label says whose it is."""
+    """Return the overlay network that Docker calls `network`; its label says whose it is.
+
+    One that is there stays as it is; `Swarm.require_encrypted` refuses one that isn't encrypted.
+    """
     return docker.Network(
         name,
         name=network,
@@ -70,7 +71,7 @@ def overlay(
         labels=[docker.NetworkLabelArgs(label=NAMESPACE, value=stack_name)],
         attachable=attachable,
         internal=internal,
-        options=options,
+        options={"encrypted": ""} if encrypted else None,
         # Swarm adds its address range and VXLAN number here, and every field replaces; the label
         # came later than some networks.
         opts=pulumi.ResourceOptions(

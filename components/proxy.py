@@ -182,7 +182,7 @@ class Proxy(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Swarm can't turn one into the other, which the provider doesn't know.
-                replace_on_changes=["mode"],
+                replace_on_changes=["mode.global"],
                 delete_before_replace=True,
             ),
         )

@@ -37,6 +37,8 @@ class RedisArgs:
     """Hard limit of its task, MiB; half of it is for what is remembered."""
     log_mib: int = 10
     log_files: int = 3
+    encrypted: bool = False
+    """Encrypt its network's traffic between nodes (IPsec)."""
 
 
 class Redis(pulumi.ComponentResource):
@@ -58,7 +60,12 @@ class Redis(pulumi.ComponentResource):
         service = service_name(args.stack_name, "redis")
         self.address = f"{service}:{PORT}"
         self.network_id = overlay(
-            f"{name}-network", service, args.stack_name, self, internal=True
+            f"{name}-network",
+            service,
+            args.stack_name,
+            self,
+            internal=True,
+            encrypted=args.encrypted,
         ).id
         self.password = random.RandomPassword(
             f"{name}-password", length=PASSWORD_LENGTH, special=False, opts=child

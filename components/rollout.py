@@ -333,7 +333,7 @@ def summary_told(task: Any, endpoint: Any) -> Summary:
     container, limits = task.container_spec, task.resources and task.resources.limits
     health = container.healthcheck
     return {
-        "image": container.image.partition("@")[0],
+        "image": container.image,
         "command": list(container.commands or []),
         "args": list(container.args or []),
         "folder": container.dir or "",
@@ -358,7 +358,7 @@ def summary_running(spec: _Raw) -> Summary:
     template, endpoint = spec["TaskTemplate"], spec.get("EndpointSpec") or {}
     container, limits = template["ContainerSpec"], template.get("Resources", {}).get("Limits") or {}
     return {
-        "image": container["Image"].partition("@")[0],
+        "image": container["Image"],
         "command": container.get("Command") or [],
         "args": container.get("Args") or [],
         "folder": container.get("Dir", ""),
@@ -380,7 +380,11 @@ def summary_running(spec: _Raw) -> Summary:
 
 def _runs(spec: _Raw, told: Summary) -> bool:
     """Return whether a service's specification is what was told."""
-    return summary_running(spec) == told
+    summary = {**summary_running(spec)}
+    if "@" not in told["image"]:
+        # The provider adds the digest to a tag when it makes a service.
+        summary["image"] = summary["image"].partition("@")[0]
+    return summary == told
 
 
 def _is_current(task: _Raw, service: _Raw) -> bool:

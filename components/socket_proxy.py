@@ -54,6 +54,8 @@ class SocketProxyArgs:
     """HAProxy."""
     log_mib: int = 10
     log_files: int = 3
+    encrypted: bool = False
+    """Encrypt its network's traffic between nodes (IPsec)."""
 
 
 class SocketProxy(pulumi.ComponentResource):
@@ -73,7 +75,12 @@ class SocketProxy(pulumi.ComponentResource):
         service = service_name(args.stack_name, "socket_proxy")
         self.address = f"tcp://{service}:{PORT}"
         self.network_id = overlay(
-            f"{name}-network", service, args.stack_name, self, internal=True
+            f"{name}-network",
+            service,
+            args.stack_name,
+            self,
+            internal=True,
+            encrypted=args.encrypted,
         ).id
         child = pulumi.ResourceOptions(parent=self)
         config = swarm_secret(f"{name}-config", args.stack_name, CONFIG, child)

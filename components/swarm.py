@@ -5,7 +5,6 @@ The docker provider knows no nodes, so labels on them are read and set here.
 
 from __future__ import annotations
 
-import functools
 import http.client
 import time
 from collections.abc import Mapping
@@ -105,18 +104,6 @@ class Swarm:
     services: Mapping[str, RunningService] = field(default_factory=dict)
     """All services of the swarm by name, also those of other stacks."""
 
-    def pinned_image(self, service: str, image: str) -> str:
-        """`image` with its digest: the one that `service` runs, else the one that its registry has.
-
-        So a tag that is pushed again changes nothing here, and every node runs the same. As it
-        is where the engine can't reach the registry, and has the image by other means.
-        """
-        service_now = self.services.get(service)
-        running = service_now.image if service_now else ""
-        if running.partition("@")[0] == image:
-            return running
-        return image if "@" in image else _resolved(self.engine, image)
-
     def require_network(self, name: str, created_here: bool) -> None:
         """`RunError` unless services can use network `name`, or it will be made here."""
         network = self.networks.get(name)
@@ -136,6 +123,33 @@ class Swarm:
                 f" {network.driver}: services need an overlay network. Name another:\n"
                 "      pulumi config set registry:network NAME"
             )
+
+    def require_encrypted(self, network: str, internal: Mapping[str, str]) -> None:
+        """`RunError` unless all of the stack's networks are encrypted, or will be made so.
+
+        `internal` has what to type to have another network made, by network. A stack that was
+        deployed when these were never encrypted gets a warning instead.
+        """
+        public = self.networks.get(network)
+        if public and not public.encrypted:
+            raise pulumi.RunError(
+                f"registry:encryptNetwork is true, and network {network} is there and isn't"
+                " encrypted, which Docker can't change. Name another, which will be made:\n"
+                "      pulumi config set registry:network NAME\n"
+                "  or go without:\n"
+                "      pulumi config rm registry:encryptNetwork"
+            )
+        for name, remedy in internal.items():
+            there = self.networks.get(name)
+            if there is None or there.encrypted:
+                continue
+            text = (
+                f"registry:encryptNetwork is true, and network {name} is there and isn't encrypted,"
+                f" which Docker can't change. Have another made by two deployments:\n{remedy}"
+            )
+            if public is None:
+                raise pulumi.RunError(text)
+            pulumi.log.warn(text)
 
 
 def look(engine: Engine) -> Swarm:
@@ -175,16 +189,6 @@ def look(engine: Engine) -> Swarm:
             networks={raw["Name"]: _network(raw) for raw in client.networks()},
             services={raw["Spec"]["Name"]: _service(raw) for raw in client.services()},
         )
-
-
-@functools.cache  # A stack with many mirrors asks for one image again and again.
-def _resolved(engine: Engine, image: str) -> str:
-    try:
-        with connected(engine) as client:
-            found = client.inspect_distribution(image)
-    except pulumi.RunError:
-        return image
-    return f"{image}@{found['Descriptor']['digest']}"
 
 
 def _node(raw: Mapping[str, Any]) -> Node:

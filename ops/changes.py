@@ -38,8 +38,10 @@ _KINDS = {
     "random:index/randomPassword:RandomPassword": "password",
     "pulumi:index:Stash": "storage",
 }
-# Salts and the like: whenever one of them changes, so does the Swarm secret that holds it.
+# Salts and the like: whenever one of them changes, so does the Swarm secret that holds it. The same
+# goes for the memory of the services' images, and a service.
 _PARTS_OF_OTHERS = ("random:index/randomBytes:RandomBytes",)
+_MEMORY_OF_IMAGES = "::service-images"
 _CONTENTS = {"htpasswd": "login", "config": "configuration"}
 # Lists whose items are known by one of their fields, wherever they stand in the list.
 _KEYS = {"labels": "label", "secrets": "fileName", "mounts": "target", "ports": "targetPort"}
@@ -52,7 +54,7 @@ def kind(step: Step) -> str:
     type_ = str(step["type"])
     if not _state(step).get("custom") or type_.startswith("pulumi:providers:"):
         return ""
-    if type_ in _PARTS_OF_OTHERS:
+    if type_ in _PARTS_OF_OTHERS or str(step["urn"]).endswith(_MEMORY_OF_IMAGES):
         return ""
     return _KINDS.get(type_, type_)
 

@@ -28,6 +28,7 @@ from components.registry_config import (
     unknown_sections_in,
 )
 from components.route import NETWORK_LABELS, Https, Route
+from components.service import service_name
 from settings import rules
 from settings.mirrors import MirrorSettings, parse_mirrors
 from settings.proxy import (
@@ -178,6 +179,36 @@ class Settings:
     def keeps_files(self) -> bool:
         """Whether the images are files on a volume; else `config` names an object store."""
         return keeps_files(self.config)
+
+    @property
+    def images(self) -> Mapping[str, str]:
+        """The image of each service that is deployed."""
+        images = {"registry": self.image}
+        images |= {f"mirror-{mirror.name}": self.image for mirror in self.mirrors}
+        if self.cache == "redis":
+            images["redis"] = self.redis_image
+        if self.proxy:
+            images["proxy"] = self.proxy.image
+            if self.proxy.socket_proxy:
+                images["socket_proxy"] = self.proxy.socket_proxy_image
+        return images
+
+    @property
+    def internal_networks(self) -> Mapping[str, str]:
+        """What to type to have a network made anew, for each that only services of the stack join;
+        they have the names of the services that they lead to."""
+        again = {}
+        if self.cache == "redis":
+            again["redis"] = ("registry:cache", "memory", "redis")
+        if self.proxy and self.proxy.socket_proxy:
+            again["socket_proxy"] = ("registry:proxySocket", "mount", "proxy")
+        return {
+            service_name(self.stack_name, service): (
+                f"      pulumi config set {key} {without}   # and deploy\n"
+                f"      pulumi config set {key} {as_it_is}   # and deploy"
+            )
+            for service, (key, without, as_it_is) in again.items()
+        }
 
     @property
     def linger_seconds(self) -> int:

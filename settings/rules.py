@@ -99,8 +99,14 @@ TLS_OPTIONS = Rule(
     "modern@file",
 )
 VARIABLE = Rule(r"[A-Z][A-Z0-9_]{0,63}", "the name of an environment variable", "CF_DNS_API_TOKEN")
+# The grammar of github.com/distribution/reference, by which docker reads names. A tag is needed: a
+# digest alone tells a reviewer no version, and without both docker takes `latest`.
+_HOST = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+_REPOSITORY = r"[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*"
 IMAGE = Rule(
-    r"[a-z0-9]+([._/:-][a-z0-9]+|__[a-z0-9]+)*:[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?",
+    rf"(({_HOST}(\.{_HOST})*|\[[0-9A-Fa-f:]+\])(:[0-9]+)?/)?"
+    rf"(?=[^:]{{1,255}}:){_REPOSITORY}(/{_REPOSITORY})*"
+    r":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(@sha256:[0-9a-f]{64})?",
     "an image with its tag, and a digest if you like: name:tag or name:tag@sha256:…",
     "registry:3.1.2",
 )

@@ -28,18 +28,35 @@ class Hub:
         program = registry_program(images, folder)
         config = folder / "config.yml"
         config.write_text(CONFIG.format(data=folder / "data", port=MIRROR_PORT))
+        self._swarm, self._images = swarm, images
         outside = swarm.outside
         command = (program, "serve", config)
         self._process = swarm.spawn(
             outside, "env", "OTEL_TRACES_EXPORTER=none", *command, log=folder / "log"
         )
-        address = f"{outside.ip}:{MIRROR_PORT}"
-        asked = ("curl", "-sf", "--max-time", "2", f"http://{address}/v2/")
+        self._address = f"{outside.ip}:{MIRROR_PORT}"
+        asked = ("curl", "-sf", "--max-time", "2", f"http://{self._address}/v2/")
         wait("the hub", lambda: swarm.exec(outside, *asked, check=False).returncode == 0, 15)
-        for name, tarball in images.items():
-            target = f"docker://{address}/library/{name}"
-            copy = ("copy", "--quiet", "--dest-tls-verify=false", f"docker-archive:{tarball}")
-            swarm.exec(outside, "skopeo", "--insecure-policy", *copy, target, timeout=120)
+        for name in images:
+            self.push(name, name)
+
+    def push(self, image: str, name: str, *flags: str) -> None:
+        """Push `image` by `name`; `flags` are those of `skopeo copy`."""
+        source, target = f"docker-archive:{self._images[image]}", self._url(name)
+        copy = ("copy", "--quiet", "--dest-tls-verify=false", *flags, source, target)
+        self._skopeo(*copy)
+
+    def digest(self, name: str) -> str:
+        """Return the digest that `name` has now."""
+        inspect = ("inspect", "--tls-verify=false", "--format", "{{.Digest}}")
+        return self._skopeo(*inspect, self._url(name)).strip()
+
+    def _url(self, name: str) -> str:
+        return f"docker://{self._address}/library/{name}"
+
+    def _skopeo(self, *words: str) -> str:
+        everything = ("skopeo", "--insecure-policy", *words)
+        return self._swarm.exec(self._swarm.outside, *everything, timeout=120).stdout
 
     def end(self) -> None:
         """Ends it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import HUB
-from .project import Project
+from .project import Project, changed
 from .site import Site
 
 NAME = "guarded"
@@ -153,6 +153,30 @@ def test_a_network_to_join_must_be_there_and_an_overlay(site: Site) -> None:
     site.project.remove("joiner")
 
 
+@pytest.mark.usefixtures("unchanged")
+def test_a_network_that_is_there_cant_be_encrypted(site: Site) -> None:
+    site.project.set("dev", "registry:encryptNetwork", "true")
+    try:
+        text = refused(site.project)
+    finally:
+        site.project.unset("dev", "registry:encryptNetwork")
+    assert f"network {NAME} is there and isn't encrypted" in text
+    assert "pulumi config set registry:network NAME" in text
+
+
+@pytest.mark.parametrize("service", [SERVICE, PROXY])
+def test_a_service_that_was_scaled_by_hand_is_scaled_back_in_place(
+    site: Site, service: str
+) -> None:
+    before = site.inspect("service", service)["ID"]
+    site.swarm.docker(site.any_node(), "service", "scale", "--detach", f"{service}=0")
+    steps = changed(site.project.steps("dev", "--refresh"))
+    assert {step.split()[0] for step in steps if ":Service " in step} - {"refresh"} == {"update"}
+    site.project.up("dev", "--refresh")
+    assert site.inspect("service", service)["ID"] == before
+    site.serves("dev", DOMAIN, PROXY)
+
+
 def test_an_engine_out_of_reach_is_one_clear_error(site: Site) -> None:
     project = site.project
     host = project.environment["DOCKER_HOST"]
@@ -178,6 +202,39 @@ def test_an_update_that_fails_is_undone_and_told_and_the_next_one_works(site: Si
     site.project.up("dev", "--refresh")
     site.project.ok("preview", "--expect-no-changes", "--stack", "dev")
     site.serves("dev", DOMAIN, PROXY)
+
+
+def test_a_rollback_by_hand_works_after_a_deployment(site: Site) -> None:
+    before = site.inspect("service", SERVICE)["Spec"]["TaskTemplate"]
+    for node in site.swarm.nodes:
+        site.swarm.docker(node, "tag", "registry:3.1.2", "registry:the-same")
+    site.project.set("dev", "registry:image", "registry:the-same")
+    site.project.up("dev")
+    roll_back(site, SERVICE)
+    assert site.inspect("service", SERVICE)["Spec"]["TaskTemplate"] == before
+    site.serves("dev", DOMAIN, PROXY)
+    site.project.unset("dev", "registry:image")
+    site.project.up("dev", "--refresh")
+
+
+def test_a_rollback_by_hand_to_secrets_that_are_gone_changes_nothing(site: Site) -> None:
+    site.project.set("dev", "registry:config.log.level", "warn", "--path")
+    site.project.up("dev")
+    tasks = site.swarm.docker(site.any_node(), "service", "ps", "-q", SERVICE)
+    template = site.inspect("service", SERVICE)["Spec"]["TaskTemplate"]
+    roll_back(site, SERVICE)
+    assert site.inspect("service", SERVICE)["Spec"]["TaskTemplate"] == template
+    assert site.swarm.docker(site.any_node(), "service", "ps", "-q", SERVICE) == tasks
+    site.serves("dev", DOMAIN, PROXY)
+    site.project.ok("preview", "--expect-no-changes", "--refresh", "--stack", "dev")
+    site.project.unset("dev", "registry:config")
+    site.project.up("dev")
+
+
+def roll_back(site: Site, service: str) -> None:
+    """`docker service rollback`, until it has ended."""
+    words = ("service", "rollback", "--detach=false", "--quiet", service)
+    site.swarm.docker(site.any_node(), *words, timeout=180)
 
 
 def test_a_service_that_finds_no_node_says_so(site: Site) -> None:

@@ -45,10 +45,12 @@ from components.registry_config import (
 )
 from components.registry_task import GRACEFUL_STOP, STORAGE_FIRST
 from components.route import Https, Route
+from components.socket_proxy import SocketProxy, SocketProxyArgs
 from components.stack import MAX_SECRET_BYTES, swarm_secret
+from components.swarm import Network
 from components.task import volume_mount
 
-from .conftest import Deploy, Recorder
+from .conftest import Deploy, Recorder, swarm
 
 ROUTE = Route(
     domain="registry.example.com",
@@ -418,6 +420,46 @@ def test_a_network_is_made_or_joined(deploy: Deploy) -> None:
         return network.network_id.apply(check)
 
     assert not deploy(joined).of_type("Network")
+
+
+def test_networks_within_the_stack_are_encrypted_too(deploy: Deploy) -> None:
+    def program() -> None:
+        Redis("redis", RedisArgs(stack_name="s", image="redis:7", encrypted=True))
+        SocketProxy("socket", SocketProxyArgs(stack_name="s", image="haproxy:3", encrypted=True))
+
+    networks = deploy(program).of_type("Network")
+    assert len(networks) == 2
+    for network in networks.values():
+        assert network["options"] == {"encrypted": ""}
+
+
+@pytest.mark.parametrize("there", ["traefik-public", "s_redis"])
+def test_a_network_that_is_there_and_not_encrypted_is_refused(there: str) -> None:
+    network = Network(name=there, driver="overlay", scope="swarm")
+    with pytest.raises(pulumi.RunError, match=there) as refused:
+        swarm(networks=(network,)).require_encrypted("traefik-public", {"s_redis": "TYPE"})
+    assert ("TYPE" in str(refused.value)) is (there == "s_redis")
+
+
+def test_networks_that_are_encrypted_or_will_be_are_fine() -> None:
+    names = ("traefik-public", "s_redis")
+    networks = [
+        Network(name=name, driver="overlay", scope="swarm", encrypted=True) for name in names
+    ]
+    for there in ([], networks[:1], networks):
+        swarm(networks=tuple(there)).require_encrypted("traefik-public", {"s_redis": "TYPE"})
+
+
+def test_a_stack_whose_inner_networks_were_never_encrypted_is_warned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
+    public = Network(name="n", driver="overlay", scope="swarm", encrypted=True)
+    redis = Network(name="s_redis", driver="overlay", scope="swarm")
+    swarm(networks=(public, redis)).require_encrypted("n", {"s_redis": "TYPE"})
+    (warning,) = warnings
+    assert "s_redis is there and isn't encrypted" in warning
 
 
 PROXY: dict[str, Any] = {

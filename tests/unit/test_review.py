@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ops import review
-from ops.changes import DELETE_REPLACED, SECRET, SIGNATURE, changes, code, flat
+from ops.changes import DELETE_REPLACED, SECRET, SIGNATURE, changes, code, flat, kind
 from ops.console import Problem
 
 from .test_ops import command
@@ -56,6 +56,14 @@ def test_labels_are_compared_by_key_wherever_they_stand() -> None:
         "label `c`: `2` → `3`",
         "its task runs on",
     ]
+
+
+def test_the_memory_of_a_digest_is_no_line_of_its_own() -> None:
+    stash, images = "pulumi:index:Stash", {"input": {"registry": "registry:3@sha256:a"}}
+    urn = f"urn:pulumi:stag::registry::{stash}::service-images"
+    assert kind(step("create", stash, None, images, urn=urn)) == ""
+    place = {"input": {"label": "stag.registry-data"}}
+    assert kind(step("create", stash, None, place)) == "storage"
 
 
 def test_a_new_task_is_told_and_that_the_old_one_stops_first() -> None:

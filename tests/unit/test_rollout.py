@@ -256,6 +256,28 @@ def test_an_update_that_was_undone_says_why_even_if_it_failed_before_the_first_l
     assert error.value.failure.image == "registry:3.9"
 
 
+@pytest.mark.parametrize(
+    ("told", "runs", "undone"),
+    [
+        ("registry:3@sha256:b", "registry:3@sha256:a", True),
+        ("registry:3@sha256:a", "registry:3@sha256:a", False),
+        ("registry:3", "registry:3@sha256:a", False),
+    ],
+)
+def test_an_update_of_the_digest_alone_that_was_undone_is_seen_as_one(
+    told: str, runs: str, undone: bool
+) -> None:
+    wait = Wait()
+    wait.rollout.told = summary_running({"TaskTemplate": template(told)})
+    after = service(update="rollback_completed", runs=template(runs))
+    tasks = [task("a", "running", Spec=template(runs))]
+    if undone:
+        with pytest.raises(RolloutError, match="was undone"):
+            wait.look(tasks, after)
+    else:
+        assert wait.look(tasks, after) is None
+
+
 def test_an_update_of_the_ports_alone_that_was_undone_is_seen_as_one() -> None:
     wait = Wait()
     wait.rollout.told = {**TOLD, "ports": [(8081, 80)]}

@@ -495,3 +495,18 @@ def test_what_an_upstreams_login_is_for_is_not_given_away(
     with pytest.raises(pulumi.RunError, match=what) as error:
         mirror(**changes)
     assert SECRET not in str(error.value)
+
+
+def test_each_service_that_is_deployed_has_an_image() -> None:
+    assert settings().images == {"registry": REGISTRY_IMAGE}
+    more = settings(proxy="stack", proxySocket="proxy", cache="redis")
+    assert set(more.images) == {"registry", "proxy", "socket_proxy", "redis"}
+    mirrors = {"hub": {"upstream": "https://registry-1.docker.io", "domain": "m.example.com"}}
+    assert settings(mirrors=mirrors).images["mirror-hub"] == REGISTRY_IMAGE
+
+
+def test_networks_within_the_stack_are_named_with_what_to_type() -> None:
+    assert not settings(proxy="stack").internal_networks
+    remedies = settings(proxy="stack", proxySocket="proxy", cache="redis").internal_networks
+    assert "registry:cache memory" in remedies["registry-com_redis"]
+    assert "registry:proxySocket mount" in remedies["registry-com_socket_proxy"]
