@@ -30,13 +30,15 @@ def swarm_secret(
     # No `name=`: a Swarm secret can't be changed, so a new text needs a fresh name.
     return docker.Secret(
         name,
-        data=pulumi.Output.secret(text).apply(lambda plain: _encoded(name, plain.encode())),
+        data=pulumi.Output.secret(text).apply(lambda plain: secret_data(name, plain)),
         labels=[docker.SecretLabelArgs(label=NAMESPACE, value=stack_name)],
         opts=opts,
     )
 
 
-def _encoded(name: str, data: bytes) -> str:
+def secret_data(name: str, text: str) -> str:
+    """Return `text` as Docker takes it, in base64; `RunError` when it is too large for Swarm."""
+    data = text.encode()
     if len(data) > MAX_SECRET_BYTES:
         raise pulumi.RunError(
             f"The content of Swarm secret {name} has {len(data)} bytes, and Swarm takes"

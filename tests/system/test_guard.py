@@ -87,8 +87,8 @@ def test_a_wrong_node_is_refused(site: Site, named: str) -> None:
     if named == "nobody":
         assert "registry:volumeNode is 'cow', which is no node of the swarm" in text
     else:
-        assert f"but the images are on node {holder}" in text
-        assert f"pulumi config set registry:volumeMovedFrom {holder}" in text
+        assert f"The images are on node {holder}" in text
+        assert f"pulumi config set --stack dev registry:volumeMovedFrom {holder}" in text
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -99,7 +99,7 @@ def test_another_stack_name_would_leave_the_images_behind_and_is_refused(site: S
     finally:
         site.project.set("dev", "registry:stackName", NAME)
     assert f"The images are in volume {NAME}_registry-data" in text
-    assert f"pulumi config set registry:volumeName {NAME}_registry-data" in text
+    assert f"pulumi config set --stack dev registry:volumeName {NAME}_registry-data" in text
 
 
 def test_a_label_that_left_its_node_is_refused_and_put_back(site: Site) -> None:
