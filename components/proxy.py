@@ -11,9 +11,17 @@ import pulumi
 import pulumi_docker as docker
 
 from components import proxy_config
-from components.proxy_config import HTTP_PORT, HTTPS_PORT, PING_PORT, SOCKET, UI_PORT, Acme
+from components.proxy_config import (
+    HTTP_PORT,
+    HTTPS_PORT,
+    PING_PORT,
+    REGISTRY_PATH,
+    SOCKET,
+    UI_PORT,
+    Acme,
+)
 from components.registry_config import HSTS_SECONDS
-from components.route import Https, Route
+from components.route import Https, Route, label_name
 from components.service import SwarmService, swarm_service
 from components.socket_proxy import SocketProxy, socket_mount
 from components.stack import namespace_labels, swarm_secret
@@ -26,6 +34,9 @@ from components.task import (
 )
 
 USERS_PATH = "/run/secrets/dashboard-users"
+GO_MEMORY = 0.75
+"""Part of a task's memory that Go may use, stacks included, before it collects its garbage more
+often; the rest is for the kernel's share of connections."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +101,8 @@ class ProxyArgs:
     """Environment variables by name, whose values Traefik reads from files (`NAME_FILE`)."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment variables that everybody may see."""
-    memory_mib: int = 256
-    """Hard limit of one task, MiB."""
+    memory_mib: int = 512
+    """Hard limit of one task, MiB; 1 024 clients at once take about 200."""
     log_mib: int = 10
     log_files: int = 3
 
@@ -107,19 +118,16 @@ class Proxy(pulumi.ComponentResource):
     ) -> None:
         super().__init__("registry:index:Proxy", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        labels = namespace_labels(args.stack_name)
-        if args.dashboard:
-            labels |= _dashboard_labels(args.dashboard)
-        else:
-            labels["traefik.enable"] = "false"
 
         def secret(part: str, text: pulumi.Input[str]) -> docker.Secret:
             return swarm_secret(f"{name}-{part}", args.stack_name, text, child)
 
-        files: dict[str, docker.Secret] = {}
-        if args.https:
-            content = proxy_config.dynamic(own_certificate=args.certificate is not None)
-            files[proxy_config.DYNAMIC_PATH] = secret("dynamic", json.dumps(content, indent=2))
+        content = proxy_config.dynamic(
+            args.entry_point,
+            args.https.entry_point if args.https else None,
+            own_certificate=args.certificate is not None,
+        )
+        files = {proxy_config.DYNAMIC_PATH: secret("dynamic", json.dumps(content, indent=2))}
         if args.acme and args.acme.authority:
             files[proxy_config.AUTHORITY_PATH] = secret("acme-ca", args.acme.authority)
         if args.certificate:
@@ -151,7 +159,7 @@ class Proxy(pulumi.ComponentResource):
                     metrics=args.metrics,
                     config=args.config,
                 ),
-                secrets=[secret_file(path, files[path]) for path in sorted(files)] or None,
+                secrets=[secret_file(path, files[path]) for path in sorted(files)],
                 mounts=mounts,
                 healthcheck=probe(f"http://127.0.0.1:{PING_PORT}/ping"),
                 read_only=True,
@@ -173,7 +181,7 @@ class Proxy(pulumi.ComponentResource):
             f"{name}-traefik",
             stack_name=args.stack_name,
             service="proxy",
-            labels=labels,
+            labels=_labels(args),
             task=task,
             replicas=None if args.mode == "global" else 1,
             ports=_ports(args),
@@ -187,6 +195,42 @@ class Proxy(pulumi.ComponentResource):
             ),
         )
         self.register_outputs({})
+
+
+def _labels(args: ProxyArgs) -> dict[str, str]:
+    """Labels of Traefik's own service, which it reads as those of any other."""
+    labels = namespace_labels(args.stack_name)
+    if args.dashboard:
+        labels |= _dashboard_labels(args.dashboard)
+    if args.https:
+        labels |= _redirect_labels(args, args.https)
+    return labels if args.dashboard or args.https else labels | {"traefik.enable": "false"}
+
+
+def _redirect_labels(args: ProxyArgs, https: Https) -> dict[str, str]:
+    """The middleware that sends plain HTTP to HTTPS, for every service that names it.
+
+    It is on Traefik's own service: Traefik forgets the labels of a service whose tasks don't run.
+    """
+    name = label_name(f"{args.stack_name}-redirect")
+    router = f"traefik.http.routers.{name}"
+    scheme = f"traefik.http.middlewares.{https.redirect}.redirectscheme"
+    port = {} if args.https_port == 443 else {f"{scheme}.port": str(args.https_port)}
+    return {
+        "traefik.enable": "true",
+        args.constraint_label: args.constraint_value,
+        f"{scheme}.scheme": "https",
+        f"{scheme}.permanent": "true",
+        **port,
+        # Without a router Traefik would make one for the service's name. This one sends to HTTPS
+        # while there is no other, before the file's own answers 503.
+        f"{router}.rule": f"PathPrefix(`{REGISTRY_PATH}`)",
+        f"{router}.priority": "2",
+        f"{router}.entrypoints": args.entry_point,
+        f"{router}.middlewares": https.redirect,
+        f"{router}.service": name,
+        f"traefik.http.services.{name}.loadbalancer.server.port": str(HTTP_PORT),
+    }
 
 
 def _dashboard_labels(dashboard: Dashboard) -> dict[str, str]:
@@ -204,15 +248,14 @@ def _dashboard_labels(dashboard: Dashboard) -> dict[str, str]:
     }
 
 
-def _command(args: ProxyArgs) -> list[str] | None:
-    """The image's entry point, in its environment; None where that is empty.
+def _command(args: ProxyArgs) -> list[str]:
+    """The image's entry point, in its environment.
 
     Not the task's own `env`: the provider sends that in random order, which restarts tasks.
     """
-    variables = dict(args.environment)
+    # Go's own limit: else what many clients at once leave behind ends the task at the hard one.
+    variables = {"GOMEMLIMIT": f"{round(args.memory_mib * GO_MEMORY)}MiB", **args.environment}
     variables |= {f"{name}_FILE": f"/run/secrets/{name}" for name in args.secrets}
-    if not variables:
-        return None
     pairs = [f"{name}={value}" for name, value in sorted(variables.items())]
     return ["/usr/bin/env", *pairs, "/entrypoint.sh"]
 

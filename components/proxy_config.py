@@ -24,6 +24,15 @@ CERTIFICATE_PATH = "/run/secrets/certificate.pem"
 KEY_PATH = "/run/secrets/certificate-key.pem"
 SOCKET = "unix:///var/run/docker.sock"
 
+REFRESH_SECONDS = 5
+"""How often Traefik asks the engine for changes. It asks for the tasks of each service: on a swarm
+with 400 of them, asking each second takes dockerd and Traefik 0.4 of a core."""
+DIAL_SECONDS = 2
+"""How long Traefik tries to connect to a task. With its default, 30 s, a client would hang."""
+RETRY_AFTER_SECONDS = 5
+"""What clients are told who ask while no task runs."""
+REGISTRY_PATH = "/v2/"
+"""Below it is the API of every registry."""
 REGISTRY_OPTIONS = "registry"
 """TLS options in `dynamic` for registries; a router names them with `@file`."""
 BLOB_PROTOCOLS = ("http/1.1", "acme-tls/1")
@@ -87,17 +96,17 @@ def flags(
         "providers.swarm.exposedbydefault": "false",
         "providers.swarm.network": network,
         "providers.swarm.constraints": f"Label(`{label}`, `{value}`)",
-        # The default, 15 s, is how long requests would go to a task that an update has ended.
-        "providers.swarm.refreshseconds": "1s",
+        "providers.swarm.refreshseconds": f"{REFRESH_SECONDS}s",
+        "providers.file.filename": DYNAMIC_PATH,
         # The default, 2 s, is how long a service that comes right after another may go unserved.
         "providers.providersthrottleduration": "500ms",
+        "serverstransport.forwardingtimeouts.dialtimeout": f"{DIAL_SECONDS}s",
         **_entry_point(entry_point, HTTP_PORT),
         "entrypoints.ping.address": f"127.0.0.1:{PING_PORT}",
         "ping.entrypoint": "ping",
     }
     if https_entry_point:
         own |= _entry_point(https_entry_point, HTTPS_PORT)
-        own["providers.file.filename"] = DYNAMIC_PATH
     if acme:
         own |= _acme(acme, entry_point)
     if dashboard:
@@ -140,8 +149,48 @@ def _acme(acme: Acme, entry_point: str) -> dict[str, str]:
     return own
 
 
-def dynamic(own_certificate: bool) -> dict[str, Any]:
-    """TLS for every router, and the certificate that isn't Traefik's to obtain."""
+def dynamic(
+    entry_point: str, https_entry_point: str | None, own_certificate: bool
+) -> dict[str, Any]:
+    """Return the content of the file at `DYNAMIC_PATH`.
+
+    It has what is independent of any task. With `own_certificate` it names the certificate that
+    isn't Traefik's to obtain.
+    """
+    if https_entry_point is None:
+        return {"http": _unavailable({entry_point: {}})}
+    routers = _unavailable({entry_point: {}, https_entry_point: {"tls": {}}})
+    return {"http": routers, "tls": _tls(own_certificate)}
+
+
+def _unavailable(entry_points: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return routers that answer 503 where no other router does; values are options of each.
+
+    Traefik forgets a service, and its routers, while none of its tasks runs
+    (`providers.swarm.allowEmptyServices` has no effect: traefik#12196). Clients would get 404,
+    which docker takes for an image that doesn't exist.
+    """
+    name = "unavailable"
+    router = {
+        "rule": f"PathPrefix(`{REGISTRY_PATH}`)",
+        # Lower than any that Traefik gives a router by itself: the length of its rule.
+        "priority": 1,
+        "middlewares": [name],
+        "service": name,
+    }
+    return {
+        "routers": {
+            f"{name}-{entry_point}": router | {"entryPoints": [entry_point]} | dict(options)
+            for entry_point, options in entry_points.items()
+        },
+        "middlewares": {
+            name: {"headers": {"customResponseHeaders": {"Retry-After": str(RETRY_AFTER_SECONDS)}}}
+        },
+        "services": {name: {"loadBalancer": {"servers": []}}},
+    }
+
+
+def _tls(own_certificate: bool) -> dict[str, Any]:
     everybody = {"minVersion": "VersionTLS12", "cipherSuites": list(CIPHERS)}
     blobs = everybody | {"alpnProtocols": list(BLOB_PROTOCOLS)}
     tls: dict[str, Any] = {"options": {"default": everybody, REGISTRY_OPTIONS: blobs}}
@@ -149,7 +198,7 @@ def dynamic(own_certificate: bool) -> dict[str, Any]:
         files = {"certFile": CERTIFICATE_PATH, "keyFile": KEY_PATH}
         tls["certificates"] = [files]
         tls["stores"] = {"default": {"defaultCertificate": files}}
-    return {"tls": tls}
+    return tls
 
 
 def flattened(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -11,6 +11,11 @@ NETWORK_LABELS = ("traefik.docker.network", "traefik.swarm.network")
 Both at once, and Traefik skips the service."""
 
 
+def label_name(text: str) -> str:
+    """Return `text` as a name within a label's key, whose parts a dot would separate."""
+    return re.sub(r"[^A-Za-z0-9-]", "-", text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Https:
     """How a router is reached over HTTPS, and what plain HTTP does then."""
@@ -22,8 +27,6 @@ class Https:
     """Traefik's TLS options for this host name; None for those of everybody."""
     redirect: str = "https-redirect"
     """Middleware that sends plain HTTP to HTTPS."""
-    redirect_port: int | None = None
-    """Port of HTTPS, for a stack that makes that middleware; None where the main Traefik has it."""
 
     def labels(self, prefix: str) -> dict[str, str]:
         """Labels of the router `prefix`."""
@@ -32,16 +35,6 @@ class Https:
             labels[f"{prefix}.tls.certresolver"] = self.resolver
         if self.options:
             labels[f"{prefix}.tls.options"] = self.options
-        return labels
-
-    def redirect_labels(self) -> dict[str, str]:
-        """Labels of the middleware, where it is made here."""
-        if self.redirect_port is None:
-            return {}
-        prefix = f"traefik.http.middlewares.{self.redirect}.redirectscheme"
-        labels = {f"{prefix}.scheme": "https", f"{prefix}.permanent": "true"}
-        if self.redirect_port != 443:
-            labels[f"{prefix}.port"] = str(self.redirect_port)
         return labels
 
 
@@ -73,8 +66,8 @@ class Route:
 
     @property
     def name(self) -> str:
-        """Of router, service and middlewares in Traefik: a dot would separate a label's parts."""
-        return re.sub(r"[^A-Za-z0-9-]", "-", self.tag)
+        """Name of router, service and middlewares in Traefik."""
+        return label_name(self.tag)
 
     def labels(self, port: int, service: str | None = None) -> dict[str, str]:
         """Service labels for Traefik's Swarm provider; the service listens on `port`.
@@ -97,7 +90,6 @@ class Route:
                 f"{serving}.rule": f"Host(`{self.domain}`)",
                 f"{serving}.service": target,
                 **self.https.labels(serving),
-                **self.https.redirect_labels(),
             }
         middlewares = list(self.middlewares)
         if self.users:
@@ -111,11 +103,12 @@ class Route:
             secure[key] = ",".join(self.allow)
             middlewares.insert(0, allowed)
         if service is None:
-            # The task that an update ends is known to Traefik for up to a second more. Nothing is
-            # sent twice: Traefik tries again only what found nobody.
+            # For the next replica, while Traefik still knows one that has died. Nothing is sent
+            # twice: Traefik tries again only what found nobody. One more attempt, no further: each
+            # may take as long as Traefik's `dialTimeout`.
             again = f"{self.name}-retry"
             prefix = f"traefik.http.middlewares.{again}.retry"
-            secure |= {f"{prefix}.attempts": "4", f"{prefix}.initialinterval": "100ms"}
+            secure |= {f"{prefix}.attempts": "2", f"{prefix}.initialinterval": "100ms"}
             middlewares.append(again)
         if middlewares:
             secure[f"{serving}.middlewares"] = ",".join(middlewares)

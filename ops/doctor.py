@@ -220,7 +220,8 @@ def _redirect(told: Told) -> str:
 def _login(told: Told) -> str:
     stranger = ask(f"{told.url}/v2/")
     if stranger.status != 401:
-        hint = ": no router of Traefik's leads to the registry" if stranger.status == 404 else ""
+        nobody = ": no router of Traefik's leads to the registry, or no task of it runs"
+        hint = nobody if stranger.status in (404, 503) else ""
         raise Wrong(f"strangers get {stranger.status}, not 401{hint}")
     if not told.password:
         return "strangers are refused (401)"

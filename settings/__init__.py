@@ -18,7 +18,7 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 from components.credentials import MAX_PASSWORD_BYTES, MIN_GIVEN_COST
 from components.engine import Tls
 from components.location import IMAGES, MIRRORED, Location, Volume, is_shared, object_store
-from components.proxy_config import REGISTRY_OPTIONS
+from components.proxy_config import REFRESH_SECONDS, REGISTRY_OPTIONS
 from components.registry_config import (
     DRAIN_SECONDS,
     REGISTRY_IMAGE,
@@ -212,9 +212,12 @@ class Settings:
 
     @property
     def linger_seconds(self) -> int:
-        """How long a task that must end serves on: our Traefik looks for changes each second and
-        applies them half a one later, others look every 15 s (`providers.swarm.refreshSeconds`)."""
-        return 5 if self.proxy else 20
+        """How long a task that must end serves on, until Traefik has noticed.
+
+        Traefik asks for changes at an interval: ours every `REFRESH_SECONDS`, others every 15 s
+        (`providers.swarm.refreshSeconds`). 5 s more are for the answer, and for applying it.
+        """
+        return (REFRESH_SECONDS if self.proxy else 15) + 5
 
     @property
     def pins_volume(self) -> bool:
@@ -257,7 +260,7 @@ class Settings:
             https=https,
         )
 
-    def _https(self, redirect_port: int | None, options: str | None = None) -> Https | None:
+    def _https(self, options: str | None = None) -> Https | None:
         if self.https == "none":
             return None
         return Https(
@@ -265,13 +268,12 @@ class Settings:
             resolver=self.cert_resolver if self.https == "acme" else None,
             options=options,
             redirect=self.redirect_middleware,
-            redirect_port=redirect_port,
         )
 
     @property
     def route(self) -> Route:
         """How Traefik finds the registry."""
-        https = self._https(self.proxy.https_port if self.proxy else None, self.tls_options)
+        https = self._https(self.tls_options)
         route = self._route(self.domain, self.traefik_tag, https)
         return replace(route, middlewares=self.middlewares, users=self.hashed_passwords)
 
@@ -281,7 +283,7 @@ class Settings:
         if not self.proxy or not self.proxy.dashboard_domain:
             return None
         tag = f"{self.traefik_tag}-dashboard"
-        return self._route(self.proxy.dashboard_domain, tag, self._https(None))
+        return self._route(self.proxy.dashboard_domain, tag, self._https())
 
     def mirror_route(self, mirror: MirrorSettings) -> Route:
         """How Traefik finds a mirror."""

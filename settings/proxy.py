@@ -53,7 +53,7 @@ class ProxySettings:
     metrics: bool
     """Prometheus metrics on the public network, port 8083. Default false."""
     memory_mib: int
-    """Hard memory limit of a task, MiB. Default 256."""
+    """Hard memory limit of a task, MiB. Default 512."""
     config: Mapping[str, Any]
     """Any option of Traefik's static configuration."""
     secrets: Mapping[str, str] = field(repr=False)
@@ -123,7 +123,7 @@ def parse_proxy(
         socket_proxy=reader.choice("proxySocket", ("mount", "proxy"), "mount") == "proxy",
         socket_proxy_image=reader.text("socketProxyImage", rules.IMAGE, HAPROXY_IMAGE),
         metrics=reader.boolean("proxyMetrics", False),
-        memory_mib=reader.mebibytes("proxyMemory", 64, 256),
+        memory_mib=reader.mebibytes("proxyMemory", 64, 512),
         config=config,
         secrets=reader.texts("proxySecrets", rules.VARIABLE, "…"),
         environment=reader.texts("proxyEnvironment", rules.VARIABLE, "…"),

@@ -156,7 +156,7 @@ resource "docker_service" "traefik" {
         "--providers.swarm.exposedbydefault=false",
         "--providers.swarm.network=${var.stack}",
         "--providers.swarm.constraints=Label(`traefik.constraint-label`, `${var.stack}`)",
-        "--providers.swarm.refreshseconds=1s",
+        "--providers.swarm.refreshseconds=5s",
         "--providers.providersthrottleduration=500ms",
         "--entrypoints.http.address=:80",
         "--entrypoints.http.transport.respondingtimeouts.readtimeout=0s",

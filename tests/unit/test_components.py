@@ -61,7 +61,7 @@ ROUTE = Route(
 )
 
 RETRY = {
-    "traefik.http.middlewares.registry-com-retry.retry.attempts": "4",
+    "traefik.http.middlewares.registry-com-retry.retry.attempts": "2",
     "traefik.http.middlewares.registry-com-retry.retry.initialinterval": "100ms",
 }
 
@@ -128,9 +128,19 @@ def test_a_login_that_traefik_asks_for_guards_the_router_that_serves() -> None:
         assert told[users_label] == "admin:$apr1$a$b,ci:$apr1$c$d"
 
 
-def test_the_redirect_is_made_by_a_stack_with_a_proxy_of_its_own() -> None:
-    told = replace(ROUTE, https=Https(redirect_port=8443)).labels(5000)
+def test_the_redirect_is_on_traefiks_own_service_which_outlives_the_registrys_tasks(
+    deploy: Deploy,
+) -> None:
     redirect = "traefik.http.middlewares.https-redirect.redirectscheme"
+    of_registry = replace(ROUTE, https=Https()).labels(5000)
+    assert not any(key.startswith(redirect) for key in of_registry)
+    told = labels(proxy(deploy, https=Https(), https_port=8443))
+    assert told["traefik.enable"] == "true"
+    assert told["traefik.constraint-label"] == "tag"
+    assert told["traefik.http.routers.s-redirect.middlewares"] == "https-redirect"
+    # Without these Traefik would skip the labels, or make a router of its own.
+    assert told["traefik.http.routers.s-redirect.service"] == "s-redirect"
+    assert told["traefik.http.services.s-redirect.loadbalancer.server.port"] == "80"
     assert {key: value for key, value in told.items() if key.startswith(redirect)} == {
         f"{redirect}.scheme": "https",
         f"{redirect}.permanent": "true",
@@ -481,6 +491,33 @@ def test_the_proxy_sees_only_what_carries_its_label_and_cuts_no_upload(deploy: D
     assert task["placement"]["constraints"] == ["node.role == manager"]
 
 
+@pytest.mark.parametrize("https", [None, Https()])
+def test_a_registry_without_a_task_is_unavailable_and_not_unknown(
+    deploy: Deploy, https: Https | None
+) -> None:
+    recorder = proxy_recorder(deploy, https=https)
+    container = recorder.of_type("Service")["proxy-traefik"]["taskSpec"]["containerSpec"]
+    assert "--providers.file.filename=/etc/traefik/dynamic.yml" in container["args"]
+    assert "/etc/traefik/dynamic.yml" in [file["fileName"] for file in container["secrets"]]
+    data = recorder.of_type("Secret")["proxy-dynamic"]["data"]
+    http = json.loads(base64.b64decode(data["value"]))["http"]
+    entry_points = ["http", "https"] if https else ["http"]
+    assert [router["entryPoints"] for router in http["routers"].values()] == [
+        [entry_point] for entry_point in entry_points
+    ]
+    for router in http["routers"].values():
+        assert (router["rule"], router["priority"]) == ("PathPrefix(`/v2/`)", 1)
+        assert ("tls" in router) == (router["entryPoints"] == ["https"])
+        assert http["services"][router["service"]] == {"loadBalancer": {"servers": []}}
+
+
+def test_traefik_looks_seldom_gives_up_soon_and_collects_its_garbage(deploy: Deploy) -> None:
+    container = proxy(deploy, memory_mib=400)["taskSpec"]["containerSpec"]
+    assert "--providers.swarm.refreshseconds=5s" in container["args"]
+    assert "--serverstransport.forwardingtimeouts.dialtimeout=2s" in container["args"]
+    assert container["commands"] == ["/usr/bin/env", "GOMEMLIMIT=300MiB", "/entrypoint.sh"]
+
+
 def test_the_ui_is_there_only_when_asked_for(deploy: Deploy) -> None:
     without = proxy(deploy)
     assert not any("api" in flag for flag in without["taskSpec"]["containerSpec"]["args"])
@@ -513,7 +550,8 @@ def test_certificates_are_obtained_as_told(deploy: Deploy) -> None:
     assert f"{prefix}.cacertificates=/etc/traefik/acme-ca.pem" in container["args"]
     # The token is in a file, and only its place in the environment.
     variable = "CF_DNS_API_TOKEN_FILE=/run/secrets/CF_DNS_API_TOKEN"
-    assert container["commands"] == ["/usr/bin/env", variable, "/entrypoint.sh"]
+    memory = "GOMEMLIMIT=384MiB"
+    assert container["commands"] == ["/usr/bin/env", variable, memory, "/entrypoint.sh"]
     assert "/run/secrets/CF_DNS_API_TOKEN" in [file["fileName"] for file in container["secrets"]]
     for inputs in recorder.of_type("Secret").values():
         assert pulumi.runtime.rpc.is_rpc_secret(inputs["data"])
@@ -554,7 +592,8 @@ def test_the_dashboard_has_a_login_and_no_plain_http(deploy: Deploy) -> None:
     assert "--api=true" in container["args"]
     assert not any("insecure" in flag for flag in container["args"])
     without = proxy(deploy, https=Https())
-    assert labels(without)["traefik.enable"] == "false"
+    assert "api@internal" not in labels(without).values()
+    assert labels(proxy(deploy))["traefik.enable"] == "false"
     assert not any("--api" in flag for flag in without["taskSpec"]["containerSpec"]["args"])
 
 
