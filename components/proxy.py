@@ -214,14 +214,10 @@ def _redirect_labels(args: ProxyArgs, https: Https) -> dict[str, str]:
     """
     name = label_name(f"{args.stack_name}-redirect")
     router = f"traefik.http.routers.{name}"
-    scheme = f"traefik.http.middlewares.{https.redirect}.redirectscheme"
-    port = {} if args.https_port == 443 else {f"{scheme}.port": str(args.https_port)}
     return {
         "traefik.enable": "true",
         args.constraint_label: args.constraint_value,
-        f"{scheme}.scheme": "https",
-        f"{scheme}.permanent": "true",
-        **port,
+        **https.redirect_labels(args.https_port),
         # Without a router Traefik would make one for the service's name. This one sends to HTTPS
         # while there is no other, before the file's own answers 503.
         f"{router}.rule": f"PathPrefix(`{REGISTRY_PATH}`)",

@@ -27,6 +27,9 @@ SOCKET = "unix:///var/run/docker.sock"
 REFRESH_SECONDS = 5
 """How often Traefik asks the engine for changes. It asks for the tasks of each service: on a swarm
 with 400 of them, asking each second takes dockerd and Traefik 0.4 of a core."""
+DISCOVERY_SECONDS = REFRESH_SECONDS + 5
+"""How long it may take until Traefik sends nothing more to a task that is about to end; 5 s are for
+the engine's answer, and for applying it."""
 DIAL_SECONDS = 2
 """How long Traefik tries to connect to a task. With its default, 30 s, a client would hang."""
 RETRY_AFTER_SECONDS = 5

@@ -9,6 +9,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.files import script
+from components.proxy_config import DISCOVERY_SECONDS
 from components.registry_config import AUTHORITIES, CONFIG_PATH, DRAIN_SECONDS, PORT
 from components.route import Route
 from components.service import SwarmService, swarm_service
@@ -49,7 +50,7 @@ class TaskArgs:
     """Limit of one task, cores; None for no limit."""
     log_mib: int = 10
     log_files: int = 3
-    linger_seconds: int = 5
+    linger_seconds: int = DISCOVERY_SECONDS
     """How long a task that must end serves on: until Traefik has noticed.
 
     When the engine itself stops it allows every container 10 s, whatever its service asks for, and

@@ -37,6 +37,12 @@ class Https:
             labels[f"{prefix}.tls.options"] = self.options
         return labels
 
+    def redirect_labels(self, port: int) -> dict[str, str]:
+        """Labels that make the middleware; `port` is where HTTPS is reached from outside."""
+        prefix = f"traefik.http.middlewares.{self.redirect}.redirectscheme"
+        labels = {f"{prefix}.scheme": "https", f"{prefix}.permanent": "true"}
+        return labels if port == 443 else labels | {f"{prefix}.port": str(port)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Route:

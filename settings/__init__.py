@@ -18,7 +18,7 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 from components.credentials import MAX_PASSWORD_BYTES, MIN_GIVEN_COST
 from components.engine import Tls
 from components.location import IMAGES, MIRRORED, Location, Volume, is_shared, object_store
-from components.proxy_config import REFRESH_SECONDS, REGISTRY_OPTIONS
+from components.proxy_config import DISCOVERY_SECONDS, REGISTRY_OPTIONS
 from components.registry_config import (
     DRAIN_SECONDS,
     REGISTRY_IMAGE,
@@ -214,10 +214,9 @@ class Settings:
     def linger_seconds(self) -> int:
         """How long a task that must end serves on, until Traefik has noticed.
 
-        Traefik asks for changes at an interval: ours every `REFRESH_SECONDS`, others every 15 s
-        (`providers.swarm.refreshSeconds`). 5 s more are for the answer, and for applying it.
+        Others than ours ask for changes every 15 s (`providers.swarm.refreshSeconds`).
         """
-        return (REFRESH_SECONDS if self.proxy else 15) + 5
+        return DISCOVERY_SECONDS if self.proxy else 20
 
     @property
     def pins_volume(self) -> bool:

@@ -32,6 +32,9 @@ def check_swarm(settings: Settings, swarm: Swarm) -> list[str]:
     if route := settings.dashboard_route:
         labels = route.labels(UI_PORT, service="api@internal")
         routed.append(Routed(name("proxy"), labels, "registry:dashboardDomain"))
+    if proxy and settings.route.https:
+        labels = settings.route.https.redirect_labels(proxy.https_port)
+        routed.append(Routed(name("proxy"), labels, "registry:redirectMiddleware"))
     warnings = check_collisions(
         swarm,
         routed,

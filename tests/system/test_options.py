@@ -235,3 +235,18 @@ def test_an_engine_that_is_no_manager_is_one_clear_error(site: Site) -> None:
 def is_worker(site: Site, node: Node) -> bool:
     said = site.swarm.docker(node, "info", "--format", "{{.Swarm.ControlAvailable}}")
     return said.strip() == "false"
+
+
+def test_the_doctor_notices_a_disk_that_can_not_be_written_to(site: Site) -> None:
+    site.resolve(DOMAIN, f"{NAME}_proxy")
+    doctor = ("doctor", "STACK=options", "SLOW=0")
+    assert "an upload of 64 KiB is stored" in site.made(*doctor)
+    node, volume = site.node_of(f"{NAME}_registry"), f"{NAME}_registry-data"
+    folder = site.swarm.docker(node, "volume", "inspect", "--format", "{{.Mountpoint}}", volume)
+    site.swarm.exec(node, "mount", "-o", "remount,ro", folder)
+    try:
+        result = site.make(*doctor)
+    finally:
+        site.swarm.exec(node, "mount", "-o", "remount,rw", folder)
+    assert result.code != 0
+    assert "a small upload isn't stored (500)" in result.text

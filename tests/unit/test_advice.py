@@ -42,7 +42,7 @@ TAKEN = "Bind for 0.0.0.0:{} failed: port is already allocated"
             f"{SET} registry:proxyImage IMAGE:TAG",
         ),
         ("s_registry", "task: non-zero exit (137)", {}, f"{SET} registry:memory 1024MiB"),
-        ("s_proxy", "task: non-zero exit (137)", PROXY, f"{SET} registry:proxyMemory 512MiB"),
+        ("s_proxy", "task: non-zero exit (137)", PROXY, f"{SET} registry:proxyMemory 1024MiB"),
         (
             "s_mirror-hub",
             "task: non-zero exit (137)",

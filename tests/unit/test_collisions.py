@@ -114,11 +114,10 @@ def test_what_doesnt_meet_is_let_be(labels: dict[str, str]) -> None:
 
 
 def test_a_middleware_is_shared_as_long_as_it_is_the_same() -> None:
-    ours = replace(ROUTE, https=Https(redirect_port=443))
-    routed = replace(OURS, labels=ours.labels(5000))
-    same = labelled("Host(`x.example.com`)") | Https(redirect_port=443).redirect_labels()
+    routed = replace(OURS, labels=Https().redirect_labels(443))
+    same = labelled("Host(`x.example.com`)") | Https().redirect_labels(443)
     assert check(service(same), routed=routed) == []
-    other = labelled("Host(`x.example.com`)") | Https(redirect_port=8443).redirect_labels()
+    other = labelled("Host(`x.example.com`)") | Https().redirect_labels(8443)
     with pytest.raises(pulumi.RunError, match="registry:redirectMiddleware NAME"):
         check(service(other), routed=routed)
 

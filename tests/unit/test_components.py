@@ -230,14 +230,14 @@ def test_redis_is_found_by_its_password_which_only_secrets_have(deploy: Deploy) 
 def test_a_stopping_registry_gets_longer_than_it_lingers_and_drains(
     deploy: Deploy, drain: int, period: str
 ) -> None:
-    recorder = registry(deploy, drain_seconds=drain)
+    recorder = registry(deploy, linger_seconds=5, drain_seconds=drain)
     container = recorder.of_type("Service")["registry-service"]["taskSpec"]["containerSpec"]
     assert config_of(recorder)["http"]["draintimeout"] == f"{drain}s"
     assert container["stopGracePeriod"] == period
 
 
 def test_a_task_stops_in_order_and_listens_once_its_storage_can_be_read(deploy: Deploy) -> None:
-    recorder = registry(deploy)
+    recorder = registry(deploy, linger_seconds=5)
     container = recorder.of_type("Service")["registry-service"]["taskSpec"]["containerSpec"]
     assert container["commands"] == [
         *("/bin/sh", "-c", GRACEFUL_STOP, "graceful-stop", "5"),
