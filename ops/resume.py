@@ -166,7 +166,7 @@ def foresee(stack: str) -> Mapping[str, str]:
     return {each.name: each.id for each in found.made}
 
 
-def finish_before_destroying(stack: str, *, forget: Forget = "never") -> None:
+def finish_before_destroying(stack: str, *, forget: Forget = "never") -> Rest:
     """Bring an interrupted run to an end; what it made without noting it is removed."""
     known, found = look(stack)
     if found.unknown and not known.on_swarm:
@@ -175,11 +175,13 @@ def finish_before_destroying(stack: str, *, forget: Forget = "never") -> None:
             " know it: it was lost, or is elsewhere. To take it over, and then remove it:\n"
             f"      make recover STACK={stack} && make down STACK={stack}"
         )
+    swarm = known.cluster if found.other_swarm else ""
     if found.other_swarm:
         known, found = _forgotten(stack, known, found, forget), Differences()
     _settle(stack, known, found)
     if found.made:
         clean_up(stack)
+    return Rest(swarm=swarm)
 
 
 def look(stack: str) -> tuple[Checkpoint, Differences]:

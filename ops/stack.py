@@ -157,8 +157,10 @@ def down(stack: str) -> None:
     init(stack)
 
     def destroy_now() -> None:
-        resume.finish_before_destroying(stack, forget="at home" if stack == LOCAL else "never")
-        pulumi("destroy", "--yes", "--stack", stack)
+        forget: resume.Forget = "at home" if stack == LOCAL else "never"
+        rest = resume.finish_before_destroying(stack, forget=forget)
+        allowed = takeover.environment({}, rest.swarm)
+        pulumi("destroy", "--yes", "--stack", stack, env=allowed)
 
     _alone(stack, destroy_now)
     # Now nothing is on the networks, and nothing uses the secrets, that earlier runs have left.

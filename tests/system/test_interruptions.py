@@ -204,6 +204,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         yield machine
 
 
+@pytest.mark.timeout(600 + 300 * TIMES)
 def test_whatever_was_interrupted_is_ended_by_the_next_run(fresh: Machine) -> None:
     machine = fresh
     print(f"INTERRUPTION_SEED={SEED}")
