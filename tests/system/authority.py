@@ -14,7 +14,7 @@ from ops.console import wait
 from tests.pair import Pair
 from tests.tools import tool
 
-from .testswarm import ENDED_S, TestSwarm
+from .testswarm import ENDED_S, SOON_S, TestSwarm
 
 ACME_PORT, MANAGEMENT_PORT = 14000, 15000
 
@@ -59,7 +59,7 @@ class Authority:
         management = f"https://{outside.ip}:{ports[1]}/roots/0"
         asked = ("curl", "-sk", "--max-time", "2", management)
         self.root = wait(
-            "the authority", lambda: swarm.exec(outside, *asked, check=False).stdout, 15
+            "the authority", lambda: swarm.exec(outside, *asked, check=False).stdout, SOON_S
         )
         """PEM root of the certificates that it issues."""
         self.root_file = folder / "root.pem"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ops.console import run, wait
 
-from .testswarm import ENDED_S, MIRROR_PORT, TestSwarm
+from .testswarm import ENDED_S, MIRROR_PORT, SOON_S, TestSwarm
 
 CONFIG = """
 version: 0.1
@@ -36,7 +36,7 @@ class Hub:
         )
         self._address = f"{outside.ip}:{MIRROR_PORT}"
         asked = ("curl", "-sf", "--max-time", "2", f"http://{self._address}/v2/")
-        wait("the hub", lambda: swarm.exec(outside, *asked, check=False).returncode == 0, 15)
+        wait("the hub", lambda: swarm.exec(outside, *asked, check=False).returncode == 0, SOON_S)
         for name in images:
             self.push(name, name)
 

@@ -9,7 +9,7 @@ from ops.console import wait
 from tests.pair import Pair
 from tests.tools import tool
 
-from .testswarm import ENDED_S, TestSwarm
+from .testswarm import ENDED_S, SOON_S, TestSwarm
 
 PORT = 7070
 REGION = "us-east-1"
@@ -45,7 +45,7 @@ class Store:
             log=folder / "log",
         )
         asked = ("curl", "-sk", "--max-time", "2", self.endpoint)
-        wait("the store", lambda: self._swarm.exec(outside, *asked, check=False).stdout, 15)
+        wait("the store", lambda: self._swarm.exec(outside, *asked, check=False).stdout, SOON_S)
 
     def end(self) -> None:
         """End it; its files are its folder's, and another `begin` finds them."""

@@ -20,7 +20,7 @@ from ops.console import wait
 
 from .project import changed
 from .site import Site
-from .testswarm import Node
+from .testswarm import SOON_S, Node
 from .upstream import Upstream
 
 NAME = "pulling"
@@ -68,7 +68,7 @@ def _deployed(site: Site, upstream: Upstream) -> None:
     site.serves(NAME, DOMAIN, PROXY)
     for domain in (MIRROR_DOMAIN, GUARDED_DOMAIN, BRIEF_DOMAIN):
         site.resolve(domain, PROXY)
-        wait(f"Traefik to know {domain}", partial(answers, site, domain), 10)
+        wait(f"Traefik to know {domain}", partial(answers, site, domain), SOON_S)
 
 
 def answers(site: Site, domain: str) -> bool:
@@ -125,8 +125,8 @@ def restart(site: Site, service: str, domain: str) -> None:
     old = site.swarm.docker(node, "ps", "-q", *named)
     site.swarm.docker(node, "kill", old)
     health = ("ps", "-q", *named, "--filter", "health=healthy")
-    wait(f"{service} to be back", lambda: site.swarm.docker(node, *health) not in ("", old), 60)
-    wait("Traefik to know", lambda: site.status(f"http://{domain}/v2/") == 200, 10)
+    wait(f"{service} to be back", lambda: site.swarm.docker(node, *health) not in ("", old), SOON_S)
+    wait("Traefik to know", lambda: site.status(f"http://{domain}/v2/") == 200, SOON_S)
 
 
 def test_a_second_pull_comes_from_the_cache_while_the_upstream_is_down(
@@ -154,10 +154,12 @@ def test_whoever_is_not_allowed_needs_the_registrys_login(site: Site, tmp_path: 
     steps = project.steps(NAME)
     assert changed(steps) == {"update docker:index/service:Service mirrors-hub-service"}
     project.up(NAME)
-    wait("strangers to be refused", lambda: site.status(f"http://{MIRROR_DOMAIN}/v2/") == 403, 10)
+    wait(
+        "strangers to be refused", lambda: site.status(f"http://{MIRROR_DOMAIN}/v2/") == 403, SOON_S
+    )
     project.set(NAME, "registry:mirrors.hub.allow[0]", "198.18.0.0/24", "--path")
     project.up(NAME)
-    wait("friends to be let in", lambda: site.status(f"http://{MIRROR_DOMAIN}/v2/") == 200, 10)
+    wait("friends to be let in", lambda: site.status(f"http://{MIRROR_DOMAIN}/v2/") == 200, SOON_S)
 
 
 def test_nothing_is_pushed_to_a_mirror(site: Site, archive: Path) -> None:
@@ -218,7 +220,7 @@ def test_docker_pulls_by_the_line_that_is_printed(site: Site) -> None:
     file.write_text(json.dumps(json.loads(before) | json.loads(found[0])))
     try:
         reload(node)
-        wait("the mirror", lambda: MIRROR_DOMAIN in site.swarm.docker(node, "info"), 10)
+        wait("the mirror", lambda: MIRROR_DOMAIN in site.swarm.docker(node, "info"), SOON_S)
         site.swarm.docker(node, "pull", image)
         site.swarm.docker(node, "rmi", image)
     finally:

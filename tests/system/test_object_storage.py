@@ -19,7 +19,7 @@ from .load import Load
 from .project import changed
 from .site import Site
 from .store import BUCKET, REGION, Store
-from .testswarm import Node
+from .testswarm import SOON_S, Node
 
 NAME = "many"
 DOMAIN = "many.example.com"
@@ -184,12 +184,10 @@ def test_updates_and_scaling_lose_no_operation(site: Site, archive: Path, tmp_pa
     project = site.project
     image = "from-one-redis:1"
     with Load(site, NAME, DOMAIN, PROXY, archive, tmp_path, pulled=image) as load:
-        project.set(NAME, "registry:image", OTHER)
+        # Each alone is what test_updates has.
+        project.configure(NAME, {"registry:image": OTHER, "registry:config.log.level": "warn"})
         project.up(NAME)
-        project.set(NAME, "registry:config.log.level", "warn", "--path")
-        project.up(NAME)
-        for key, user in (("registry:users[0]", "admin"), ("registry:users[1]", "ci")):
-            project.set(NAME, key, user, "--path")
+        project.configure(NAME, {"registry:users[0]": "admin", "registry:users[1]": "ci"})
         project.up(NAME)
         for replicas in ("1", "3"):
             project.set(NAME, "registry:replicas", replicas)
@@ -197,7 +195,7 @@ def test_updates_and_scaling_lose_no_operation(site: Site, archive: Path, tmp_pa
             assert changed(steps) == {"update docker:index/service:Service registry-service"}
             assert list(steps[0]["detailedDiff"]) == ["mode.replicated.replicas"]
             project.up(NAME)
-            wait("the replicas", lambda: len(site.tasks(SERVICE)) == int(replicas), 30)  # noqa: B023
+            wait("the replicas", lambda: len(site.tasks(SERVICE)) == int(replicas), SOON_S)  # noqa: B023
     assert load.failed == [], f"{len(load.failed)} of {load.done}"
     assert load.done > 20
 

@@ -17,7 +17,7 @@ from tests.pair import Pair
 
 from .archive import haproxy_image
 from .site import Site
-from .testswarm import Node
+from .testswarm import SOON_S, Node
 
 NAME = "optional"
 DOMAIN = "optional.example.com"
@@ -220,7 +220,7 @@ def test_an_engine_that_is_no_manager_is_one_clear_error(site: Site) -> None:
     site.swarm.docker(first, "node", "demote", last.name)
     site.project.environment["DOCKER_HOST"] = last.host
     try:
-        wait("the node to be a worker", lambda: is_worker(site, last), 30)
+        wait("the node to be a worker", lambda: is_worker(site, last), SOON_S)
         result = site.project.preview("options")
     finally:
         site.project.environment["DOCKER_HOST"] = first.host
@@ -229,7 +229,7 @@ def test_an_engine_that_is_no_manager_is_one_clear_error(site: Site) -> None:
     assert f"The Docker engine at {last.host} is a worker" in result.text
     assert "pulumi config set docker:host ssh://USER@MANAGER" in result.text
     assert "Traceback" not in result.text
-    wait("the node to be a manager again", lambda: not is_worker(site, last), 30)
+    wait("the node to be a manager again", lambda: not is_worker(site, last), SOON_S)
 
 
 def is_worker(site: Site, node: Node) -> bool:

@@ -14,6 +14,7 @@ from ops.console import wait
 from tests.pair import Pair
 
 from .site import Site
+from .testswarm import SOON_S
 
 GIVEN = "a-given-Passw0rd-that-nobody-else-has"
 NAME, DOMAIN = "secretive", "secretive.example.com"
@@ -166,7 +167,7 @@ def test_a_certificate_of_ones_own_is_served_on_every_manager(site: Site) -> Non
     site.project.up("dev")
     site.project.ok("preview", "--expect-no-changes", "--stack", "dev")
     nodes = site.swarm.nodes
-    wait("a Traefik on each", lambda: len(site.tasks(f"{NAME}_proxy")) == len(nodes), 30)
+    wait("a Traefik on each", lambda: len(site.tasks(f"{NAME}_proxy")) == len(nodes), SOON_S)
     for node in nodes:
         site.swarm.add_host(DOMAIN, node.ip)
         assert site.status(f"https://{DOMAIN}/v2/", site.login("dev"), site.swarm.outside) == 200

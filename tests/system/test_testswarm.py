@@ -16,6 +16,8 @@ from ops import images
 from ops.console import Problem, wait
 from tests.system.testswarm import TestSwarm, remove_abandoned
 
+from .testswarm import SOON_S
+
 REGISTRY = next(image for image in images.tarballs() if image.startswith("registry:"))
 ROOT = Path(__file__).parent.parent.parent
 
@@ -60,7 +62,7 @@ def test_a_service_is_reached_across_nodes_over_an_overlay_network(swarm: TestSw
 
     inside = ["run", "--rm", "--network=web", "--entrypoint=", REGISTRY, *fetch]
 
-    assert wait("the service", lambda: swarm.docker(three, *inside), 30) == "{}"
+    assert wait("the service", lambda: swarm.docker(three, *inside), SOON_S) == "{}"
     assert _get(swarm, "http://localhost/v2/", "node2") == "{}"
     assert _get(swarm, "http://node2/v2/", "node1") == "{}"
     with pytest.raises(Problem, match="exited with 7"):  # Nothing listens on the other nodes.
@@ -82,7 +84,7 @@ def test_a_node_that_lost_its_power_comes_back_with_its_data_and_its_tasks(
 ) -> None:
     one, _, three = swarm.nodes
     _serve(swarm, "stays", "node3", "--publish=mode=host,target=5000,published=81")
-    wait("the service", lambda: _get(swarm, "http://node3:81/v2/", "node1"), 30)
+    wait("the service", lambda: _get(swarm, "http://node3:81/v2/", "node1"), SOON_S)
     swarm.docker(three, "volume", "create", "kept")
 
     swarm.kill(three)
@@ -95,7 +97,7 @@ def test_a_node_that_lost_its_power_comes_back_with_its_data_and_its_tasks(
     swarm.start(three)
     assert swarm.docker(three, "info", "--format", "{{.Swarm.NodeID}}") == was
     assert "kept" in swarm.docker(three, "volume", "ls", "--quiet").split()
-    wait("the service to return", lambda: _get(swarm, "http://node3:81/v2/", "node1"), 30)
+    wait("the service to return", lambda: _get(swarm, "http://node3:81/v2/", "node1"), SOON_S)
     assert swarm.docker(one, "node", "ls", "--quiet").count("\n") == 2
 
 

@@ -34,7 +34,10 @@ from ops.console import Problem, main, run, say, wait
 SUBNET = "198.18.0"  # Set aside for tests; Docker's default address pools are elsewhere.
 MIRROR_PORT = 5000
 """Outside, where the nodes look for Docker Hub's images first; mostly nobody answers there."""
-READY_S = 60
+SOON_S = 60
+"""How long may take what takes some seconds where nothing else runs."""
+READY_S = 120
+"""How long an engine may take to answer, and then to be ready in the swarm."""
 STOPPED_S = 30
 """How long an orderly shutdown of a node may take."""
 ENDED_S = 30
@@ -310,6 +313,8 @@ class TestSwarm:
             "pidfile": "/run/docker.pid",
             "insecure-registries": [*self._insecure, f"{self.outside.ip}:{MIRROR_PORT}"],
             "registry-mirrors": [f"http://{self.outside.ip}:{MIRROR_PORT}"],
+            # In a container nobody answers there either; the default is a server out of reach.
+            "dns": ["127.0.0.1"],
             # The nodes share the machine's cgroups, and have no systemd to ask.
             "cgroup-parent": f"/{node.netns}",
             "exec-opts": ["native.cgroupdriver=cgroupfs"],
@@ -442,7 +447,7 @@ def _kill(parent: int) -> None:
 
 def _remove(prefix: str, folder: Path) -> None:
     """Remove all that a run has made; what ran in it is killed."""
-    wait(f"what ran in {folder} to end", lambda: not _kill_leftovers(folder), 30)
+    wait(f"what ran in {folder} to end", lambda: not _kill_leftovers(folder), ENDED_S)
     for netns in Path("/run/netns").glob(f"{prefix}-*"):
         run(["ip", "netns", "delete", netns.name])
     _remove_cgroups(f"{prefix}-*")

@@ -14,7 +14,7 @@ from ops.console import wait
 from tests.pair import Pair
 
 from .hub import registry_program
-from .testswarm import ENDED_S, TestSwarm
+from .testswarm import ENDED_S, SOON_S, TestSwarm
 
 PORT = 5443
 
@@ -56,7 +56,7 @@ class Upstream:
         log = self._folder / "log"
         self._process = self._swarm.spawn(outside, *quiet, *command, log=log)
         asked = ("curl", "-sk", "--max-time", "2", f"{self.url}/v2/")
-        wait("the upstream", lambda: self._swarm.exec(outside, *asked, check=False).stdout, 15)
+        wait("the upstream", lambda: self._swarm.exec(outside, *asked, check=False).stdout, SOON_S)
 
     def push(self, image: str, name: str) -> None:
         """Puts `image`, in skopeo's form, there as `name`."""
