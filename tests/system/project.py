@@ -41,9 +41,9 @@ class Project:
 
     def __init__(self, folder: Path, host: str, source: Path = ROOT) -> None:
         self.folder = folder
-        self._state = folder / "state"
+        self.state = folder / "state"
         self._outputs: dict[tuple[str, int, int], dict[str, Any]] = {}
-        self._state.mkdir(parents=True)
+        self.state.mkdir(parents=True)
         for path in source.glob("Pulumi*.yaml"):
             # The key of secrets that a deployment from the checkout notes isn't this backend's.
             lines = path.read_text().splitlines(keepends=True)
@@ -53,7 +53,7 @@ class Project:
         (folder / ".venv").symlink_to(ROOT / ".venv")
         self.environment = {
             **os.environ,
-            "PULUMI_BACKEND_URL": f"file://{self._state}",
+            "PULUMI_BACKEND_URL": f"file://{self.state}",
             "PULUMI_CONFIG_PASSPHRASE": "a passphrase for tests",
             "PULUMI_SKIP_UPDATE_CHECK": "1",
             "DOCKER_HOST": host,
@@ -155,7 +155,7 @@ class Project:
 
     def outputs(self, stack: str) -> dict[str, Any]:
         """All outputs, secrets too."""
-        file = next(self._state.rglob(f"stacks/**/{stack}.json"))
+        file = next(self.state.rglob(f"stacks/**/{stack}.json"))
         # Tests ask often, and each answer takes Pulumi a second.
         version = (stack, file.stat().st_mtime_ns, file.stat().st_ino)
         if version not in self._outputs:
@@ -165,7 +165,7 @@ class Project:
 
     def state_text(self) -> str:
         """Every file of the backend, as it lies on the disk."""
-        files = (path for path in self._state.rglob("*") if path.is_file())
+        files = (path for path in self.state.rglob("*") if path.is_file())
         return "\n".join(path.read_text(errors="replace") for path in files)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from .project import changed
 from .site import Site
 from .store import BUCKET, REGION, Store
 from .testswarm import SOON_S, Node
+from .watch import Watch
 
 NAME = "many"
 DOMAIN = "many.example.com"
@@ -75,28 +75,9 @@ def _deployed(site: Site, store: Store, tmp_path_factory: pytest.TempPathFactory
     site.serves(NAME, DOMAIN, PROXY)
 
 
-class Watch:
-    """One client that asks `/v2/` until the block ends."""
-
-    def __init__(self, site: Site) -> None:
-        self._site, self._node, self._login = site, site.node_of(PROXY), site.login(NAME)
-        self._ended = threading.Event()
-        self._worker = threading.Thread(target=self._ask)
-        self.statuses: set[int] = set()
-        """What it was answered."""
-
-    def __enter__(self) -> Watch:
-        self._worker.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._worker.join(60)
-
-    def _ask(self) -> None:
-        while not self._ended.wait(0.5):
-            url = f"http://{DOMAIN}/v2/"
-            self.statuses.add(self._site.status(url, self._login, self._node))
+def watch_registry(site: Site) -> Watch:
+    """Return what asks the registry until its block ends."""
+    return Watch(site, f"http://{DOMAIN}/v2/", site.login(NAME), site.node_of(PROXY))
 
 
 def containers(site: Site) -> Iterator[tuple[Node, str]]:
@@ -203,7 +184,7 @@ def test_updates_and_scaling_lose_no_operation(site: Site, archive: Path, tmp_pa
 def test_wrong_keys_are_undone_and_the_tasks_that_work_serve_on(site: Site, store: Store) -> None:
     project, before = site.project, running(site)
     key = "registry:config.storage.s3.secretkey"
-    with Watch(site) as watch:
+    with watch_registry(site) as watch:
         project.set(NAME, key, "not-the-key-of-this-store", "--path", "--secret")
         failed = project.pulumi("up", "--yes", "--skip-preview", "--stack", NAME)
     assert failed.code != 0
@@ -219,7 +200,7 @@ def test_wrong_keys_are_undone_and_the_tasks_that_work_serve_on(site: Site, stor
 
 def test_an_outage_of_the_store_is_told_and_restarts_nothing(site: Site, store: Store) -> None:
     before = running(site)
-    with Watch(site) as watch:
+    with watch_registry(site) as watch:
         store.end()
         time.sleep(OUTAGE_S)
         store.begin()

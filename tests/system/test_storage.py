@@ -272,3 +272,16 @@ def test_a_mirror_whose_node_is_down_holds_up_nothing(site: Site) -> None:
     project.unset(NAME, mirror)
     unset_all(project, "mirrorsNode")
     project.up(NAME)
+
+
+def test_a_lost_state_is_recovered_with_every_image(site: Site, image: str, tmp_path: Path) -> None:
+    project, service = site.project, site.inspect("service", SERVICE)["ID"]
+    shutil.rmtree(project.state)
+    project.state.mkdir()
+    project.ok("stack", "init", NAME)
+    assert f"make recover STACK={NAME}" in refused(project)
+    said = site.made("recover", f"STACK={NAME}")
+    assert "new passwords: admin" in said
+    assert site.inspect("service", SERVICE)["ID"] == service, "it was changed in place"
+    quiet(site)
+    pulled(site, image, tmp_path)

@@ -1,0 +1,74 @@
+"""What clients are answered while something of the registry is away, and how it comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ops.console import wait
+
+from .site import STARTED_S, Site
+from .watch import Watch
+
+NAME = "faulty"
+DOMAIN = "faulty.example.com"
+SERVICE = f"{NAME}_registry"
+PROXY = f"{NAME}_proxy"
+URL = f"http://{DOMAIN}/v2/"
+AWAY = {502, 503, 504}
+"""Nobody there: clients try again. 404 would be an image that doesn't exist."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def image(site: Site, archive: Path) -> str:
+    """Digest of an image that was pushed before."""
+    values = {"registry:stackName": NAME, "registry:domain": DOMAIN, "registry:proxy": "stack"}
+    site.project.init(NAME, {**values, "registry:network": NAME})
+    site.project.up(NAME)
+    site.serves(NAME, DOMAIN, PROXY)
+    return site.push(NAME, DOMAIN, "hello:1", archive)
+
+
+def kill(site: Site, service: str) -> None:
+    """End the service's task without a word; return when another one runs."""
+    node = site.node_of(service)
+    named = ("--filter", f"label=com.docker.swarm.service.name={service}")
+    (container,) = site.swarm.docker(node, "ps", "-q", *named).split()
+    site.swarm.docker(node, "kill", "--signal", "KILL", container)
+
+    def replaced() -> bool:
+        return site.swarm.docker(node, "ps", "-q", *named) not in ("", container)
+
+    wait(f"another task of {service}", replaced, STARTED_S)
+    site.serves(NAME, DOMAIN, PROXY)
+
+
+def test_while_no_task_runs_clients_are_told_to_come_back(site: Site, image: str) -> None:
+    node, login = site.resolve(DOMAIN, PROXY), site.login(NAME)
+    with Watch(site, URL, login, node) as watch:
+        for _ in range(3):
+            kill(site, SERVICE)
+        site.swarm.docker(node, "service", "scale", "--detach", f"{SERVICE}=0")
+        wait("nobody to be there", lambda: site.status(URL, login, node) == 503, STARTED_S)
+        asked = ("curl", "-s", "-D", "-", "-o", "/dev/null", "--max-time", "10", URL)
+        headers = site.swarm.exec(node, *asked).stdout.lower()
+        assert "retry-after: 5" in headers
+        site.swarm.docker(node, "service", "scale", "--detach", f"{SERVICE}=1")
+        site.serves(NAME, DOMAIN, PROXY)
+    assert watch.statuses <= {200, *AWAY}
+    assert 503 in watch.statuses
+    assert site.digest(NAME, DOMAIN, "hello:1") == image
+
+
+def test_when_traefik_dies_it_comes_back_and_no_image_seems_to_be_missing(site: Site) -> None:
+    node = site.resolve(DOMAIN, PROXY)
+    with Watch(site, URL, site.login(NAME), node) as watch:
+        kill(site, PROXY)
+    # 0: nobody listens for a moment.
+    assert watch.statuses <= {0, 200, *AWAY}
+
+
+def test_after_all_that_the_next_deployment_finds_nothing_to_do(site: Site) -> None:
+    site.project.up(NAME)
+    site.project.ok("preview", "--expect-no-changes", "--stack", NAME)
