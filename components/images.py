@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -33,13 +34,15 @@ def pin_images(
     # A registry that doesn't answer takes as long as the engine's patience lasts.
     with ThreadPoolExecutor() as pool:
         answers = dict(zip(asked, pool.map(partial(_resolve, swarm.engine), asked), strict=True))
-    for image, answer in answers.items():
-        if "@" not in answer:
-            pulumi.log.warn(
-                f"{image} has no digest, so each node runs what it has by that tag: {answer}."
-                " The first deployment that finds the digest adds it"
-            )
-            answers[image] = image
+    reasons = {image: answer for image, answer in answers.items() if "@" not in answer}
+    if reasons:
+        # One for all: mostly it is one registry that is out of reach.
+        pulumi.log.warn(
+            f"no digest can be had of {', '.join(reasons)}, so each node runs what it has by that"
+            f" tag: {'; '.join(sorted(set(reasons.values())))}. The first deployment that finds it"
+            " adds it"
+        )
+        answers |= {image: image for image in reasons}
     return {service: known.get(service) or answers[image] for service, image in images.items()}
 
 
@@ -97,7 +100,9 @@ def _resolve(engine: Engine, image: str) -> str:
             try:
                 found = client.inspect_distribution(image)
             except docker.errors.APIError as error:
-                return f"the engine says {error.explanation or error}"
+                # Go says the way to an error first, with a port that is another one each time.
+                words = str(error.explanation or error)
+                return f"the engine says {re.sub(r'read udp [^ ]+: ', '', words)}"
     except pulumi.RunError as error:
         return str(error)
     return f"{image}@{found['Descriptor']['digest']}"

@@ -54,7 +54,7 @@ def test_without_a_registry_the_tag_runs_and_nothing_changes_later(site: Site) -
     assert running(site) == TAG
     same(site)
     same(site, "--refresh")
-    assert f"{TAG} has no digest" in site.project.preview(NAME).text
+    assert f"no digest can be had of {TAG}" in site.project.preview(NAME).text
 
 
 def test_the_next_deployment_that_finds_the_digest_adds_it(site: Site, tags: Hub) -> None:
