@@ -49,6 +49,10 @@ class Inventory:
         items: Sequence[Item] = getattr(self, kind)
         return {item.id for item in items}
 
+    def has_label(self, label: str) -> bool:
+        """Whether `label` is true of a node; Swarm compares without regard to case."""
+        return any(labels.get(label, "").lower() == "true" for labels in self.node_labels)
+
 
 def take(stack: str, remove: Mapping[str, Sequence[str]] | None = None) -> Inventory:
     """Return what is on the swarm of the stack's settings, after `remove` (ids by kind) is gone.

@@ -68,7 +68,7 @@ def _require_label(service: Item, there: Inventory) -> None:
     """Raise a Problem where no node has the label of the service's volume: it would start empty."""
     for constraint in service.constraints:
         label = re.match(r"node\.labels\.(\S+)\s*==\s*true$", constraint)
-        if label and not any(labels.get(label[1]) == "true" for labels in there.node_labels):
+        if label and not there.has_label(label[1]):
             raise Problem(
                 f"{service.name} belongs on the node with the label {label[1]}, and no node has it."
                 f" See where it last ran, and give it back to that node:\n"

@@ -113,10 +113,7 @@ def compare(known: Checkpoint, there: Inventory, names: Names) -> Differences:
         if known.cluster
         else bool(gone) and len(gone) == len(known.on_swarm),
         at_home=len(there.node_labels) == 1 and set() < known.volumes <= there.volumes,
-        labelled=all(
-            any(labels.get(label) == "true" for labels in there.node_labels)
-            for label in known.labels
-        ),
+        labelled=all(map(there.has_label, known.labels)),
     )
 
 

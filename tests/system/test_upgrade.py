@@ -196,7 +196,9 @@ def test_the_first_preview_shows_what_is_meant_to_change_and_asks_nothing(
     assert unexpected == []
     warnings = [each["message"] for each in plans[stack].get("diagnostics", ())]
     # Which no registry has.
-    assert [warning for warning in warnings if f"no digest can be had of {REDIS}" not in warning] == []
+    assert [
+        warning for warning in warnings if f"no digest can be had of {REDIS}" not in warning
+    ] == []
 
 
 def test_all_that_is_meant_to_change_does(plans: dict[str, dict[str, Any]]) -> None:
