@@ -49,6 +49,20 @@ def read_deployed(organization: str, project: str, stack: str) -> Deployed:
     )
 
 
+def once(running: pulumi.Output[bool], value: Any) -> pulumi.Output[Any]:
+    """Return `value`, for a `pulumi.Stash`, once the deployment is `running`.
+
+    Unlike what `apply` returns it depends on no resource. With `--target`, Pulumi carries along
+    what an untargeted resource depended on, and then takes those for registered twice.
+    """
+
+    async def wait() -> Any:
+        await running.future()
+        return value
+
+    return pulumi.Output.from_input(wait())
+
+
 def _resource(item: tuple[str, Mapping[str, Any]]) -> tuple[tuple[str, str], Mapping[str, Any]]:
     urn, resource = item
     return (str(resource["type"]), urn.rpartition("::")[2]), resource["outputs"] or {}

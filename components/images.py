@@ -10,6 +10,7 @@ from functools import partial
 import docker.errors
 import pulumi
 
+from components.deployed import once
 from components.engine import Engine, connected
 from components.service import service_name
 from components.swarm import Swarm
@@ -52,9 +53,7 @@ def remember_images(
     running: pulumi.Output[bool],
 ) -> None:
     """Keep the images in the state; other ones than before only when they are `running`."""
-    memory = pulumi.Output.from_input(pinned)
-    if pinned != remembered:
-        memory = running.apply(lambda _: pinned)
+    memory = pinned if pinned == remembered else once(running, pinned)
     pulumi.Stash(MEMORY, input=memory)
 
 

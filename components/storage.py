@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components.deployed import Deployed
+from components.deployed import Deployed, once
 from components.location import (
     IMAGES,
     Location,
@@ -131,9 +131,7 @@ class Storage(pulumi.ComponentResource):
 
         So after a move that failed the state still says where the data are.
         """
-        place = pulumi.Output.from_input(self._place)
-        if self.is_move:
-            place = running.apply(lambda _: self._place)
+        place = once(running, self._place) if self.is_move else self._place
         hooks = None
         if self._args.destroy and isinstance(self.location, Volume):
             hook = destroy_hook(self._name, self._args.deployed, self._args.swarm)

@@ -74,10 +74,13 @@ def _deployed(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
         },
     )
     site.swarm.load(haproxy_image(tmp_path_factory.mktemp("haproxy"), HAPROXY))
+    disk = tmp_path_factory.mktemp("disk")
+    for node in site.swarm.nodes:
+        site.swarm.exec(node, "mount", "-t", "tmpfs", "tmpfs", disk)
     further = {
         "registry:volumeOptions.type": "none",
         "registry:volumeOptions.o": "bind",
-        "registry:volumeOptions.device": str(tmp_path_factory.mktemp("disk")),
+        "registry:volumeOptions.device": str(disk),
         "registry:constraints[0]": "node.platform.os == linux",
         "registry:config.storage.delete.enabled": "true",
         "registry:config.log.level": "warn",
