@@ -22,11 +22,38 @@ from .upstream import Upstream
 EARLIER = "da6acb693b05770a8bb9015baf535522f6954563"
 """The version that deploys the stacks."""
 
+TASKS = (
+    # One update of each registry: a stop can't be lost, the storage is read before it serves, it
+    # serves on for longer, since Traefik asks less often, and an outage of its storage restarts
+    # nothing. The redirect to HTTPS is made by Traefik's own service, which gives up a dead task
+    # sooner.
+    "labels taskSpec.containerSpec.commands taskSpec.containerSpec.healthcheck"
+    " taskSpec.containerSpec.stopGracePeriod"
+)
+COMPUTED = " taskSpec.containerSpec.env taskSpec.containerSpec.sysctl"
+"""What comes with any update of a task: the provider doesn't know it beforehand."""
 CHANGES: Mapping[str, tuple[str, str]] = {
     # What a first preview may show. Step: the properties that it changes, and why.
-    # "update docker:index/service:Service registry-service": (
-    #     "labels taskSpec.containerSpec.commands", "a stop signal can't be lost"),
+    "update docker:index/service:Service registry-service": (TASKS + COMPUTED, "see TASKS"),
+    "update docker:index/service:Service mirrors-hub-service": (TASKS + COMPUTED, "see TASKS"),
+    "update docker:index/service:Service proxy-traefik": (
+        "labels taskSpec.containerSpec.args taskSpec.containerSpec.commands"
+        " taskSpec.containerSpec.secrets taskSpec.resources.limits.memoryBytes" + COMPUTED,
+        "it answers 503 for a registry without a task, and outlives many clients",
+    ),
+    "replace docker:index/secret:Secret proxy-dynamic": ("data", "it has that answer"),
     "create pulumi:index:Stash service-images": ("", "the digests of the images are remembered"),
+    "update pulumi:index:Stash registry-data-place": ("", "the swarm is remembered too"),
+    "update pulumi:index:Stash mirrors-place": ("", "the swarm is remembered too"),
+    "update pulumi:index:Stash certificates-place": ("", "the swarm is remembered too"),
+    "create registry:index:Storage registry-data": ("", "an object store is remembered too"),
+    "create registry:index:Storage mirrors": ("", "an object store is remembered too"),
+    "create pulumi:index:Stash registry-data-place": ("", "an object store is remembered too"),
+    "create pulumi:index:Stash mirrors-place": ("", "an object store is remembered too"),
+    # All are retained: Swarm makes volumes, on the node of their task.
+    "delete docker:index/volume:Volume registry-data-volume": ("", "volumes aren't declared"),
+    "delete docker:index/volume:Volume mirrors-volume": ("", "volumes aren't declared"),
+    "delete docker:index/volume:Volume certificates-volume": ("", "volumes aren't declared"),
 }
 
 FILES, OBJECTS = "files", "objects"
@@ -109,6 +136,8 @@ def digests(
             "registry:acmeServer": authority.directory,
             "registry:acmeCa": authority.transport_root,
             "registry:certificatesNode": first.name,
+            "registry:volumeNode": first.name,
+            "registry:mirrorsNode": first.name,
             "registry:dashboardDomain": "traefik.example.com",
         },
         OBJECTS: {
@@ -185,6 +214,8 @@ def test_the_first_preview_shows_what_is_meant_to_change_and_asks_nothing(
         if step["op"] == "same":
             continue
         name = step_name(step)
+        if step["op"] == "delete":
+            assert step["oldState"]["retainOnDelete"], f"{name} would really be deleted"
         meant = CHANGES.get(name, ("", ""))[0].split()
         changed = {
             path
