@@ -9,7 +9,7 @@ from typing import Any
 import docker
 
 LOG_LINES = 100
-LOG_SECONDS = 10
+LOG_SECONDS = 30
 """How long an engine may take for them."""
 LOG_CHARACTERS = 500
 
