@@ -26,9 +26,9 @@ from components.rollout import RolloutArgs, retry_undone, running
 from components.service import SwarmService
 from components.socket_proxy import SocketProxy, SocketProxyArgs
 from components.storage import Storage, StorageArgs, destroy_hook
-from components.swarm import look
+from components.swarm import Swarm, look
 from components.takeover import swarm_moved_from, takeover
-from settings import Settings, read, read_engine
+from settings import Settings, read, read_removal
 from settings.advice import advice
 from settings.mirrors import MirrorSettings
 from settings.preflight import check_swarm
@@ -59,14 +59,7 @@ def deploy() -> None:
         pulumi.log.warn(f"{bucket} doesn't exist, says the store: create it before deploying")
     swarm = look(find_engine(settings.engine_host, settings.engine_tls))
     stack, deployed = pulumi.get_stack(), last_deployment()
-    # Before a provider is made of this engine: the state would keep it, right or wrong.
-    refuse_another_swarm(
-        deployed.remembers(f"{IMAGES_STORAGE}-place"),
-        swarm.cluster_id,
-        swarm.engine.host,
-        settings.swarm_moved_from or swarm_moved_from(),
-        stack,
-    )
+    refuse_wrong_swarm(swarm, deployed, settings.swarm_moved_from)
     swarm.require_network(settings.network, created_here=settings.create_network)
     if settings.encrypt_network:
         swarm.require_encrypted(settings.network, settings.internal_networks)
@@ -342,13 +335,29 @@ def remove() -> None:
     """Declare the engine, and nothing else: for `pulumi destroy --run-program`.
 
     What is to go is in the state. So neither a wrong setting nor a node that is down stands
-    against it; `RunError` only when the configured engine can't be asked.
+    against it; an error only when the configured engine can't be asked, or is the wrong one.
     """
-    swarm = look(find_engine(*read_engine()))
+    settings, deployed = read_removal(), last_deployment()
+    swarm = look(find_engine(settings.engine_host, settings.engine_tls))
+    refuse_wrong_swarm(swarm, deployed, settings.swarm_moved_from)
     swarm.engine.provider(ENGINE)
-    deployed = last_deployment()
     for name in STORAGES:
         destroy_hook(name, deployed, swarm)
+
+
+def refuse_wrong_swarm(swarm: Swarm, deployed: Deployed, consent: str | None) -> None:
+    """`LocationError` when the stack was deployed to another swarm than the one at hand.
+
+    Before a provider is made of its engine: the state would keep that, right or wrong. And on the
+    wrong swarm nothing is found to destroy, so all would be forgotten while it runs on.
+    """
+    refuse_another_swarm(
+        deployed.remembers(f"{IMAGES_STORAGE}-place"),
+        swarm.cluster_id,
+        swarm.engine.host,
+        consent or swarm_moved_from(),
+        pulumi.get_stack(),
+    )
 
 
 def last_deployment() -> Deployed:

@@ -151,7 +151,7 @@ def _any_usable(nodes: Sequence[Node], label: str, constraints: Iterable[str], r
     wanted = list(constraints)
     usable = [node for node in nodes if node.usable and all(fits(node, each) for each in wanted)]
     if not usable:
-        names = ", ".join(f"{node.name} {_obstacle(node, wanted)}" for node in nodes)
+        names = ", ".join(f"{node.name} {obstacle(node, wanted)}" for node in nodes)
         raise pulumi.RunError(
             f"No node of the swarm can take the volume of the {role.name}: {names}."
         )
@@ -159,10 +159,12 @@ def _any_usable(nodes: Sequence[Node], label: str, constraints: Iterable[str], r
     return max(usable, key=lambda node: hashlib.sha256(f"{label} {node.id}".encode()).digest())
 
 
-def _obstacle(node: Node, constraints: Sequence[str]) -> str:
+def obstacle(node: Node, constraints: Iterable[str]) -> str:
+    """Return why Swarm would start no task with `constraints` on `node`; empty when it would."""
     if not node.usable:
         return f"is {_condition(node)}"
-    return f"isn't {' and '.join(each for each in constraints if not fits(node, each))}"
+    unmet = " and ".join(each for each in constraints if not fits(node, each))
+    return f"isn't {unmet}" if unmet else ""
 
 
 def fits(node: Node, constraint: str) -> bool:

@@ -19,6 +19,7 @@ import pulumi
 
 from components.collisions import Collision, Labels, collisions
 from components.engine import Engine, connected
+from components.placement import obstacle
 from components.stack import NAMESPACE
 from components.swarm import Node, RunningService, Swarm
 
@@ -136,6 +137,18 @@ def check_ports(swarm: Swarm, ports: Ports) -> None:
                 f"\n      pulumi config set registry:{ports.settings[port]} {_another(port)}"
             ] = None
     raise pulumi.RunError("\n".join(lines))
+
+
+def check_nodes(swarm: Swarm, service: str, constraints: Sequence[str]) -> None:
+    """`RunError` when no usable node meets the placement constraints of a service."""
+    obstacles = {node.name: obstacle(node, constraints) for node in swarm.nodes}
+    if all(obstacles.values()):
+        names = ", ".join(f"{name} {text}" for name, text in obstacles.items())
+        raise pulumi.RunError(
+            f"No node of the swarm can take {service}: {names}. Bring a node back, or choose"
+            " another constraint:\n      docker node ls\n"
+            "      pulumi config set --path 'registry:constraints[0]' CONSTRAINT"
+        )
 
 
 def _another(port: int) -> int:

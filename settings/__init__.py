@@ -48,7 +48,7 @@ __all__ = [
     "Settings",
     "parse",
     "read",
-    "read_engine",
+    "read_removal",
     "settings_of",
 ]
 
@@ -531,10 +531,20 @@ def read() -> Settings:
     return parse(CONFIG.get(), is_config_secret, pulumi.get_stack())
 
 
-def read_engine() -> tuple[str | None, Tls | None]:
-    """Return address and TLS of the configured engine, whatever the other settings say."""
+@dataclass(frozen=True, kw_only=True)
+class RemovalSettings:
+    """All that a `pulumi destroy` asks of the settings."""
+
+    engine_host: str | None
+    engine_tls: Tls | None
+    swarm_moved_from: str | None
+
+
+def read_removal() -> RemovalSettings:
+    """Return what a destroy needs; `RunError` when that is wrong, whatever the rest says."""
     reader = Reader(CONFIG.get(), is_config_secret, pulumi.get_stack())
-    engine = _engine(reader)
+    host, tls = _engine(reader)
+    moved_from = reader.optional("swarmMovedFrom", rules.ID)
     if wrong := reader.report():
         raise pulumi.RunError(wrong)
-    return engine
+    return RemovalSettings(engine_host=host, engine_tls=tls, swarm_moved_from=moved_from)

@@ -7,6 +7,7 @@ from components.preflight import (
     Routed,
     check_collisions,
     check_images,
+    check_nodes,
     check_ports,
     check_space,
 )
@@ -43,6 +44,9 @@ def check_swarm(settings: Settings, swarm: Swarm) -> list[str]:
         constraint=(settings.constraint_label, settings.constraint_value),
         redirect=settings.redirect_middleware,
     )
+    # Where the images are on one node, their storage looks at that one.
+    if not settings.pins_volume and name("registry") not in swarm.services:
+        check_nodes(swarm, name("registry"), settings.constraints)
     images = {"registry": ("image", settings.image)}
     if settings.cache == "redis":
         images["redis"] = ("redisImage", settings.redis_image)

@@ -64,6 +64,25 @@ def test_a_refresh_waits_for_no_service_and_sets_no_label(site: Site) -> None:
         site.update_node(holder, "--label-add", f"{LABEL}=true")
 
 
+def test_a_destroy_on_another_swarm_is_refused(site: Site) -> None:
+    """There nothing of the stack is found: all of it would be forgotten, and run on elsewhere."""
+    state = site.project.ok("stack", "export", "--stack", STACK)
+    cluster = site.swarm.docker(site.any_node(), "info", "--format", "{{.Swarm.Cluster.ID}}")
+    other = "x" * 25
+    assert cluster.strip() in state
+    load = ("stack", "import", "--stack", STACK)
+    site.project.ok(*load, stdin=state.replace(cluster.strip(), other))
+    try:
+        refused = site.project.pulumi("destroy", "--yes", "--stack", STACK)
+        left = resources(site)
+    finally:
+        site.project.ok(*load, stdin=state)
+    assert refused.code != 0
+    assert f"is deployed to swarm {other}" in refused.text
+    assert left.keys() == resources(site).keys()
+    assert REGISTRY in site.swarm.docker(site.any_node(), "service", "ls")
+
+
 def test_down_needs_nothing_but_the_engine(site: Site) -> None:
     """Neither right settings, nor the node of the images, nor a service that runs."""
     (holder,) = site.holders(LABEL)

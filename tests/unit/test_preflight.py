@@ -19,6 +19,7 @@ from components.engine import Engine
 from components.preflight import (
     Ports,
     check_images,
+    check_nodes,
     check_ports,
     check_space,
     is_this_machine,
@@ -148,6 +149,16 @@ def test_without_a_usable_manager_it_says_so(engine: Any) -> None:
     away = node("dog", availability="drain")
     with pytest.raises(pulumi.RunError, match=r"can take Traefik: dog \(ready, drain\)"):
         check_ports(site(), ports(away))
+
+
+def test_a_constraint_that_no_usable_node_meets_is_refused() -> None:
+    ssd = node("dog", labels={"disk": "ssd"}, availability="drain")
+    there = swarm(ssd, CAT)
+    check_nodes(there, "ours_registry", [])
+    check_nodes(there, "ours_registry", ["node.labels.disk != ssd"])
+    with pytest.raises(pulumi.RunError) as refused:
+        check_nodes(there, "ours_registry", ["node.labels.disk == ssd"])
+    assert "dog is drained, cat isn't node.labels.disk == ssd" in str(refused.value)
 
 
 def test_a_program_of_this_machine_is_named(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
