@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -20,18 +21,27 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_children() -> list[str]:
-    """Kill all processes below this one; return their command lines."""
+def children() -> frozenset[int]:
+    """Return the ids of the processes that run directly below this one."""
+    return frozenset(_running_children())
+
+
+def end_children(besides: Collection[int] = ()) -> list[str]:
+    """Kill all processes below this one but those `besides`; return their command lines."""
     ended: dict[int, str] = {}
     deadline = time.monotonic() + END_SECONDS
     # The children of those that are killed are adopted, so they come next.
-    while (left := _running_children()) and time.monotonic() < deadline:
+    while (left := _others(besides)) and time.monotonic() < deadline:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         ended |= left
         time.sleep(0.01)
     return list(ended.values())
+
+
+def _others(besides: Collection[int]) -> dict[int, str]:
+    return {pid: words for pid, words in _running_children().items() if pid not in besides}
 
 
 def _running_children() -> dict[int, str]:
