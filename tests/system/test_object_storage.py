@@ -16,7 +16,7 @@ from ops.console import wait
 from .archive import redis_image
 from .load import Load
 from .project import changed
-from .site import Site
+from .site import STARTED_S, Site
 from .store import BUCKET, REGION, Store
 from .testswarm import SOON_S, Node
 from .watch import Watch
@@ -28,6 +28,7 @@ SERVICE = f"{NAME}_registry"
 REDIS = "redis:of-this-machine"
 """Stands in for the official image, which can't be had everywhere."""
 CLIENTS = 16
+REPLICAS = 3
 OTHER = "registry:the-same"
 OUTAGE_S = 80
 """Longer than the registry takes to notice, and than Docker took to end a task for that."""
@@ -52,7 +53,7 @@ def _deployed(site: Site, store: Store, tmp_path_factory: pytest.TempPathFactory
             "registry:domain": DOMAIN,
             "registry:proxy": "stack",
             "registry:network": NAME,
-            "registry:replicas": "3",
+            "registry:replicas": str(REPLICAS),
             "registry:cache": "redis",
             "registry:redisImage": REDIS,
             "registry:storageCa": str(store.root_file),
@@ -89,8 +90,13 @@ def containers(site: Site) -> Iterator[tuple[Node, str]]:
 
 
 def running(site: Site) -> set[str]:
-    """Ids of the registry's containers."""
-    return {container for _, container in containers(site)}
+    """Ids of the registry's containers, once those that an update ends have gone."""
+
+    def settled() -> set[str]:
+        found = {container for _, container in containers(site)}
+        return found if len(found) == REPLICAS else set()
+
+    return wait("one container a replica", settled, STARTED_S)
 
 
 def digest_in(site: Site, node: Node, container: str, image: str) -> str:
