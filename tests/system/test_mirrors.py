@@ -32,7 +32,8 @@ BRIEF, BRIEF_DOMAIN = f"{NAME}_mirror-brief", "brief.example.com"
 LARGE = "library/large:1"
 SMALL = "library/small:1"
 PARTS, PART_BYTES = 5, 100 * 1024**2
-BRIEFLY_S = 5
+BRIEFLY_S = 20
+"""Longer than a busy machine takes to look at what was pulled."""
 
 
 @pytest.fixture(scope="module")

@@ -89,14 +89,19 @@ def containers(site: Site) -> Iterator[tuple[Node, str]]:
             yield node, container
 
 
+def settled(site: Site) -> list[tuple[Node, str]]:
+    """Node and container of each, once those that an update ends have gone."""
+
+    def found() -> list[tuple[Node, str]]:
+        tasks = list(containers(site))
+        return tasks if len(tasks) == REPLICAS else []
+
+    return wait("one container a replica", found, STARTED_S)
+
+
 def running(site: Site) -> set[str]:
-    """Ids of the registry's containers, once those that an update ends have gone."""
-
-    def settled() -> set[str]:
-        found = {container for _, container in containers(site)}
-        return found if len(found) == REPLICAS else set()
-
-    return wait("one container a replica", settled, STARTED_S)
+    """Ids of the registry's containers."""
+    return {container for _, container in settled(site)}
 
 
 def digest_in(site: Site, node: Node, container: str, image: str) -> str:
@@ -153,8 +158,7 @@ def test_what_is_pushed_once_is_in_every_replica(site: Site, archive: Path, cach
         site.project.ok("preview", "--expect-no-changes", "--stack", NAME)
     image = f"from-one-{cache}:1"
     digest = site.push(NAME, DOMAIN, image, archive)
-    everywhere = list(containers(site))
-    assert len(everywhere) == 3
+    everywhere = settled(site)
     assert {digest_in(site, *task, image) for task in everywhere} == {digest}
     same = side_by_side(lambda _: site.push(NAME, DOMAIN, f"same-{cache}:1", archive))
     assert set(same) == {digest}

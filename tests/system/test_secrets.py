@@ -168,6 +168,8 @@ def test_a_certificate_of_ones_own_is_served_on_every_manager(site: Site) -> Non
     site.project.ok("preview", "--expect-no-changes", "--stack", "dev")
     nodes = site.swarm.nodes
     wait("a Traefik on each", lambda: len(site.tasks(f"{NAME}_proxy")) == len(nodes), SOON_S)
+    url, login, outside = f"https://{DOMAIN}/v2/", site.login("dev"), site.swarm.outside
     for node in nodes:
         site.swarm.add_host(DOMAIN, node.ip)
-        assert site.status(f"https://{DOMAIN}/v2/", site.login("dev"), site.swarm.outside) == 200
+        # It runs, and may not have read yet what it serves.
+        wait(f"the Traefik of {node.name}", lambda: site.status(url, login, outside) == 200, SOON_S)

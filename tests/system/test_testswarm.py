@@ -112,13 +112,16 @@ def test_nothing_is_left_of_a_swarm_whose_process_is_ended(last: signal.Signals)
         "    signal.pause()\n"
     )
     before = _interfaces()
-    with subprocess.Popen(
+    owner = subprocess.Popen(
         [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as owner:
+    )
+    try:
         prefix, folder = (owner.stdout or sys.stdin).readline().split()
         while_up = _traces(prefix, folder)
         owner.send_signal(last)
-        owner.wait(30)
+        owner.wait(SOON_S)
+    finally:
+        owner.kill()
     assert while_up >= {"processes", "netns", "folder", "mounts"}
 
     if last == signal.SIGKILL:  # It could not clean up: the next one does.
