@@ -171,7 +171,7 @@ def refuse_to_leave(
         raise LocationError(
             f"The {role.name} are in {described(old)}, and Docker keeps a volume of that name as it"
             " was made, whatever its driver and options are now. Give the new one another name:\n"
-            f"      {_config(stack, 'set')} registry:{role.prefix}Name {new['volume']}-2"
+            f"      {config_command(stack, 'set')} registry:{role.prefix}Name {new['volume']}-2"
         )
     allowed = names_of(old) if same_volume else names_of(old) - {old.get("nodeId"), old.get("node")}
     if consent in allowed:
@@ -189,7 +189,7 @@ def refuse_to_leave(
         " To keep them, type:\n"
         + "".join(f"      {line}\n" for line in way_back(old, new, role, stack))
         + "  To go on there (what is in the old place stays as it is), copy them, then type:\n"
-        f"      {_config(stack, 'set')} registry:{role.prefix}MovedFrom {name}"
+        f"      {config_command(stack, 'set')} registry:{role.prefix}MovedFrom {name}"
     )
 
 
@@ -204,7 +204,7 @@ def _way_back(
     old: Mapping[str, Any], new: Mapping[str, Any], role: Role, stack: str
 ) -> Iterator[str]:
     before, after = old.get("kind", "volume"), new.get("kind", "volume")
-    set_, remove = _config(stack, "set"), _config(stack, "rm")
+    set_, remove = config_command(stack, "set"), config_command(stack, "rm")
     if before == after == "object store" and old["driver"] == new["driver"]:
         keys = {
             "bucket": "container" if old["driver"] == "azure" else "bucket",
@@ -238,8 +238,8 @@ def how_to_move(old: Mapping[str, Any], role: Role, stack: str = "") -> str:
     """Return what to type after the volume has been copied to another node."""
     return (
         f"To move them, copy the volume from {old['node']} to the new node, then type:\n"
-        f"      {_config(stack, 'set')} registry:{role.prefix}Node NEW-NODE\n"
-        f"      {_config(stack, 'set')} registry:{role.prefix}MovedFrom {old['node']}"
+        f"      {config_command(stack, 'set')} registry:{role.prefix}Node NEW-NODE\n"
+        f"      {config_command(stack, 'set')} registry:{role.prefix}MovedFrom {old['node']}"
     )
 
 
@@ -253,12 +253,12 @@ def refuse_another_swarm(
     raise LocationError(
         f"Stack {stack} is deployed to swarm {before}, and the engine at {host} is a manager of"
         f" another one, {cluster}. If this is the wrong engine, name the right one:\n"
-        f"      {_config(stack, 'set')} docker:host ssh://USER@MANAGER\n"
+        f"      {config_command(stack, 'set')} docker:host ssh://USER@MANAGER\n"
         "  or take DOCKER_HOST and the docker context back. If the swarm was made anew, or the"
         f" stack shall move to this one, take the data there first, then type:\n"
         f"      make recover STACK={stack}\n"
         "  or, with a Pulumi of your own:\n"
-        f"      {_config(stack, 'set')} registry:swarmMovedFrom {before}"
+        f"      {config_command(stack, 'set')} registry:swarmMovedFrom {before}"
     )
 
 
@@ -267,5 +267,6 @@ def on_node(volume: Volume, node_id: str, node: str, label: str) -> Volume:
     return replace(volume, node_id=node_id, node=node, label=label)
 
 
-def _config(stack: str, verb: str) -> str:
+def config_command(stack: str, verb: str) -> str:
+    """Return the beginning of a command about a setting, for messages."""
     return f"pulumi config {verb}{f' --stack {stack}' if stack else ''}"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pulumi
 
-from components.location import IMAGES, Role, how_to_move, names_of
+from components.location import IMAGES, Role, config_command, how_to_move, names_of
 from components.swarm import Node, holds
 
 _NO = ("false", "0", "no", "off", "")
@@ -62,9 +62,9 @@ def choose_node(
                 f"The {role.name} are on node {remembered['node']} ({remembered['nodeId']}), which"
                 " has left the swarm. If it has joined again, it has a new id: name it, and what"
                 " it was:\n"
-                f"      pulumi config set{_of(stack)} registry:{role.prefix}Node"
+                f"      {config_command(stack, 'set')} registry:{role.prefix}Node"
                 f" {remembered['node']}\n"
-                f"      pulumi config set{_of(stack)} registry:{role.prefix}MovedFrom"
+                f"      {config_command(stack, 'set')} registry:{role.prefix}MovedFrom"
                 f" {remembered['nodeId']}"
             )
         node = node_
@@ -127,10 +127,10 @@ def _refuse_moved_label(holder: Node, home: Node, label: str, role: Role, stack:
         f"      docker node update --label-rm {label} {holder.id}\n"
         f"      docker node update --label-add {label}=true {home.id}\n"
         f"  If the {role.name} are on {holder.name} by now:\n"
-        f"      pulumi config set{_of(stack)} registry:{role.prefix}Node {holder.name}\n"
-        f"      pulumi config set{_of(stack)} registry:{role.prefix}MovedFrom {home.name}\n"
+        f"      {config_command(stack, 'set')} registry:{role.prefix}Node {holder.name}\n"
+        f"      {config_command(stack, 'set')} registry:{role.prefix}MovedFrom {home.name}\n"
         f"  If they shall go back from there to {home.name}, copy them, then:\n"
-        f"      pulumi config set{_of(stack)} registry:{role.prefix}MovedFrom {holder.name}"
+        f"      {config_command(stack, 'set')} registry:{role.prefix}MovedFrom {holder.name}"
     )
 
 
@@ -143,7 +143,7 @@ def _named(nodes: Sequence[Node], wanted: str, role: Role, stack: str) -> Node:
     key = f"registry:{role.prefix}Node"
     raise pulumi.RunError(
         f"{key} is {wanted!r}, which is {what}. There are: {names}. Type:\n"
-        f"      pulumi config set{_of(stack)} {key} ID"
+        f"      {config_command(stack, 'set')} {key} ID"
     )
 
 
@@ -206,7 +206,3 @@ def _remedy(node: Node) -> str:
             " ready."
         )
     return f"Bring it back first:\n      docker node update --availability active {node.id}"
-
-
-def _of(stack: str) -> str:
-    return f" --stack {stack}" if stack else ""

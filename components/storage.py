@@ -17,6 +17,7 @@ from components.location import (
     ObjectStore,
     Role,
     Volume,
+    config_command,
     described,
     is_move,
     on_node,
@@ -275,5 +276,5 @@ def _refuse_unnamed(args: StorageArgs, nodes: Sequence[Node], label: str) -> Non
     names = ", ".join(node.name for node in nodes)
     raise pulumi.RunError(
         f"Which node of this swarm has the volume with the {args.role.name}? Of {names}, type:\n"
-        f"      pulumi config set --stack {args.stack} registry:{args.role.prefix}Node NODE"
+        f"      {config_command(args.stack, 'set')} registry:{args.role.prefix}Node NODE"
     )
