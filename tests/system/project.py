@@ -58,7 +58,9 @@ class Project:
             "PULUMI_SKIP_UPDATE_CHECK": "1",
             "DOCKER_HOST": host,
         }
-        self.environment.pop("DOCKER_CONTEXT", None)
+        # What a shell may have from `make exports` of the checkout that the tests are in.
+        for name in ("DOCKER_CONTEXT", "PULUMI_RUN_PROGRAM", "PULUMI_CONFIG_PASSPHRASE_FILE"):
+            self.environment.pop(name, None)
 
     def install(self, source: Path) -> None:
         """Have the program as it is in `source`, in place of the one before; settings stay."""
