@@ -116,10 +116,13 @@ def test_a_service_that_has_failed_again_and_again_and_runs_is_deployed(site: Si
     shown = ("service", "ps", SERVICE, "--format", "{{.CurrentState}}")
     states = site.swarm.docker(site.swarm.nodes[0], *shown)
     assert states.count("Failed") >= 3, states
-    # While the last one is being replaced, and when it has been.
+    # While the last one is being replaced; and below, when it has been.
     site.project.up(NAME)
-    site.swarm.stop(node)
-    site.swarm.start(node)
+    lose_power, restart_engine = site.swarm.kill, site.swarm.stop
+    for end in (lose_power, restart_engine, restart_engine, restart_engine):
+        wait("the registry to run", partial(site.tasks, SERVICE), STARTED_S)
+        end(node)
+        site.swarm.start(node)
     site.project.up(NAME)
     site.serves(NAME, DOMAIN, PROXY)
     site.project.ok("preview", "--expect-no-changes", "--stack", NAME)

@@ -40,8 +40,8 @@ READY_S = 120
 """How long an engine may take to answer, and then to be ready in the swarm."""
 STOPPED_S = 30
 """How long an orderly shutdown of a node may take."""
-ENDED_S = 30
-"""How long a process that was killed may take to be gone."""
+ENDED_S = 180
+"""How long a process that was killed may take to be gone: it ends when the disk has answered it."""
 STATE_PREFIX = "testswarm-"
 
 # Becomes process 1 of the node's PID namespace: with it goes every process of the node.
@@ -358,8 +358,13 @@ class TestSwarm:
     def _end(self, node: Node) -> None:
         """Kill what runs on the node and wait until it is gone. Does nothing when it is down."""
         if node.process:
+            inside = _below(node.process.pid)
             _kill(node.process.pid)
-            node.process.wait(ENDED_S)
+            try:
+                node.process.wait(ENDED_S)
+            except subprocess.TimeoutExpired:
+                left = "\n".join(filter(None, map(_shown, inside)))
+                raise Problem(f"{node.name} was killed, and this goes on:\n{left}") from None
             node.process = None
         _remove_cgroups(node.netns)
 
@@ -436,6 +441,22 @@ def _children(pid: int) -> list[int]:
         ]
     except OSError:
         return []
+
+
+def _below(pid: int) -> list[int]:
+    """Return the ids of a process's children, and of theirs."""
+    return [each for child in _children(pid) for each in (child, *_below(child))]
+
+
+def _shown(pid: int) -> str:
+    """Return a process with its state and what it waits for; nothing when it ended."""
+    try:
+        folder = Path(f"/proc/{pid}")
+        state = folder.joinpath("stat").read_text().rpartition(")")[2].split()[0]
+        words = folder.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return f"{pid} {state} {folder.joinpath('wchan').read_text()} {words[:200]}"
+    except OSError:
+        return ""
 
 
 def _kill(parent: int) -> None:
