@@ -36,9 +36,9 @@ def choose_node(
 
     `wanted` is a host name or id, `remembered` what the state has of the volume's node, `consent`
     names the node that held it until now. Without any of these, and without the label on a node,
-    any ready and active one that fits `constraints` will do. That choice looks random from one
-    label to the next, and is the same every time for one label and one set of nodes, so that a
-    preview tells what the deployment then does.
+    any ready and active one that fits `constraints` will do, a worker before managers. That choice
+    looks random from one label to the next, and is the same every time for one label and one set
+    of nodes, so that a preview tells what the deployment then does.
     """
     holder = _holder(nodes, label, role)
     named = _named(nodes, wanted, role, stack) if wanted is not None else None
@@ -155,8 +155,12 @@ def _any_usable(nodes: Sequence[Node], label: str, constraints: Iterable[str], r
         raise pulumi.RunError(
             f"No node of the swarm can take the volume of the {role.name}: {names}."
         )
+    # A manager that was cut off makes the others elect a leader, and its tasks wait for that.
+    workers = [node for node in usable if not node.manager]
     # Rendezvous hashing: another node that joins changes the choice for few labels only.
-    return max(usable, key=lambda node: hashlib.sha256(f"{label} {node.id}".encode()).digest())
+    return max(
+        workers or usable, key=lambda node: hashlib.sha256(f"{label} {node.id}".encode()).digest()
+    )
 
 
 def obstacle(node: Node, constraints: Iterable[str]) -> str:

@@ -54,6 +54,14 @@ def test_without_a_label_a_usable_node_is_chosen_and_always_the_same() -> None:
     assert chosen <= {"snake", "bird"}
 
 
+def test_a_worker_is_chosen_before_managers_if_one_will_do() -> None:
+    nodes = [node(name, manager=name != "bird") for name in ("dog", "cat", "bird")]
+    for number in range(40):
+        assert choose_node(nodes, f"stack{number}.data").name == "bird"
+    constraint = "node.hostname != bird"
+    assert choose(*nodes, constraints=[constraint]) in ("dog", "cat")
+
+
 def test_the_choice_differs_from_label_to_label() -> None:
     nodes = [node(name) for name in ("dog", "cat", "snake")]
     chosen = {choose_node(nodes, f"stack{i}.data").name for i in range(40)}
