@@ -28,7 +28,7 @@ BACK_S = 40
 
 @pytest.fixture(scope="module")
 def swarm() -> Iterator[TestSwarm]:
-    """A manager and a worker. If it were a manager, a leader would be elected first, for 50 s."""
+    """A manager and a worker, which gets the data. A manager would wait 50 s for an election."""
     with TestSwarm(2, workers=1, images=images.tarballs().values()) as swarm:
         yield swarm
 
@@ -39,8 +39,9 @@ def test_a_node_that_was_cut_off_serves_again_within_seconds(
     manager, worker = swarm.nodes
     site = Site(swarm, Project(tmp_path / "registry", manager.host))
     values = {"registry:stackName": NAME, "registry:domain": DOMAIN, "registry:proxy": "stack"}
-    site.project.init(NAME, {**values, "registry:volumeNode": worker.name})
+    site.project.init(NAME, values)
     site.project.up(NAME)
+    assert site.node_of(SERVICE) == worker
     site.serves(NAME, DOMAIN, PROXY)
     url, login = f"http://{DOMAIN}/v2/", site.login(NAME)
     with Watch(site, url, login, manager) as watch:
