@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -11,10 +13,13 @@ from pathlib import Path
 from bench.artifact import Image
 from bench.figures import Figure
 from bench.ground import DOMAIN, Ground, crane, docker_config
+from ops.console import Problem
 
 ROUNDS = 3
 CLIENTS = 64
 LAYERS, LAYER_MIB = 4, 8
+CONNECTIONS, CONNECTED_S = 1024, 10
+"""Of one load that asks for a manifest again and again."""
 LOOK_S = 0.2
 """Between two looks at the memory."""
 
@@ -62,6 +67,33 @@ def measure(ground: Ground) -> Iterator[Figure]:
         target=400,
         note=f"with page cache, which the kernel takes back: {cached:.0f} MiB",
     )
+    proxy = ground.container("many_proxy")
+    failed, peaks = [], []
+    for _ in range(ROUNDS):
+        with Memory(ground, [proxy]) as memory:
+            failed.append(_connected(ground, login, f"http://{DOMAIN}/v2/bench/many/manifests/1"))
+        peaks.append(memory.peak)
+    what = f"{CONNECTIONS} connections that ask for a manifest"
+    yield Figure(what=f"{what}: failures", ours=failed, unit="", target=0)
+    limit = ground.stats(proxy)["memory_stats"]["limit"] / 1024**2
+    note = f"its limit: {limit:.0f} MiB"
+    yield Figure(
+        what=f"{what}: Traefik's memory at the peak", ours=peaks, unit="MiB", target=300, note=note
+    )
+
+
+def _connected(ground: Ground, login: str, url: str) -> int:
+    """Return how many requests of all those connections failed, by status or without one."""
+    header = f"Authorization: Basic {base64.b64encode(login.encode()).decode()}"
+    accept = "Accept: application/vnd.oci.image.manifest.v1+json"
+    load = ("wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--timeout", "10s")
+    words = ("--duration", f"{CONNECTED_S}s", "--header", header, "--header", accept, url)
+    printed = ground.swarm.exec(ground.node, *load, *words, timeout=120).stdout
+    if not re.search(r"[1-9]\d* requests in", printed):
+        raise Problem(f"wrk printed: {printed}")
+    # "Socket errors: connect 0, read 0, write 0, timeout 0", "Non-2xx or 3xx responses: 0".
+    errors = re.findall(r"(?:connect|read|write|timeout|responses:) (\d+)", printed)
+    return sum(map(int, errors))
 
 
 class Memory:

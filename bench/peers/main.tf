@@ -180,7 +180,7 @@ resource "docker_service" "traefik" {
     networks_advanced { id = docker_network.public.id }
     placement { constraints = ["node.role == manager"] }
     resources {
-      limits { memory_bytes = 268435456 }
+      limits { memory_bytes = 536870912 }
     }
     restart_policy {
       condition    = "any"
