@@ -78,7 +78,7 @@ def measure(ground: Ground) -> Iterator[Figure]:
     limit = ground.stats(proxy)["memory_stats"]["limit"] / 1024**2
     note = f"its limit: {limit:.0f} MiB"
     yield Figure(
-        what=f"{what}: Traefik's memory at the peak", ours=peaks, unit="MiB", target=300, note=note
+        what=f"{what}: Traefik's memory at the peak", ours=peaks, unit="MiB", target=400, note=note
     )
 
 
