@@ -7,7 +7,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -15,10 +15,23 @@ END_SECONDS = 5
 """How long killed processes may take to be gone."""
 
 
-def adopt_orphans() -> None:
-    """Become the parent of each process below this one whose own parent ends (Linux)."""
+@contextlib.contextmanager
+def adopting_orphans() -> Iterator[None]:
+    """Be the parent of each process below this one whose own parent ends, in the block (Linux).
+
+    Not for longer: a process that was adopted and ended stays until it is waited for, and one of
+    a swarm's node would keep that node from ending.
+    """
+    _adopt(True)
+    try:
+        yield
+    finally:
+        _adopt(False)
+
+
+def _adopt(orphans: bool) -> None:
     with contextlib.suppress(AttributeError):  # Other systems have no such call.
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(orphans), 0, 0, 0)
 
 
 def children() -> frozenset[int]:
@@ -35,9 +48,18 @@ def end_children(besides: Collection[int] = ()) -> list[str]:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        ended |= left
+        # The words of one that was just starting a program come a moment later.
+        ended |= {pid: words or ended.get(pid, "") for pid, words in left.items()}
         time.sleep(0.01)
+    _wait_for(ended)
     return list(ended.values())
+
+
+def _wait_for(pids: Collection[int]) -> None:
+    """Take note that those processes ended, as a parent has to: else they stay as zombies."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 def _others(besides: Collection[int]) -> dict[int, str]:
@@ -51,6 +73,9 @@ def _running_children() -> dict[int, str]:
         for pid in path.read_text().split():
             with contextlib.suppress(OSError):  # It may end meanwhile.
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").strip()
-                if words:  # One that ended and wasn't waited for has none.
+                status = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+                # One that ended and wasn't waited for is a zombie. A process has no words for a
+                # moment as it starts a program, so their absence says nothing.
+                if status.rpartition(")")[2].split()[0] != "Z":
                     found[int(pid)] = words.decode(errors="replace")
     return found

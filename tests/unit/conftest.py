@@ -39,11 +39,12 @@ def pytest_timeout_set_timer(item: pytest.Item) -> Generator[None, object, objec
 @pytest.fixture(autouse=True)
 def _no_process_is_left() -> Iterator[None]:
     """End the processes that a test leaves behind, and fail it."""
-    processes.adopt_orphans()
     # A swarm of the system tests is no business of this test's.
     before = processes.children()
-    yield
-    assert processes.end_children(before) == []
+    with processes.adopting_orphans():
+        yield
+        left = processes.end_children(before)
+    assert left == []
 
 
 class Recorder(mocks.Mocks):

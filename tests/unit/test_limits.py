@@ -104,6 +104,26 @@ def test_a_process_ends_with_its_test(tmp_path: Path) -> None:
     assert "sleep 1000" in printed
 
 
+ORPHANS = """
+import subprocess
+from tests import processes
+
+with processes.adopting_orphans():
+    subprocess.Popen(["sh", "-c", "sleep 30 & exit"], stdout=subprocess.DEVNULL).wait(10)
+    print(processes.end_children())
+subprocess.Popen(["sh", "-c", "sleep 1 & exit"], stdout=subprocess.DEVNULL).wait(10)
+print(processes.end_children())
+"""
+
+
+def test_orphans_are_adopted_during_a_test_alone() -> None:
+    words = [sys.executable, "-c", ORPHANS]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    during, after = done.stdout.splitlines()
+    assert during != "[]"
+    assert after == "[]"
+
+
 FOLDERS = ("ops", "components", "settings", "policy", "bench", "tests")
 MODULES = ("subprocess", "urllib.request")
 STARTS = ("run", "call", "check_call", "check_output", "urlopen")
