@@ -92,7 +92,10 @@ def deploy() -> Iterator[Deploy]:
 
     def run(program: Callable[[], Any]) -> Recorder:
         recorder = Recorder()
-        asyncio.set_event_loop(asyncio.new_event_loop())
+        loop = asyncio.new_event_loop()
+        # What fails is raised below; asyncio would print it once more for each output after it.
+        loop.set_exception_handler(lambda *_: None)
+        asyncio.set_event_loop(loop)
         pulumi.runtime.set_mocks(recorder, project="registry", stack="test", preview=False)
         # Mocks have no server for hooks: they are taken, and never called.
         SETTINGS.callbacks = _Hooks()
