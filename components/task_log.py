@@ -23,16 +23,17 @@ def last_words(client: docker.APIClient, tasks: Sequence[_Raw]) -> str:
         return ""
     last = max(failed, key=lambda task: str(task["Status"]["Timestamp"]))
     try:
-        # Not the SDK's own call, which waits without an end for a node that doesn't answer.
+        # Not the service's log: an engine waits for each of its tasks to have a container, and
+        # that of an old one may be gone. Nor the SDK's own call, which waits without a limit.
         answer = client.get(
-            f"{client.base_url}/v{client.api_version}/services/{last['ServiceID']}/logs",
-            params={"stdout": 1, "stderr": 1, "details": 1, "tail": LOG_LINES},
+            f"{client.base_url}/v{client.api_version}/tasks/{last['ID']}/logs",
+            params={"stdout": 1, "stderr": 1, "tail": LOG_LINES},
             timeout=LOG_SECONDS,
         )
         answer.raise_for_status()
     except OSError:
         return ""  # The error itself is what matters.
-    words = error_in(b"".join(_frames(answer.content)).decode(errors="replace"), last["ID"])
+    words = error_in(b"".join(_frames(answer.content)).decode(errors="replace"))
     return f"\n  Its log: {words}" if words else ""
 
 
@@ -44,15 +45,13 @@ def _frames(stream: bytes) -> Iterator[bytes]:
         stream = stream[end:]
 
 
-def error_in(log: str, task: str) -> str:
-    """Return the last error that `task` has in its service's log, else its last line.
-
-    Each line begins with details of the task that it is from, and a blank.
-    """
-    lines = [line.split(" ", 1) for line in log.splitlines() if " " in line]
-    own = [text for details, text in lines if f"com.docker.swarm.task.id={task}" in details]
-    errors = [text for text in own if re.search(r'level"?[=:]"?(error|fatal|panic)|^panic:', text)]
-    text = (errors or own or [""])[-1]
+def error_in(log: str) -> str:
+    """Return the last error that a task's log has, else its last line."""
+    lines = log.splitlines()
+    errors = [
+        line for line in lines if re.search(r'level"?[=:]"?(error|fatal|panic)|^panic:', line)
+    ]
+    text = (errors or lines or [""])[-1]
     # As the registry writes them, in its own format or in JSON; its other fields are of no help.
     fields = dict(re.findall(r'([\w.]+)"?[=:]"((?:[^"\\]|\\.)*)"', text))
     return str(fields.get("err.detail") or fields.get("msg") or text)[:LOG_CHARACTERS]
