@@ -17,11 +17,15 @@ STATIC = (
 )
 PYTEST = (
     "pytest",
-    # A file of system tests mostly waits for its swarm, so two of them get along on two cores.
-    *("--numprocesses=2", "--dist=loadfile"),
+    *("--dist=loadfile", "--durations=20"),
     # A worker that hung and was ended would be replaced, and run the same test again.
     "--max-worker-restart=0",
 )
+TIERS = {
+    "tests/unit": "--numprocesses=2",
+    # A file of them mostly waits for its swarm, so three get along on two cores.
+    "tests/system": "--numprocesses=3",
+}
 PROGRAMS = ("git", "skopeo", "curl", "openssl", "haproxy", "redis-server")
 """What the system tests run, by the name of its Debian package."""
 
@@ -31,16 +35,22 @@ def run_all() -> None:
     os.environ.update(virtualenv.ensure("requirements-dev.txt"))
     for command in STATIC:
         _run(*command)
-    tests = ["tests/unit"]
+    tiers = dict(TIERS)
     if os.geteuid() == 0:
         _prepare_system_tests()
         _run("python", "-m", "tests.tools")
-        tests.append("tests/system")
     elif os.environ.get("CI"):
         raise Problem("tests/system starts Docker engines, so in CI the tests must run as root")
     else:
+        del tiers["tests/system"]
         say("tests/system is left out: it starts Docker engines, which takes root (sudo make test)")
-    _run(*PYTEST, *tests, *shlex.split(os.environ.get("ARGS", "")))
+    if chosen := shlex.split(os.environ.get("ARGS", "")):
+        # All at once: some that are chosen may be in one tier alone.
+        _run(*PYTEST, *tiers.values(), *tiers, *chosen)
+        return
+    # One after the other, so that what takes a minute to find isn't told after half an hour.
+    for tier, workers in tiers.items():
+        _run(*PYTEST, workers, tier)
 
 
 def bench() -> None:
