@@ -68,14 +68,17 @@ def _others(besides: Collection[int]) -> dict[int, str]:
 
 def _running_children() -> dict[int, str]:
     """Return the command lines of this process's children by their id."""
-    found = {}
+    found: dict[int, str] = {}
+    pids: list[str] = []
     for path in Path("/proc/self/task").glob("*/children"):
-        for pid in path.read_text().split():
-            with contextlib.suppress(OSError):  # It may end meanwhile.
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").strip()
-                status = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-                # One that ended and wasn't waited for is a zombie. A process has no words for a
-                # moment as it starts a program, so their absence says nothing.
-                if status.rpartition(")")[2].split()[0] != "Z":
-                    found[int(pid)] = words.decode(errors="replace")
+        with contextlib.suppress(OSError):  # The thread may end meanwhile.
+            pids += path.read_text().split()
+    for pid in pids:
+        with contextlib.suppress(OSError):  # It may end meanwhile.
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").strip()
+            status = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+            # One that ended and wasn't waited for is a zombie. A process has no words for a
+            # moment as it starts a program, so their absence says nothing.
+            if status.rpartition(")")[2].split()[0] != "Z":
+                found[int(pid)] = words.decode(errors="replace")
     return found
