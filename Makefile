@@ -1,6 +1,11 @@
 # The front door. Everything behind it is in ops/; `pulumi` itself works from `eval "$(make -s exports)"`.
 
-STACK ?= local
+# What is typed after a command (STACK=prod) reaches ops/ through the environment, as it was typed:
+# neither make nor a shell reads what is in it.
+VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS
+$(foreach variable,$(VARIABLES),$(eval override $(variable) := $$(value $(variable))))
+export $(VARIABLES)
+
 OPS := @python3 -m ops
 
 .PHONY: help up build deploy preview drift down recover mirrors doctor adopt env exports logs test bench
@@ -15,34 +20,34 @@ build: ## pull the images, or build them where Docker Hub can't be reached
 	$(OPS) build
 
 deploy: ## pulumi up, without questions: make deploy STACK=prod
-	$(OPS) deploy --stack $(STACK)
+	$(OPS) deploy
 
 preview: ## what a deployment would change; FORMAT=markdown, or comment
-	$(OPS) preview --stack $(STACK) $(if $(FORMAT),--format $(FORMAT))
+	$(OPS) preview
 
 drift: ## whether what is deployed still matches; fails if it doesn't
-	$(OPS) drift --stack $(STACK)
+	$(OPS) drift
 
-down: ## remove a stack's services; its images stay
-	$(OPS) down --stack $(STACK)
+down: ## remove a stack's services; its images stay. Asks first, unless YES=1 or STACK=local
+	$(OPS) down
 
 recover: ## after a lost state or swarm: take over what runs, images and all: make recover STACK=prod
-	$(OPS) recover --stack $(STACK)
+	$(OPS) recover
 
 logs: ## the last lines of a stack's services; FOLLOW=1 goes on reading
-	$(OPS) logs --stack $(STACK) $(if $(FOLLOW),--follow)
+	$(OPS) logs
 
 mirrors: ## what nodes are told of the pull-through caches (Docker, containerd): make mirrors STACK=prod
-	$(OPS) mirrors --stack $(STACK)
+	$(OPS) mirrors
 
 doctor: ## what clients meet: name, certificate, login, a slow upload: make doctor STACK=prod
-	$(OPS) doctor --stack $(STACK) $(if $(SLOW),--slow $(SLOW))
+	$(OPS) doctor
 
 adopt: ## take over a running registry: make adopt STACK=prod FROM=registry-com (LOGINS=keep)
-	$(OPS) adopt --stack $(STACK) --from '$(FROM)' --logins '$(LOGINS)'
+	$(OPS) adopt
 
 env: ## a new environment: make env NAME=preprod FROM=stag DOMAIN=preprod.example.com
-	$(OPS) env --name '$(NAME)' --from '$(FROM)' --domain '$(DOMAIN)'
+	$(OPS) env
 
 exports: ## this project's pulumi and state for your shell: eval "$(make -s exports)"
 	$(OPS) exports

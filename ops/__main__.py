@@ -1,11 +1,13 @@
-"""`python3 -m ops COMMAND`: what the Makefile calls."""
+"""`python3 -m ops COMMAND`: what the Makefile calls, which hands on its variables as they are."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from ops import adopt, checks, doctor, engine, images, recover, review, stack, state, virtualenv
 from ops.console import Problem, main, one_at_a_time
@@ -48,22 +50,37 @@ def _with_environment(act: Callable[[argparse.Namespace], None]) -> Callable[...
     return run
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
-    "up": lambda _: stack.up(),
-    "build": _build,
-    "exports": _exports,
-    "bench": lambda _: checks.bench(),
-    "test": lambda _: checks.run_all(),
-    "deploy": _with_environment(lambda args: stack.deploy(args.stack)),
-    "preview": _with_environment(lambda args: stack.preview(args.stack, args.format)),
-    "drift": _with_environment(lambda args: review.drift(args.stack).tell()),
-    "down": _with_environment(lambda args: stack.down(args.stack)),
-    "recover": _recover,
-    "adopt": _with_environment(_adopt),
-    "env": _with_environment(_env),
-    "doctor": _with_environment(lambda args: stack.doctor_of(args.stack, args.slow)),
-    "mirrors": _with_environment(lambda args: stack.mirrors(args.stack)),
-    "logs": _with_environment(lambda args: stack.logs(args.stack, args.follow)),
+@dataclass(frozen=True)
+class Command:
+    """A command, and the variables that it reads."""
+
+    act: Callable[[argparse.Namespace], None]
+    variables: Sequence[str] = ("STACK",)
+
+
+COMMANDS: dict[str, Command] = {
+    "up": Command(lambda _: stack.up(), ()),
+    "build": Command(_build, ()),
+    "exports": Command(_exports, ()),
+    "bench": Command(lambda _: checks.bench(), ()),
+    "test": Command(lambda _: checks.run_all(), ()),
+    "deploy": Command(_with_environment(lambda args: stack.deploy(args.stack))),
+    "preview": Command(
+        _with_environment(lambda args: stack.preview(args.stack, args.format)), ("STACK", "FORMAT")
+    ),
+    "drift": Command(_with_environment(lambda args: review.drift(args.stack).tell())),
+    "down": Command(_with_environment(lambda args: stack.down(args.stack))),
+    "recover": Command(_recover),
+    "adopt": Command(_with_environment(_adopt), ("STACK", "FROM", "LOGINS")),
+    "env": Command(_with_environment(_env), ("NAME", "FROM", "DOMAIN")),
+    "doctor": Command(
+        _with_environment(lambda args: stack.doctor_of(args.stack, args.slow)), ("STACK", "SLOW")
+    ),
+    "mirrors": Command(_with_environment(lambda args: stack.mirrors(args.stack))),
+    "logs": Command(
+        _with_environment(lambda args: stack.logs(args.stack, bool(args.follow))),
+        ("STACK", "FOLLOW"),
+    ),
 }
 
 
@@ -71,21 +88,34 @@ CHANGING = ("up", "deploy", "down", "recover", "adopt", "env")
 """Commands that two at once in one checkout would spoil for each other."""
 
 
-def _run() -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m ops")
+def arguments(words: Sequence[str], variables: Mapping[str, str]) -> argparse.Namespace:
+    """Return the command in `words`, with the values of those `variables` that it reads.
+
+    Values come through the environment: no shell reads them, whatever is in them.
+    """
+    parser = argparse.ArgumentParser(prog="make", usage="make COMMAND VARIABLE=VALUE…")
     parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("--stack", default=os.environ.get("STACK") or stack.LOCAL)
+    parser.add_argument("--stack", default=stack.LOCAL)
     parser.add_argument("--slow", type=int, default=doctor.SLOW_SECONDS)
     parser.add_argument("--name")
     parser.add_argument("--from", dest="source")
     parser.add_argument("--domain")
-    parser.add_argument("--logins", choices=("", "keep"), default="")
-    parser.add_argument("--follow", action="store_true")
+    parser.add_argument("--logins", choices=("keep",))
+    parser.add_argument("--follow")
     formats = ("terminal", "markdown", "comment")
     parser.add_argument("--format", choices=formats, default="terminal")
-    args = parser.parse_args()
+    command = COMMANDS[parser.parse_args(words).command]
+    given = [
+        f"--{name.lower()}={value}" for name in command.variables if (value := variables.get(name))
+    ]
+    return parser.parse_args([*words, *given])
+
+
+def _run() -> None:
+    args = arguments(sys.argv[1:], os.environ)
     with one_at_a_time(ROOT) if args.command in CHANGING else contextlib.nullcontext():
-        COMMANDS[args.command](args)
+        COMMANDS[args.command].act(args)
 
 
-main(_run)
+if __name__ == "__main__":
+    main(_run)

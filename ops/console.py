@@ -54,6 +54,17 @@ def _terminate(_: int, __: FrameType | None) -> None:
     raise Terminated
 
 
+def confirm(question: str) -> None:
+    """Return when a person at a terminal says yes, or YES=1 says so beforehand; else a Problem."""
+    if os.environ.get("YES") == "1":
+        return
+    if not sys.stdin.isatty():
+        raise Problem(f"{question} Nobody is there to ask; to say yes beforehand, add YES=1")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Problem("nothing was changed")
+
+
 @contextlib.contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
     """Wait for whoever else is at work in `folder`, and keep others waiting meanwhile.

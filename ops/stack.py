@@ -28,7 +28,7 @@ from ops import (
     toolchain,
     virtualenv,
 )
-from ops.console import Problem, run, say, wait
+from ops.console import Problem, confirm, run, say, wait
 from ops.pulumi import pulumi
 from ops.toolchain import ROOT
 
@@ -153,8 +153,13 @@ def preview(stack: str, form: str = "terminal") -> None:
 
 
 def down(stack: str) -> None:
-    """Removes the stack's services; its images and the label of their node stay."""
+    """Removes the stack's services; its images and the label of their node stay.
+
+    Asks first, unless it is `local`, which is this machine's alone.
+    """
     init(stack)
+    if stack != LOCAL:
+        confirm(f"Remove the services of stack {stack}, so that nobody reaches the registry?")
 
     def destroy_now() -> None:
         forget: resume.Forget = "at home" if stack == LOCAL else "never"

@@ -89,13 +89,16 @@ def test_down_needs_nothing_but_the_engine(site: Site) -> None:
     site.project.set(STACK, "registry:memory", "lots")
     site.update_node(holder, "--availability", "drain")
     try:
-        removed = site.make("down", f"STACK={STACK}")
+        unsaid = site.make("down", f"STACK={STACK}")
+        removed = site.make("down", f"STACK={STACK}", "YES=1")
     finally:
         site.update_node(holder, "--availability", "active")
+    assert unsaid.code != 0
+    assert "add YES=1" in unsaid.text
     assert removed.code == 0, removed.text
     assert "Traceback" not in removed.text
     assert resources(site) == {}
-    site.made("down", f"STACK={STACK}")
+    site.made("down", f"STACK={STACK}", "YES=1")
     first = site.any_node()
     for kind in ("service", "secret", "network"):
         assert STACK not in site.swarm.docker(first, kind, "ls"), kind
@@ -106,6 +109,6 @@ def test_down_needs_nothing_but_the_engine(site: Site) -> None:
 
 def test_down_through_an_engine_out_of_reach_says_which(site: Site, tmp_path: Path) -> None:
     gone = f"unix://{tmp_path}/docker.sock"
-    refused = site.make("down", f"STACK={STACK}", DOCKER_HOST=gone)
+    refused = site.make("down", f"STACK={STACK}", "YES=1", DOCKER_HOST=gone)
     assert refused.code != 0
     assert f"No Docker engine answers at {gone}" in refused.text

@@ -1,0 +1,128 @@
+"""The Makefile: what is typed reaches the commands as it was typed, and the grave ones ask."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from ops import resume, stack
+from ops.__main__ import COMMANDS, arguments
+from ops.console import Problem
+from ops.toolchain import ROOT
+
+ODD = ("x; touch HERE/made", "$(touch HERE/made)", "$(shell touch HERE/made)", "a'b\"c `id` $$HOME")
+
+
+@pytest.fixture
+def printer(tmp_path: Path) -> Path:
+    """A folder with a `python3` that prints the variables which a command finds."""
+    program = tmp_path / "bin/python3"
+    program.parent.mkdir()
+    names = "STACK FROM FORMAT SLOW YES"
+    program.write_text(f'#!/bin/sh\nfor name in {names}; do printenv "$name" || echo; done\n')
+    program.chmod(0o755)
+    return program.parent
+
+
+@pytest.mark.parametrize("origin", ["typed", "environment"])
+@pytest.mark.parametrize("text", ODD)
+def test_no_shell_reads_what_a_variable_says(
+    printer: Path, tmp_path: Path, text: str, origin: str
+) -> None:
+    text = text.replace("HERE", str(tmp_path))
+    values = {"STACK": text, "FROM": text, "FORMAT": text, "SLOW": text, "YES": text}
+    words = [f"{name}={value}" for name, value in values.items()]
+    path = f"{printer}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["make", "-s", "deploy", *(words if origin == "typed" else ())],
+        cwd=ROOT,
+        env={**os.environ, "PATH": path, **(values if origin == "environment" else {})},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.splitlines() == [text] * len(values)
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_command_reads_its_own_variables_alone() -> None:
+    variables = {"STACK": "--yes; id", "FROM": "it's", "NAME": "WSL", "FORMAT": "nonsense"}
+    adopt = arguments(["adopt"], variables)
+    assert (adopt.stack, adopt.source, adopt.name) == ("--yes; id", "it's", None)
+    assert arguments(["up"], variables).stack == stack.LOCAL
+    assert arguments(["deploy"], {"STACK": ""}).stack == stack.LOCAL
+    assert arguments(["logs"], {"FOLLOW": "1"}).follow
+
+
+@pytest.mark.parametrize(
+    ("command", "variables"),
+    [
+        ("preview", {"FORMAT": "nonsense"}),
+        ("doctor", {"SLOW": "long"}),
+        ("adopt", {"LOGINS": "kept"}),
+    ],
+)
+def test_a_variable_that_makes_no_sense_is_refused(
+    command: str, variables: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        arguments([command], variables)
+    assert next(iter(variables.values())) in capsys.readouterr().err
+
+
+def test_the_makefile_hands_on_every_variable_that_a_command_reads() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    handed_on = makefile.partition("VARIABLES := ")[2].partition("\n")[0].split()
+    assert {name for command in COMMANDS.values() for name in command.variables} <= set(handed_on)
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
+    """Stacks that `make down STACK=name` goes on to remove."""
+    removed: list[str] = []
+    monkeypatch.setattr(stack, "init", lambda _: None)
+    monkeypatch.setattr(stack, "_alone", lambda stack, _: removed.append(stack))
+    monkeypatch.setattr(resume, "clean_up", lambda _: None)
+    stack.down(name)
+    return removed
+
+
+def test_a_stack_is_removed_when_somebody_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("YES", raising=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert asked(monkeypatch, "local") == ["local"]
+    with pytest.raises(Problem, match=r"stack prod.*add YES=1"):
+        asked(monkeypatch, "prod")
+    monkeypatch.setenv("YES", "1")
+    assert asked(monkeypatch, "prod") == ["prod"]
+
+
+@pytest.mark.parametrize(("answer", "goes_on"), [("y\n", True), ("\n", False), ("n\n", False)])
+def test_at_a_terminal_a_person_is_asked(answer: str, goes_on: bool) -> None:
+    ours, theirs = pty.openpty()
+    code = """\
+        from ops.console import confirm, main
+        main(lambda: confirm("Remove it?"))
+        """
+    os.write(ours, answer.encode())
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=ROOT,
+        stdin=theirs,
+        env={name: value for name, value in os.environ.items() if name != "YES"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    os.close(ours)
+    os.close(theirs)
+    assert done.stderr.startswith("Remove it? [y/N] ")
+    assert (done.returncode == 0) is goes_on
