@@ -290,6 +290,7 @@ def deploy_proxy(
             SocketProxyArgs(
                 stack_name=settings.stack_name,
                 image=pinned["socket_proxy"],
+                socket_path=told.socket_path,
                 log_mib=settings.log_mib,
                 log_files=settings.log_files,
                 encrypted=settings.encrypt_network,
@@ -315,6 +316,7 @@ def deploy_proxy(
             certificate=told.certificate,
             dashboard=dashboard,
             socket_proxy=socket_proxy,
+            socket_path=told.socket_path,
             ui_port=told.ui_port,
             metrics=told.metrics,
             mode=told.mode,

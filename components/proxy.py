@@ -23,7 +23,7 @@ from components.proxy_config import (
 from components.registry_config import HSTS_SECONDS
 from components.route import Https, Route, label_name
 from components.service import SwarmService, swarm_service
-from components.socket_proxy import SocketProxy, socket_mount
+from components.socket_proxy import SOCKET_PATH, SocketProxy, socket_mount
 from components.stack import namespace_labels, swarm_secret
 from components.task import (
     always_restart,
@@ -89,6 +89,8 @@ class ProxyArgs:
     """Port of the UI on the proxy's node, open to all; None for no UI."""
     socket_proxy: SocketProxy | None = None
     """None: Docker's socket is mounted, read-only."""
+    socket_path: str = SOCKET_PATH
+    """Docker's socket on the managers."""
     metrics: bool = False
     """Prometheus metrics for services on the network, on port 8083."""
     mode: Literal["replicated", "global"] = "replicated"
@@ -139,7 +141,7 @@ class Proxy(pulumi.ComponentResource):
             part = f"secret-{variable.lower().replace('_', '-')}"
             files[f"/run/secrets/{variable}"] = secret(part, value)
 
-        mounts = [*([] if args.socket_proxy else [socket_mount()]), *args.mounts]
+        mounts = [*([] if args.socket_proxy else [socket_mount(args.socket_path)]), *args.mounts]
         networks = [args.network_id]
         if args.socket_proxy:
             networks.append(args.socket_proxy.network_id)

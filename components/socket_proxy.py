@@ -22,6 +22,8 @@ PORT = 2375
 CONFIG_PATH = "/usr/local/etc/haproxy/haproxy.cfg"
 """Where the official image of HAProxy looks."""
 MEMORY_MIB = 64
+SOCKET_PATH = "/var/run/docker.sock"
+"""Docker's socket, in a task and, unless a setting says otherwise, on its node."""
 CONFIG = f"""\
 global
     maxconn 100
@@ -39,7 +41,7 @@ frontend docker
     http-request deny unless asked
     default_backend engine
 backend engine
-    server engine /var/run/docker.sock
+    server engine {SOCKET_PATH}
 """
 """What Traefik's Swarm provider reads: services, their tasks, networks and nodes; no secrets."""
 
@@ -52,6 +54,8 @@ class SocketProxyArgs:
     """Swarm stack that it belongs to."""
     image: pulumi.Input[str]
     """HAProxy."""
+    socket_path: str = SOCKET_PATH
+    """Docker's socket on the managers."""
     log_mib: int = 10
     log_files: int = 3
     encrypted: bool = False
@@ -90,7 +94,7 @@ class SocketProxy(pulumi.ComponentResource):
                 # The image's own user may not open the socket.
                 user="0",
                 secrets=[secret_file(CONFIG_PATH, config)],
-                mounts=[socket_mount()],
+                mounts=[socket_mount(args.socket_path)],
                 healthcheck=probe(f"http://127.0.0.1:{PORT}/_ping"),
                 read_only=True,
                 # HAProxy takes another signal for an orderly end; nothing here is worth one.
@@ -113,11 +117,11 @@ class SocketProxy(pulumi.ComponentResource):
         self.register_outputs({"networkId": self.network_id})
 
 
-def socket_mount() -> docker.ServiceTaskSpecContainerSpecMountArgs:
-    """Docker's socket, as a task on a manager sees it."""
+def socket_mount(path: str) -> docker.ServiceTaskSpecContainerSpecMountArgs:
+    """Return the mount by which a task finds the socket at `path` of its node at SOCKET_PATH."""
     return docker.ServiceTaskSpecContainerSpecMountArgs(
         type="bind",
-        source="/var/run/docker.sock",
-        target="/var/run/docker.sock",
+        source=path,
+        target=SOCKET_PATH,
         read_only=True,
     )

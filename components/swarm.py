@@ -16,6 +16,7 @@ import docker.errors
 import pulumi
 
 from components.engine import Engine, connected
+from components.engine_kind import ROOTLESS, closed_sockets, is_rootless
 
 LABEL_TRIES = 5
 """How often a node is read and updated: a node that has just come back changes by itself."""
@@ -103,6 +104,8 @@ class Swarm:
     networks: Mapping[str, Network] = field(default_factory=dict)
     services: Mapping[str, RunningService] = field(default_factory=dict)
     """All services of the swarm by name, also those of other stacks."""
+    closed_sockets: tuple[str, ...] = ()
+    """Reasons why containers on the engine's node can't open Docker's socket."""
 
     def require_network(self, name: str, created_here: bool) -> None:
         """`RunError` unless services can use network `name`, or it will be made here."""
@@ -156,7 +159,10 @@ def look(engine: Engine) -> Swarm:
     """The swarm behind the engine; `RunError` unless that engine is one of its managers."""
     host = engine.host
     with connected(engine) as client:
-        about = client.info()["Swarm"]
+        info = client.info()
+        about, security = info["Swarm"], info.get("SecurityOptions") or []
+        if is_rootless(security):
+            raise pulumi.RunError(f"The Docker engine at {host} {ROOTLESS}.")
         state = about["LocalNodeState"]
         if state == "locked":
             raise pulumi.RunError(
@@ -188,6 +194,7 @@ def look(engine: Engine) -> Swarm:
             nodes=tuple(_node(raw) for raw in client.nodes()),
             networks={raw["Name"]: _network(raw) for raw in client.networks()},
             services={raw["Spec"]["Name"]: _service(raw) for raw in client.services()},
+            closed_sockets=tuple(closed_sockets(security)),
         )
 
 

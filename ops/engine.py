@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.engine_kind import ROOTLESS, is_rootless
 from ops.console import Problem, last_words, main, run, say, wait, write_whole
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
@@ -141,6 +142,9 @@ def _ensure_manager(engine: Engine, swarm: dict[str, object]) -> None:
             f"{engine.host} is not in swarm mode; "
             "run `docker swarm init` there once (nothing was changed on it)"
         )
+    security = docker(engine.host, "info", "--format", "{{json .SecurityOptions}}", timeout=30)
+    if is_rootless(json.loads(security) or []):
+        raise Problem(f"{engine.host} {ROOTLESS}; nothing was changed")
     say("this engine is not in swarm mode: making it a swarm of one node")
     # Loopback: docker refuses to choose among several addresses, and one node needs no other.
     loopback = ["--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377"]

@@ -21,6 +21,9 @@ INSTALLER = "https://get.pulumi.com"
 OLDEST = (3, 220)
 """The program needs `Stash` resources and hooks, which older CLIs lack."""
 
+BUILD_TOOLS = ("bash", "flock", "sha256sum")
+"""What `toolchain/build.sh` uses; macOS has not all of it."""
+
 
 def cache() -> Path:
     """Where things that take long to make are kept, outside the repository."""
@@ -47,6 +50,11 @@ def ensure() -> dict[str, str]:
         return _compiled(folder)
     if _install(installed):
         return _installed(installed)
+    if missing := [name for name in BUILD_TOOLS if not shutil.which(name)]:
+        raise Problem(
+            f"Pulumi can't be compiled here, since there is no {' or '.join(missing)}; install it:"
+            " https://www.pulumi.com/docs/install"
+        )
     if folder := _compile():
         return _compiled(folder)
     raise Problem("the Pulumi toolchain could not be compiled; its messages are above")
@@ -68,6 +76,8 @@ def _compiled(folder: Path) -> dict[str, str]:
 
 def _compile(*flags: str) -> Path | None:
     """Folder of the toolchain that `toolchain/` compiles, once; None when it can't."""
+    if not all(map(shutil.which, BUILD_TOOLS)):
+        return None
     command = [str(ROOT / "toolchain" / "build.sh"), *flags]
     # No time limit: it compiles for minutes, and says so.
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)

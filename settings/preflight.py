@@ -54,6 +54,11 @@ def check_swarm(settings: Settings, swarm: Swarm) -> list[str]:
         images["proxy"] = ("proxyImage", proxy.image)
         if proxy.socket_proxy:
             images["socket_proxy"] = ("socketProxyImage", proxy.socket_proxy_image)
+        warnings += [
+            f"The Docker engine at {swarm.engine.host} {reason}: a Traefik on such a node would"
+            " find no service. Use another engine, or registry:proxy none behind a Traefik"
+            for reason in swarm.closed_sockets
+        ]
         ports = {proxy.http_port: "proxyHttpPort"}
         if settings.https != "none":
             ports[proxy.https_port] = "proxyHttpsPort"

@@ -11,6 +11,7 @@ from components.certificate import ends_soon, wrong_with, wrong_with_key
 from components.location import CERTIFICATES
 from components.proxy import Certificate
 from components.proxy_config import Acme, owned_options_in
+from components.socket_proxy import SOCKET_PATH
 from settings import rules
 from settings.reader import Reader
 from settings.volume import VolumeSettings, parse_volume
@@ -50,6 +51,8 @@ class ProxySettings:
     """`registry:proxySocket`. `mount`: Traefik has Docker's socket, read-only. `proxy`: it asks
     HAProxy, which lets little pass. Default `mount`."""
     socket_proxy_image: str
+    socket_path: str
+    """`registry:proxySocketPath`: Docker's socket on the managers."""
     metrics: bool
     """Prometheus metrics on the public network, port 8083. Default false."""
     memory_mib: int
@@ -122,6 +125,7 @@ def parse_proxy(
         certificates=parse_volume(reader, CERTIFICATES, f"{stack_name}_certificates"),
         socket_proxy=reader.choice("proxySocket", ("mount", "proxy"), "mount") == "proxy",
         socket_proxy_image=reader.text("socketProxyImage", rules.IMAGE, HAPROXY_IMAGE),
+        socket_path=reader.text("proxySocketPath", rules.SOCKET_PATH, SOCKET_PATH),
         metrics=reader.boolean("proxyMetrics", False),
         memory_mib=reader.mebibytes("proxyMemory", 64, 512),
         config=config,

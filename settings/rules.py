@@ -75,6 +75,11 @@ UPSTREAM = Rule(
 TTL = Rule(
     r"\d{1,6}[smh]", "a whole number and s, m or h, such as 168h; 0h keeps all for good", "168h"
 )
+SOCKET_PATH = Rule(
+    r"(/[A-Za-z0-9._-]+)*/docker\.sock",
+    "the absolute path of a docker.sock",
+    "/var/run/docker.sock",
+)
 NAME = Rule(
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}",
     "a Docker name: letters, digits, '_', '.' and '-'",

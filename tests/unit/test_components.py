@@ -491,6 +491,20 @@ def test_the_proxy_sees_only_what_carries_its_label_and_cuts_no_upload(deploy: D
     assert task["placement"]["constraints"] == ["node.role == manager"]
 
 
+def test_a_socket_elsewhere_is_mounted_where_the_proxy_looks_for_it(deploy: Deploy) -> None:
+    path = "/opt/docker/docker.sock"
+    mounts = [proxy(deploy, socket_path=path)["taskSpec"]["containerSpec"]["mounts"][0]]
+
+    def program() -> None:
+        args = SocketProxyArgs(stack_name="s", image="haproxy:3", socket_path=path)
+        SocketProxy("socket", args)
+
+    recorder = deploy(program).of_type("Service")["socket-haproxy"]
+    mounts += recorder["taskSpec"]["containerSpec"]["mounts"]
+    for mount in mounts:
+        assert (mount["source"], mount["target"]) == (path, "/var/run/docker.sock")
+
+
 @pytest.mark.parametrize("https", [None, Https()])
 def test_a_registry_without_a_task_is_unavailable_and_not_unknown(
     deploy: Deploy, https: Https | None
