@@ -8,7 +8,7 @@ export $(VARIABLES)
 
 OPS := @python3 -m ops
 
-.PHONY: help up build deploy preview drift down recover mirrors doctor adopt env exports logs test bench
+.PHONY: help up build deploy preview drift down recover mirrors doctor adopt env exports tools logs test lock bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,8 +52,14 @@ env: ## a new environment: make env NAME=preprod FROM=stag DOMAIN=preprod.exampl
 exports: ## this project's pulumi and state for your shell: eval "$(make -s exports)"
 	$(OPS) exports
 
+tools: ## what all of these need, installed: virtual environment, Pulumi and its plugins
+	$(OPS) tools
+
 test: ## formatter, linter, types, unit tests, system tests (as root); ARGS='-k mirrors' for some
 	$(OPS) test
+
+lock: ## pin what requirements*.in name, with all that they need and their hashes
+	$(OPS) lock
 
 bench: ## what it costs, beside Terraform, `docker stack deploy` and a bare registry (as root)
 	$(OPS) bench

@@ -9,7 +9,19 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ops import adopt, checks, doctor, engine, images, recover, review, stack, state, virtualenv
+from ops import (
+    adopt,
+    checks,
+    doctor,
+    engine,
+    images,
+    recover,
+    review,
+    stack,
+    state,
+    toolchain,
+    virtualenv,
+)
 from ops.console import Problem, main, one_at_a_time
 from ops.toolchain import ROOT
 
@@ -20,6 +32,12 @@ def _build(_: argparse.Namespace) -> None:
 
 def _exports(_: argparse.Namespace) -> None:
     print(stack.exports(stack.environment()), end="")
+
+
+def _tools(_: argparse.Namespace) -> None:
+    for part in (virtualenv.ensure, toolchain.ensure):
+        os.environ.update(part())
+    toolchain.install_plugins()
 
 
 def _env(args: argparse.Namespace) -> None:
@@ -62,6 +80,8 @@ COMMANDS: dict[str, Command] = {
     "up": Command(lambda _: stack.up(), ()),
     "build": Command(_build, ()),
     "exports": Command(_exports, ()),
+    "tools": Command(_tools, ()),
+    "lock": Command(lambda _: virtualenv.lock(), ()),
     "bench": Command(lambda _: checks.bench(), ()),
     "test": Command(lambda _: checks.run_all(), ()),
     "deploy": Command(_with_environment(lambda args: stack.deploy(args.stack))),

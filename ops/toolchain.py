@@ -5,19 +5,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
 import tempfile
-import urllib.error
 import urllib.request
 from pathlib import Path
 
 from ops.console import Problem, run, say
 
 ROOT = Path(__file__).parents[1]
-INSTALLER = "https://get.pulumi.com"
+ARCHIVES = "https://get.pulumi.com/releases/sdk"
+CHECKSUMS = "https://github.com/pulumi/pulumi/releases/download"
+"""What Pulumi releases, and on another server what it must be."""
+PLUGINS = ("docker", "random")
+"""Resource plugins that the program needs, each of its SDK's version."""
 OLDEST = (3, 220)
 """The program needs `Stash` resources and hooks, which older CLIs lack."""
 
@@ -31,11 +36,12 @@ def cache() -> Path:
     return Path(base) / "registry"
 
 
-def pinned_version() -> str:
-    """Version of the SDK in requirements.txt, which the CLI goes with."""
-    pin = re.search(r"^pulumi==(\S+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+def pinned_version(package: str = "pulumi") -> str:
+    """Return the version of an SDK in requirements.txt, which CLI and plugins go with."""
+    pins = (ROOT / "requirements.txt").read_text()
+    pin = re.search(rf"^{package}==([\w.]+)", pins, re.MULTILINE)
     if pin is None:
-        raise Problem("requirements.txt pins no version of pulumi")
+        raise Problem(f"requirements.txt pins no version of {package}")
     return pin[1]
 
 
@@ -58,6 +64,13 @@ def ensure() -> dict[str, str]:
     if folder := _compile():
         return _compiled(folder)
     raise Problem("the Pulumi toolchain could not be compiled; its messages are above")
+
+
+def install_plugins() -> None:
+    """Have the resource plugins where Pulumi looks, which else gets them in mid-deployment."""
+    for name in PLUGINS:
+        version = pinned_version(f"pulumi-{name}")
+        run(["pulumi", "plugin", "install", "resource", name, version], timeout=600)
 
 
 def _installed(folder: Path) -> dict[str, str]:
@@ -102,29 +115,66 @@ def _usable_on_path() -> bool:
 
 
 def _install(folder: Path) -> bool:
-    """Runs Pulumi's own installer; False where it can't be reached."""
+    """Install what Pulumi releases, once it is checked; False where it can't be had."""
+    version, machine = pinned_version(), _machine()
+    name = f"pulumi-v{version}-{machine}.tar.gz"
     try:
-        with urllib.request.urlopen(INSTALLER, timeout=5) as answer:
-            script = answer.read().decode()
-    except (OSError, urllib.error.URLError):
-        say("Pulumi's installer can't be reached: compiling Pulumi from its Go modules instead")
+        sums = f"{CHECKSUMS}/v{version}/pulumi-{version}-checksums.txt"
+        with urllib.request.urlopen(sums, timeout=5) as answer:  # noqa: S310 - https
+            expected = _sum_of(name, answer.read().decode())
+    except OSError:
+        say("Pulumi's releases can't be reached: compiling Pulumi from its Go modules instead")
         return False
-    say(f"installing Pulumi {pinned_version()} to {folder}")
+    if expected is None:
+        say(f"Pulumi {version} isn't released for {machine}: compiling it instead")
+        return False
+    say(f"installing Pulumi {version} to {folder}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Made elsewhere, then renamed: an interruption leaves no half Pulumi behind.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="pulumi-") as scratch:
-        root = Path(scratch) / "root"
-        options = ["--version", pinned_version(), "--install-root", str(root), "--no-edit-path"]
+        archive = Path(scratch) / name
         try:
-            run(["sh", "-s", "--", *options], stdin=script, timeout=600)
-        except Problem as problem:
-            say(f"Pulumi's installer failed ({problem}): compiling Pulumi instead")
+            with (
+                urllib.request.urlopen(f"{ARCHIVES}/{name}", timeout=60) as answer,  # noqa: S310
+                archive.open("wb") as file,
+            ):
+                shutil.copyfileobj(answer, file)
+        except OSError as error:
+            say(f"Pulumi's release can't be downloaded ({error}): compiling Pulumi instead")
             return False
-        if not (root / "bin" / "pulumi").exists():
-            return False
+        if _sha256(archive) != expected:
+            raise Problem(
+                f"{ARCHIVES}/{name} isn't what Pulumi released: its checksum isn't the one in"
+                f" {sums}. Nothing was installed; try again, or install Pulumi {version} yourself"
+            )
+        run(["tar", "-xzf", archive, "-C", scratch, "--no-same-owner"], timeout=600)
+        root = Path(scratch) / "root"
+        root.mkdir()
+        (Path(scratch) / "pulumi").rename(root / "bin")
         shutil.rmtree(folder, ignore_errors=True)
         root.rename(folder)
     return True
+
+
+def _machine() -> str:
+    """Return this machine's kind as names of Pulumi's releases have it: `linux-x64`."""
+    kinds = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
+    machine = platform.machine().lower()
+    return f"{platform.system().lower()}-{kinds.get(machine, machine)}"
+
+
+def _sum_of(name: str, sums: str) -> str | None:
+    """Return the checksum of a file in a list such as `sha256sum` prints."""
+    lines = (line.split() for line in sums.splitlines())
+    return next((words[0].lower() for words in lines if words[1:] in ([name], [f"*{name}"])), None)
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while chunk := content.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _first_on_path(folder: Path) -> str:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from ops import engine
+from ops import OLDEST, engine
 from ops.console import LIMIT_SECONDS, Problem, run, say, write_whole
 from ops.toolchain import ROOT
 
@@ -22,22 +22,44 @@ _PIP = (FOLDER / "bin" / "python", "-m", "pip")
 
 def ensure(requirements: str = "requirements.txt") -> dict[str, str]:
     """Environment that has `.venv` first on PATH, with all of `requirements` in it."""
-    # Development's requirements include the program's.
-    wanted = b"".join((ROOT / name).read_bytes() for name in {"requirements.txt", requirements})
     stamp = FOLDER / f".{requirements}"
-    digest = hashlib.sha256(wanted).hexdigest()
+    digest = hashlib.sha256((ROOT / requirements).read_bytes()).hexdigest()
     if not stamp.exists() or stamp.read_text() != digest:
         say(f"installing {requirements} into .venv")
         if not _is_sound():
             _create()
         (FOLDER / UNFINISHED).touch()
-        run([*_PIP, "install", "--quiet", "-r", ROOT / requirements], timeout=900)
+        # Nothing that isn't named there, and nothing of another content.
+        run(
+            [*_PIP, "install", "--quiet", "--require-hashes", "-r", ROOT / requirements],
+            timeout=900,
+        )
         (FOLDER / UNFINISHED).unlink()
         write_whole(stamp, digest)
     return {
         "VIRTUAL_ENV": str(FOLDER),
         "PATH": os.pathsep.join([str(FOLDER / "bin"), os.environ.get("PATH", os.defpath)]),
     }
+
+
+def lock() -> None:
+    """Write requirements*.txt anew from requirements*.in, for every Python and machine."""
+    environment = {**os.environ, **ensure("requirements-dev.txt")}
+    oldest = ".".join(map(str, OLDEST))
+    # In this order: development takes the versions that the program has.
+    for name in ("requirements", "requirements-dev"):
+        say(f"{name}.txt: what {name}.in needs, in its newest versions")
+        run(
+            [
+                *("uv", "pip", "compile", "--quiet", "--universal", "--python-version", oldest),
+                *("--upgrade", "--generate-hashes", "--no-annotate"),
+                *("--custom-compile-command", "make lock"),
+                *("--output-file", f"{name}.txt", f"{name}.in"),
+            ],
+            cwd=ROOT,
+            env=environment,
+            timeout=900,
+        )
 
 
 def become(module: str, *words: str) -> NoReturn:

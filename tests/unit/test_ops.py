@@ -199,7 +199,7 @@ def test_a_backend_that_the_user_chose_is_used(
 def nothing_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No Pulumi anywhere, its installer out of reach, and a toolchain that compiles at once."""
     monkeypatch.setenv("PATH", f"{home}/bin:/usr/bin:/bin")
-    monkeypatch.setattr(toolchain, "INSTALLER", "http://127.0.0.1:9")
+    monkeypatch.setattr(toolchain, "CHECKSUMS", "http://127.0.0.1:9")
     monkeypatch.setattr(toolchain, "ROOT", home)
     monkeypatch.setattr(toolchain, "pinned_version", lambda: "3.259.0")
     (home / "toolchain").mkdir()
@@ -223,7 +223,7 @@ def test_a_pulumi_on_path_is_taken_if_it_is_new_enough(
     assert (toolchain.ensure() == {}) is taken
 
 
-def test_an_installer_out_of_reach_is_said_in_one_line_and_pulumi_compiled(
+def test_releases_out_of_reach_are_said_in_one_line_and_pulumi_compiled(
     nothing_found: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     changes = toolchain.ensure()
@@ -231,7 +231,7 @@ def test_an_installer_out_of_reach_is_said_in_one_line_and_pulumi_compiled(
     assert changes["PULUMI_HOME"] == "/cache/compiled/home"
     assert changes["PULUMI_CREDENTIALS_PATH"] == str(nothing_found)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("Pulumi's installer can't be reached")
+    assert line.startswith("Pulumi's releases can't be reached")
 
 
 def test_what_was_compiled_is_used_without_a_word(
@@ -252,11 +252,10 @@ def test_the_sdk_and_the_compiled_command_line_are_one_version() -> None:
     pinned = toolchain.pinned_version()
     module = (toolchain.ROOT / "toolchain/cli/go.mod").read_text()
     assert f"pulumi/pkg/v3 v{pinned}\n" in module
-    requirements = (toolchain.ROOT / "requirements.txt").read_text()
     for plugin in ("docker", "random"):
         main = (toolchain.ROOT / f"toolchain/plugins/{plugin}/main.go").read_text()
         version = main.partition('const version = "')[2].partition('"')[0]
-        assert f"pulumi-{plugin}=={version}\n" in requirements
+        assert version == toolchain.pinned_version(f"pulumi-{plugin}")
 
 
 def test_the_exported_environment_survives_a_shell(tmp_path: Path) -> None:
