@@ -8,7 +8,7 @@ export $(VARIABLES)
 
 OPS := @python3 -m ops
 
-.PHONY: help up build deploy preview drift down recover mirrors doctor adopt env exports tools logs test lock bench
+.PHONY: help up build deploy preview drift deployed down recover mirrors doctor adopt env exports tools logs test lock bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ preview: ## what a deployment would change; FORMAT=markdown, or comment
 
 drift: ## whether what is deployed still matches; fails if it doesn't
 	$(OPS) drift
+
+deployed: ## commit of a stack's last deployment that came up: what drift is compared with
+	$(OPS) deployed
 
 down: ## remove a stack's services; its images stay. Asks first, unless YES=1 or STACK=local
 	$(OPS) down

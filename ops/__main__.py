@@ -14,6 +14,7 @@ from ops import (
     checks,
     doctor,
     engine,
+    history,
     images,
     recover,
     review,
@@ -89,6 +90,7 @@ COMMANDS: dict[str, Command] = {
         _with_environment(lambda args: stack.preview(args.stack, args.format)), ("STACK", "FORMAT")
     ),
     "drift": Command(_with_environment(lambda args: review.drift(args.stack).tell())),
+    "deployed": Command(_with_environment(lambda args: print(history.deployed_commit(args.stack)))),
     "down": Command(_with_environment(lambda args: stack.down(args.stack))),
     "recover": Command(_recover),
     "adopt": Command(_with_environment(_adopt), ("STACK", "FROM", "LOGINS")),

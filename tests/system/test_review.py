@@ -135,6 +135,33 @@ def test_a_preview_in_the_terminal_says_what_is_deleted_before_its_new_one_is_ma
     assert "deleted before" not in look(site, engine, "preview").text
 
 
+def test_a_preview_needs_no_right_to_write_the_state(
+    site: Site, engine: Reading, deployed: None
+) -> None:
+    """With what a preview is given on a CI service, a deployment gets nowhere."""
+    assert deployed is None
+    state = str(site.project.state)
+    read_only = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    make = ("make", "-s", "-C", str(site.project.folder), f"STACK={STACK}")
+
+    def run(command: str, **variables: str) -> tuple[int, str]:
+        done = site.swarm.exec(
+            site.swarm.outside,
+            *("unshare", "--mount", "sh", "-c", read_only, state, *make, command),
+            check=False,
+            timeout=300,
+            env={**site.project.environment, "DOCKER_HOST": engine.host, **variables},
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    code, text = run("preview", FORMAT="markdown")
+    assert code == 0, text
+    assert f"**{STACK}**: no changes" in text
+    code, text = run("deploy")
+    assert code != 0
+    assert "read-only file system" in text
+
+
 def test_without_changes_it_is_one_line(reports: dict[str, Result]) -> None:
     assert reports["nothing"].out == f"**{STACK}**: no changes\n"
     assert reports["nothing"].code == 0

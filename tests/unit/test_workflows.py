@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.tools import tool
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 GITLAB = ROOT / ".gitlab-ci.example.yml"
+SECRETS = ROOT / ".ci/secrets"
 
 
 @pytest.mark.skipif(
@@ -29,6 +31,36 @@ GITLAB = ROOT / ".gitlab-ci.example.yml"
 def test_actionlint_finds_nothing() -> None:
     done = subprocess.run(
         [tool("actionlint"), "-no-color", *WORKFLOWS],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout + done.stderr == ""
+
+
+def program(name: str) -> str | None:
+    """A program of requirements-dev.txt."""
+    folders = (str(Path(sys.executable).parent), os.environ.get("PATH", ""))
+    return shutil.which(name, path=os.pathsep.join(folders))
+
+
+@pytest.mark.skipif(not program("zizmor") and not os.environ.get("CI"), reason="is not installed")
+def test_zizmor_finds_nothing() -> None:
+    done = subprocess.run(
+        [program("zizmor") or "zizmor", "--offline", "--no-progress", "--quiet", *WORKFLOWS],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_shellcheck_finds_nothing() -> None:
+    scripts = [path for path in (ROOT / ".ci").iterdir() if path.name != SECRETS.name]
+    done = subprocess.run(
+        [program("shellcheck") or "shellcheck", *scripts, ROOT / "toolchain/build.sh"],
         capture_output=True,
         text=True,
         check=False,
@@ -63,7 +95,8 @@ def test_all_that_is_run_is_there(path: Path) -> None:
         for goal in re.findall(r"\bmake(?: -\S+)* ([a-z]+)", line):
             assert goal in rules, line
         for file in re.findall(r"(?:^|\s)(\.ci/\S+)", line):
-            assert os.access(ROOT / file, os.X_OK), line
+            sourced = line.startswith(". ")
+            assert os.access(ROOT / file, os.R_OK if sourced else os.X_OK), line
         # What somebody types into a title or names a branch must not become a command.
         assert "${{" not in line
 
@@ -83,8 +116,10 @@ def test_a_workflow_may_do_no_more_than_it_has_to(path: Path) -> None:
     more = {"preview.yml": {"pull-requests": "write"}}
     assert workflow["permissions"] == {"contents": "read", **more.get(path.name, {})}
     assert "pull_request_target" not in path.read_text()
-    for action in re.findall(r"uses: (\S+)", path.read_text()):
-        assert re.search(r"@v\d+", action) or action.startswith("./"), action
+    # A tag can be moved to other code. The comment is for people, and for what renews it.
+    for action in re.findall(r"uses: (.+)", path.read_text()):
+        pinned = re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
+        assert pinned or action.startswith("./"), action
 
 
 BACKEND = {"PULUMI_BACKEND_URL": "s3://state"}
