@@ -28,11 +28,13 @@ from ops import (
     toolchain,
     virtualenv,
 )
-from ops.console import Problem, confirm, run, say, wait
+from ops.console import Problem, confirm, run, say, wait, write_whole
 from ops.pulumi import pulumi
 from ops.toolchain import ROOT
 
 LOCAL = "local"
+LOCAL_EXAMPLE = ROOT / "Pulumi.local.example.yaml"
+"""The settings that `local` begins with."""
 STACK_LABEL = "com.docker.stack.namespace"
 """By which `docker stack` knows what belongs together."""
 ANSWER_SECONDS = 60
@@ -45,11 +47,18 @@ def environment() -> dict[str, str]:
     # settings and DOCKER_HOST lead by now.
     changes = {"PULUMI_RUN_PROGRAM": "true"}
     os.environ.update(changes)
+    ensure_local_settings()
     for part in (virtualenv.ensure, toolchain.ensure, state.ensure):
         changed = part()
         os.environ.update(changed)
         changes.update(changed)
     return changes
+
+
+def ensure_local_settings() -> None:
+    """Have a file with the settings of `local`, which Pulumi writes into: git doesn't track it."""
+    if not file_of(LOCAL).exists():
+        write_whole(file_of(LOCAL), LOCAL_EXAMPLE.read_text(), mode=0o644)
 
 
 def exports(changes: Mapping[str, str]) -> str:

@@ -49,6 +49,9 @@ class Project:
             lines = path.read_text().splitlines(keepends=True)
             kept = [line for line in lines if not line.startswith("encryptionsalt:")]
             (folder / path.name).write_text("".join(kept))
+        # Not what a developer has made of it in the checkout that the tests are in.
+        if (example := source / "Pulumi.local.example.yaml").exists():
+            shutil.copy(example, folder / "Pulumi.local.yaml")
         self.install(source)
         (folder / ".venv").symlink_to(ROOT / ".venv")
         self.environment = {

@@ -22,7 +22,7 @@ import pytest
 from ops import images
 from ops.console import wait
 
-from .project import ROOT, Project, Result
+from .project import Project, Result
 from .site import Site
 from .testswarm import TestSwarm
 
@@ -165,7 +165,7 @@ class Machine:
     def forget(self) -> None:
         """As it was before the first `make up`, but for the images."""
         shutil.rmtree(self.folder / ".state", ignore_errors=True)
-        shutil.copy(ROOT / "Pulumi.local.yaml", self._file)
+        self._file.unlink(missing_ok=True)
         self.site.clean()
 
 

@@ -258,6 +258,34 @@ def test_the_sdk_and_the_compiled_command_line_are_one_version() -> None:
         assert version == toolchain.pinned_version(f"pulumi-{plugin}")
 
 
+def test_what_commands_write_into_the_checkout_is_no_change_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> str:
+        command = ["git", "-c", "user.name=me", "-c", "user.email=me@example.com", *words]
+        return subprocess.run(
+            command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60
+        ).stdout
+
+    for name in (".gitignore", "Pulumi.yaml", "Pulumi.local.example.yaml"):
+        shutil.copy(toolchain.ROOT / name, tmp_path)
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "as it is published")
+    monkeypatch.setattr(stack, "ROOT", tmp_path)
+    stack.ensure_local_settings()
+    file = stack.file_of("local")
+    assert "registry:stackName: registry-local" in file.read_text()
+    # As Pulumi does, and `make recover`.
+    file.write_text(file.read_text() + "encryptionsalt: v1:abc\n")
+    for folder in (".state", ".state-without-passphrase-1", ".venv"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file").touch()
+    assert git("status", "--porcelain") == ""
+    stack.ensure_local_settings()
+    assert "encryptionsalt" in file.read_text(), "what is there stays"
+
+
 def test_the_exported_environment_survives_a_shell(tmp_path: Path) -> None:
     changes = {"PATH": "/a b:/c", "ODD": "it's $HOME `x`"}
     script = stack.exports(changes) + 'printf "%s\\n" "$PATH" "$ODD"'
@@ -278,6 +306,7 @@ def test_refresh_and_destroy_run_the_program_in_that_environment(
     monkeypatch.delenv("PULUMI_RUN_PROGRAM", raising=False)
     for part in (virtualenv, toolchain, state):
         monkeypatch.setattr(part, "ensure", dict)
+    monkeypatch.setattr(stack, "ensure_local_settings", lambda: None)
     assert "export PULUMI_RUN_PROGRAM=true\n" in stack.exports(stack.environment())
 
 

@@ -288,7 +288,8 @@ def test_a_stack_gets_the_policies_as_its_file_says(
 
 
 def test_of_the_committed_stacks_production_is_strict() -> None:
-    files = {name: asked.PACK.parent / f"Pulumi.{name}.yaml" for name in ("prod", "stag", "local")}
+    names = ("prod", "stag", "local.example")
+    files = {name: asked.PACK.parent / f"Pulumi.{name}.yaml" for name in names}
     line = "registry:policy: mandatory"
     assert [name for name, file in files.items() if line in file.read_text()] == ["prod"]
 

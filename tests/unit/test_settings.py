@@ -436,11 +436,14 @@ def test_images_in_memory_are_refused() -> None:
         settings(volumeOptions={"type": "tmpfs", "device": "tmpfs"})
 
 
-@pytest.mark.parametrize("stack", ["local", "stag", "prod"])
-def test_every_committed_stack_is_right(stack: str) -> None:
-    config = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+@pytest.mark.parametrize("name", ["local.example", "stag", "prod"])
+def test_every_committed_stack_is_right(name: str) -> None:
+    config = yaml.safe_load((ROOT / f"Pulumi.{name}.yaml").read_text())["config"]
     values = {key: str(value) for key, value in config.items()}
-    assert parse(values, lambda _: False, stack).stack_name == config["registry:stackName"]
+    assert (
+        parse(values, lambda _: False, name.partition(".")[0]).stack_name
+        == config["registry:stackName"]
+    )
 
 
 def test_the_images_are_the_versions_that_the_recipes_build() -> None:
