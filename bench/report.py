@@ -10,9 +10,12 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from bench.figures import Figure
+from ops.toolchain import ROOT
 
-WIDTH, ROW, LABELS = 980, 26, 520
-"""Pixels: of the picture, of a row, and of the labels at its left."""
+ROW, REACH, MARGIN = 26, 170, 10
+"""Pixels: of a row, of the longest bar on either side of the middle, and around texts."""
+LETTER = 7
+"""Pixels that a letter takes at the most, on average, in whatever font a viewer has."""
 GOOD, BAD, PLAIN = "#2e7d32", "#c62828", "#607d8b"
 
 
@@ -75,33 +78,39 @@ def as_json(figures: Sequence[Figure], about: Mapping[str, object]) -> str:
 def picture(figures: Sequence[Figure]) -> str:
     """SVG: how far each figure is from its target, which is the line in the middle."""
     shown = [figure for figure in figures if figure.target]
-    height = ROW * (len(shown) + 2)
-    middle, reach = (LABELS + WIDTH) / 2, (WIDTH - LABELS) / 2 - 60
+    labels = LETTER * max((len(figure.what) for figure in shown), default=0) + 2 * MARGIN
+    values = LETTER * max((len(_value(figure)) for figure in shown), default=0) + 2 * MARGIN
+    middle = labels + values + REACH
+    width, height = middle + REACH + values, ROW * (len(shown) + 2)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}"'
-        f' viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="13">',
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
+        f' viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">',
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
         f'<text x="{middle}" y="17" text-anchor="middle" fill="#555555">'
         "worse than it must be ◂ ▸ better</text>",
     ]
     for index, figure in enumerate(shown):
         top = ROW * (index + 1) + 4
-        length = reach * _distance(figure)
+        length = REACH * _distance(figure)
         left = middle if length >= 0 else middle + length
         end = middle + length + (6 if length >= 0 else -6)
         anchor = "start" if length >= 0 else "end"
-        text = f"{_number(figure.value)} ({_target(figure)})"
         parts += [
-            f'<text x="{LABELS - 10}" y="{top + 14}" text-anchor="end" fill="#222222">'
+            f'<text x="{labels - MARGIN}" y="{top + 14}" text-anchor="end" fill="#222222">'
             f"{escape(figure.what)}</text>",
             f'<rect x="{left:.1f}" y="{top}" width="{max(abs(length), 1):.1f}"'
             f' height="{ROW - 8}" fill="{GOOD if figure.met else BAD}"/>',
             f'<text x="{end:.1f}" y="{top + 14}" text-anchor="{anchor}" fill="#222222">'
-            f"{escape(text)}</text>",
+            f"{escape(_value(figure))}</text>",
         ]
     bottom = height - ROW
     parts.append(f'<line x1="{middle}" y1="{ROW}" x2="{middle}" y2="{bottom}" stroke="{PLAIN}"/>')
     return "\n".join([*parts, "</svg>\n"])
+
+
+def _value(figure: Figure) -> str:
+    """Return the text beside a bar: `0.89 (≤ 1)`."""
+    return f"{_number(figure.value)} ({_target(figure)})"
 
 
 def _distance(figure: Figure) -> float:
@@ -114,7 +123,23 @@ def _distance(figure: Figure) -> float:
     return max(-1.0, min(1.0, math.log(times) / math.log(4)))
 
 
+def read(text: str) -> list[Figure]:
+    """Return the figures of a `bench.json`, so that they can be drawn again."""
+    keys = ("what", "ours", "peer", "unit", "better", "target", "note")
+    return [Figure(**{key: row[key] for key in keys}) for row in json.loads(text)["figures"]]
+
+
 def write(figures: Sequence[Figure], about: Mapping[str, object], folder: Path) -> None:
     """`bench.json` and `bench.svg` in `folder`."""
     (folder / "bench.json").write_text(as_json(figures, about))
     (folder / "bench.svg").write_text(picture(figures))
+
+
+def main() -> None:
+    """`python -m bench.report`: draw docs/bench.svg anew, from what was measured last."""
+    docs = ROOT / "docs"
+    (docs / "bench.svg").write_text(picture(read((docs / "bench.json").read_text())))
+
+
+if __name__ == "__main__":
+    main()

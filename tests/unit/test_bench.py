@@ -6,7 +6,8 @@ import json
 from xml.etree import ElementTree
 
 from bench.figures import Figure, Turns
-from bench.report import as_json, picture, table
+from bench.report import LETTER, as_json, picture, read, table
+from ops.toolchain import ROOT
 
 FAST = Figure(what="preview / plan", ours=[1, 2, 30], peer=[8, 8, 4], unit="s", target=0.5)
 SLOW = Figure(what="push", ours=[10], peer=[20], unit="MiB/s", better="more", target=0.85)
@@ -48,3 +49,20 @@ def test_no_figure_is_left_out() -> None:
     drawn = ElementTree.fromstring(picture(figures))  # noqa: S314 - our own
     texts = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
     assert {"preview / plan", "push", "0.25 (≤ 0.50)", "0.50 (≥ 0.85)"} <= set(texts)
+
+
+def test_no_text_of_the_picture_is_cut_off() -> None:
+    """In a wide font, such as DejaVu Sans, a letter takes up to LETTER pixels."""
+    drawing = (ROOT / "docs/bench.svg").read_text()
+    drawn = ElementTree.fromstring(drawing)  # noqa: S314 - our own
+    width = float(drawn.attrib["width"])
+    for each in drawn.iter("{http://www.w3.org/2000/svg}text"):
+        length, x = LETTER * len(each.text or ""), float(each.attrib["x"])
+        begin = x - length * {"start": 0, "middle": 0.5, "end": 1}[each.attrib["text-anchor"]]
+        assert 0 <= begin <= width - length, each.text
+
+
+def test_the_picture_in_the_docs_is_the_one_of_the_figures_there() -> None:
+    """Drawn again without measuring: `python -m bench.report`."""
+    docs = ROOT / "docs"
+    assert (docs / "bench.svg").read_text() == picture(read((docs / "bench.json").read_text()))
