@@ -37,7 +37,7 @@ down: ## remove a stack's services; its images stay. Asks first, unless YES=1 or
 recover: ## after a lost state or swarm: take over what runs, images and all: make recover STACK=prod
 	$(OPS) recover
 
-logs: ## the last lines of a stack's services; FOLLOW=1 goes on reading
+logs: ## the last lines of a stack's services, by time; FOLLOW=1 goes on reading
 	$(OPS) logs
 
 mirrors: ## what nodes are told of the pull-through caches (Docker, containerd): make mirrors STACK=prod

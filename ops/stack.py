@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import subprocess
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,7 @@ from ops import (
     toolchain,
     virtualenv,
 )
+from ops import logs as service_logs
 from ops.console import Problem, confirm, run, say, wait, write_whole
 from ops.pulumi import pulumi
 from ops.toolchain import ROOT
@@ -183,15 +183,12 @@ def down(stack: str) -> None:
 
 
 def logs(stack: str, follow: bool) -> None:
-    """The last lines of each service of the stack."""
+    """Print the last lines of the stack's services, in the order of time."""
     label = f"label={STACK_LABEL}={_use_engine_of(stack)['registry:stackName']}"
     services = run(["docker", "service", "ls", "-q", "--filter", label]).split()
     if not services:
         raise Problem(f"stack {stack} has no services here; deploy it first")
-    options = ["--tail", "100", *(["--follow"] if follow else [])]
-    readers = [subprocess.Popen(["docker", "service", "logs", *options, id_]) for id_ in services]
-    for reader in readers:
-        reader.wait()  # No time limit: with FOLLOW=1 they go on until Ctrl-C.
+    service_logs.show(services, follow=follow)
 
 
 def doctor_of(stack: str, slow_seconds: int) -> None:
