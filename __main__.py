@@ -74,7 +74,11 @@ def deploy() -> None:
     )
 
     def storage(
-        name: str, told: VolumeSettings, location: Location, constraints: Sequence[str]
+        name: str,
+        told: VolumeSettings,
+        location: Location,
+        constraints: Sequence[str],
+        apart_from: Location | None = None,
     ) -> Storage:
         return Storage(
             name,
@@ -86,6 +90,7 @@ def deploy() -> None:
                 deployed=deployed,
                 role=told.role,
                 constraints=constraints,
+                apart_from=apart_from,
                 node=told.node,
                 moved_from=told.moved_from,
                 destroy=settings.destroy_data,
@@ -99,7 +104,14 @@ def deploy() -> None:
     mirrored = certificates = None
     if settings.mirrors:
         place = settings.mirrors_location
-        mirrored = storage(MIRRORS_STORAGE, settings.mirrors_volume, place, settings.constraints)
+        # A cache fills a disk some day: not that of the images, if it can be helped.
+        mirrored = storage(
+            MIRRORS_STORAGE,
+            settings.mirrors_volume,
+            place,
+            settings.constraints,
+            apart_from=images.location,
+        )
     if proxy and proxy.acme:
         told, place = proxy.certificates, Volume(name=proxy.certificates.name)
         certificates = storage(CERTIFICATES_STORAGE, told, place, ["node.role == manager"])

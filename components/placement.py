@@ -29,6 +29,7 @@ def choose_node(
     consent: str | None = None,
     remembered: Mapping[str, Any] | None = None,
     constraints: Iterable[str] = (),
+    apart_from: str | None = None,
     role: Role = IMAGES,
     stack: str = "",
 ) -> Node:
@@ -36,14 +37,15 @@ def choose_node(
 
     `wanted` is a host name or id, `remembered` what the state has of the volume's node, `consent`
     names the node that held it until now. Without any of these, and without the label on a node,
-    any ready and active one that fits `constraints` will do, a worker before managers. That choice
+    any ready and active one that fits `constraints` will do, a worker before managers, and among
+    these the node with the id `apart_from` last. That choice
     looks random from one label to the next, and is the same every time for one label and one set
     of nodes, so that a preview tells what the deployment then does.
     """
     holder = _holder(nodes, label, role)
     named = _named(nodes, wanted, role, stack) if wanted is not None else None
     if remembered is None:
-        node = named or holder or _any_usable(nodes, label, constraints, role)
+        node = named or holder or _any_usable(nodes, label, constraints, apart_from, role)
         if holder is None and named is None:
             _refuse_other_values(nodes, label)
         if holder and holder.id != node.id and consent not in (holder.id, holder.name):
@@ -147,7 +149,13 @@ def _named(nodes: Sequence[Node], wanted: str, role: Role, stack: str) -> Node:
     )
 
 
-def _any_usable(nodes: Sequence[Node], label: str, constraints: Iterable[str], role: Role) -> Node:
+def _any_usable(
+    nodes: Sequence[Node],
+    label: str,
+    constraints: Iterable[str],
+    apart_from: str | None,
+    role: Role,
+) -> Node:
     wanted = list(constraints)
     usable = [node for node in nodes if node.usable and all(fits(node, each) for each in wanted)]
     if not usable:
@@ -156,11 +164,10 @@ def _any_usable(nodes: Sequence[Node], label: str, constraints: Iterable[str], r
             f"No node of the swarm can take the volume of the {role.name}: {names}."
         )
     # A manager that was cut off makes the others elect a leader, and its tasks wait for that.
-    workers = [node for node in usable if not node.manager]
+    candidates = [node for node in usable if not node.manager] or usable
+    candidates = [node for node in candidates if node.id != apart_from] or candidates
     # Rendezvous hashing: another node that joins changes the choice for few labels only.
-    return max(
-        workers or usable, key=lambda node: hashlib.sha256(f"{label} {node.id}".encode()).digest()
-    )
+    return max(candidates, key=lambda node: hashlib.sha256(f"{label} {node.id}".encode()).digest())
 
 
 def obstacle(node: Node, constraints: Iterable[str]) -> str:

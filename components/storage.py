@@ -51,6 +51,8 @@ class StorageArgs:
     """What they are, for the messages."""
     constraints: Sequence[str] = ()
     """What the service asks of a node besides the label."""
+    apart_from: Location | None = None
+    """Other data, on whose node these aren't put unless there is no other."""
     node: str | None = None
     """Host name or id of the node that holds them; None leaves the choice to the program, once."""
     moved_from: str | None = None
@@ -256,6 +258,7 @@ def _located(args: StorageArgs, remembered: dict[str, Any] | None) -> Location:
     if home and home.get("cluster", args.swarm.cluster_id) != args.swarm.cluster_id:
         _refuse_unnamed(args, nodes, label)
         home = None
+    other = args.apart_from
     node = choose_node(
         nodes,
         label,
@@ -263,6 +266,7 @@ def _located(args: StorageArgs, remembered: dict[str, Any] | None) -> Location:
         consent=args.moved_from,
         remembered=home,
         constraints=args.constraints,
+        apart_from=other.node_id if isinstance(other, Volume) else None,
         role=args.role,
         stack=args.stack,
     )

@@ -62,6 +62,18 @@ def test_a_worker_is_chosen_before_managers_if_one_will_do() -> None:
     assert choose(*nodes, constraints=[constraint]) in ("dog", "cat")
 
 
+def test_a_cache_is_put_apart_from_the_images_if_it_can_be() -> None:
+    nodes = [node(name) for name in ("dog", "cat")]
+    labels = [f"stack{number}.mirrors" for number in range(40)]
+    for label in labels:
+        assert choose_node(nodes, label, apart_from="dog-id").name == "cat"
+        assert choose_node(nodes[:1], label, apart_from="dog-id").name == "dog"
+    worker = node("bird", manager=False)
+    assert choose_node([*nodes, worker], labels[0], apart_from="bird-id").name == "bird"
+    there = node("dog", labels={labels[0]: "true"})
+    assert choose_node([there, nodes[1]], labels[0], apart_from="dog-id").name == "dog"
+
+
 def test_the_choice_differs_from_label_to_label() -> None:
     nodes = [node(name) for name in ("dog", "cat", "snake")]
     chosen = {choose_node(nodes, f"stack{i}.data").name for i in range(40)}

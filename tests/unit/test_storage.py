@@ -77,6 +77,15 @@ def test_the_place_is_remembered(deploy: Deploy, labelled: list[tuple[str, str]]
     assert labelled == [(LABEL, "dog-id")]
 
 
+@pytest.mark.parametrize(("images", "mirrors"), [("dog", "cat"), ("cat", "dog")])
+def test_a_cache_is_put_on_another_node_than_the_images(
+    deploy: Deploy, labelled: list[tuple[str, str]], images: str, mirrors: str
+) -> None:
+    other = Volume(name="s_images", node_id=f"{images}-id", node=images)
+    assert place(made(deploy, role=MIRRORED, apart_from=other))["node"] == mirrors
+    assert labelled == [(LABEL, f"{mirrors}-id")]
+
+
 def test_an_object_store_is_remembered_too(deploy: Deploy, labelled: list[tuple[str, str]]) -> None:
     store = ObjectStore(driver="s3", bucket="images", folder="prod")
     assert place(made(deploy, location=store))["bucket"] == "images"
