@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import secrets
 import shutil
 import signal
@@ -254,6 +255,17 @@ def test_nothing_is_recovered_where_nothing_is_wrong(machine: Machine, digest: s
     assert "there is nothing to recover" in result.text
     assert machine.site.inspect("service", REGISTRY)["Version"] == before
     assert machine.digest() == digest
+
+
+def test_logs_are_one_stream_in_the_order_of_time(machine: Machine, digest: str) -> None:
+    assert digest, "both Traefik and the registry had something to log"
+    shown = machine.make("logs")
+    assert shown.code == 0, shown.text
+    lines = shown.out.splitlines()
+    assert {f"{STACK}_proxy", REGISTRY} <= {line.split()[1].partition(".")[0] for line in lines}
+    times = [line.split()[0] for line in lines]
+    assert all(re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{9}Z", each) for each in times)
+    assert times == sorted(times)
 
 
 def test_what_runs_is_taken_over_when_the_state_is_lost(machine: Machine, digest: str) -> None:
