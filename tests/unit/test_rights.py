@@ -237,6 +237,17 @@ def test_on_gitlab_a_deployment_gets_its_own_rights(runner: Runner) -> None:
     }
 
 
+@pytest.mark.parametrize("stack", ["stag", "prod"])
+def test_on_gitlab_variables_of_a_pipeline_lead_to_no_other_stack(
+    runner: Runner, stack: str
+) -> None:
+    known = job_on_gitlab(runner, f"deploy-{stack}", STACK="other", CI_DEFAULT_BRANCH="beside")
+    assert f"make deploy STACK={stack}\n" in known, runner.said
+    assert "beside" not in known.replace("CI_DEFAULT_BRANCH=beside", "")
+    assert GITLAB[f"deploy-{stack}"]["environment"] == stack
+    assert "$CI_DEFAULT_BRANCH" not in str(GITLAB[f"deploy-{stack}"])
+
+
 def test_on_github_a_deployment_gets_its_own_rights(runner: Runner) -> None:
     known = ""
     for script, variables in steps("deploy", "deploy", **{"github.ref_type": "tag"}):
