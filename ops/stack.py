@@ -166,9 +166,9 @@ def down(stack: str) -> None:
 
     Asks first, unless it is `local`, which is this machine's alone.
     """
-    init(stack)
     if stack != LOCAL:
         confirm(f"Remove the services of stack {stack}, so that nobody reaches the registry?")
+    init(stack)
 
     def destroy_now() -> None:
         forget: resume.Forget = "at home" if stack == LOCAL else "never"

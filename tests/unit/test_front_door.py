@@ -85,10 +85,10 @@ def test_the_makefile_hands_on_every_variable_that_a_command_reads() -> None:
 
 
 def asked(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
-    """Stacks that `make down STACK=name` goes on to remove."""
+    """Stacks that `make down STACK=name` goes on to touch."""
     removed: list[str] = []
-    monkeypatch.setattr(stack, "init", lambda _: None)
-    monkeypatch.setattr(stack, "_alone", lambda stack, _: removed.append(stack))
+    monkeypatch.setattr(stack, "init", removed.append)
+    monkeypatch.setattr(stack, "_alone", lambda *_: None)
     monkeypatch.setattr(resume, "clean_up", lambda _: None)
     stack.down(name)
     return removed
