@@ -39,6 +39,25 @@ def operation() -> str | None:
     return None
 
 
+@functools.cache
+def option(name: str) -> str | None:
+    """Return the value that `pulumi` was given for `name`, such as `--config-file`; else None."""
+    for command in _ancestors(os.getppid()):
+        if operation_of(command):
+            return option_of(command, name)
+    return None
+
+
+def option_of(command: Sequence[str], name: str) -> str | None:
+    """Return the value for `name` in a command line: `NAME VALUE` or `NAME=VALUE`."""
+    for word, after in zip(command, [*command[1:], ""], strict=True):
+        if word == name:
+            return after or None
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2] or None
+    return None
+
+
 def operation_of(command: Sequence[str]) -> str | None:
     """Return the operation of a command line; None when it isn't one of `pulumi`."""
     if not command or Path(command[0]).stem != "pulumi":

@@ -9,6 +9,8 @@ import pulumi_docker as docker
 
 NAMESPACE = "com.docker.stack.namespace"
 """Label by which `docker stack` finds what belongs together."""
+LOGINS_LABEL = ".basicauth.users"
+"""End of the label that tells Traefik the logins, with their hashes."""
 MAX_SECRET_BYTES = 500 * 1024 - 1
 """Swarm takes no larger secret."""
 
@@ -19,8 +21,17 @@ def namespace_labels(stack_name: str) -> dict[str, str]:
 
 
 def service_labels(labels: dict[str, str]) -> list[docker.ServiceLabelArgs]:
-    """Labels of a service, in the one order that makes no difference in a preview."""
-    return [docker.ServiceLabelArgs(label=key, value=labels[key]) for key in sorted(labels)]
+    """Labels of a service, in the one order that makes no difference in a preview.
+
+    Those with hashes are secrets in Pulumi's state and outputs.
+    """
+    return [
+        docker.ServiceLabelArgs(
+            label=key,
+            value=pulumi.Output.secret(labels[key]) if key.endswith(LOGINS_LABEL) else labels[key],
+        )
+        for key in sorted(labels)
+    ]
 
 
 def swarm_secret(

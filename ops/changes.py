@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from components.location import described, is_move
+from policy.leaks import secret_in
 
 Step = Mapping[str, Any]
 Path = tuple[str, ...]
@@ -260,7 +261,7 @@ def _difference(path: Path, old: Any, new: Any) -> str:
     name = title(path)
     if path[-1:] == ("forceUpdate",):
         return "the update that Swarm has undone is tried again"
-    if _UNSHOWN & set(path):
+    if _UNSHOWN & set(path) or _is_secret(path, old) or _is_secret(path, new):
         return f"{name} {_how(old, new)} (not shown)"
     if "secrets" in path:
         return f"{name} {_how(old, new)}"
@@ -275,12 +276,24 @@ def _difference(path: Path, old: Any, new: Any) -> str:
     return f"{name}: {_value(path, old)} → {_value(path, new)}"
 
 
+def _is_secret(path: Path, value: Any) -> bool:
+    """Return whether a value looks like a secret, or its name says so.
+
+    Pulumi hides what is a secret now. What was one before, or was set by hand, it shows.
+    """
+    if not path or "secrets" in path:
+        return False
+    name = path[-2] if path[-1] == "value" and len(path) > 1 else path[-1]
+    texts = value if isinstance(value, list) else [value]
+    return any(isinstance(each, str) and secret_in(name, each) is not None for each in texts)
+
+
 def _how(old: Any, new: Any) -> str:
     return "added" if old is None else "removed" if new is None else "is new"
 
 
 def _value(path: Path, value: Any) -> str:
-    if value == SECRET or _UNSHOWN & set(path):
+    if value == SECRET or _UNSHOWN & set(path) or _is_secret(path, value):
         return SECRET
     if value == UNKNOWN:
         return "(known when deployed)"

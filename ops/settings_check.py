@@ -11,7 +11,9 @@ import sys
 import pulumi
 
 from ops.console import Problem, main, run
+from ops.toolchain import ROOT
 from settings import parse
+from settings.stack_file import config_of
 
 
 def wrong(stack: str) -> str | None:
@@ -19,7 +21,12 @@ def wrong(stack: str) -> str | None:
     entries = json.loads(run(["pulumi", "config", "--json", "--show-secrets", "--stack", stack]))
     values = {key: entry.get("value", "") for key, entry in entries.items()}
     try:
-        parse(values, lambda key: bool(entries.get(key, {}).get("secret")), stack)
+        parse(
+            values,
+            lambda key: bool(entries.get(key, {}).get("secret")),
+            stack,
+            config_of(stack, ROOT),
+        )
     except pulumi.RunError as error:
         return str(error)
     return None

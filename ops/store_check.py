@@ -34,6 +34,10 @@ from ops.toolchain import ROOT
 START_SECONDS = 20
 ANSWER_SECONDS = 180
 """More than the registry tries, until it gives up a store that nobody answers for."""
+LIFETIME_SECONDS = START_SECONDS + 2 * ANSWER_SECONDS
+"""After which the trial registry ends, whatever became of who started it."""
+LABEL = "registry.doctor"
+"""On the trial registry's container."""
 TRY = f"http://127.0.0.1:{PORT}/v2/registry-doctor/blobs/uploads/"
 """Begins an upload, which writes to the store; unfinished ones are purged after a week."""
 
@@ -90,8 +94,14 @@ def _tried(store: Store) -> str | None:
     if store.authority:
         variables.append(f"SSL_CERT_DIR={AUTHORITIES}")
     flags = [word for variable in variables for word in ("--env", variable)]
+    # One whose doctor was killed ends by itself, and goes with the next one's beginning.
+    label = ("--label", LABEL, "--entrypoint", "timeout")
+    command = (str(LIFETIME_SECONDS), "/entrypoint.sh", CONFIG_PATH)
+    prune = ("--filter", f"label={LABEL}", "--filter", f"until={LIFETIME_SECONDS}s")
+    run(["docker", "container", "prune", "--force", *prune], timeout=60)
     try:
-        container = run(["docker", "create", *flags, store.image], timeout=300).strip()
+        create = ["docker", "create", *label, *flags, store.image, *command]
+        container = run(create, timeout=300).strip()
     except Problem as problem:
         raise Problem(f"the store can't be tried, for want of the image: {problem}") from None
     try:
@@ -113,6 +123,8 @@ def _tried(store: Store) -> str | None:
 def _files(store: Store) -> Mapping[str, str]:
     options = Options(login=False)
     config = document(store.config, Secrets(http=secrets.token_hex(16)), options)
+    # It asks for no login, and the keys of the store are in use: so nobody else may reach it.
+    config["http"]["addr"] = f"127.0.0.1:{PORT}"
     files = {CONFIG_PATH: json.dumps(config)}
     if store.authority:
         files[f"{AUTHORITIES}/further.pem"] = store.authority

@@ -39,9 +39,10 @@ _ABOUT = re.compile(
 """After such a word, what the name stands for is no secret itself: `TOKEN_REALM`."""
 _NEGATIONS = re.compile(r"no|disable|skip|allow|without")
 _HARMLESS = re.compile(
-    r"(file://)?\.{0,2}/[\w./@-]*"  # a path: of a Swarm secret, mostly
+    # A path: of a Swarm secret, mostly. One word after a slash may be a password.
+    r"(file://)?(\.{1,2}/[\w./@-]*|/[\w.@-]+/[\w./@-]*|/[\w@-]+\.\w{1,5}|/)"
     r"|true|false|yes|no|on|off|none|null|\{\}|\[\]"
-    r"|\$\{?[A-Z_]\w*\}?|\$\(.*|\{\{.*"  # a reference, not a value
+    r"|\$\{[A-Z_]\w*\}|(?-i:\$[A-Z_][A-Z0-9_]*)|\$\(.*|\{\{.*"  # a reference, not a value
     r"|env|",
     re.IGNORECASE | re.DOTALL,
 )

@@ -22,6 +22,11 @@ SERVICE = "docker:index/service:Service"
 CONFIG = "docker:index/serviceConfig:ServiceConfig"
 
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+_HOLD_SOCKETS = ("/", "/var", "/var/run", "/run", "/run/containerd", "/var/run/containerd")
+"""Folders with the socket of an engine in them."""
+_OF_THE_NODE = ("/etc", "/proc", "/sys", "/boot", "/root", "/var/lib/docker", "/var/lib/containerd")
+_FOR_ALL = ("/etc/localtime", "/etc/timezone", "/etc/ssl/certs", "/etc/pki/tls/certs")
+"""What of a node tells nobody anything, and is mounted often."""
 _PIN = re.compile(r"node\.(labels\.\S+\s*==\s*true|(id|hostname)\s*==\s*\S+)\s*$")
 
 
@@ -137,11 +142,14 @@ def ports_on_the_proxy_only(inputs: Inputs) -> Iterator[str]:
 
 
 def socket_for_the_proxy_only(inputs: Inputs) -> Iterator[str]:
-    """Whoever writes to Docker's socket owns the node."""
+    """Whoever writes to Docker's socket owns the node; and who has the node's own folders."""
     for mount in _mounts(inputs):
-        if mount.get("type") != "volume" and _holds_socket(
-            source := str(mount.get("source") or "")
-        ):
+        source = str(mount.get("source") or "")
+        if mount.get("type") == "volume":
+            continue
+        if _is_of_the_node(source):
+            yield f"mounts {source}, which has the node's own secrets: mount what it needs alone"
+        if _holds_socket(source):
             what = f"mounts {source}, and with it Docker's socket"
             if not str(inputs.get("name") or "").endswith("_proxy"):
                 yield f"{what}: only the proxy may"
@@ -156,9 +164,16 @@ def _is_traefik(inputs: Inputs) -> bool:
 
 
 def _holds_socket(source: str) -> bool:
-    """Whether a path of the node is Docker's socket, or a folder that it is in."""
+    """Whether a path of the node is an engine's socket, or a folder that one is in."""
     path = posixpath.normpath(source)
-    return path.endswith("docker.sock") or path in ("/", "/var", "/var/run", "/run")
+    return path.endswith(("docker.sock", "containerd.sock")) or path in _HOLD_SOCKETS
+
+
+def _is_of_the_node(source: str) -> bool:
+    """Whether a path of the node has its users, keys, processes or volumes."""
+    path = posixpath.normpath(source)
+    inside = any(path == folder or path.startswith(f"{folder}/") for folder in _OF_THE_NODE)
+    return inside and path not in _FOR_ALL
 
 
 def _map(inputs: Inputs, path: str) -> Inputs:

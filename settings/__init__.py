@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import pulumi
@@ -18,6 +19,7 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 from components.credentials import MAX_PASSWORD_BYTES, MIN_GIVEN_COST
 from components.engine import Tls
 from components.location import IMAGES, MIRRORED, Location, Volume, is_shared, object_store
+from components.operation import option
 from components.proxy_config import DISCOVERY_SECONDS, REGISTRY_OPTIONS
 from components.registry_config import (
     DRAIN_SECONDS,
@@ -39,6 +41,8 @@ from settings.proxy import (
     parse_proxy,
 )
 from settings.reader import Reader
+from settings.secrecy import secrets_in
+from settings.stack_file import config_of, path_of
 from settings.storage import check_storage
 from settings.volume import VolumeSettings, parse_volume
 
@@ -317,10 +321,18 @@ class Settings:
 def _passwords(reader: Reader, users: tuple[str, ...]) -> Mapping[str, str]:
     given = reader.mapping("passwords", "…")
     reader.unshare("passwords", "whoever has one would have both registries' images")
-    reader.secret("passwords", path=True)
     for name, password in given.items():
-        key = f"passwords.{name}"
+        key = path_of("passwords", name)
         again = f"\n      {reader.command('set', key, path=True, flags=' --secret')}"
+        reader.secret("passwords", name)
+        dotted = [user for user in users if user.startswith(f"{name}.")]
+        if name not in users and isinstance(password, Mapping) and dotted:
+            meant = reader.command(
+                "set", path_of("passwords", dotted[0]), path=True, flags=" --secret"
+            )
+            what = f"is a map: a dot in a name separates, unless it is quoted. Type:\n      {meant}"
+            reader.remove(key, f"{what}\n  and take this out:")
+            continue
         if name not in users:
             reader.remove(key, f"has no such user: registry:users has {', '.join(users)}.")
         # A number in YAML or on the command line arrives as a number; bcrypt wants text.
@@ -338,10 +350,10 @@ def _passwords(reader: Reader, users: tuple[str, ...]) -> Mapping[str, str]:
 def _hashed_passwords(reader: Reader) -> Mapping[str, str]:
     hashes = reader.texts("hashedPasswords", rules.USER, "…")
     reader.unshare("hashedPasswords", "whoever has one would have both registries' images")
-    reader.secret("hashedPasswords", path=True)
     for name, text in hashes.items():
+        reader.secret("hashedPasswords", name)
         if not rules.HASH.admits(text):
-            reader.problem(f"hashedPasswords.{name}", f"must be {rules.HASH.must}.")
+            reader.problem(path_of("hashedPasswords", name), f"must be {rules.HASH.must}.")
     for key in ("users", "passwords") if hashes else ():
         if reader.has(key):
             what = "can't go with hashedPasswords: with these Traefik asks for the login."
@@ -376,15 +388,23 @@ def _registry_config(reader: Reader) -> Mapping[str, Any]:
         what = "is not a section of the registry's configuration."
         reader.remove(f"config.{section}", what)
     check_storage(reader, config)
+    for path in secrets_in(config):
+        reader.secret("config", *path)
     return config
 
 
-def parse(values: Mapping[str, str], is_secret: Callable[[str], bool], stack: str) -> Settings:
+def parse(
+    values: Mapping[str, str],
+    is_secret: Callable[[str], bool],
+    stack: str,
+    file: Mapping[str, Any] | None = None,
+) -> Settings:
     """Settings from `values`, raw texts by full key; `RunError` that lists all that is wrong.
 
-    `is_secret` tells whether a full key holds a secret; `stack` is named in the error.
+    `is_secret` tells whether a full key holds a secret, and `file`, of `stack_file.config_of`, at
+    which paths; `stack` is named in the error.
     """
-    reader = Reader(values, is_secret, stack)
+    reader = Reader(values, is_secret, stack, file)
     settings = settings_of(reader)
     if wrong := reader.report():
         raise pulumi.RunError(wrong)
@@ -528,7 +548,10 @@ def _volume_driver(reader: Reader) -> tuple[str | None, Mapping[str, str]]:
 
 def read() -> Settings:
     """The settings of the stack that is being deployed; `RunError` lists all that is wrong."""
-    return parse(CONFIG.get(), is_config_secret, pulumi.get_stack())
+    stack, chosen = pulumi.get_stack(), option("--config-file")
+    # The working folder of a program is its project's.
+    file = config_of(stack, Path.cwd(), Path(chosen) if chosen else None)
+    return parse(CONFIG.get(), is_config_secret, stack, file)
 
 
 @dataclass(frozen=True, kw_only=True)

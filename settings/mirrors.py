@@ -72,7 +72,7 @@ def _upstream(reader: Reader, path: str, told: Mapping[str, Any]) -> Upstream:
     username = reader.part(path, told, "username", rules.LINE, None)
     password = told.get("password")
     if password is not None:
-        reader.secret_part("mirrors", f"{path}.password")
+        reader.secret("mirrors", path.partition(".")[2], "password")
         if not isinstance(password, str) or not password:
             reader.problem(f"{path}.password", "must be a text that isn't empty.")
     if (username is None) != (password is None):

@@ -108,7 +108,9 @@ def parse_proxy(
         )
     config = reader.mapping("proxyConfig", "…")
     reader.owned("proxyConfig", owned_options_in(config))
-    reader.secret("proxySecrets", path=True)
+    secrets = reader.texts("proxySecrets", rules.VARIABLE, "…")
+    for name in secrets:
+        reader.secret("proxySecrets", name)
     for key in ("proxyConfig", "proxyEnvironment"):
         reader.open(key, "Traefik's flags and variables are for all to see; see proxySecrets")
     domains = [*domains, *([dashboard_domain] if dashboard_domain else [])]
@@ -129,7 +131,7 @@ def parse_proxy(
         metrics=reader.boolean("proxyMetrics", False),
         memory_mib=reader.mebibytes("proxyMemory", 64, 512),
         config=config,
-        secrets=reader.texts("proxySecrets", rules.VARIABLE, "…"),
+        secrets=secrets,
         environment=reader.texts("proxyEnvironment", rules.VARIABLE, "…"),
     )
 

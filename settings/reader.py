@@ -10,19 +10,26 @@ from pathlib import Path
 from typing import Any, cast
 
 from settings.rules import SIZE, Rule
+from settings.stack_file import NAMESPACE, Step, full_key, is_encrypted, path_of
 
-NAMESPACE = "registry"
+PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 
 
 class Reader:
     """Takes keys one by one and gathers what is wrong with them."""
 
     def __init__(
-        self, values: Mapping[str, str], is_secret: Callable[[str], bool], stack: str
+        self,
+        values: Mapping[str, str],
+        is_secret: Callable[[str], bool],
+        stack: str,
+        file: Mapping[str, Any] | None = None,
     ) -> None:
+        """`file` is what the stack's file has by full key (see `stack_file.config_of`)."""
         self._values = values
         self._is_secret = is_secret
         self._stack = stack
+        self._file = file or {}
         self._known: set[str] = set()
         self.unshared: dict[str, str] = {}
         """Reasons by full key: what is one stack's alone, so that a copy for another has none."""
@@ -186,10 +193,10 @@ class Reader:
         values = self.mapping(key, example)
         for name, value in values.items():
             if not names.admits(name):
-                self.problem(f"{key}.{name}", f"has a wrong name: it must be {names.must}.")
+                self.problem(path_of(key, name), f"has a wrong name: it must be {names.must}.")
             # A number in YAML or on the command line arrives as a number.
             elif not isinstance(value, str) or not value:
-                self.problem(f"{key}.{name}", "must be a text that isn't empty.")
+                self.problem(path_of(key, name), "must be a text that isn't empty.")
         return {name: str(value) for name, value in values.items()}
 
     def pem(self, key: str, kind: str) -> str | None:
@@ -199,6 +206,10 @@ class Reader:
 
     def pem_part(self, key: str, value: str, kind: str) -> str | None:
         """The same for a `value` that is known already."""
+        if PRIVATE_KEY.search(str(value)) and kind != "PRIVATE KEY":
+            what = "has a private key in it, which belongs to certificateKey: take it out here."
+            self.problem(key, what)
+            return None
         if "-----BEGIN" not in str(value):
             try:
                 value = Path(value).read_text()
@@ -212,20 +223,16 @@ class Reader:
             return None
         return value
 
-    def secret(self, key: str, path: bool = False) -> None:
-        """Notes a problem when `key` is there, and in plain text."""
-        if self.has(key) and not self._is_secret(full_key(key)):
-            name = f"{key}.NAME" if path else key
-            again = self.command("set", name, path=path, flags=" --secret")
-            what = "is in plain text in the stack's file: remove it there, and type"
-            self.problem(key, f"{what}\n      {again}")
-
-    def secret_part(self, key: str, part: str) -> None:
-        """Notes a problem when nothing of `key` is a secret, though `part` of it has to be one."""
-        if not self._is_secret(full_key(key)):
-            again = self.command("set", part, path=True, flags=" --secret")
-            what = "is in plain text in the stack's file: remove it there, and type"
-            self.problem(part, f"{what}\n      {again}")
+    def secret(self, key: str, *path: Step) -> None:
+        """Notes a problem when something at `path` below `key` is in plain text."""
+        name = full_key(key)
+        if not self.has(key) or (
+            self._is_secret(name) and is_encrypted(self._file.get(name), *path)
+        ):
+            return
+        whole = path_of(key, *path)
+        again = self.command("set", whole, path=bool(path), flags=" --secret")
+        self.problem(whole, f"is in plain text in the stack's file. Encrypt it:\n      {again}")
 
     def open(self, key: str, instead: str) -> None:
         """Notes a problem when `key` is a secret: what it says is for all to see."""
@@ -264,11 +271,6 @@ def close_to(name: str, known: Collection[str]) -> str:
     """A question about what may have been meant, after a blank; nothing when nothing is near."""
     near = difflib.get_close_matches(name, known, 1)
     return f" Did you mean {near[0]}?" if near else ""
-
-
-def full_key(key: str) -> str:
-    """The key with its namespace; without one it is this project's."""
-    return key if ":" in key else f"{NAMESPACE}:{key}"
 
 
 def _quoted(text: str) -> str:

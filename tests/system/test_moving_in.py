@@ -291,6 +291,18 @@ def test_old_logins_are_kept_through_traefik_where_that_is_wanted(site: Site, di
     answers(site, DOMAIN, LOGIN)
     assert pulled(site, LOGIN) == digest
     site.project.ok("preview", "--expect-no-changes", "--stack", "moved")
+    assert hashed not in site.project.state_text()
+    other = run(["openssl", "passwd", "-apr1", "changed"]).strip()
+    site.project.set("moved", key, other, "--path", "--secret")
+    shown = [
+        site.project.ok("preview", "--diff", "--stack", "moved"),
+        site.made("preview", "STACK=moved", "FORMAT=markdown"),
+    ]
+    site.project.set("moved", key, hashed, "--path", "--secret")
+    for text in shown:
+        assert "basicauth.users" in text or "labels" in text
+        assert hashed not in text
+        assert other not in text
 
 
 def test_the_doctor_sees_that_this_traefik_cuts_off_long_uploads(doctor: Future[Result]) -> None:

@@ -93,6 +93,8 @@ BREAKS: list[tuple[str, str, Any]] = [
     ("no_plain_secrets", "labels", [{"label": "m.BasicAuth.Users[0]", "value": "me:hunter2"}]),
     ("no_plain_secrets", "labels", [{"label": "x", "value": APR1.replace("$", "$$")}]),
     ("no_plain_secrets", "taskSpec.logDriver.options", {"splunk-token": "hunter2"}),
+    ("no_plain_secrets", f"{CONTAINER}.env", {"DB_PASSWORD": "$Summer2024"}),
+    ("no_plain_secrets", f"{CONTAINER}.env", {"DB_PASSWORD": "/Tr0ub4dor"}),
     (
         "no_plain_secrets",
         f"{CONTAINER}.mounts",
@@ -127,6 +129,16 @@ BREAKS: list[tuple[str, str, Any]] = [
     ("socket_for_the_proxy_only", f"{CONTAINER}.mounts", [{"source": "/run/docker.sock"}]),
     ("socket_for_the_proxy_only", f"{CONTAINER}.mounts", [{"type": "bind", "source": "/run/"}]),
     ("socket_for_the_proxy_only", f"{CONTAINER}.mounts", [{"type": "bind", "source": "/"}]),
+    *(
+        ("socket_for_the_proxy_only", f"{CONTAINER}.mounts", [{"type": "bind", "source": source}])
+        for source in (
+            "/etc",
+            "/etc/shadow",
+            "/proc",
+            "/run/containerd/containerd.sock",
+            "/var/lib/docker/volumes",
+        )
+    ),
 ]
 
 
@@ -153,6 +165,12 @@ def test_what_breaks_a_rule_is_told(rule: str, path: str, value: Any) -> None:
     assert not any("hunter2" in problem or "Mb6I" in problem for problem in problems)
 
 
+def test_what_every_node_shows_may_be_mounted() -> None:
+    mounts = [{"type": "bind", "source": "/etc/localtime", "readOnly": True}]
+    inputs = with_(f"{CONTAINER}.mounts", mounts)
+    assert list(rules.socket_for_the_proxy_only(inputs)) == []
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
@@ -167,6 +185,8 @@ def test_what_breaks_a_rule_is_told(rule: str, path: str, value: Any) -> None:
         (f"{CONTAINER}.env", {"PUBLIC_KEY": "x", "TOKEN_TTL": "5m", "MONKEY": "x", "BYPASS": "x"}),
         ("labels", [{"label": "r.rule", "value": "Host(`a`) && Header(`X-Token`, `b`)"}]),
         ("labels", [{"label": "s.sticky.cookie.name", "value": "token"}]),
+        (f"{CONTAINER}.env", {"A_PASSWORD": "$DB_PASSWORD", "B_PASSWORD": "${pass}"}),
+        (f"{CONTAINER}.env", {"A_SECRET": "/run/secrets/a", "B_KEY": "./b.pem", "C_KEY": "/c.pem"}),
     ],
 )
 def test_what_only_looks_like_a_secret_passes(path: str, value: Any) -> None:

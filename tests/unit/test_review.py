@@ -116,6 +116,21 @@ def test_values_that_are_or_may_be_secret_are_not_shown(where: dict[str, Any], l
     assert "hidden" not in str(found)
 
 
+def test_a_hash_in_a_label_is_not_shown_neither_the_old_one_nor_the_new() -> None:
+    label = "traefik.http.middlewares.r-auth.basicauth.users"
+    old, new = (
+        {"labels": [{"label": label, "value": f"admin:$apr1$abcdefgh${part * 22}"}]}
+        for part in ("A", "B")
+    )
+    for before, after in ((old, new), (old, {}), ({}, new)):
+        found = changes(step("update", SERVICE, {"name": "web"} | before, {"name": "web"} | after))
+        assert "(not shown)" in found[0]
+        assert "$apr1" not in str(found)
+    plain = {"labels": [{"label": "traefik.http.routers.r.rule", "value": "Host(`a`)"}]}
+    found = changes(step("update", SERVICE, {"name": "web"}, {"name": "web"} | plain))
+    assert "Host(" in str(found)
+
+
 @pytest.mark.parametrize(
     "type_", ["docker:index/secret:Secret", "random:index/randomPassword:RandomPassword"]
 )

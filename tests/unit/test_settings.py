@@ -225,9 +225,9 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_a_password_in_plain_text_is_refused() -> None:
-    with pytest.raises(pulumi.RunError, match="registry:passwords is in plain text") as error:
+    with pytest.raises(pulumi.RunError, match=r"passwords\.admin is in plain text") as error:
         settings(secrets=(), passwords={"admin": SECRET})
-    assert "pulumi config set --stack prod --path --secret registry:passwords.NAME" in str(
+    assert "pulumi config set --stack prod --path --secret registry:passwords.admin" in str(
         error.value
     )
     assert SECRET not in str(error.value)
@@ -331,7 +331,7 @@ def test_a_certificate_is_asked_for_with_its_key() -> None:
 @pytest.mark.parametrize("key", ["proxySecrets", "hashedPasswords"])
 def test_what_must_be_secret_is_refused_in_plain_text(key: str) -> None:
     values = {key: {"TOKEN": APR1}}
-    with pytest.raises(pulumi.RunError, match=f"{key} is in plain text") as error:
+    with pytest.raises(pulumi.RunError, match=f"{key}.TOKEN is in plain text") as error:
         settings((), proxy="main", **values)
     assert APR1 not in str(error.value)
 

@@ -1,0 +1,102 @@
+"""What a stack's own file says, and which of its values are encrypted there.
+
+A program gets all values decrypted, and of secrets only their keys: one encrypted value makes its
+whole key a secret, whatever stands beside it in plain text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+NAMESPACE = "registry"
+"""Name of the project: keys without a namespace are its own."""
+
+Step = str | int
+"""A key of a map or an index of a list."""
+
+
+def config_of(stack: str, folder: Path, file: Path | None = None) -> Mapping[str, Any]:
+    """Return `config:` of a stack's file by full key; encrypted values are maps `{secure: …}`.
+
+    Nothing where there is no such file. `folder` is the project's, `file` what `--config-file`
+    names, which may be relative to it.
+    """
+    path = folder / (file or f"{_config_folder(folder)}/Pulumi.{stack}.yaml")
+    values = _mapping(path).get("config")
+    if not isinstance(values, Mapping):
+        return {}
+    return {full_key(str(key)): value for key, value in values.items()}
+
+
+def _config_folder(folder: Path) -> str:
+    return str(_mapping(folder / "Pulumi.yaml").get("stackConfigDir") or ".")
+
+
+def _mapping(path: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}  # Pulumi itself says what is wrong with it.
+    return content if isinstance(content, Mapping) else {}
+
+
+def is_encrypted(value: Any, *path: Step) -> bool:
+    """Return whether all that a file has at `path` below `value` is encrypted there.
+
+    What the file doesn't have counts as encrypted: it has nothing in plain text.
+    """
+    for step in path:
+        if _is_secure(value):
+            return True
+        if isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        elif isinstance(value, Mapping):
+            # YAML takes `1:` for a number; in the program every key is a text.
+            by_text = {str(key): each for key, each in value.items()}
+            if str(step) not in by_text:
+                return True
+            value = by_text[str(step)]
+        else:
+            # A text with JSON in it, in plain text as a whole; or nothing.
+            return value is None
+    return all(map(_is_secure, _ends(value)))
+
+
+def _is_secure(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"secure"}
+
+
+def _ends(value: Any) -> Iterator[Any]:
+    """Yield the values below `value` that are no maps or lists; encrypted ones as they are."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _ends(each)
+    elif isinstance(value, Mapping) and not _is_secure(value):
+        for each in value.values():
+            yield from _ends(each)
+    elif value is not None:
+        yield value
+
+
+def full_key(key: str) -> str:
+    """Return the key with its namespace; without one it is this project's."""
+    return key if ":" in key else f"{NAMESPACE}:{key}"
+
+
+def path_of(*steps: Step) -> str:
+    """Return a path as Pulumi reads it: `passwords["jane.doe"]`, `users[0]`, `config.http`."""
+    text = ""
+    for step in steps:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif re.fullmatch(r"[A-Za-z0-9_:-]+", step):
+            text += f".{step}" if text else step
+        else:
+            escaped = step.replace("\\", "\\\\").replace('"', '\\"')
+            text += f'["{escaped}"]'
+    return text

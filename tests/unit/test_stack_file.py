@@ -1,0 +1,170 @@
+"""What is encrypted in a stack's file, value by value."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+
+from components.operation import option_of
+from settings import parse
+from settings.stack_file import config_of, path_of
+
+PLAIN = "hunter2-but-longer"
+OTHER = "another-that-nobody-may-see"
+ENCRYPTED = {"secure": "v1:abc:def"}
+MIRROR = {"upstream": "https://ghcr.io", "username": "me"}
+S3 = {"bucket": "b", "region": "r", "accesskey": "a"}
+ENDPOINT = {"name": "n", "url": "https://hooks.example.com"}
+
+# Path in the message, what the stack's file has, and what the program gets of it.
+MIXED: list[tuple[str, str, Any, Any]] = [
+    (
+        "passwords.ci",
+        "passwords",
+        {"admin": ENCRYPTED, "ci": PLAIN},
+        {"admin": OTHER, "ci": PLAIN},
+    ),
+    (
+        'passwords["jane.doe"]',
+        "passwords",
+        {"admin": ENCRYPTED, "jane.doe": PLAIN},
+        {"admin": OTHER, "jane.doe": PLAIN},
+    ),
+    (
+        "proxySecrets.B_TOKEN",
+        "proxySecrets",
+        {"A_TOKEN": ENCRYPTED, "B_TOKEN": PLAIN},
+        {"A_TOKEN": OTHER, "B_TOKEN": PLAIN},
+    ),
+    (
+        "mirrors.b.password",
+        "mirrors",
+        {
+            "a": MIRROR | {"domain": "a.example.com", "password": ENCRYPTED},
+            "b": MIRROR | {"domain": "b.example.com", "password": PLAIN},
+        },
+        {
+            "a": MIRROR | {"domain": "a.example.com", "password": OTHER},
+            "b": MIRROR | {"domain": "b.example.com", "password": PLAIN},
+        },
+    ),
+    (
+        "config.storage.s3.secretkey",
+        "config",
+        {"storage": {"s3": S3 | {"accesskey": ENCRYPTED, "secretkey": PLAIN}}},
+        {"storage": {"s3": S3 | {"secretkey": PLAIN}}},
+    ),
+    (
+        "config.redis.password",
+        "config",
+        {"redis": {"password": PLAIN, "username": ENCRYPTED}},
+        {"redis": {"password": PLAIN, "username": OTHER}},
+    ),
+    (
+        "config.notifications.endpoints[1].headers.Authorization[0]",
+        "config",
+        {
+            "notifications": {
+                "endpoints": [
+                    ENDPOINT | {"headers": {"Authorization": [ENCRYPTED]}},
+                    ENDPOINT | {"headers": {"Authorization": [f"Bearer {PLAIN}"]}},
+                ]
+            }
+        },
+        {
+            "notifications": {
+                "endpoints": [
+                    ENDPOINT | {"headers": {"Authorization": [f"Bearer {OTHER}"]}},
+                    ENDPOINT | {"headers": {"Authorization": [f"Bearer {PLAIN}"]}},
+                ]
+            }
+        },
+    ),
+]
+
+
+def problems(file: dict[str, Any], values: dict[str, Any]) -> str:
+    """Return what is wrong with the settings of `prod`, with that in its file; maybe nothing."""
+    base = {"stackName": "s", "domain": "r.example.com", "proxy": "main", "users": ["admin", "ci"]}
+    values = base | values
+    raw = {
+        f"registry:{key}": value if isinstance(value, str) else json.dumps(value)
+        for key, value in values.items()
+    }
+    in_file = {f"registry:{key}": value for key, value in file.items()}
+    try:
+        # Pulumi's own answer: each of these keys has a secret in it.
+        parse(raw, lambda key: key in in_file, "prod", in_file)
+    except pulumi.RunError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(("path", "key", "file", "values"), MIXED, ids=[m[0] for m in MIXED])
+def test_a_value_in_plain_text_beside_an_encrypted_one_is_refused(
+    path: str, key: str, file: Any, values: Any
+) -> None:
+    users = {"users": ["admin", "ci", "jane.doe"]}
+    text = problems({key: file}, {key: values} | users)
+    assert f"registry:{path} is in plain text in the stack's file" in text
+    assert "pulumi config set --stack prod --path --secret" in text
+    assert PLAIN not in text
+    assert OTHER not in text
+
+
+@pytest.mark.parametrize(("key", "file", "values"), [m[1:] for m in MIXED])
+def test_what_is_encrypted_is_accepted(key: str, file: Any, values: Any) -> None:
+    encrypted = json.loads(json.dumps(file).replace(f"Bearer {PLAIN}", PLAIN))
+    text = json.dumps(encrypted).replace(f'"{PLAIN}"', json.dumps(ENCRYPTED))
+    users = {"users": ["admin", "ci", "jane.doe"]}
+    assert problems({key: json.loads(text)}, {key: values} | users) == ""
+    # The map as a whole.
+    assert problems({key: ENCRYPTED}, {key: values} | users) == ""
+
+
+def test_a_user_with_a_dot_is_shown_how_to_quote_it() -> None:
+    users = {"users": ["jane.doe"]}
+    text = problems(
+        {"passwords": {"jane": {"doe": ENCRYPTED}}}, {"passwords": {"jane": {"doe": OTHER}}} | users
+    )
+    assert "--path --secret 'registry:passwords[\"jane.doe\"]'" in text
+    assert "pulumi config rm --stack prod --path registry:passwords.jane" in text
+
+
+def test_a_certificate_with_its_key_in_it_is_refused() -> None:
+    pem = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n"
+    both = pem + pem.replace("CERTIFICATE", "RSA PRIVATE KEY")
+    text = problems({}, {"storageCa": both})
+    assert "registry:storageCa has a private key in it" in text
+
+
+def test_the_files_of_a_stack_are_read_as_pulumi_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: registry\nstackConfigDir: stacks\n")
+    (tmp_path / "stacks").mkdir()
+    config = {"registry:passwords": {"a": ENCRYPTED}, "domain": "x"}
+    (tmp_path / "stacks/Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": config}))
+    read = {"registry:passwords": {"a": ENCRYPTED}, "registry:domain": "x"}
+    assert config_of("prod", tmp_path) == read
+    (tmp_path / "other.yaml").write_text("config:\n  registry:domain: other\n")
+    assert config_of("prod", tmp_path, Path("other.yaml")) == {"registry:domain": "other"}
+    assert config_of("stag", tmp_path) == {}
+    (tmp_path / "other.yaml").write_text("config: [\n")
+    assert config_of("prod", tmp_path, Path("other.yaml")) == {}
+
+
+def test_paths_are_written_as_pulumi_reads_them() -> None:
+    assert path_of("config", "http", "headers", "X-A.B") == 'config.http.headers["X-A.B"]'
+    assert path_of("users", 0) == "users[0]"
+    assert path_of("passwords", 'a"b\\') == 'passwords["a\\"b\\\\"]'
+
+
+def test_the_file_that_pulumi_was_given_is_the_one_that_is_read() -> None:
+    command = ["pulumi", "up", "--config-file", "a.yaml", "--stack=prod"]
+    assert option_of(command, "--config-file") == "a.yaml"
+    assert option_of(command, "--stack") == "prod"
+    assert option_of(command, "--target") is None
