@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pulumi
@@ -17,13 +18,13 @@ from components.object_store import missing_bucket
 from components.operation import operation
 from components.ownership import owned
 from components.proxy import Dashboard, Proxy, ProxyArgs
-from components.proxy_config import STORAGE_PATH
+from components.proxy_config import STORAGE_PATH, storage_in_use
 from components.redis import Redis, RedisArgs
 from components.registry import Registry, RegistryArgs
 from components.registry_config import DATA_PATH
 from components.rollback import guard_rollbacks
 from components.rollout import RolloutArgs, retry_undone, running
-from components.service import SwarmService
+from components.service import SwarmService, service_name
 from components.socket_proxy import SocketProxy, SocketProxyArgs
 from components.storage import Storage, StorageArgs, destroy_hook
 from components.swarm import Swarm, look
@@ -130,7 +131,9 @@ def deploy() -> None:
 
     proxies: list[Proxy | SocketProxy] = []
     if proxy:
-        proxies = deploy_proxy(settings, proxy, pinned, network, certificates, on_swarm)
+        there = swarm.services.get(service_name(settings.stack_name, "proxy"))
+        flags = there.args if there else ()
+        proxies = deploy_proxy(settings, proxy, pinned, network, certificates, flags, on_swarm)
 
     login = None
     if not settings.hashed_passwords:
@@ -212,6 +215,8 @@ def deploy() -> None:
         pulumi.export("username", settings.users[0])
         pulumi.export("password", login.passwords[settings.users[0]])
         pulumi.export("passwords", login.passwords)
+    if settings.https == "external":
+        pulumi.export("https", settings.https)
     pulumi.export("ui", settings.ui_url)
     pulumi.export("service", registry.service.resource.name)
     pulumi.export("node", images.node)
@@ -278,9 +283,13 @@ def deploy_proxy(
     pinned: Mapping[str, str],
     network: PublicNetwork,
     certificates: Storage | None,
+    running_flags: Sequence[str],
     on_swarm: pulumi.ResourceOptions,
 ) -> list[Proxy | SocketProxy]:
-    """Declares the stack's own Traefik, and what stands before the socket."""
+    """Declares the stack's own Traefik, and what stands before the socket.
+
+    `running_flags` are those of the one that runs by now.
+    """
     dashboard = None
     if route := settings.dashboard_route:
         users = Credentials(
@@ -310,6 +319,10 @@ def deploy_proxy(
             on_swarm,
         )
 
+    acme = told.acme
+    if acme:
+        acme = replace(acme, storage=storage_in_use(acme, running_flags))
+
     proxy = Proxy(
         "proxy",
         ProxyArgs(
@@ -321,9 +334,11 @@ def deploy_proxy(
             constraint_value=settings.constraint_value,
             entry_point=settings.entry_point,
             http_port=told.http_port,
+            trusted_proxies=told.trusted_proxies,
+            registries_only=settings.proxy_mode == "stack",
             https=settings.route.https,
             https_port=told.https_port,
-            acme=told.acme,
+            acme=acme,
             mounts=certificates.mount(STORAGE_PATH) if certificates else [],
             certificate=told.certificate,
             dashboard=dashboard,

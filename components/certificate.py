@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import datetime, timedelta, timezone
 
 from cryptography import x509
@@ -14,6 +15,15 @@ from cryptography.x509.oid import ExtensionOID
 
 SOON = timedelta(days=14)
 """So long before its end a certificate is worth a warning."""
+
+
+def is_address(text: str) -> bool:
+    """Return whether `text` is an IP address, for which clients send no name in TLS (SNI)."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def wrong_with(chain: str, domains: list[str], now: datetime) -> list[str]:
@@ -72,7 +82,10 @@ def _names(certificate: x509.Certificate) -> list[str]:
         return []
     if not isinstance(found, x509.SubjectAlternativeName):
         return []
-    return [name.lower() for name in found.get_values_for_type(x509.DNSName)]
+    names = [name.lower() for name in found.get_values_for_type(x509.DNSName)]
+    # Clients compare an address with these alone, and never with a name that looks like one.
+    names = [name for name in names if not is_address(name)]
+    return names + [str(address) for address in found.get_values_for_type(x509.IPAddress)]
 
 
 def _covers(name: str, domain: str) -> bool:

@@ -77,7 +77,7 @@ class Mirrors(pulumi.ComponentResource):
         args, upstream = self._args, mirror.upstream
         login = mirror.login and args.htpasswd
         files = {
-            CONFIG_PATH: self._config(login=bool(login), https=mirror.route.https is not None),
+            CONFIG_PATH: self._config(login=bool(login), https=mirror.route.is_secure),
             f"{UPSTREAM_FOLDER}/get": self._secret(
                 f"{mirror.name}-upstream" if upstream.username else "anonymous", upstream.login()
             ),

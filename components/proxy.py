@@ -76,6 +76,10 @@ class ProxyArgs:
     """Name of the entry point for plain HTTP."""
     http_port: int = 80
     """Port on the proxy's node."""
+    trusted_proxies: Sequence[str] = ()
+    """Addresses and networks (CIDR) of proxies in front, whose `X-Forwarded-…` headers hold."""
+    registries_only: bool = False
+    """Nothing else is served, so the default TLS options are those of registries."""
     https: Https | None = None
     """None: no port for HTTPS."""
     https_port: int = 443
@@ -128,6 +132,7 @@ class Proxy(pulumi.ComponentResource):
             args.entry_point,
             args.https.entry_point if args.https else None,
             own_certificate=args.certificate is not None,
+            registries_only=args.registries_only,
         )
         files = {proxy_config.DYNAMIC_PATH: secret("dynamic", json.dumps(content, indent=2))}
         if args.acme and args.acme.authority:
@@ -141,6 +146,26 @@ class Proxy(pulumi.ComponentResource):
             part = f"secret-{variable.lower().replace('_', '-')}"
             files[f"/run/secrets/{variable}"] = secret(part, value)
 
+        options = proxy_config.options(
+            endpoint=args.socket_proxy.address if args.socket_proxy else SOCKET,
+            network=args.network,
+            constraint=(args.constraint_label, args.constraint_value),
+            entry_point=args.entry_point,
+            https_entry_point=args.https.entry_point if args.https else None,
+            acme=args.acme,
+            dashboard=args.dashboard is not None,
+            ui=args.ui_port is not None,
+            metrics=args.metrics,
+            trusted_proxies=args.trusted_proxies,
+            config=args.config,
+        )
+        flags = proxy_config.flags(options)
+        if args.acme and args.acme.account:
+            # Flags are for all to see, and a file with one option would replace all flags.
+            text = json.dumps(proxy_config.file_content(options), indent=2)
+            files[proxy_config.STATIC_PATH] = secret("static", text)
+            flags = [f"--configfile={proxy_config.STATIC_PATH}"]
+
         mounts = [*([] if args.socket_proxy else [socket_mount(args.socket_path)]), *args.mounts]
         networks = [args.network_id]
         if args.socket_proxy:
@@ -149,18 +174,7 @@ class Proxy(pulumi.ComponentResource):
             container_spec=docker.ServiceTaskSpecContainerSpecArgs(
                 image=args.image,
                 commands=_command(args),
-                args=proxy_config.flags(
-                    endpoint=args.socket_proxy.address if args.socket_proxy else SOCKET,
-                    network=args.network,
-                    constraint=(args.constraint_label, args.constraint_value),
-                    entry_point=args.entry_point,
-                    https_entry_point=args.https.entry_point if args.https else None,
-                    acme=args.acme,
-                    dashboard=args.dashboard is not None,
-                    ui=args.ui_port is not None,
-                    metrics=args.metrics,
-                    config=args.config,
-                ),
+                args=flags,
                 secrets=[secret_file(path, files[path]) for path in sorted(files)],
                 mounts=mounts,
                 healthcheck=probe(f"http://127.0.0.1:{PING_PORT}/ping"),
@@ -232,11 +246,11 @@ def _redirect_labels(args: ProxyArgs, https: Https) -> dict[str, str]:
 
 
 def _dashboard_labels(dashboard: Dashboard) -> dict[str, str]:
-    """The route, with headers and the login before all else."""
+    """The route, with headers first and the login after the route's own middlewares."""
     name = dashboard.route.name
     login, headers = f"{name}-auth", f"{name}-headers"
     middleware = "traefik.http.middlewares"
-    route = replace(dashboard.route, middlewares=(headers, login, *dashboard.route.middlewares))
+    route = replace(dashboard.route, middlewares=(headers, *dashboard.route.middlewares, login))
     return route.labels(UI_PORT, service="api@internal") | {
         f"{middleware}.{login}.basicauth.usersfile": USERS_PATH,
         f"{middleware}.{headers}.headers.stsseconds": str(HSTS_SECONDS),

@@ -5,8 +5,9 @@ Option names and defaults: Traefik's reference documentation, v3.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 UI_PORT = 8080
@@ -18,6 +19,12 @@ METRICS_PORT = 8083
 HTTP_PORT = 80
 HTTPS_PORT = 443
 STORAGE_PATH = "/certificates"
+FIRST_STORAGE = f"{STORAGE_PATH}/acme.json"
+"""What a Traefik that was deployed by an earlier version keeps all certificates in."""
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+"""The ACME directory that Traefik asks by itself."""
+STATIC_PATH = "/run/secrets/traefik.yml"
+"""The options, where one of them is a secret: Traefik reads either a file or flags."""
 DYNAMIC_PATH = "/etc/traefik/dynamic.yml"
 AUTHORITY_PATH = "/etc/traefik/acme-ca.pem"
 CERTIFICATE_PATH = "/run/secrets/certificate.pem"
@@ -30,6 +37,11 @@ with 400 of them, asking each second takes dockerd and Traefik 0.4 of a core."""
 DISCOVERY_SECONDS = REFRESH_SECONDS + 5
 """How long it may take until Traefik sends nothing more to a task that is about to end; 5 s are for
 the engine's answer, and for applying it."""
+REDIRECT_SECONDS = 60
+"""How long a request may take where plain HTTP only leads to HTTPS; Traefik's default."""
+TRANSFER_SECONDS = 6 * 3600
+"""How long a request with its body may take elsewhere: 27 GB at 10 Mbit/s. Not without end, or
+connections that send nothing would stay for good."""
 DIAL_SECONDS = 2
 """How long Traefik tries to connect to a task. With its default, 30 s, a client would hang."""
 RETRY_AFTER_SECONDS = 5
@@ -57,6 +69,15 @@ CIPHERS = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExternalAccount:
+    """An account at the authority that the ACME account is bound to (RFC 8555, 7.3.4)."""
+
+    key_id: str
+    hmac: str = field(repr=False)
+    """The key that signs, base64url."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Acme:
     """How certificates are obtained without a human."""
 
@@ -70,9 +91,37 @@ class Acme:
     """`tls` (TLS-ALPN-01 on port 443), `http` (HTTP-01 on port 80) or `dns:PROVIDER` (DNS-01)."""
     authority: str | None = None
     """PEM roots that the directory's own certificate is checked against. Default: the system's."""
+    account: ExternalAccount | None = None
+    """None where the authority takes everybody."""
+    storage: str = ""
+    """File with the account and the certificates; empty for that of the directory."""
+
+    @property
+    def storage_file(self) -> str:
+        """The file: each authority has its own, since Traefik would keep another's certificates."""
+        return self.storage or storage_of(self.directory)
 
 
-def flags(
+def storage_of(directory: str | None) -> str:
+    """Return the file with what the authority with this ACME directory has issued."""
+    address = (directory or LETS_ENCRYPT).partition("://")[2]
+    return f"{STORAGE_PATH}/acme-{re.sub(r'[^A-Za-z0-9.]+', '-', address).strip('-')}.json"
+
+
+def storage_in_use(acme: Acme, flags: Sequence[str]) -> str:
+    """Return the file for `acme` where a Traefik with these `flags` runs.
+
+    `FIRST_STORAGE` stays in use as long as the authority is the one whose certificates it has.
+    """
+    prefix = f"--certificatesresolvers.{acme.resolver}.acme"
+    options = dict(flag.split("=", 1) for flag in flags if "=" in flag)
+    same = options.get(f"{prefix}.caserver", LETS_ENCRYPT) == (acme.directory or LETS_ENCRYPT)
+    if same and options.get(f"{prefix}.storage") == FIRST_STORAGE:
+        return FIRST_STORAGE
+    return storage_of(acme.directory)
+
+
+def options(
     *,
     endpoint: str,
     network: str,
@@ -83,9 +132,10 @@ def flags(
     dashboard: bool,
     ui: bool,
     metrics: bool,
+    trusted_proxies: Sequence[str],
     config: Mapping[str, Any],
-) -> list[str]:
-    """Traefik's flags: the component's own, with `config` over them, one each."""
+) -> dict[str, str]:
+    """Return Traefik's options by path: the component's own, with `config` over them."""
     label, value = constraint
     own: dict[str, str] = {
         "global.checknewversion": "false",
@@ -104,12 +154,17 @@ def flags(
         # The default, 2 s, is how long a service that comes right after another may go unserved.
         "providers.providersthrottleduration": "500ms",
         "serverstransport.forwardingtimeouts.dialtimeout": f"{DIAL_SECONDS}s",
-        **_entry_point(entry_point, HTTP_PORT),
+        **_entry_point(
+            entry_point,
+            HTTP_PORT,
+            REDIRECT_SECONDS if https_entry_point else TRANSFER_SECONDS,
+            trusted_proxies,
+        ),
         "entrypoints.ping.address": f"127.0.0.1:{PING_PORT}",
         "ping.entrypoint": "ping",
     }
     if https_entry_point:
-        own |= _entry_point(https_entry_point, HTTPS_PORT)
+        own |= _entry_point(https_entry_point, HTTPS_PORT, TRANSFER_SECONDS, trusted_proxies)
     if acme:
         own |= _acme(acme, entry_point)
     if dashboard:
@@ -122,26 +177,64 @@ def flags(
             "metrics.prometheus": "true",
             "metrics.prometheus.entrypoint": "metrics",
         }
-    return [f"--{key}={text}" for key, text in (own | dict(flattened(config))).items()]
+    return own | dict(flattened(config))
 
 
-def _entry_point(name: str, port: int) -> dict[str, str]:
-    return {
+def flags(options: Mapping[str, str]) -> list[str]:
+    """Return the options as flags, one each."""
+    return [f"--{path}={text}" for path, text in options.items()]
+
+
+def file_content(options: Mapping[str, str]) -> dict[str, Any]:
+    """Return the options as a configuration file has them: `a.b` is `b` in the map `a`."""
+    tree: dict[str, Any] = {}
+    for path, text in options.items():
+        *parents, last = path.replace("[", ".[").split(".")
+        branch = tree
+        for parent in parents:
+            below = branch.get(parent)
+            if not isinstance(below, dict):
+                # A flag may switch on what others describe further; in a file these alone do.
+                below = branch[parent] = {}
+            branch = below
+        if not isinstance(branch.get(last), dict):
+            branch[last] = text
+    return {key: _with_lists(value) for key, value in tree.items()}
+
+
+def _with_lists(branch: Any) -> Any:
+    """Return the branch of a tree with a list for each map of `[0]`, `[1]`, …"""
+    if not isinstance(branch, dict):
+        return branch
+    values = {key: _with_lists(value) for key, value in branch.items()}
+    return list(values.values()) if all(key.startswith("[") for key in values) else values
+
+
+def _entry_point(
+    name: str, port: int, read_seconds: int, trusted_proxies: Sequence[str]
+) -> dict[str, str]:
+    own = {
         f"entrypoints.{name}.address": f":{port}",
-        # 0 = no limit. The default, 60 s, holds for a whole request body: it cuts off long pushes.
-        f"entrypoints.{name}.transport.respondingtimeouts.readtimeout": "0s",
+        # The default, 60 s, holds for a whole request body: it cuts off long pushes.
+        f"entrypoints.{name}.transport.respondingtimeouts.readtimeout": f"{read_seconds}s",
     }
+    if trusted_proxies:
+        own[f"entrypoints.{name}.forwardedheaders.trustedips"] = ",".join(trusted_proxies)
+    return own
 
 
 def _acme(acme: Acme, entry_point: str) -> dict[str, str]:
     prefix = f"certificatesresolvers.{acme.resolver}.acme"
-    own = {f"{prefix}.storage": f"{STORAGE_PATH}/acme.json"}
+    own = {f"{prefix}.storage": acme.storage_file}
     if acme.email:
         own[f"{prefix}.email"] = acme.email
     if acme.directory:
         own[f"{prefix}.caserver"] = acme.directory
     if acme.authority:
         own[f"{prefix}.cacertificates"] = AUTHORITY_PATH
+    if acme.account:
+        own[f"{prefix}.eab.kid"] = acme.account.key_id
+        own[f"{prefix}.eab.hmacencoded"] = acme.account.hmac
     kind, _, provider = acme.challenge.partition(":")
     if kind == "dns":
         own[f"{prefix}.dnschallenge.provider"] = provider
@@ -153,17 +246,24 @@ def _acme(acme: Acme, entry_point: str) -> dict[str, str]:
 
 
 def dynamic(
-    entry_point: str, https_entry_point: str | None, own_certificate: bool
+    entry_point: str,
+    https_entry_point: str | None,
+    *,
+    own_certificate: bool,
+    registries_only: bool,
 ) -> dict[str, Any]:
     """Return the content of the file at `DYNAMIC_PATH`.
 
     It has what is independent of any task. With `own_certificate` it names the certificate that
-    isn't Traefik's to obtain.
+    isn't Traefik's to obtain; with `registries_only` registries are all that is served.
     """
     if https_entry_point is None:
-        return {"http": _unavailable({entry_point: {}})}
+        # Traefik answers TLS on each entry point, with a makeshift certificate and 404. Docker
+        # tries TLS first, and plain HTTP only where that fails.
+        refused = {"options": {"default": {"sniStrict": True}}}
+        return {"http": _unavailable({entry_point: {}}), "tls": refused}
     routers = _unavailable({entry_point: {}, https_entry_point: {"tls": {}}})
-    return {"http": routers, "tls": _tls(own_certificate)}
+    return {"http": routers, "tls": _tls(own_certificate, registries_only)}
 
 
 def _unavailable(entry_points: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -193,10 +293,13 @@ def _unavailable(entry_points: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
     }
 
 
-def _tls(own_certificate: bool) -> dict[str, Any]:
+def _tls(own_certificate: bool, registries_only: bool) -> dict[str, Any]:
     everybody = {"minVersion": "VersionTLS12", "cipherSuites": list(CIPHERS)}
     blobs = everybody | {"alpnProtocols": list(BLOB_PROTOCOLS)}
-    tls: dict[str, Any] = {"options": {"default": everybody, REGISTRY_OPTIONS: blobs}}
+    # The default options hold for connections without SNI too. Traefik answers 421 to a request
+    # whose router names other options than its connection began with.
+    default = blobs if registries_only else everybody
+    tls: dict[str, Any] = {"options": {"default": default, REGISTRY_OPTIONS: blobs}}
     if own_certificate:
         files = {"certFile": CERTIFICATE_PATH, "keyFile": KEY_PATH}
         tls["certificates"] = [files]

@@ -55,7 +55,7 @@ class Registry(pulumi.ComponentResource):
         redis = args.redis
         options = Options(
             login=args.htpasswd is not None,
-            https=args.route.https is not None,
+            https=args.route.is_secure,
             redis=redis.address if redis else None,
             drain_seconds=args.drain_seconds,
         )

@@ -10,6 +10,16 @@ NETWORK_LABELS = ("traefik.docker.network", "traefik.swarm.network")
 """What every Traefik reads, with a complaint since 3.2.2, and what 3.2.2 and later ask for.
 Both at once, and Traefik skips the service."""
 
+CORS_OPTIONS = {
+    "Access-Control-Allow-Origin": "accesscontrolalloworiginlist",
+    "Access-Control-Allow-Methods": "accesscontrolallowmethods",
+    "Access-Control-Allow-Headers": "accesscontrolallowheaders",
+    "Access-Control-Allow-Credentials": "accesscontrolallowcredentials",
+    "Access-Control-Expose-Headers": "accesscontrolexposeheaders",
+    "Access-Control-Max-Age": "accesscontrolmaxage",
+}
+"""Options of Traefik's middleware `headers`, by the header that each makes."""
+
 
 def label_name(text: str) -> str:
     """Return `text` as a name within a label's key, whose parts a dot would separate."""
@@ -62,11 +72,17 @@ class Route:
     entry_point: str = "http"
     """Traefik's entry point for plain HTTP."""
     https: Https | None = None
-    """None: plain HTTP, and nothing else."""
+    """None: Traefik serves plain HTTP, and nothing else."""
+    external_https: bool = False
+    """TLS ends before Traefik, so clients use HTTPS where `https` is None."""
     allow: Sequence[str] = ()
     """Addresses and networks (CIDR) that may ask, as Traefik sees them; none: everybody."""
     middlewares: Sequence[str] = ()
-    """Middlewares of the router that serves, in order."""
+    """Further middlewares of the router that serves, in order: before the login, so that a rate
+    limit counts wrong passwords too."""
+    cors: Mapping[str, str] = field(default_factory=dict)
+    """Values by name of header (`CORS_OPTIONS`): Traefik answers a browser's preflight, which has
+    no login."""
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Hashes by user: Traefik asks for the login. Whoever may inspect the service sees them."""
 
@@ -74,6 +90,11 @@ class Route:
     def name(self) -> str:
         """Name of router, service and middlewares in Traefik."""
         return label_name(self.tag)
+
+    @property
+    def is_secure(self) -> bool:
+        """Return whether clients reach it over HTTPS."""
+        return self.https is not None or self.external_https
 
     def labels(self, port: int, service: str | None = None) -> dict[str, str]:
         """Service labels for Traefik's Swarm provider; the service listens on `port`.
@@ -98,16 +119,21 @@ class Route:
                 **self.https.labels(serving),
             }
         middlewares = list(self.middlewares)
-        if self.users:
-            login = f"{self.name}-auth"
-            lines = ",".join(f"{user}:{text}" for user, text in self.users.items())
-            secure[f"traefik.http.middlewares.{login}.basicauth.users"] = lines
-            middlewares.insert(0, login)
         if self.allow:
             allowed = f"{self.name}-allow"
             key = f"traefik.http.middlewares.{allowed}.ipallowlist.sourcerange"
             secure[key] = ",".join(self.allow)
             middlewares.insert(0, allowed)
+        if self.cors:
+            cors = f"{self.name}-cors"
+            prefix = f"traefik.http.middlewares.{cors}.headers"
+            secure |= {f"{prefix}.{CORS_OPTIONS[name]}": text for name, text in self.cors.items()}
+            middlewares.append(cors)
+        if self.users:
+            login = f"{self.name}-auth"
+            lines = ",".join(f"{user}:{text}" for user, text in self.users.items())
+            secure[f"traefik.http.middlewares.{login}.basicauth.users"] = lines
+            middlewares.append(login)
         if service is None:
             # For the next replica, while Traefik still knows one that has died. Nothing is sent
             # twice: Traefik tries again only what found nobody. One more attempt, no further: each

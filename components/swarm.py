@@ -88,6 +88,8 @@ class RunningService:
     """TCP ports that each task has on its node."""
     mesh_ports: frozenset[int] = frozenset()
     """TCP ports that it has on every node (routing mesh)."""
+    args: tuple[str, ...] = ()
+    """Arguments of its command."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +252,7 @@ def _service(raw: Mapping[str, Any]) -> RunningService:
         ),
         host_ports=ports("host"),
         mesh_ports=ports("ingress"),
+        args=tuple(container.get("Args") or ()),
     )
 
 

@@ -36,6 +36,8 @@ class Told:
     username: str | None
     password: str | None = field(repr=False)
     ui: str | None = None
+    external_https: bool = False
+    """TLS ends at a proxy in front of Traefik."""
 
     @property
     def host(self) -> str:
@@ -108,8 +110,10 @@ def examine(told: Told, slow_seconds: int = SLOW_SECONDS) -> None:
     checks: list[Callable[[Told], str]] = [_name]
     if told.secure:
         checks += [_certificate, _protocols]
-        # Where HTTPS has a port of its own, that of HTTP isn't known.
-        checks += [_redirect] if urlsplit(told.url).port is None else []
+        # Where HTTPS has a port of its own, that of HTTP isn't known. A proxy in front needn't
+        # have plain HTTP at all.
+        known = urlsplit(told.url).port is None and not told.external_https
+        checks += [_redirect] if known else []
     checks += [_login]
     checks += [_small_upload] if told.password else []
     if told.secure and told.password:
@@ -222,6 +226,11 @@ def _login(told: Told) -> str:
     if stranger.status != 401:
         nobody = ": no router of Traefik's leads to the registry, or no task of it runs"
         hint = nobody if stranger.status in (404, 503) else ""
+        if stranger.status == 421:
+            hint = (
+                ": what is in front of Traefik sends no name in TLS (SNI), or another one than in"
+                " Host; registry:trustedProxies takes its address"
+            )
         raise Wrong(f"strangers get {stranger.status}, not 401{hint}")
     if not told.password:
         return "strangers are refused (401)"

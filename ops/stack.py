@@ -234,7 +234,11 @@ def told(stack: str) -> doctor.Told:
     """What the deployed stack says of itself."""
     found = outputs(stack)
     return doctor.Told(
-        found["url"], found.get("username"), found.get("password"), found.get("ui") or None
+        found["url"],
+        found.get("username"),
+        found.get("password"),
+        found.get("ui") or None,
+        found.get("https") == "external",
     )
 
 

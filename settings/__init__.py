@@ -16,6 +16,7 @@ from typing import Any, Literal, cast
 import pulumi
 from pulumi.runtime.config import CONFIG, is_config_secret
 
+from components.certificate import is_address
 from components.credentials import MAX_PASSWORD_BYTES, MIN_GIVEN_COST
 from components.engine import Tls
 from components.location import IMAGES, MIRRORED, Location, Volume, is_shared, object_store
@@ -29,11 +30,13 @@ from components.registry_config import (
     owned_paths_in,
     unknown_sections_in,
 )
-from components.route import NETWORK_LABELS, Https, Route
+from components.route import CORS_OPTIONS, NETWORK_LABELS, Https, Route
 from components.service import service_name
 from settings import rules
 from settings.mirrors import MirrorSettings, parse_mirrors
 from settings.proxy import (
+    HTTPS_MODES,
+    OF_TRAEFIK,
     TRAEFIK_IMAGE,
     HttpsMode,
     ProxyMode,
@@ -78,8 +81,8 @@ class Settings:
     entry_point: str
     """Traefik's entry point for plain HTTP. Default `http`, as DockerSwarm.rocks names it."""
     https: HttpsMode
-    """`acme`: Traefik obtains certificates. `own`: it is given one. `none`: plain HTTP.
-    Default `acme`; with a `stack` proxy `none`."""
+    """`acme`: Traefik obtains certificates. `own`: it is given one. `external`: TLS ends at a proxy
+    in front of it. `none`: plain HTTP. Default `acme`; with a `stack` proxy `none`."""
     https_entry_point: str
     """Traefik's entry point for HTTPS. Default `https`."""
     cert_resolver: str
@@ -87,10 +90,11 @@ class Settings:
     redirect_middleware: str
     """Traefik's middleware that sends HTTP to HTTPS. Default `https-redirect`."""
     tls_options: str | None
-    """Traefik's TLS options for the registry's name, such as `modern@file`. Default: those of
-    everybody; with a proxy of its own some without HTTP/2, which large blobs are slower by."""
+    """Traefik's TLS options for the registry's name, such as `modern@file`. Default: Traefik's
+    default ones; with a `main` proxy some without HTTP/2, which large blobs are slower by."""
     middlewares: tuple[str, ...]
-    """Further Traefik middlewares of the registry's router, such as `limit@swarm`."""
+    """Further Traefik middlewares, such as `limit@swarm`, of the routers of registry, mirrors and
+    dashboard; before the login."""
 
     network: str
     """Overlay network that Traefik and the registry share. Default `traefik-public`."""
@@ -251,7 +255,7 @@ class Settings:
         names = {name for volume in told for name in (volume.name, volume.moved_from)}
         return frozenset(name for name in names if name)
 
-    def _route(self, domain: str, tag: str, https: Https | None) -> Route:
+    def _route(self, domain: str, tag: str, *, tls_options: str | None = None) -> Route:
         return Route(
             domain=domain,
             tag=tag,
@@ -260,11 +264,26 @@ class Settings:
             constraint_label=self.constraint_label,
             constraint_value=self.constraint_value,
             entry_point=self.entry_point,
-            https=https,
+            https=self._https(tls_options),
+            external_https=self.https == "external",
+            middlewares=self.middlewares,
         )
 
-    def _https(self, options: str | None = None) -> Https | None:
-        if self.https == "none":
+    def _blob_options(self, domain: str) -> str | None:
+        """Return the TLS options for a registry's name.
+
+        Without any where a connection may begin without the name (SNI): Traefik gives that one its
+        default options, and answers 421 where the router names others.
+        """
+        if self.tls_options:
+            return self.tls_options
+        fronted = bool(self.proxy and self.proxy.trusted_proxies)
+        if self.proxy_mode != "main" or fronted or is_address(domain):
+            return None
+        return f"{REGISTRY_OPTIONS}@file"
+
+    def _https(self, options: str | None) -> Https | None:
+        if self.https not in OF_TRAEFIK:
             return None
         return Https(
             entry_point=self.https_entry_point,
@@ -276,9 +295,9 @@ class Settings:
     @property
     def route(self) -> Route:
         """How Traefik finds the registry."""
-        https = self._https(self.tls_options)
-        route = self._route(self.domain, self.traefik_tag, https)
-        return replace(route, middlewares=self.middlewares, users=self.hashed_passwords)
+        options = self._blob_options(self.domain)
+        route = self._route(self.domain, self.traefik_tag, tls_options=options)
+        return replace(route, cors=_cors(self.config), users=self.hashed_passwords)
 
     @property
     def dashboard_route(self) -> Route | None:
@@ -286,14 +305,15 @@ class Settings:
         if not self.proxy or not self.proxy.dashboard_domain:
             return None
         tag = f"{self.traefik_tag}-dashboard"
-        return self._route(self.proxy.dashboard_domain, tag, self._https())
+        return self._route(self.proxy.dashboard_domain, tag)
 
     def mirror_route(self, mirror: MirrorSettings) -> Route:
         """How Traefik finds a mirror."""
-        route = replace(
-            self.route, domain=mirror.domain, tag=f"{self.traefik_tag}-mirror-{mirror.name}"
-        )
-        return replace(route, allow=mirror.allow, users={}) if mirror.allow else route
+        tag = f"{self.traefik_tag}-mirror-{mirror.name}"
+        options = self._blob_options(mirror.domain)
+        route = self._route(mirror.domain, tag, tls_options=options)
+        users = {} if mirror.allow else self.hashed_passwords
+        return replace(route, allow=mirror.allow, users=users)
 
     def url_of(self, domain: str) -> str:
         """Where `domain` answers, with scheme."""
@@ -417,7 +437,7 @@ def settings_of(reader: Reader) -> Settings:
     domain = reader.required("domain", rules.DOMAIN)
     proxy_mode = cast(ProxyMode, reader.choice("proxy", ("none", "stack", "main"), "none"))
     default = "none" if proxy_mode == "stack" else "acme"
-    https = cast(HttpsMode, reader.choice("https", ("acme", "own", "none"), default))
+    https = cast(HttpsMode, reader.choice("https", HTTPS_MODES, default))
     mirrors = parse_mirrors(reader)
     domains = [domain, *(mirror.domain for mirror in mirrors)]
     _check_domains(reader, https, domains)
@@ -425,7 +445,7 @@ def settings_of(reader: Reader) -> Settings:
     point = rules.TAG if joins else rules.OWN_NAME
     redirect = rules.MIDDLEWARE if joins else rules.OWN_NAME
     cert_resolver = reader.text("certResolver", point, "le")
-    proxy = parse_proxy(reader, stack_name, domains, https, cert_resolver, joins)
+    proxy = parse_proxy(reader, stack_name, domains, https, cert_resolver, proxy_mode)
     create_network = reader.boolean("createNetwork", not joins)
     encrypt_network = reader.boolean("encryptNetwork", False)
     if encrypt_network and not create_network:
@@ -449,8 +469,7 @@ def settings_of(reader: Reader) -> Settings:
         https_entry_point=reader.text("httpsEntryPoint", point, "https"),
         cert_resolver=cert_resolver,
         redirect_middleware=reader.text("redirectMiddleware", redirect, "https-redirect"),
-        tls_options=reader.optional("tlsOptions", rules.TLS_OPTIONS)
-        or (None if joins else f"{REGISTRY_OPTIONS}@file"),
+        tls_options=reader.optional("tlsOptions", rules.TLS_OPTIONS),
         middlewares=reader.names("middlewares", rules.MIDDLEWARE),
         network=reader.text("network", rules.NAME, "traefik-public"),
         network_label=reader.choice("networkLabel", NETWORK_LABELS, NETWORK_LABELS[not joins]),
@@ -505,9 +524,27 @@ def _check_domains(reader: Reader, https: HttpsMode, domains: Sequence[str]) -> 
         if https == "acme" and not certified:
             what = f"is acme, and no authority would certify {domain}: it isn't a name with a dot."
             reader.problem("https", what, "none")
+        if re.fullmatch(r"[\d.]+", domain) and not is_address(domain):
+            reader.problem("domain", f"is {domain}: that is no address.", rules.DOMAIN.example)
         if domains.count(domain) > 1:
             reader.problem("mirrors", f"have {domain} more than once, or the registry has it.")
             return
+
+
+def _cors(config: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the headers by which the registry admits pages of other sites, and their values."""
+    http = config.get("http")
+    headers = http.get("headers") if isinstance(http, Mapping) else None
+    if not isinstance(headers, Mapping):
+        return {}
+    given = {str(name).title(): value for name, value in headers.items()}
+    if not given.get("Access-Control-Allow-Origin"):
+        return {}
+    return {
+        name: ",".join(map(str, given[name])) if isinstance(given[name], list) else str(given[name])
+        for name in CORS_OPTIONS
+        if name in given
+    }
 
 
 def _check_sharing(reader: Reader, settings: Settings) -> None:

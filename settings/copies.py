@@ -86,7 +86,8 @@ def _network(
         yield Edit(
             key="registry:networkLabel", value=settings.network_label, reason="which that one reads"
         )
-        for key in ("proxyUiPort", "proxySecrets", "certificate", "certificateKey"):
+        keys = ("proxyUiPort", "proxySecrets", "trustedProxies", "certificate", "certificateKey")
+        for key in keys:
             if f"registry:{key}" in values:
                 yield Edit(key=f"registry:{key}", value=None, reason="that Traefik's alone")
     for key in ("createNetwork", "encryptNetwork") if joins else ():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from components.registry_config import HUB, Upstream
 from settings import rules
-from settings.reader import Reader, close_to
+from settings.reader import EVERYBODY, Reader, close_to
 
 HUB_NAMES = ("docker.io", "hub.docker.com", "index.docker.io", "www.docker.com")
 """What people call Docker Hub; its registry answers at none of them."""
@@ -89,17 +88,10 @@ def _upstream(reader: Reader, path: str, told: Mapping[str, Any]) -> Upstream:
 
 
 def _allow(reader: Reader, path: str, told: Mapping[str, Any]) -> tuple[str, ...]:
-    allow = told.get("allow", [])
-    if not isinstance(allow, list) or ("allow" in told and not allow):
-        what = "must be a list of addresses and networks."
-        reader.problem(f"{path}.allow[0]", what, "10.0.0.0/8", path=True)
+    if "allow" not in told:
         return ()
-    for index, each in enumerate(allow):
-        try:
-            ipaddress.ip_network(each)
-        except ValueError as error:
-            reader.problem(f"{path}.allow[{index}]", f"{error}.", "10.0.0.0/8", path=True)
-    if {"0.0.0.0/0", "::/0"} & set(map(str, allow)) and "username" in told:
+    allow = reader.networks(f"{path}.allow", told["allow"])
+    if EVERYBODY & set(allow) and "username" in told:
         what = "is everybody, who could then pull what only the upstream's login may."
         reader.remove(f"{path}.allow", what)
-    return tuple(map(str, allow))
+    return allow

@@ -60,7 +60,7 @@ def check_swarm(settings: Settings, swarm: Swarm) -> list[str]:
             for reason in swarm.closed_sockets
         ]
         ports = {proxy.http_port: "proxyHttpPort"}
-        if settings.https != "none":
+        if settings.route.https:
             ports[proxy.https_port] = "proxyHttpsPort"
         if proxy.ui_port:
             ports[proxy.ui_port] = "proxyUiPort"

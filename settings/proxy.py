@@ -10,10 +10,10 @@ from typing import Any, Literal, cast
 from components.certificate import ends_soon, wrong_with, wrong_with_key
 from components.location import CERTIFICATES
 from components.proxy import Certificate
-from components.proxy_config import Acme, owned_options_in
+from components.proxy_config import Acme, ExternalAccount, owned_options_in
 from components.socket_proxy import SOCKET_PATH
 from settings import rules
-from settings.reader import Reader
+from settings.reader import EVERYBODY, Reader
 from settings.volume import VolumeSettings, parse_volume
 
 TRAEFIK_IMAGE = "traefik:v3.7.15"
@@ -22,7 +22,10 @@ TRAEFIK_IMAGE = "traefik:v3.7.15"
 HAPROXY_IMAGE = "haproxy:3.2-alpine"
 """Official, long-term support."""
 
-HttpsMode = Literal["acme", "own", "none"]
+HttpsMode = Literal["acme", "own", "external", "none"]
+HTTPS_MODES: tuple[HttpsMode, ...] = ("acme", "own", "external", "none")
+OF_TRAEFIK: tuple[HttpsMode, ...] = ("acme", "own")
+"""Those in which Traefik itself serves HTTPS."""
 ProxyMode = Literal["none", "stack", "main"]
 
 
@@ -34,7 +37,10 @@ class ProxySettings:
     http_port: int
     """Port on the proxy's node, host mode. Default 80."""
     https_port: int
-    """Port on the proxy's node, host mode. Default 443."""
+    """Port on the proxy's node, host mode; with `https` external that of the proxy in front.
+    Default 443."""
+    trusted_proxies: tuple[str, ...]
+    """Addresses and networks of proxies in front, whose `X-Forwarded-…` headers hold."""
     ui_port: int | None
     """Port of Traefik's UI, without login, for development. Default: no UI."""
     mode: Literal["replicated", "global"]
@@ -71,13 +77,14 @@ def parse_proxy(
     domains: Sequence[str],
     https: HttpsMode,
     resolver: str,
-    joins: bool,
+    proxy: ProxyMode,
 ) -> ProxySettings:
     """The keys of the stack's own Traefik; notes in `reader` what is wrong with them.
 
-    `domains` are those that it serves, the registry's first. With `joins` there is none: shared
-    settings may speak of one, but what asks for it is wrong.
+    `domains` are those that it serves, the registry's first. Where `proxy` is none there is no such
+    Traefik: shared settings may speak of one, but what asks for it is wrong.
     """
+    joins = proxy == "none"
     if joins:
         _refuse_without_proxy(reader)
     http_port = reader.number("proxyHttpPort", 1, 65535, 80)
@@ -85,7 +92,10 @@ def parse_proxy(
     ui_port = reader.number("proxyUiPort", 0, 65535, 0)
     if ui_port == http_port:
         reader.problem("proxyUiPort", f"is {ui_port}, as is proxyHttpPort.", "8090")
-    if https != "none" and https_port == http_port:
+    if ui_port and proxy == "main":
+        what = "opens Traefik's API, with the hashes of all logins, to everybody; dashboardDomain"
+        reader.remove("proxyUiPort", f"{what} has a login.")
+    if https in OF_TRAEFIK and https_port == http_port:
         reader.problem("proxyHttpsPort", f"is {https_port}, as is proxyHttpPort.", "443")
     dashboard_domain = reader.optional("dashboardDomain", rules.DOMAIN)
     reader.unshare("dashboardDomain", "a host name that leads to one dashboard")
@@ -120,6 +130,7 @@ def parse_proxy(
         https_port=https_port,
         ui_port=ui_port or None,
         mode=mode,
+        trusted_proxies=_trusted_proxies(reader, https, joins),
         acme=_acme(reader, https, resolver),
         certificate=None if joins else _certificate(reader, https, domains),
         dashboard_domain=dashboard_domain,
@@ -137,9 +148,32 @@ def parse_proxy(
 
 
 def _refuse_without_proxy(reader: Reader) -> None:
-    for key in ("proxyUiPort", "dashboardDomain", "certificate", "certificateKey"):
+    for key in (
+        "proxyUiPort",
+        "dashboardDomain",
+        "trustedProxies",
+        "certificate",
+        "certificateKey",
+    ):
         if reader.has(key):
             reader.remove(key, "needs a proxy of this stack (registry:proxy main or stack).")
+
+
+def _trusted_proxies(reader: Reader, https: HttpsMode, joins: bool) -> tuple[str, ...]:
+    items = reader.items("trustedProxies", "10.0.0.5")
+    if items is None:
+        if https == "external" and not joins:
+            what = (
+                "is missing: https external needs the address of the proxy that TLS ends at, or"
+                " clients would be sent on to http://."
+            )
+            reader.problem("trustedProxies[0]", what, "10.0.0.5", path=True)
+        return ()
+    proxies = reader.networks("trustedProxies", items)
+    if EVERYBODY & set(proxies):
+        what = "is everybody: whoever asks could then say which address he has."
+        reader.problem("trustedProxies", what, "10.0.0.5", path=True)
+    return proxies
 
 
 def _acme(reader: Reader, https: HttpsMode, resolver: str) -> Acme | None:
@@ -149,10 +183,26 @@ def _acme(reader: Reader, https: HttpsMode, resolver: str) -> Acme | None:
         directory=reader.optional("acmeServer", rules.URL),
         challenge=reader.text("acmeChallenge", rules.CHALLENGE, "tls"),
         authority=reader.pem("acmeCa", "CERTIFICATE"),
+        account=_external_account(reader),
     )
     if acme.authority and not acme.directory:
         reader.remove("acmeCa", "needs acmeServer: Let's Encrypt's own authority is known.")
+    if acme.account and not acme.directory:
+        reader.remove("acmeEabKid", "needs acmeServer: Let's Encrypt binds no accounts.")
     return acme if https == "acme" else None
+
+
+def _external_account(reader: Reader) -> ExternalAccount | None:
+    key_id = reader.optional("acmeEabKid", rules.LINE)
+    hmac = reader.secret_value("acmeEabHmac", rules.EAB_HMAC)
+    if key_id is not None and hmac is not None:
+        return ExternalAccount(key_id=key_id, hmac=hmac)
+    if key_id is not None:
+        command = reader.command("set", "acmeEabHmac", flags=" --secret")
+        reader.problem("acmeEabHmac", f"is missing: it goes with acmeEabKid.\n      {command}")
+    if hmac is not None:
+        reader.problem("acmeEabKid", "is missing: it goes with acmeEabHmac.", "KEY-ID")
+    return None
 
 
 def _certificate(reader: Reader, https: HttpsMode, domains: list[str]) -> Certificate | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -13,6 +14,8 @@ from settings.rules import SIZE, Rule
 from settings.stack_file import NAMESPACE, Step, full_key, is_encrypted, path_of
 
 PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+EVERYBODY = {"0.0.0.0/0", "::/0"}
+"""Networks that have all addresses in them."""
 
 
 class Reader:
@@ -168,6 +171,10 @@ class Reader:
             self.problem(key, f"has {self._shown(key, twice)} twice.")
         return texts
 
+    def items(self, key: str, example: str) -> list[Any] | None:
+        """Return the list at `key`, whatever is in it."""
+        return cast("list[Any] | None", self._json(key, list, "a list", example))
+
     def mapping(self, key: str, example: str) -> Mapping[str, Any]:
         return (
             cast("Mapping[str, Any]", self._json(key, dict, "a map of names to values", example))
@@ -233,6 +240,28 @@ class Reader:
         whole = path_of(key, *path)
         again = self.command("set", whole, path=bool(path), flags=" --secret")
         self.problem(whole, f"is in plain text in the stack's file. Encrypt it:\n      {again}")
+
+    def secret_value(self, key: str, rule: Rule) -> str | None:
+        """Return the text of `key`, which must be a secret; no problem shows it."""
+        self.secret(key)
+        value = self._raw(key)
+        if value is not None and not rule.admits(value):
+            again = self.command("set", key, flags=" --secret")
+            self.problem(key, f"must be {rule.must}.\n      {again}")
+        return value
+
+    def networks(self, path: str, items: object) -> tuple[str, ...]:
+        """Return `items`, a list of addresses and networks (CIDR) that is at `path`."""
+        if not isinstance(items, list) or not items:
+            what = "must be a list of addresses and networks."
+            self.problem(f"{path}[0]", what, "10.0.0.0/8", path=True)
+            return ()
+        for index, each in enumerate(items):
+            try:
+                ipaddress.ip_network(each)
+            except ValueError as error:
+                self.problem(f"{path}[{index}]", f"{error}.", "10.0.0.0/8", path=True)
+        return tuple(map(str, items))
 
     def open(self, key: str, instead: str) -> None:
         """Notes a problem when `key` is a secret: what it says is for all to see."""

@@ -95,6 +95,7 @@ NODE = Rule(
     "a node's host name or id as `docker node ls` shows it",
     "dog.example.com",
 )
+EAB_HMAC = Rule(r"[A-Za-z0-9_-]{16,}={0,2}", "the key that the authority shows, in base64url", "…")
 MIDDLEWARE = Rule(
     r"[A-Za-z0-9_-]+(@[a-z]+)?", "a Traefik middleware, `name` or `name@provider`", "limit@swarm"
 )

@@ -30,7 +30,7 @@ from components.files import FOLDER
 from components.mirrors import Mirror, Mirrors, MirrorsArgs
 from components.network import PublicNetwork, PublicNetworkArgs
 from components.proxy import Dashboard, Proxy, ProxyArgs
-from components.proxy_config import Acme
+from components.proxy_config import Acme, ExternalAccount, file_content, storage_in_use
 from components.redis import PASSWORD_LENGTH, Redis, RedisArgs
 from components.registry import Registry, RegistryArgs
 from components.registry_config import (
@@ -123,9 +123,27 @@ def test_a_login_that_traefik_asks_for_guards_the_router_that_serves() -> None:
     for https, router in ((None, "http"), (Https(), "https")):
         told = replace(ROUTE, https=https, users=users, middlewares=("limit@swarm",)).labels(5000)
         serving = told[f"traefik.http.routers.registry-com-{router}.middlewares"]
-        assert serving == "registry-com-auth,limit@swarm,registry-com-retry"
+        # A rate limit before the login counts wrong passwords too.
+        assert serving == "limit@swarm,registry-com-auth,registry-com-retry"
         users_label = "traefik.http.middlewares.registry-com-auth.basicauth.users"
         assert told[users_label] == "admin:$apr1$a$b,ci:$apr1$c$d"
+
+
+def test_a_browsers_preflight_is_answered_before_the_login() -> None:
+    cors = {"Access-Control-Allow-Origin": "https://ui.example.com", "Access-Control-Max-Age": "60"}
+    told = replace(ROUTE, cors=cors, users={"admin": "$apr1$a$b"}).labels(5000)
+    serving = told["traefik.http.routers.registry-com-http.middlewares"]
+    assert serving == "registry-com-cors,registry-com-auth,registry-com-retry"
+    prefix = "traefik.http.middlewares.registry-com-cors.headers"
+    assert told[f"{prefix}.accesscontrolalloworiginlist"] == "https://ui.example.com"
+    assert told[f"{prefix}.accesscontrolmaxage"] == "60"
+
+
+def test_a_registry_behind_tls_that_ends_before_traefik_insists_on_https() -> None:
+    assert not replace(ROUTE).is_secure
+    outside = replace(ROUTE, external_https=True)
+    assert outside.labels(5000) == ROUTE.labels(5000), "Traefik itself serves plain HTTP"
+    assert outside.is_secure
 
 
 def test_the_redirect_is_on_traefiks_own_service_which_outlives_the_registrys_tasks(
@@ -486,7 +504,7 @@ def test_the_proxy_sees_only_what_carries_its_label_and_cuts_no_upload(deploy: D
     flags = task["containerSpec"]["args"]
     assert "--providers.swarm.constraints=Label(`traefik.constraint-label`, `tag`)" in flags
     assert "--providers.swarm.exposedbydefault=false" in flags
-    assert "--entrypoints.http.transport.respondingtimeouts.readtimeout=0s" in flags
+    assert read_seconds(flags, "http") >= 3600
     assert task["containerSpec"]["mounts"][0]["readOnly"] is True
     assert task["placement"]["constraints"] == ["node.role == manager"]
 
@@ -513,8 +531,7 @@ def test_a_registry_without_a_task_is_unavailable_and_not_unknown(
     container = recorder.of_type("Service")["proxy-traefik"]["taskSpec"]["containerSpec"]
     assert "--providers.file.filename=/etc/traefik/dynamic.yml" in container["args"]
     assert "/etc/traefik/dynamic.yml" in [file["fileName"] for file in container["secrets"]]
-    data = recorder.of_type("Secret")["proxy-dynamic"]["data"]
-    http = json.loads(base64.b64decode(data["value"]))["http"]
+    http = dynamic_file(recorder)["http"]
     entry_points = ["http", "https"] if https else ["http"]
     assert [router["entryPoints"] for router in http["routers"].values()] == [
         [entry_point] for entry_point in entry_points
@@ -523,6 +540,47 @@ def test_a_registry_without_a_task_is_unavailable_and_not_unknown(
         assert (router["rule"], router["priority"]) == ("PathPrefix(`/v2/`)", 1)
         assert ("tls" in router) == (router["entryPoints"] == ["https"])
         assert http["services"][router["service"]] == {"loadBalancer": {"servers": []}}
+
+
+def dynamic_file(recorder: Recorder) -> dict[str, Any]:
+    return dict(plain(recorder.of_type("Secret")["proxy-dynamic"]))
+
+
+def test_where_no_tls_is_meant_none_is_answered(deploy: Deploy) -> None:
+    options = dynamic_file(proxy_recorder(deploy))["tls"]["options"]
+    assert options == {"default": {"sniStrict": True}}
+
+
+@pytest.mark.parametrize("registries_only", [False, True])
+def test_a_connection_without_a_name_begins_with_the_options_of_whom_it_may_be_for(
+    deploy: Deploy, registries_only: bool
+) -> None:
+    recorder = proxy_recorder(deploy, https=Https(), registries_only=registries_only)
+    options = dynamic_file(recorder)["tls"]["options"]
+    assert not any("sniStrict" in each for each in options.values())
+    assert (options["default"] == options["registry"]) is registries_only
+    assert ("alpnProtocols" in options["default"]) is registries_only
+
+
+def read_seconds(flags: list[str], entry_point: str) -> int:
+    prefix = f"--entrypoints.{entry_point}.transport.respondingtimeouts.readtimeout="
+    (value,) = [flag.removeprefix(prefix) for flag in flags if flag.startswith(prefix)]
+    return int(value.removesuffix("s"))
+
+
+def test_a_request_may_last_long_where_uploads_go_and_nowhere_else(deploy: Deploy) -> None:
+    told = flags(deploy, https=Https())
+    assert read_seconds(told, "http") == 60
+    # 0 would be no limit at all.
+    assert 3600 <= read_seconds(told, "https") <= 24 * 3600
+
+
+def test_proxies_in_front_are_trusted_by_their_addresses(deploy: Deploy) -> None:
+    told = flags(deploy, https=Https(), trusted_proxies=["10.0.0.5", "10.1.0.0/16"])
+    for entry_point in ("http", "https"):
+        key = f"--entrypoints.{entry_point}.forwardedheaders.trustedips"
+        assert f"{key}=10.0.0.5,10.1.0.0/16" in told
+    assert not any("forwardedheaders" in flag for flag in flags(deploy))
 
 
 def test_traefik_looks_seldom_gives_up_soon_and_collects_its_garbage(deploy: Deploy) -> None:
@@ -551,12 +609,11 @@ def test_certificates_are_obtained_as_told(deploy: Deploy) -> None:
     told = flags(deploy, https=Https(), acme=Acme(email="a@example.com"))
     prefix = "--certificatesresolvers.le.acme"
     assert [flag for flag in told if flag.startswith(prefix)] == [
-        f"{prefix}.storage=/certificates/acme.json",
+        f"{prefix}.storage=/certificates/acme-acme-v02.api.letsencrypt.org-directory.json",
         f"{prefix}.email=a@example.com",
         f"{prefix}.tlschallenge=true",
     ]
     assert "--entrypoints.https.address=:443" in told
-    assert "--entrypoints.https.transport.respondingtimeouts.readtimeout=0s" in told
     dns = Acme(challenge="dns:cloudflare", directory="https://ca/dir", authority="PEM")
     recorder = proxy_recorder(deploy, https=Https(), acme=dns, secrets={"CF_DNS_API_TOKEN": "t"})
     container = recorder.of_type("Service")["proxy-traefik"]["taskSpec"]["containerSpec"]
@@ -569,6 +626,50 @@ def test_certificates_are_obtained_as_told(deploy: Deploy) -> None:
     assert "/run/secrets/CF_DNS_API_TOKEN" in [file["fileName"] for file in container["secrets"]]
     for inputs in recorder.of_type("Secret").values():
         assert pulumi.runtime.rpc.is_rpc_secret(inputs["data"])
+
+
+def test_each_authority_has_a_file_of_its_own_and_the_first_one_stays() -> None:
+    staging = Acme(directory="https://acme-staging-v02.api.letsencrypt.org/directory")
+    files = {acme.storage_file for acme in (Acme(), staging, Acme(directory="https://ca/a"))}
+    assert len(files) == 3
+    prefix = "--certificatesresolvers.le.acme"
+    first = [f"{prefix}.storage=/certificates/acme.json", f"{prefix}.caserver={staging.directory}"]
+    assert storage_in_use(staging, first) == "/certificates/acme.json"
+    assert storage_in_use(Acme(), first[:1]) == "/certificates/acme.json"
+    # Another authority's certificates would be kept until they end.
+    assert storage_in_use(Acme(), first) == Acme().storage_file
+    assert storage_in_use(staging, first[:1]) == staging.storage_file
+    assert storage_in_use(staging, []) == staging.storage_file
+
+
+def test_the_key_of_an_external_account_is_in_a_file_and_no_flag(deploy: Deploy) -> None:
+    account = ExternalAccount(key_id="kid-1", hmac="the-key-of-the-account")
+    acme = Acme(directory="https://ca/dir", account=account)
+    config = {
+        "certificatesResolvers": {"le": {"acme": {"dnsChallenge": {"resolvers": ["a", "b"]}}}}
+    }
+    recorder = proxy_recorder(deploy, https=Https(), acme=acme, config=config)
+    service = recorder.of_type("Service")["proxy-traefik"]
+    assert account.hmac not in str(service)
+    assert account.hmac not in repr(acme)
+    container = service["taskSpec"]["containerSpec"]
+    assert container["args"] == ["--configfile=/run/secrets/traefik.yml"]
+    assert "/run/secrets/traefik.yml" in [file["fileName"] for file in container["secrets"]]
+    static = plain(recorder.of_type("Secret")["proxy-static"])
+    resolver = static["certificatesresolvers"]["le"]["acme"]
+    assert resolver["eab"] == {"kid": "kid-1", "hmacencoded": account.hmac}
+    assert resolver["dnschallenge"]["resolvers"] == "a,b"
+    assert static["providers"]["swarm"]["exposedbydefault"] == "false"
+
+
+def test_options_are_the_same_tree_in_a_file() -> None:
+    options = {"api": "true", "api.insecure": "true", "a.b[0].c": "1", "a.b[1].c": "2", "d": "x"}
+    assert file_content(options) == {
+        "api": {"insecure": "true"},
+        "a": {"b": [{"c": "1"}, {"c": "2"}]},
+        "d": "x",
+    }
+    assert file_content({"api.insecure": "true", "api": "true"}) == {"api": {"insecure": "true"}}
 
 
 def test_any_option_of_traefik_is_passed_through_over_the_components_own(deploy: Deploy) -> None:
@@ -590,6 +691,7 @@ def test_any_option_of_traefik_is_passed_through_over_the_components_own(deploy:
 
 def test_the_dashboard_has_a_login_and_no_plain_http(deploy: Deploy) -> None:
     route = replace(ROUTE, domain="traefik.example.com", tag="dash", https=Https())
+    route = replace(route, middlewares=("limit@swarm",))
 
     def program() -> None:
         users = Credentials("dashboard", CredentialsArgs(stack_name="s", users=["admin"]))
@@ -599,7 +701,9 @@ def test_the_dashboard_has_a_login_and_no_plain_http(deploy: Deploy) -> None:
     service = deploy(program).of_type("Service")["proxy-traefik"]
     told = labels(service)
     assert told["traefik.http.routers.dash-https.service"] == "api@internal"
-    assert told["traefik.http.routers.dash-https.middlewares"] == "dash-headers,dash-auth"
+    assert told["traefik.http.routers.dash-https.middlewares"] == (
+        "dash-headers,limit@swarm,dash-auth"
+    )
     assert told["traefik.http.routers.dash-http.middlewares"] == "https-redirect"
     assert told["traefik.http.middlewares.dash-auth.basicauth.usersfile"].startswith("/run/")
     container = service["taskSpec"]["containerSpec"]

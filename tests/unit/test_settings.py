@@ -21,11 +21,15 @@ SECRET = "hunter2-but-longer"
 APR1 = "$apr1$8sdhfjsd$Mb6IbAMxSMVRIsDe0lS.j/"
 OWN = Pair.make("registry.example.com", "*.apps.example.com")
 AUTHORITY = Pair.make()
+ADDRESS = Pair.make(address="10.0.0.5")
 BROKEN = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n"
 S3 = {"bucket": "b", "region": "r"}
 GCS = {"bucket": "b", "credentials": {"private_key": SECRET}}
 MIRROR = {"upstream": "https://registry-1.docker.io", "domain": "mirror.example.com"}
 PRIVATE = MIRROR | {"username": "me", "password": SECRET}
+HMAC = "c2VjcmV0IG9mIHRoZSBhY2NvdW50"
+CA = "https://ca.example.com/directory"
+EXTERNAL: dict[str, Any] = {"https": "external", "trustedProxies": ["10.0.0.5"]}
 BROKEN_KEY = BROKEN.replace("CERTIFICATE", "PRIVATE KEY")
 
 
@@ -39,7 +43,12 @@ def raw(values: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-SECRETS = ("registry:passwords", "registry:hashedPasswords", "registry:proxySecrets")
+SECRETS = (
+    "registry:passwords",
+    "registry:hashedPasswords",
+    "registry:proxySecrets",
+    "registry:acmeEabHmac",
+)
 
 
 def settings(secrets: tuple[str, ...] = SECRETS, **values: Any) -> Settings:
@@ -73,6 +82,20 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("registry:proxyHttpPort", {"proxy": "stack", "proxyHttpPort": "0"}),
     ("registry:proxyUiPort", {"proxy": "stack", "proxyUiPort": "80"}),
     ("registry:proxyUiPort", {"proxy": "none", "proxyUiPort": "8090"}),
+    ("registry:proxyUiPort", {"proxy": "main", "proxyUiPort": "8090"}),
+    ("registry:domain", {"domain": "10.0.0.256", "proxy": "stack"}),
+    ("registry:trustedProxies", {"trustedProxies": ["10.0.0.5"]}),
+    ("registry:trustedProxies[0]", {"proxy": "stack", "https": "external"}),
+    ("registry:trustedProxies[0]", {"proxy": "stack", "trustedProxies": ["10.0.0.5/8"]}),
+    ("registry:trustedProxies", {"proxy": "stack", "trustedProxies": ["0.0.0.0/0"]}),
+    ("registry:https", {"proxy": "stack", **EXTERNAL, "certificate": AUTHORITY.chain}),
+    ("registry:acmeEabHmac", {"proxy": "main", "acmeServer": CA, "acmeEabKid": "k"}),
+    ("registry:acmeEabKid", {"proxy": "main", "acmeServer": CA, "acmeEabHmac": HMAC}),
+    (
+        "registry:acmeEabHmac",
+        {"proxy": "main", "acmeServer": CA, "acmeEabKid": "k", "acmeEabHmac": f"{SECRET}!"},
+    ),
+    ("registry:acmeEabKid", {"proxy": "main", "acmeEabKid": "k", "acmeEabHmac": HMAC}),
     ("registry:https", {"https": "yes"}),
     ("registry:https", {"domain": "localhost"}),
     ("registry:https", {"domain": "10.0.0.1", "https": "acme"}),
@@ -300,6 +323,8 @@ def test_a_certificate_of_ones_own_is_taken_as_text_or_as_a_file(tmp_path: Path)
         ("certificate", "is for registry.example.com, *.apps", OWN, "other.example.com"),
         ("certificate", "and not for a.b.apps.example.com", OWN, "a.b.apps.example.com"),
         ("certificate", "no host name, and not for", AUTHORITY, None),
+        ("certificate", "is for 10.0.0.5, and not for 10.0.0.6", ADDRESS, "10.0.0.6"),
+        ("certificate", "and not for 10.0.0.5", Pair.make("10.0.0.5"), "10.0.0.5"),
         ("certificate", "can't be read|that can be read", Pair(BROKEN, OWN.key), None),
         ("certificateKey", "isn't the key of", Pair(OWN.chain, AUTHORITY.key), None),
         ("certificateKey", "that can be read", Pair(OWN.chain, BROKEN_KEY), None),
@@ -319,6 +344,70 @@ def test_a_star_stands_for_one_label_and_a_near_end_is_a_warning() -> None:
     soon = Pair.make("*.example.com", days=5)
     assert "renew it soon" in own(soon.chain, soon.key).warnings[0]
     own(domain="x.apps.example.com")
+
+
+def test_an_address_may_be_the_name_with_a_certificate_for_it() -> None:
+    for proxy in ("main", "stack"):
+        with_one = own(ADDRESS.chain, ADDRESS.key, domain="10.0.0.5", proxy=proxy)
+        assert with_one.url == "https://10.0.0.5"
+        # Clients send no name in TLS then, and get Traefik's default options.
+        assert with_one.route.https
+        assert with_one.route.https.options is None
+    assert settings(domain="10.0.0.5", proxy="stack").url == "http://10.0.0.5"
+
+
+def test_tls_that_ends_at_a_proxy_in_front_is_https_for_clients() -> None:
+    behind = settings(proxy="stack", proxyHttpPort="8081", dashboardDomain="t.x.com", **EXTERNAL)
+    assert behind.url == "https://registry.example.com"
+    assert behind.ui_url == "https://t.x.com/dashboard/"
+    assert behind.route.https is None
+    assert behind.route.is_secure
+    assert behind.proxy
+    assert behind.proxy.trusted_proxies == ("10.0.0.5",)
+    assert behind.proxy.acme is None
+    other_port = settings(proxy="stack", proxyHttpsPort="8443", **EXTERNAL)
+    assert other_port.url == "https://registry.example.com:8443"
+    # That one is the main Traefik's to trust.
+    assert settings(https="external").url == "https://registry.example.com"
+
+
+def test_the_key_of_an_external_account_is_a_secret() -> None:
+    values: Any = {"proxy": "main", "acmeServer": CA, "acmeEabKid": "kid", "acmeEabHmac": HMAC}
+    with_one = settings(**values)
+    assert with_one.proxy
+    assert with_one.proxy.acme
+    assert with_one.proxy.acme.account
+    assert with_one.proxy.acme.account.key_id == "kid"
+    assert HMAC not in repr(with_one)
+    with pytest.raises(pulumi.RunError, match="acmeEabHmac is in plain text") as error:
+        settings((), **values)
+    assert HMAC not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "cors"),
+    [
+        ({}, {}),
+        ({"X-Frame-Options": ["DENY"]}, {}),
+        (
+            {
+                "access-control-allow-origin": ["https://ui.example.com"],
+                "Access-Control-Allow-Methods": ["HEAD", "GET"],
+                "X-Frame-Options": ["DENY"],
+            },
+            {
+                "Access-Control-Allow-Origin": "https://ui.example.com",
+                "Access-Control-Allow-Methods": "HEAD,GET",
+            },
+        ),
+    ],
+)
+def test_headers_for_pages_of_other_sites_are_for_a_preflight_too(
+    headers: dict[str, Any], cors: dict[str, str]
+) -> None:
+    with_some = settings(config={"http": {"headers": headers}}, mirrors={"hub": MIRROR})
+    assert with_some.route.cors == cors
+    assert not with_some.mirror_route(with_some.mirrors[0]).cors
 
 
 def test_a_certificate_is_asked_for_with_its_key() -> None:
@@ -372,6 +461,21 @@ def test_blobs_and_pages_get_the_tls_options_that_suit_them() -> None:
     # Another Traefik may have no options by that name, and would drop the router.
     assert options() == [None]
     assert options(tlsOptions="modern@file") == ["modern@file"]
+    # Its default options are those of registries.
+    assert options(proxy="stack", https="acme") == [None]
+    # A proxy in front may send no name in TLS, or its own.
+    assert options(proxy="main", trustedProxies=["10.0.0.5"]) == [None]
+
+
+def test_a_rate_limit_is_on_each_router_with_a_login() -> None:
+    limited = settings(
+        proxy="main", dashboardDomain="t.example.com", middlewares=["limit@swarm"],
+        mirrors={"hub": MIRROR},
+    )  # fmt: skip
+    assert limited.dashboard_route
+    routes = (limited.route, limited.dashboard_route, limited.mirror_route(limited.mirrors[0]))
+    for route in routes:
+        assert route.middlewares == ("limit@swarm",)
 
 
 def test_a_dashboard_is_routed_at_its_own_name() -> None:
