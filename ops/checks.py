@@ -26,7 +26,7 @@ TIERS = {
     # A file of them mostly waits for its swarm, so three get along on two cores.
     "tests/system": "--numprocesses=3",
 }
-PROGRAMS = ("git", "skopeo", "curl", "openssl", "haproxy", "redis-server")
+PROGRAMS = ("git", "skopeo", "buildah", "curl", "openssl", "haproxy", "redis-server")
 """What the system tests run, by the name of its Debian package."""
 
 

@@ -21,6 +21,8 @@ from .testswarm import SUBNET, TestSwarm, remove_abandoned
 
 HUB = f"{SUBNET}.11:5001"
 """Where a test may put a registry that stands in for Docker Hub: on the first node."""
+PLAIN_DOMAIN, PLAIN_PORT = "plain.example.com", 8081
+"""A registry that the engines may ask over plain HTTP."""
 
 
 LIMIT_S = 900
@@ -49,7 +51,9 @@ def _root() -> None:
 @pytest.fixture(scope="session")
 def swarm() -> Iterator[TestSwarm]:
     """Three managers, with the images on each."""
-    with TestSwarm(images=images.tarballs().values(), insecure=[HUB]) as swarm:
+    with TestSwarm(
+        images=images.tarballs().values(), insecure=[HUB, f"{PLAIN_DOMAIN}:{PLAIN_PORT}"]
+    ) as swarm:
         yield swarm
 
 

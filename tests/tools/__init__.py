@@ -1,7 +1,7 @@
-"""Programs that tests run, compiled from the Go modules that go.mod beside this pins.
+"""Programs that tests run, compiled from the Go modules that go.mod here and in clients/ pins.
 
 pebble is Let's Encrypt's small ACME server, versitygw an S3 server; actionlint checks GitHub
-workflows.
+workflows; crane, oras and regctl push to registries and pull from them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,21 @@ from ops.recipes import BUILD_SECONDS
 from ops.toolchain import cache
 
 HERE = Path(__file__).parent
+CLIENTS = HERE / "clients"
 PACKAGES = {
-    "pebble": "github.com/letsencrypt/pebble/v2/cmd/pebble",
-    "versitygw": "github.com/versity/versitygw/cmd/versitygw",
-    "actionlint": "github.com/rhysd/actionlint/cmd/actionlint",
+    "pebble": (HERE, "github.com/letsencrypt/pebble/v2/cmd/pebble"),
+    "versitygw": (HERE, "github.com/versity/versitygw/cmd/versitygw"),
+    "actionlint": (HERE, "github.com/rhysd/actionlint/cmd/actionlint"),
+    "crane": (CLIENTS, "github.com/google/go-containerregistry/cmd/crane"),
+    "oras": (CLIENTS, "oras.land/oras/cmd/oras"),
+    "regctl": (CLIENTS, "github.com/regclient/regclient/cmd/regctl"),
 }
+"""Folder of the go.mod, and the package, by name of the program."""
 
 
 def tool(name: str) -> Path:
     """The program; compiled, once, where the cache hasn't got it. A Problem when that fails."""
-    return compiled(HERE, name, PACKAGES[name])
+    return compiled(PACKAGES[name][0], name, PACKAGES[name][1])
 
 
 def compiled(pins: Path, name: str, package: str) -> Path:

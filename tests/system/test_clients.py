@@ -1,0 +1,338 @@
+"""Clients of each kind push and pull, wherever a registry answers.
+
+That is: over plain HTTP with a port of its own, over HTTPS with one, at an address in the place of
+a name, and behind a proxy that ends TLS.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ops.console import wait
+from tests.pair import Pair
+from tests.tools import tool
+
+from .conftest import PLAIN_DOMAIN, PLAIN_PORT
+from .site import STARTED_S, Site
+from .testswarm import ENDED_S, Node, Outside
+
+SECURE_DOMAIN, SECURE_PORT = "secure.example.com", 8443
+UI = "https://ui.example.com"
+"""A page elsewhere that asks the registry from within a browser."""
+FRONT = """
+defaults
+    timeout connect 5s
+    timeout client 1m
+    timeout server 1m
+frontend https
+    mode http
+    bind {ip}:443 ssl crt {pem}
+    http-request set-header X-Forwarded-Proto https
+    default_backend traefik
+frontend http
+    mode tcp
+    bind {ip}:{port}
+    default_backend same-port
+backend traefik
+    mode http
+    server traefik {node}:{port}
+backend same-port
+    mode tcp
+    server traefik {node}:{port}
+"""
+"""HAProxy in front of a Traefik: TLS ends at it, and a port beside is passed on as it is."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a client finds a registry."""
+
+    stack: str
+    host: str
+    """Name or address, and the port where it isn't the scheme's own."""
+    plain: bool = False
+    """Plain HTTP."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client's run against one place."""
+
+    site: Site
+    place: Place
+    machine: Node | Outside
+    archive: Path
+    """The image, as `docker save` writes it."""
+    folder: Path
+    """Its own, with the login in config.json."""
+
+    @property
+    def image(self) -> str:
+        """A repository of this client's own."""
+        return f"{self.place.host}/{self.folder.name}/hello:1"
+
+    def run(self, *words: str | Path) -> str:
+        """Run the client; it trusts the registry's certificate and knows the login."""
+        environment = {
+            "DOCKER_CONFIG": str(self.folder),
+            "REGISTRY_AUTH_FILE": str(self.folder / "config.json"),
+            "REGCTL_CONFIG": str(self.folder / "regctl.json"),
+            "SSL_CERT_FILE": self.site.root,
+            "HOME": str(self.folder),
+        }
+        done = self.site.swarm.exec(self.machine, *words, env=environment, timeout=120)
+        return done.stdout + done.stderr
+
+
+def docker(client: Client) -> None:
+    for words in (
+        ("load", "--input", client.archive),
+        ("tag", "hello:1", client.image),
+        ("push", client.image),
+        ("image", "rm", client.image, "hello:1"),
+        ("pull", client.image),
+    ):
+        client.run("docker", *words)
+
+
+def ctr(client: Client) -> None:
+    # The engine's own containerd.
+    socket = "/run/docker/containerd/containerd.sock"
+    images = ("ctr", "--address", socket, "--namespace", "clients", "images")
+    login = ("--user", client.site.login(client.place.stack))
+    way = ["--plain-http"] if client.place.plain else ["--tlscacert", client.site.root]
+    client.run(*images, "import", client.archive)
+    client.run(*images, "push", *login, *way, client.image, "docker.io/library/hello:1")
+    client.run(*images, "rm", "docker.io/library/hello:1")
+    client.run(*images, "pull", "--snapshotter", "native", *login, *way, client.image)
+
+
+def skopeo(client: Client) -> None:
+    copy = ("skopeo", "--insecure-policy", "copy")
+    to, from_ = (f"--{side}-tls-verify={verified(client)}" for side in ("dest", "src"))
+    client.run(*copy, to, f"docker-archive:{client.archive}", f"docker://{client.image}")
+    client.run(*copy, from_, f"docker://{client.image}", f"dir:{client.folder / 'pulled'}")
+
+
+def buildah(client: Client) -> None:
+    policy = client.folder / "policy.json"
+    policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    folders = ("--root", client.folder / "root", "--runroot", client.folder / "run")
+    storage = ("buildah", *folders, "--storage-driver", "vfs")
+    way = (f"--tls-verify={verified(client)}", "--signature-policy", policy)
+    client.run(*storage, "pull", *way, f"docker-archive:{client.archive}")
+    client.run(*storage, "push", *way, "hello:1", f"docker://{client.image}")
+    client.run(*storage, "rmi", "--all")
+    client.run(*storage, "pull", *way, f"docker://{client.image}")
+
+
+def crane(client: Client) -> None:
+    way = ["--insecure"] if client.place.plain else []
+    client.run(tool("crane"), "push", *way, client.archive, client.image)
+    client.run(tool("crane"), "pull", *way, client.image, client.folder / "pulled.tar")
+
+
+def oras(client: Client) -> None:
+    way = ["--plain-http"] if client.place.plain else []
+    (client.folder / "artifact").write_text("an artifact")
+    # It takes files below the current folder alone.
+    program = ("env", "--chdir", client.folder, tool("oras"))
+    client.run(*program, "push", *way, client.image, "artifact:text/plain")
+    client.run(*program, "pull", *way, "--output", "pulled", client.image)
+    assert (client.folder / "pulled/artifact").read_text() == "an artifact"
+
+
+def regctl(client: Client) -> None:
+    way = ["--tls", "disabled"] if client.place.plain else []
+    client.run(tool("regctl"), "registry", "set", "--skip-check", *way, client.place.host)
+    client.run(tool("regctl"), "image", "import", client.image, client.archive)
+    client.run(tool("regctl"), "image", "export", client.image, client.folder / "pulled.tar")
+
+
+def verified(client: Client) -> str:
+    """Return what clients that try both schemes take for plain HTTP, or else for HTTPS."""
+    return "false" if client.place.plain else "true"
+
+
+CLIENTS: tuple[Callable[[Client], None], ...] = (
+    docker,
+    ctr,
+    skopeo,
+    buildah,
+    crane,
+    oras,
+    regctl,
+)
+PLACES = ("HTTP with a port", "HTTPS with a port", "an address", "behind a proxy")
+
+
+@pytest.fixture(scope="module")
+def places(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Place]]:
+    """Each place by name; one stack stands behind the proxy, and on its own port without TLS."""
+    swarm, project = site.swarm, site.project
+    folder = tmp_path_factory.mktemp("certificates")
+    first = swarm.nodes[0]
+    pairs = {
+        name: Pair.make(name) for name in (PLAIN_DOMAIN, SECURE_DOMAIN)
+    } | {first.ip: Pair.make(address=first.ip)}  # fmt: skip
+    root = folder / "root.pem"
+    root.write_text("".join(pair.chain for pair in pairs.values()))
+    site.trust(root)
+
+    def stack(name: str, domain: str, **values: str) -> None:
+        own = {"stackName": name, "domain": domain, "proxy": "stack", "network": name, **values}
+        project.init(name, {f"registry:{key}": value for key, value in own.items()})
+        if values["https"] == "own":
+            pair = pairs[domain]
+            project.ok("config", "set", "registry:certificate", stdin=pair.chain)
+            project.ok("config", "set", "--secret", "registry:certificateKey", stdin=pair.key)
+
+    stack("plain", PLAIN_DOMAIN, https="external", proxyHttpPort=str(PLAIN_PORT))
+    headers = "registry:config.http.headers.Access-Control-Allow-"
+    project.configure(
+        "plain",
+        {
+            "registry:trustedProxies[0]": swarm.outside.ip,
+            f"{headers}Origin[0]": UI,
+            f"{headers}Methods[0]": "GET",
+            f"{headers}Headers[0]": "Authorization",
+        },
+    )
+    project.up("plain")
+    ports = {"proxyHttpsPort": str(SECURE_PORT), "proxyHttpPort": "8082"}
+    stack("secure", SECURE_DOMAIN, https="own", **ports)
+    project.up("secure")
+    # On every manager, so also on the one that has the address.
+    stack("address", first.ip, https="own", proxyMode="global")
+    project.up("address")
+
+    swarm.add_host(SECURE_DOMAIN, site.node_of("secure_proxy").ip)
+    swarm.add_host(PLAIN_DOMAIN, swarm.outside.ip)
+    pem = folder / "front.pem"
+    pem.write_text(pairs[PLAIN_DOMAIN].chain + pairs[PLAIN_DOMAIN].key)
+    text = FRONT.format(
+        ip=swarm.outside.ip, pem=pem, port=PLAIN_PORT, node=site.node_of("plain_proxy").ip
+    )
+    (folder / "haproxy.cfg").write_text(text)
+    front = swarm.spawn(
+        swarm.outside, "haproxy", "-db", "-f", folder / "haproxy.cfg", log=folder / "haproxy.log"
+    )
+    for name in pairs:
+        port = f":{SECURE_PORT}" if name == SECURE_DOMAIN else ""
+        wait(f"{name} to answer", partial(answers, site, f"https://{name}{port}/v2/"), STARTED_S)
+    yield {
+        "HTTP with a port": Place("plain", f"{PLAIN_DOMAIN}:{PLAIN_PORT}", plain=True),
+        "HTTPS with a port": Place("secure", f"{SECURE_DOMAIN}:{SECURE_PORT}"),
+        "an address": Place("address", first.ip),
+        "behind a proxy": Place("plain", PLAIN_DOMAIN),
+    }
+    front.kill()
+    front.wait(ENDED_S)
+
+
+def answers(site: Site, url: str) -> bool:
+    return site.status(url, node=site.swarm.outside) == 401
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: str(client.__name__))
+@pytest.mark.parametrize("name", PLACES)
+def test_a_client_pushes_and_pulls(
+    site: Site,
+    places: dict[str, Place],
+    archive: Path,
+    tmp_path: Path,
+    name: str,
+    client: Callable[[Client], None],
+) -> None:
+    place, node = places[name], site.swarm.nodes[2]
+    folder = tmp_path / client.__name__
+    folder.mkdir()
+    login = base64.b64encode(site.login(place.stack).encode()).decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {place.host: {"auth": login}}}))
+    # These two have an engine of their own; a node's, which trusts what is in a folder of its own.
+    on_node = client in (docker, ctr)
+    if on_node and not place.plain:
+        trusted = f"/etc/docker/certs.d/{place.host}"
+        site.swarm.exec(node, "mkdir", "-p", trusted)
+        site.swarm.exec(node, "cp", site.root, f"{trusted}/ca.crt")
+    machine = node if on_node else site.swarm.outside
+    client(Client(site, place, machine, archive, folder))
+
+
+def test_the_name_in_tls_does_not_matter(site: Site, places: dict[str, Place]) -> None:
+    outside = site.swarm.outside
+    for place in (places["HTTPS with a port"], places["an address"]):
+        port = place.host.partition(":")[2] or "443"
+        address = site.swarm.nodes[0].ip
+        if place.stack == "secure":
+            address = site.node_of("secure_proxy").ip
+        # curl sends no name for an address, and here another one than in Host.
+        for url in (f"https://{address}:{port}", f"https://other.example.com:{port}"):
+            ask = ("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "-H")
+            to = ("--resolve", f"other.example.com:{port}:{address}", f"{url}/v2/")
+            said = site.swarm.exec(outside, *ask, f"Host: {place.host}", *to).stdout
+            assert said == "401", (place, url)
+
+
+def test_where_plain_http_is_meant_no_tls_is_answered(site: Site, places: dict[str, Place]) -> None:
+    host = places["HTTP with a port"].host
+    ask = ("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", f"https://{host}/v2/")
+    done = site.swarm.exec(site.swarm.outside, *ask, check=False)
+    assert (done.returncode, done.stdout) == (35, "000"), "the handshake fails"
+    assert site.status(f"http://{host}/v2/", node=site.swarm.outside) == 401
+
+
+def test_what_a_proxy_in_front_says_holds_and_what_a_stranger_says_does_not(
+    site: Site, places: dict[str, Place]
+) -> None:
+    place = places["behind a proxy"]
+    assert site.project.outputs("plain")["url"] == f"https://{PLAIN_DOMAIN}"
+    headers = ("-H", "X-Forwarded-Proto: https", "-o", "/dev/null", "-D", "-", "-X", "POST")
+    node = site.node_of("plain_proxy")
+
+    def location(machine: Node | Outside, url: str) -> str:
+        login = ("--user", site.login("plain"), "--cacert", site.root)
+        to = ("--resolve", f"{PLAIN_DOMAIN}:{PLAIN_PORT}:{node.ip}")
+        words = ("curl", "-sS", *login, *headers, *to, f"{url}/v2/a/blobs/uploads/")
+        said = site.swarm.exec(machine, *words).stdout.lower()
+        return next(line for line in said.splitlines() if line.startswith("location: "))
+
+    outside, stranger = site.swarm.outside, site.swarm.nodes[2]
+    assert f"location: https://{place.host}/v2/" in location(outside, f"https://{place.host}")
+    direct = f"http://{PLAIN_DOMAIN}:{PLAIN_PORT}"
+    assert "location: https://" in location(outside, direct)
+    assert "location: http://" in location(stranger, direct)
+
+
+def test_the_doctor_looks_at_the_outer_address(site: Site, places: dict[str, Place]) -> None:
+    said = site.made("doctor", "STACK=plain", "SLOW=0")
+    assert f"https://{places['behind a proxy'].host}, seen from this machine" in said
+    for line in ("strangers are refused (401), admin gets in (200)", "insist on HTTPS"):
+        assert line in said
+    assert "wrong" not in said
+
+
+def test_a_browsers_preflight_needs_no_login(site: Site, places: dict[str, Place]) -> None:
+    url = f"https://{places['behind a proxy'].host}/v2/_catalog"
+    ask = ("-X", "OPTIONS", "-H", f"Origin: {UI}", "-H", "Access-Control-Request-Method: GET")
+    words = ("curl", "-sS", "--cacert", site.root, "-D", "-", "-o", "/dev/null")
+    said = site.swarm.exec(site.swarm.outside, *words, *ask, url).stdout.lower()
+    assert said.splitlines()[0].split()[1] == "200", said
+    assert f"access-control-allow-origin: {UI}" in said
+    assert "access-control-allow-headers: authorization" in said
+    # What it announces still takes the login.
+    said = site.swarm.exec(site.swarm.outside, *words, "-H", f"Origin: {UI}", url).stdout.lower()
+    assert said.splitlines()[0].split()[1] == "401", said
+    assert said.count("access-control-allow-origin") == 1
+
+
+@pytest.mark.usefixtures("places")
+def test_nothing_changes_later(site: Site) -> None:
+    site.project.ok("preview", "--expect-no-changes", "--stack", "plain")
