@@ -95,7 +95,11 @@ NODE = Rule(
     "a node's host name or id as `docker node ls` shows it",
     "dog.example.com",
 )
-EAB_HMAC = Rule(r"[A-Za-z0-9_-]{16,}={0,2}", "the key that the authority shows, in base64url", "…")
+EAB_HMAC = Rule(
+    r"[A-Za-z0-9_-]{43,}={0,2}",
+    "the key that the authority shows, in base64url and of 256 bits or more",
+    "…",
+)
 MIDDLEWARE = Rule(
     r"[A-Za-z0-9_-]+(@[a-z]+)?", "a Traefik middleware, `name` or `name@provider`", "limit@swarm"
 )

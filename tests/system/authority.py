@@ -6,6 +6,7 @@ It checks real challenges: it connects to the domain's ports 80 and 443, as a pu
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography import x509
@@ -29,7 +30,9 @@ class Authority:
         *,
         valid_seconds: int = 90 * 24 * 3600,
         ports: tuple[int, int] = (ACME_PORT, MANAGEMENT_PORT),
+        accounts: Mapping[str, str] | None = None,
     ) -> None:
+        """Serve at `ports` of the machine outside; keys by id of `accounts` bind those here."""
         folder.mkdir(parents=True, exist_ok=True)
         self._log = folder / "pebble.log"
         outside = swarm.outside
@@ -49,6 +52,8 @@ class Authority:
                 "httpPort": 80,
                 "tlsPort": 443,
                 "profiles": {"default": {"description": "", "validityPeriod": valid_seconds}},
+                "externalAccountBindingRequired": bool(accounts),
+                "externalAccountMACKeys": dict(accounts or {}),
             }
         }
         (folder / "pebble.json").write_text(json.dumps(config))

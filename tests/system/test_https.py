@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import re
 import stat
 import threading
@@ -275,7 +277,7 @@ def test_an_upload_that_lasts_over_90_s_passes(slow: Upload) -> None:
 def test_the_certificate_survives_traefik_and_its_node(site: Site, authority: Authority) -> None:
     node = site.node_of(PROXY)
     serial, orders = served(site.swarm, DOMAIN).serial_number, authority.orders()
-    file = node.dir / "data/volumes/registry-com_certificates/_data/acme.json"
+    (file,) = (node.dir / "data/volumes/registry-com_certificates/_data").glob("acme-*.json")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     site.swarm.docker(node, "service", "update", "--force", "--quiet", PROXY)
     site.serves("prod", DOMAIN, PROXY)
@@ -308,3 +310,28 @@ def test_a_certificate_that_ends_soon_is_renewed(site: Site, short_lived: Author
     trusted = ("--cacert", str(short_lived.root_file), "-o", "/dev/null", "-w", "%{http_code}")
     asked = ("curl", "-s", *trusted, f"https://{SHORT}/v2/")
     assert site.swarm.exec(site.swarm.outside, *asked).stdout == "401"
+
+
+def test_another_authority_takes_over_with_an_account_of_its_own(
+    site: Site, tmp_path: Path
+) -> None:
+    key = base64.urlsafe_b64encode(b"the key of the external account:)").decode()
+    bound = Authority(site.swarm, tmp_path, ports=(14002, 15002), accounts={"kid-1": key})
+    try:
+        site.project.set("short", "registry:acmeServer", bound.directory)
+        site.project.ok(
+            "config", "set", "--stack", "short", "registry:acmeCa", stdin=bound.transport_root
+        )
+        site.project.set("short", "registry:acmeEabKid", "kid-1")
+        site.project.set("short", "registry:acmeEabHmac", key, "--secret")
+        before = served(site.swarm, SHORT).issuer
+        site.project.up("short")
+        wait("the other's certificate", lambda: bound.orders() > 0, RENEWAL_S, every=2)
+        wait("it to be served", lambda: served(site.swarm, SHORT).issuer != before, RENEWAL_S)
+        site.project.ok("preview", "--expect-no-changes", "--stack", "short")
+        shown = site.inspect("service", "short_proxy") | {"state": site.project.state_text()}
+        assert key not in json.dumps(shown)
+        folder = site.swarm.nodes[1].dir / "data/volumes/short_certificates/_data"
+        assert len(list(folder.glob("acme-*.json"))) == 2
+    finally:
+        bound.end()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -14,8 +14,13 @@ from ops.console import Problem
 
 
 @contextlib.contextmanager
-def registry(begins: int = 202, takes: int = 202) -> Iterator[tuple[doctor.Told, list[str]]]:
-    """A registry's front that answers so to an upload's beginning and content, and what it got."""
+def registry(
+    begins: int = 202, takes: int = 202, stranger: int = 401
+) -> Iterator[tuple[doctor.Told, list[str]]]:
+    """A registry's front that answers so to an upload's beginning and content, and to a stranger.
+
+    With it comes what it was asked.
+    """
     requests: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -29,7 +34,7 @@ def registry(begins: int = 202, takes: int = 202) -> Iterator[tuple[doctor.Told,
             self.end_headers()
 
         def do_GET(self) -> None:
-            self.answer(200 if "Authorization" in self.headers else 401)
+            self.answer(200 if "Authorization" in self.headers else stranger)
 
         def do_POST(self) -> None:
             self.answer(begins)
@@ -78,3 +83,31 @@ def test_a_registry_that_is_read_only_by_its_settings_is_told_apart(
     with registry(begins=405) as (told, _):
         doctor.examine(told, slow_seconds=1)
     assert "storage.maintenance.readonly" in capsys.readouterr().out
+
+
+def test_a_proxy_in_front_that_names_another_host_in_tls_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with registry(stranger=421) as (told, _), pytest.raises(Problem):
+        doctor.examine(told, slow_seconds=0)
+    said = capsys.readouterr().out
+    assert "strangers get 421, not 401" in said
+    assert "registry:trustedProxies" in said
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_whether_plain_http_leads_on_is_asked_where_traefik_answers_it(
+    external: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def passes(check: Callable[..., str], _: doctor.Told) -> bool:
+        asked.append(check.__name__)
+        return True
+
+    monkeypatch.setattr(doctor, "_passes", passes)
+    told = doctor.Told("https://registry.example.com", "admin", None, external_https=external)
+    doctor.examine(told, slow_seconds=0)
+    assert capsys.readouterr().out.startswith("https://registry.example.com, seen")
+    assert "_certificate" in asked
+    assert ("_redirect" in asked) is not external

@@ -27,7 +27,7 @@ S3 = {"bucket": "b", "region": "r"}
 GCS = {"bucket": "b", "credentials": {"private_key": SECRET}}
 MIRROR = {"upstream": "https://registry-1.docker.io", "domain": "mirror.example.com"}
 PRIVATE = MIRROR | {"username": "me", "password": SECRET}
-HMAC = "c2VjcmV0IG9mIHRoZSBhY2NvdW50"
+HMAC = "YSBrZXkgb2YgMjU2IGJpdHMsIHdoaWNoIGlzIHRoZSBsZWFzdA"
 CA = "https://ca.example.com/directory"
 EXTERNAL: dict[str, Any] = {"https": "external", "trustedProxies": ["10.0.0.5"]}
 BROKEN_KEY = BROKEN.replace("CERTIFICATE", "PRIVATE KEY")
@@ -94,6 +94,11 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     (
         "registry:acmeEabHmac",
         {"proxy": "main", "acmeServer": CA, "acmeEabKid": "k", "acmeEabHmac": f"{SECRET}!"},
+    ),
+    (
+        # ACME's HS256 takes no shorter one.
+        "registry:acmeEabHmac",
+        {"proxy": "main", "acmeServer": CA, "acmeEabKid": "k", "acmeEabHmac": HMAC[:42]},
     ),
     ("registry:acmeEabKid", {"proxy": "main", "acmeEabKid": "k", "acmeEabHmac": HMAC}),
     ("registry:https", {"https": "yes"}),
