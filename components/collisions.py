@@ -31,11 +31,8 @@ class Collision:
     service: RunningService = field(compare=False)
     rule: str = ""
     """The other's, for a host."""
-
-    @property
-    def certain(self) -> bool:
-        """Whether requests go astray; further conditions in a rule may keep the two apart."""
-        return self.what != "host" or _ONLY_HOSTS.fullmatch(self.rule) is not None
+    certain: bool = field(default=True, compare=False)
+    """Requests go astray; otherwise further conditions in a rule may keep the two apart."""
 
 
 def collisions(
@@ -47,8 +44,12 @@ def collisions(
     """
     ours = _parts(labels)
     hosts: dict[str, frozenset[str]] = {}
-    for points, _, names in _routers(ours):
+    rules: set[str] = set()
+    whole: set[str] = set()
+    for points, rule, names in _routers(ours):
         hosts |= {host: hosts.get(host, frozenset()) | points for host in names}
+        rules.add(rule)
+        whole |= names if _ONLY_HOSTS.fullmatch(rule) else set()
     for other in others:
         key, value = constraint
         if other.labels.get(key) != value or other.labels.get("traefik.enable") == "false":
@@ -61,7 +62,11 @@ def collisions(
         for points, rule, names in _routers(theirs):
             for host in sorted(names & hosts.keys()):
                 if not points or not hosts[host] or points & hosts[host]:
-                    yield Collision(what="host", name=host, service=other, rule=rule)
+                    both_whole = host in whole and _ONLY_HOSTS.fullmatch(rule) is not None
+                    certain = both_whole or rule in rules
+                    yield Collision(
+                        what="host", name=host, service=other, rule=rule, certain=certain
+                    )
 
 
 def _parts(labels: Labels) -> Parts:

@@ -60,6 +60,8 @@ class Route:
 
     domain: str
     """Public host name, no scheme."""
+    path: str = ""
+    """Beginning of the paths that lead to the service; empty for all of them."""
     tag: str
     """Names routers and service in Traefik; unique among the stacks of a swarm."""
     network: str
@@ -92,6 +94,12 @@ class Route:
         return label_name(self.tag)
 
     @property
+    def rule(self) -> str:
+        """Return what requests Traefik's routers take; of two rules the longer one wins."""
+        host = f"Host(`{self.domain}`)"
+        return f"{host} && PathPrefix(`{self.path}`)" if self.path else host
+
+    @property
     def is_secure(self) -> bool:
         """Return whether clients reach it over HTTPS."""
         return self.https is not None or self.external_https
@@ -104,7 +112,7 @@ class Route:
         routers = f"traefik.http.routers.{self.name}"
         target = service or self.name
         plain = {
-            f"{routers}-http.rule": f"Host(`{self.domain}`)",
+            f"{routers}-http.rule": self.rule,
             f"{routers}-http.entrypoints": self.entry_point,
             f"{routers}-http.service": target,
         }
@@ -114,7 +122,7 @@ class Route:
             plain[f"{routers}-http.middlewares"] = self.https.redirect
             serving = f"{routers}-https"
             secure = {
-                f"{serving}.rule": f"Host(`{self.domain}`)",
+                f"{serving}.rule": self.rule,
                 f"{serving}.service": target,
                 **self.https.labels(serving),
             }

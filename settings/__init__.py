@@ -21,7 +21,7 @@ from components.credentials import MAX_PASSWORD_BYTES, MIN_GIVEN_COST
 from components.engine import Tls
 from components.location import IMAGES, MIRRORED, Location, Volume, is_shared, object_store
 from components.operation import option
-from components.proxy_config import DISCOVERY_SECONDS, REGISTRY_OPTIONS
+from components.proxy_config import DISCOVERY_SECONDS, REGISTRY_OPTIONS, REGISTRY_PATH
 from components.registry_config import (
     DRAIN_SECONDS,
     REGISTRY_IMAGE,
@@ -72,6 +72,9 @@ class Settings:
     """Swarm stack: the prefix of every service, volume and node label. Required."""
     domain: str
     """Public host name of the registry, no scheme, no port. Required."""
+    shared_domain: bool
+    """Another service, such as a UI, answers at this name as well: only the API, below /v2/, is the
+    registry's. Default false."""
     traefik_tag: str
     """Names this stack's routers in Traefik. Default: `stack_name`."""
     public_tag: str
@@ -272,13 +275,15 @@ class Settings:
     def _blob_options(self, domain: str) -> str | None:
         """Return the TLS options for a registry's name.
 
-        Without any where a connection may begin without the name (SNI): Traefik gives that one its
-        default options, and answers 421 where the router names others.
+        Without any where a connection may begin without the name (SNI), or another service has it
+        too: Traefik gives that one its default options, and answers 421 where the router names
+        others.
         """
         if self.tls_options:
             return self.tls_options
         fronted = bool(self.proxy and self.proxy.trusted_proxies)
-        if self.proxy_mode != "main" or fronted or is_address(domain):
+        shared = self.shared_domain and domain == self.domain
+        if self.proxy_mode != "main" or fronted or shared or is_address(domain):
             return None
         return f"{REGISTRY_OPTIONS}@file"
 
@@ -297,7 +302,8 @@ class Settings:
         """How Traefik finds the registry."""
         options = self._blob_options(self.domain)
         route = self._route(self.domain, self.traefik_tag, tls_options=options)
-        return replace(route, cors=_cors(self.config), users=self.hashed_passwords)
+        path = REGISTRY_PATH if self.shared_domain else ""
+        return replace(route, path=path, cors=_cors(self.config), users=self.hashed_passwords)
 
     @property
     def dashboard_route(self) -> Route | None:
@@ -459,6 +465,7 @@ def settings_of(reader: Reader) -> Settings:
     settings = Settings(
         stack_name=stack_name,
         domain=domain,
+        shared_domain=reader.boolean("sharedDomain", False),
         traefik_tag=reader.text("traefikTag", rules.TAG, stack_name),
         public_tag=reader.text("publicTag", rules.TAG, "traefik-public"),
         constraint_label=reader.text(

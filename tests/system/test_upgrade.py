@@ -252,3 +252,11 @@ def test_what_was_stored_is_there_after_the_first_deployment(
         pull(site, MIRRORS[stack], CACHED, tmp_path / "cached")
     finally:
         upstream.start()
+
+
+@pytest.mark.usefixtures("plans")
+def test_certificates_that_were_obtained_stay_in_use(site: Site) -> None:
+    """After the deployment: a renamed file would have each obtained anew."""
+    flags = site.inspect("service", PROXY)["Spec"]["TaskTemplate"]["ContainerSpec"]["Args"]
+    assert "--certificatesresolvers.le.acme.storage=/certificates/acme.json" in flags
+    assert any("transport.respondingtimeouts.readtimeout=60s" in flag for flag in flags)

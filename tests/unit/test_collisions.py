@@ -145,3 +145,16 @@ def test_each_kind_is_found_once() -> None:
         ("routers", "registry-com-https"),
         ("services", "registry-com"),
     }
+
+
+def test_a_name_may_be_shared_where_paths_keep_the_two_apart() -> None:
+    ours = replace(ROUTE, path="/v2/")
+    routed = Routed("ours_registry", ours.labels(5000), "registry:domain")
+    (warning,) = check(service(labelled(ROUTE.rule)), routed=routed)
+    assert "serves a part of it" in warning
+    with pytest.raises(pulumi.RunError, match="leads to service shop_registry"):
+        check(service(labelled(ROUTE.rule)))
+    with pytest.raises(pulumi.RunError, match="leads to service shop_registry"):
+        check(service(labelled(f"{ROUTE.rule} || Host(`b.example.com`)")))
+    with pytest.raises(pulumi.RunError, match="leads to service shop_registry"):
+        check(service(labelled(ours.rule)), routed=routed)

@@ -114,12 +114,12 @@ def test_a_main_traefik_is_for_a_swarm_of_its_own_and_says_what_to_type_else() -
 
 def test_on_the_engine_of_the_source_it_joins_the_sources_traefik() -> None:
     values = PROD | {"docker:host": "ssh://me@dog", "registry:createNetwork": "true"}
-    copy = copied(values, "prod", certificateKey="key.pem")
+    copy = copied(values, "prod", certificateKey="key.pem", trustedProxies=["10.0.0.5"])
     found = edits(copy)
     assert found["proxy"] == "none"
     assert found["networkLabel"] == "traefik.swarm.network"
     assert found["createNetwork"] is None
-    assert found["certificateKey"] is None
+    assert found["certificateKey"] is found["trustedProxies"] is None
     assert copy.hints == []
 
 

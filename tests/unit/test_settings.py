@@ -472,6 +472,19 @@ def test_blobs_and_pages_get_the_tls_options_that_suit_them() -> None:
     assert options(proxy="main", trustedProxies=["10.0.0.5"]) == [None]
 
 
+def test_a_name_that_a_ui_has_too_leads_to_the_registry_below_v2_alone() -> None:
+    shared = settings(proxy="main", sharedDomain="true", mirrors={"hub": MIRROR})
+    assert shared.route.rule == "Host(`registry.example.com`) && PathPrefix(`/v2/`)"
+    # Two routers of one name have to have the same TLS options.
+    assert shared.route.https
+    assert shared.route.https.options is None
+    mirror = shared.mirror_route(shared.mirrors[0])
+    assert mirror.rule == "Host(`mirror.example.com`)"
+    assert mirror.https
+    assert mirror.https.options == "registry@file"
+    assert settings().route.rule == "Host(`registry.example.com`)"
+
+
 def test_a_rate_limit_is_on_each_router_with_a_login() -> None:
     limited = settings(
         proxy="main", dashboardDomain="t.example.com", middlewares=["limit@swarm"],
