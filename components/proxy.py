@@ -33,6 +33,9 @@ from components.task import (
     secret_file,
 )
 
+SECRET_PREFIX = "secret"  # noqa: S105 - of a name
+MAX_PROXY_SECRET = 64 - len(f"proxy-{SECRET_PREFIX}-") - len("-1234567")
+"""Characters of a variable's name: Swarm's limit for a secret's name, less what comes with it."""
 USERS_PATH = "/run/secrets/dashboard-users"
 GO_MEMORY = 0.75
 """Part of a task's memory that Go may use, stacks included, before it collects its garbage more
@@ -143,7 +146,7 @@ class Proxy(pulumi.ComponentResource):
         if args.dashboard:
             files[USERS_PATH] = args.dashboard.users
         for variable, value in args.secrets.items():
-            part = f"secret-{variable.lower().replace('_', '-')}"
+            part = f"{SECRET_PREFIX}-{variable.lower().replace('_', '-')}"
             files[f"/run/secrets/{variable}"] = secret(part, value)
 
         options = proxy_config.options(

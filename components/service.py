@@ -65,6 +65,10 @@ def swarm_service(
     return SwarmService(resource=resource, task=task, endpoint=endpoint)
 
 
+MAX_SERVICE_NAME = 63
+"""Characters that Swarm takes."""
+
+
 def service_name(stack_name: str, service: str) -> str:
     """Return what Docker calls the stack's `service`."""
     return f"{stack_name}_{service}"

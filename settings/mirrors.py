@@ -8,7 +8,7 @@ from typing import Any
 
 from components.registry_config import HUB, Upstream
 from settings import rules
-from settings.reader import EVERYBODY, Reader, close_to
+from settings.reader import Reader, admit_everybody, close_to
 
 HUB_NAMES = ("docker.io", "hub.docker.com", "index.docker.io", "www.docker.com")
 """What people call Docker Hub; its registry answers at none of them."""
@@ -91,7 +91,7 @@ def _allow(reader: Reader, path: str, told: Mapping[str, Any]) -> tuple[str, ...
     if "allow" not in told:
         return ()
     allow = reader.networks(f"{path}.allow", told["allow"])
-    if EVERYBODY & set(allow) and "username" in told:
+    if admit_everybody(allow) and "username" in told:
         what = "is everybody, who could then pull what only the upstream's login may."
         reader.remove(f"{path}.allow", what)
     return allow

@@ -13,7 +13,7 @@ from components.proxy import Certificate
 from components.proxy_config import Acme, ExternalAccount, owned_options_in
 from components.socket_proxy import SOCKET_PATH
 from settings import rules
-from settings.reader import EVERYBODY, Reader
+from settings.reader import Reader, admit_everybody
 from settings.volume import VolumeSettings, parse_volume
 
 TRAEFIK_IMAGE = "traefik:v3.7.15"
@@ -170,7 +170,7 @@ def _trusted_proxies(reader: Reader, https: HttpsMode, joins: bool) -> tuple[str
             reader.problem("trustedProxies[0]", what, "10.0.0.5", path=True)
         return ()
     proxies = reader.networks("trustedProxies", items)
-    if EVERYBODY & set(proxies):
+    if admit_everybody(proxies):
         what = "is everybody: whoever asks could then say which address he has."
         reader.problem("trustedProxies", what, "10.0.0.5", path=True)
     return proxies

@@ -14,8 +14,8 @@ from settings.rules import SIZE, Rule
 from settings.stack_file import NAMESPACE, Step, full_key, is_encrypted, path_of
 
 PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
-EVERYBODY = {"0.0.0.0/0", "::/0"}
-"""Networks that have all addresses in them."""
+DOCKER_KEYS = "docker:"
+"""Keys of the docker provider, of which the program passes some on."""
 
 
 class Reader:
@@ -257,10 +257,9 @@ class Reader:
             self.problem(f"{path}[0]", what, "10.0.0.0/8", path=True)
             return ()
         for index, each in enumerate(items):
-            try:
-                ipaddress.ip_network(each)
-            except ValueError as error:
-                self.problem(f"{path}[{index}]", f"{error}.", "10.0.0.0/8", path=True)
+            wrong = wrong_with_network(each)
+            if wrong:
+                self.problem(f"{path}[{index}]", f"{wrong}.", "10.0.0.0/8", path=True)
         return tuple(map(str, items))
 
     def open(self, key: str, instead: str) -> None:
@@ -289,11 +288,38 @@ class Reader:
 
     def unknown(self) -> None:
         """Reports keys of this project that nobody reads: a slip of the pen does nothing else."""
+        engine = [key for key in sorted(self._known) if key.startswith(DOCKER_KEYS)]
         for key in sorted(set(self._values) - self._known):
-            if not key.startswith(f"{NAMESPACE}:"):
-                continue
-            hint = close_to(key, self._known)
-            self.remove(key.partition(":")[2], f"is not a setting.{hint}")
+            if key.startswith(f"{NAMESPACE}:"):
+                hint = close_to(key, self._known)
+                self.remove(key.partition(":")[2], f"is not a setting.{hint}")
+            elif key.startswith(DOCKER_KEYS):
+                # Else the provider would go to another engine than meant, without a word.
+                hint = close_to(key, engine)
+                what = f"is not passed on to Docker's provider: {', '.join(engine)} are."
+                self.remove(key, f"{what}{hint}")
+
+
+def wrong_with_network(value: object) -> str | None:
+    """Return why Traefik wouldn't take `value` as an address or network; None when it would."""
+    # Python takes numbers and netmasks too, which Go's net.ParseCIDR doesn't.
+    if not isinstance(value, str) or re.search(r"/.*\.", value):
+        return f"is {value!r}: it must be an address, or a network with the length of its prefix"
+    try:
+        ipaddress.ip_network(value)
+    except ValueError as error:
+        return f"is {value!r}: {error}"
+    return None
+
+
+def admit_everybody(networks: Iterable[str]) -> bool:
+    """Return whether all addresses, of IPv4 or IPv6, are in `networks` together."""
+    valid = [ipaddress.ip_network(each) for each in networks if not wrong_with_network(each)]
+    four = [each for each in valid if isinstance(each, ipaddress.IPv4Network)]
+    six = [each for each in valid if isinstance(each, ipaddress.IPv6Network)]
+    return any(each.prefixlen == 0 for each in ipaddress.collapse_addresses(four)) or any(
+        each.prefixlen == 0 for each in ipaddress.collapse_addresses(six)
+    )
 
 
 def close_to(name: str, known: Collection[str]) -> str:

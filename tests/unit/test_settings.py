@@ -132,6 +132,14 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("registry:hashedPasswords.admin", {"hashedPasswords": {"admin": SECRET}}),
     ("registry:users", {"users": ["a"], "hashedPasswords": {"a": APR1}}),
     ("docker:keyMaterial", {"docker:caMaterial": OWN.chain, "docker:certMaterial": OWN.chain}),
+    ("docker:hots", {"docker:hots": "ssh://prod"}),
+    ("docker:registryAuth", {"docker:registryAuth": [{"address": "ghcr.io"}]}),
+    ("registry:mirrors." + "m" * 24, {"stackName": "s" * 40, "mirrors": {"m" * 24: MIRROR}}),
+    (f"registry:proxySecrets.{'A' * 44}", {"proxy": "main", "proxySecrets": {"A" * 44: SECRET}}),
+    *(
+        ("registry:mirrors.hub.allow[0]", {"mirrors": {"hub": MIRROR | {"allow": [each]}}})
+        for each in ("0.0.0.0/0.0.0.0", 1, "10.0.0.1/8", "")
+    ),
     ("registry:image", {"image": "registry"}),
     ("registry:image", {"image": "registry:3@sha256:abc"}),
     ("registry:users", {"users": "admin"}),
@@ -250,6 +258,30 @@ def test_all_problems_are_told_at_once() -> None:
     assert message.startswith("4 settings of stack prod are wrong")
     for key in ("stackName", "domain", "proxy", "memory"):
         assert f"registry:{key} " in message
+
+
+@pytest.mark.parametrize(
+    "allow", [["0.0.0.0/0"], ["0::/0"], ["0.0.0.0/1", "128.0.0.0/1"], ["::/1", "8000::/1"]]
+)
+def test_what_a_login_upstream_lets_see_is_not_for_everybody(allow: list[str]) -> None:
+    with pytest.raises(pulumi.RunError, match=r"hub\.allow is everybody") as error:
+        settings(("registry:mirrors",), mirrors={"hub": PRIVATE | {"allow": allow}})
+    assert str(error.value).startswith("One setting")
+
+
+def test_the_longest_names_that_are_accepted_are_taken_by_swarm() -> None:
+    longest = settings(
+        proxy="main",
+        stackName="s" * 40,
+        mirrors={"m" * 15: MIRROR},
+        proxySecrets={"A" * 43: SECRET},
+    )
+    (mirror,) = longest.mirrors
+    assert len(f"{longest.stack_name}_mirror-{mirror.name}") == 63
+    assert longest.proxy
+    (variable,) = longest.proxy.secrets
+    # Pulumi adds a dash and seven digits.
+    assert len(f"proxy-secret-{variable}-1234567") == 64
 
 
 def test_a_password_in_plain_text_is_refused() -> None:
