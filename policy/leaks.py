@@ -87,11 +87,11 @@ def secrets_in_words(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _is_secret(name: str, value: str) -> bool:
-    return _names_secret(name) and not _HARMLESS.fullmatch(value)
+    return names_secret(name) and not _HARMLESS.fullmatch(value)
 
 
-def _names_secret(name: str) -> bool:
-    """Whether the last part of a dotted name (label, flag, variable) promises a secret."""
+def names_secret(name: str) -> bool:
+    """Return whether the last part of a dotted name (label, flag, variable) promises a secret."""
     part = re.split(r"[./\s]", re.sub(r"\[\d+\]", "", name))[-1]
     words = [word.lower() for word in _WORD.findall(part)]
     if not words or _ABOUT.fullmatch(words[-1]) or _NEGATIONS.fullmatch(words[0]):

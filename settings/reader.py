@@ -239,7 +239,8 @@ class Reader:
             return
         whole = path_of(key, *path)
         again = self.command("set", whole, path=bool(path), flags=" --secret")
-        self.problem(whole, f"is in plain text in the stack's file. Encrypt it:\n      {again}")
+        what = "is in plain text in the stack's file or in Pulumi.yaml. Encrypt it:"
+        self.problem(whole, f"{what}\n      {again}")
 
     def secret_value(self, key: str, rule: Rule) -> str | None:
         """Return the text of `key`, which must be a secret; no problem shows it."""

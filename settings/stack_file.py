@@ -21,20 +21,28 @@ Step = str | int
 
 
 def config_of(stack: str, folder: Path, file: Path | None = None) -> Mapping[str, Any]:
-    """Return `config:` of a stack's file by full key; encrypted values are maps `{secure: …}`.
+    """Return what a stack is configured with, by full key; encrypted values are `{secure: …}`.
 
-    Nothing where there is no such file. `folder` is the project's, `file` what `--config-file`
-    names, which may be relative to it.
+    That is `config:` of its file, and of `Pulumi.yaml` the keys that the file doesn't have: Pulumi
+    merges no maps of the two. `folder` is the project's, `file` what `--config-file` names, which
+    may be relative to it. A file that isn't there has nothing.
     """
-    path = folder / (file or f"{_config_folder(folder)}/Pulumi.{stack}.yaml")
-    values = _mapping(path).get("config")
+    project = _mapping(folder / "Pulumi.yaml")
+    path = folder / (file or f"{project.get('stackConfigDir') or '.'}/Pulumi.{stack}.yaml")
+    shared = {key: _shared_value(each) for key, each in _config(project).items()}
+    return shared | dict(_config(_mapping(path)))
+
+
+def _config(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    values = content.get("config")
     if not isinstance(values, Mapping):
         return {}
     return {full_key(str(key)): value for key, value in values.items()}
 
 
-def _config_folder(folder: Path) -> str:
-    return str(_mapping(folder / "Pulumi.yaml").get("stackConfigDir") or ".")
+def _shared_value(entry: Any) -> Any:
+    """Return what an entry of Pulumi.yaml stands for: a value, or a map that has it."""
+    return entry.get("value", entry.get("default")) if isinstance(entry, Mapping) else entry
 
 
 def _mapping(path: Path) -> Mapping[str, Any]:

@@ -85,8 +85,6 @@ def _check_driver(reader: Reader, path: str, driver: Driver, told: Mapping[str, 
     for name, example in driver.required.items():
         if not isinstance(told.get(name), str) or not told[name]:
             reader.problem(f"{path}.{name}", "must be a text that isn't empty.", example, path=True)
-    for name in sorted(driver.secret & set(told)):
-        reader.secret("config", *path.split(".")[1:], name)
     if ("accesskey" in told) != ("secretkey" in told):
         missing = "secretkey" if "accesskey" in told else "accesskey"
         what = "is missing: the keys go together. Without both, the machine's own identity is used."

@@ -12,7 +12,8 @@ import yaml
 
 from components.operation import option_of
 from settings import parse
-from settings.stack_file import config_of, path_of
+from settings.secrecy import secrets_in
+from settings.stack_file import config_of, is_encrypted, path_of
 
 PLAIN = "hunter2-but-longer"
 OTHER = "another-that-nobody-may-see"
@@ -168,3 +169,71 @@ def test_the_file_that_pulumi_was_given_is_the_one_that_is_read() -> None:
     assert option_of(command, "--config-file") == "a.yaml"
     assert option_of(command, "--stack") == "prod"
     assert option_of(command, "--target") is None
+
+
+def test_what_all_stacks_share_is_read_where_the_stack_has_nothing(tmp_path: Path) -> None:
+    shared = {
+        "registry:passwords": {"value": {"admin": PLAIN}},
+        "registry:domain": {"type": "string", "default": "x"},
+        "registry:stackName": "all",
+    }
+    (tmp_path / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "registry", "config": shared}))
+    (tmp_path / "Pulumi.prod.yaml").write_text("config:\n  registry:stackName: prod\n")
+    read = config_of("prod", tmp_path)
+    assert read == {
+        "registry:passwords": {"admin": PLAIN},
+        "registry:domain": "x",
+        "registry:stackName": "prod",
+    }
+    # Even if Pulumi called it a secret.
+    assert not is_encrypted(read["registry:passwords"], "admin")
+
+
+@pytest.mark.parametrize(
+    ("config", "path"),
+    [
+        ({"redis": {"password": 12345678}}, ("redis", "password")),
+        ({"redis": {"sentinelpassword": "no"}}, ("redis", "sentinelpassword")),
+        ({"redis": {"password": "/Tr0ub4dor"}}, ("redis", "password")),
+        (
+            {"log": {"hooks": [{"options": {"smtp": {"password": "$SUMMER"}}}]}},
+            ("log", "hooks", 0, "options", "smtp", "password"),
+        ),
+        (
+            {"notifications": {"endpoints": [{"headers": {"Cookie": ["session=1"]}}]}},
+            ("notifications", "endpoints", 0, "headers", "Cookie", 0),
+        ),
+        (
+            {"health": {"http": [{"uri": "http://me:hunter2@health.example.com/"}]}},
+            ("health", "http", 0, "uri"),
+        ),
+        (
+            {"middleware": {"storage": [{"options": {"privatekey": "c2VjcmV0"}}]}},
+            ("middleware", "storage", 0, "options", "privatekey"),
+        ),
+        ({"storage": {"azure": {"credentials": {"a": "b"}}}}, ("storage", "azure", "credentials")),
+        (
+            {"storage": {"azure": {"connectionstring": "x"}}},
+            ("storage", "azure", "connectionstring"),
+        ),
+        (
+            {"storage": {"s3": {"regionendpoint": "https://me:hunter2@s3.example.com"}}},
+            ("storage", "s3", "regionendpoint"),
+        ),
+    ],
+)
+def test_secrets_of_the_registrys_configuration(
+    config: dict[str, Any], path: tuple[str | int, ...]
+) -> None:
+    assert list(secrets_in(config)) == [path]
+
+
+def test_what_is_no_secret_in_the_registrys_configuration() -> None:
+    config = {
+        "redis": {"password": "", "username": "me", "tls": {"key": "/run/secrets/key.pem"}},
+        "middleware": {"storage": [{"options": {"privatekey": "/pk.pem", "keypairid": "A"}}]},
+        "http": {"headers": {"X-Content-Type-Options": ["nosniff"]}, "secret": "refused anyway"},
+        "storage": {"s3": {"accesskey": "AKIA", "keyid": "k"}, "delete": {"enabled": True}},
+        "log": {"level": "info"},
+    }
+    assert list(secrets_in(config)) == []
