@@ -221,10 +221,14 @@ def _remembered(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _differences(step: Step) -> list[tuple[Path, str]]:
     """What differs, by path, in words."""
-    old, new = _before(step), _after(step)
+    before_all, after_all = _before(step), _after(step)
+    old, new = _hidden_as(before_all, after_all), _hidden_as(after_all, before_all)
     told: dict[str, Path] = {}
     for path, _ in _by_importance(old | new):
         before, after = old.get(path), new.get(path)
+        if before == after == SECRET and step.get("detailedDiff"):
+            # The provider says that something in it differs, and it is secret as a whole.
+            told.setdefault(f"{title(path)} changed (not shown)", path)
         # What was never told is there all the same, empty.
         if before != after and (before or after):
             # Id and name of one file's secret are one line.
@@ -233,6 +237,19 @@ def _differences(step: Step) -> list[tuple[Path, str]]:
         reasons = step.get("diffs") or ["something that the provider doesn't name"]
         told[", ".join(map(code, reasons))] = ()
     return [(path, line) for line, path in told.items()]
+
+
+def _hidden_as(leaves: Mapping[Path, Any], others: Mapping[Path, Any]) -> dict[Path, Any]:
+    """Return `leaves` with what is at or below a secret of `others` as that secret.
+
+    One hash makes all labels of a service a secret, and before it was one they were not.
+    """
+    hidden = [path for path, value in others.items() if value == SECRET]
+    result: dict[Path, Any] = {}
+    for path, value in leaves.items():
+        secret = next((start for start in hidden if path[: len(start)] == start), None)
+        result[path if secret is None else secret] = value if secret is None else SECRET
+    return result
 
 
 def _before(step: Step) -> dict[Path, Any]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from ops.console import wait
+from ops.console import run, wait
 from tests.pair import Pair
 
 from .site import Site
@@ -20,6 +23,8 @@ GIVEN = "a-given-Passw0rd-that-nobody-else-has"
 NAME, DOMAIN = "secretive", "secretive.example.com"
 TOKEN = "a-token-of-a-DNS-provider"
 PAIR = Pair.make(DOMAIN, f"traefik.{DOMAIN}")
+HASHES, HASHES_KEY = "hashes", "registry:hashedPasswords.admin"
+"""A stack behind another's Traefik, which has the hashes in a label."""
 
 
 class ProcessList(threading.Thread):
@@ -173,3 +178,97 @@ def test_a_certificate_of_ones_own_is_served_on_every_manager(site: Site) -> Non
         site.swarm.add_host(DOMAIN, node.ip)
         # It runs, and may not have read yet what it serves.
         wait(f"the Traefik of {node.name}", lambda: site.status(url, login, outside) == 200, SOON_S)
+
+
+@pytest.fixture(scope="module")
+def hashes() -> dict[str, str]:
+    """Hashes of three passwords: in use, configured afterwards, and put there by hand."""
+    return {
+        name: run(["openssl", "passwd", "-apr1", f"the-password-{name}"]).strip()
+        for name in ("in use", "configured", "by hand")
+    }
+
+
+@pytest.fixture(scope="module")
+def reports(site: Site, hashes: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what previews, reports, drift, failed and interrupted runs print, a file each.
+
+    The hash that is in use is no longer in the configuration: so Pulumi itself masks it nowhere.
+    """
+    folder, service = tmp_path_factory.mktemp("reports"), f"{HASHES}_registry"
+    names = {"registry:stackName": HASHES, "registry:domain": f"{HASHES}.example.com"}
+    network = {"registry:network": HASHES, "registry:createNetwork": "true"}
+    site.project.init(HASHES, {**names, **network, "registry:proxy": "none"})
+    site.project.set(HASHES, HASHES_KEY, hashes["in use"], "--path", "--secret")
+    site.project.up(HASHES)
+
+    site.project.set(HASHES, HASHES_KEY, hashes["configured"], "--path", "--secret")
+    (folder / "preview").write_text(site.project.preview(HASHES, "--diff").text)
+    (folder / "report").write_text(site.made("preview", f"STACK={HASHES}", "FORMAT=markdown"))
+    (folder / "interrupted").write_text(interrupted_up(site, folder / "interrupted"))
+    site.project.set(HASHES, "registry:image", "registry:0.0.0")
+    failed = site.make("deploy", f"STACK={HASHES}")
+    assert failed.code != 0, failed.text
+    (folder / "failed").write_text(failed.text)
+
+    label = next(key for key in labels(site, service) if key.endswith("basicauth.users"))
+    other = f"{label}=admin:{hashes['by hand']}"
+    manager = site.any_node()
+    site.swarm.docker(manager, "service", "update", "--detach", "--label-add", other, service)
+    site.project.unset(HASHES, "registry:image")
+    drift = site.make("drift", f"STACK={HASHES}")
+    assert drift.code != 0, drift.text
+    (folder / "drift").write_text(drift.text)
+    return folder
+
+
+def labels(site: Site, service: str) -> dict[str, str]:
+    """Return the labels of a service."""
+    return dict(site.inspect("service", service)["Spec"]["Labels"])
+
+
+def interrupted_up(site: Site, log: Path) -> str:
+    """Return what an `up` prints that is interrupted when it has begun."""
+    words = ["pulumi", "up", "--yes", "--skip-preview", "--diff", "--non-interactive"]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*words, "--stack", HASHES],
+            cwd=site.project.folder,
+            env=site.project.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            wait(
+                "the deployment to begin",
+                lambda: "docker:index/service" in log.read_text() or process.poll() is not None,
+                SOON_S,
+            )
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGINT)
+            process.wait(SOON_S)
+        finally:
+            process.kill()
+    return log.read_text()
+
+
+@pytest.mark.parametrize("place", ["preview", "report", "interrupted", "failed", "drift"])
+def test_no_hash_is_shown_neither_an_old_one_nor_a_new_one_in(
+    reports: Path, hashes: dict[str, str], place: str
+) -> None:
+    text = (reports / place).read_text()
+    assert HASHES in text
+    assert [name for name, value in hashes.items() if value in text] == []
+
+
+@pytest.mark.parametrize("place", ["report", "drift"])
+def test_a_report_says_that_a_login_differs(reports: Path, place: str) -> None:
+    text = (reports / place).read_text()
+    assert "labels changed (not shown)" in text, text
+
+
+@pytest.mark.usefixtures("reports")
+def test_no_hash_is_in_plain_text_in_the_state(site: Site, hashes: dict[str, str]) -> None:
+    text = site.project.state_text()
+    assert [name for name, value in hashes.items() if value in text] == []

@@ -131,6 +131,17 @@ def test_a_hash_in_a_label_is_not_shown_neither_the_old_one_nor_the_new() -> Non
     assert "Host(" in str(found)
 
 
+def test_labels_that_are_secret_as_a_whole_are_said_to_change() -> None:
+    plain = labels(auth="a:$apr1$x$hidden", rule="Host(`hidden`)")
+    # Until it is deployed again, a stack of an earlier version has them in plain text.
+    for before in (HIDDEN, plain):
+        one = step(
+            "update", SERVICE, {"name": "web", "labels": before}, {"name": "web", "labels": HIDDEN}
+        )
+        one["detailedDiff"] = {"labels[1].value": {"diffType": "UPDATE", "inputDiff": False}}
+        assert changes(one) == ["labels changed (not shown)", "its task runs on"]
+
+
 @pytest.mark.parametrize(
     "type_", ["docker:index/secret:Secret", "random:index/randomPassword:RandomPassword"]
 )
