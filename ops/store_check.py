@@ -6,15 +6,18 @@ will run on: so keys, a machine's own identity, names and certificates are seen 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import re
 import secrets
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 from components.registry_config import (
     AUTHORITIES,
@@ -36,6 +39,8 @@ ANSWER_SECONDS = 180
 """More than the registry tries, until it gives up a store that nobody answers for."""
 LIFETIME_SECONDS = START_SECONDS + 2 * ANSWER_SECONDS
 """After which the trial registry ends, whatever became of who started it."""
+MAX_LOG_BYTES = 1_000_000
+"""Of what the trial registry prints."""
 LABEL = "registry.doctor"
 """On the trial registry's container."""
 TRY = f"http://127.0.0.1:{PORT}/v2/registry-doctor/blobs/uploads/"
@@ -94,29 +99,72 @@ def _tried(store: Store) -> str | None:
     if store.authority:
         variables.append(f"SSL_CERT_DIR={AUTHORITIES}")
     flags = [word for variable in variables for word in ("--env", variable)]
-    # One whose doctor was killed ends by itself, and goes with the next one's beginning.
+    # One whose doctor was killed ends by itself, and is gone with that; one that wasn't started yet
+    # goes with the next one's beginning.
     label = ("--label", LABEL, "--entrypoint", "timeout")
     command = (str(LIFETIME_SECONDS), "/entrypoint.sh", CONFIG_PATH)
     prune = ("--filter", f"label={LABEL}", "--filter", f"until={LIFETIME_SECONDS}s")
     run(["docker", "container", "prune", "--force", *prune], timeout=60)
     try:
-        create = ["docker", "create", *label, *flags, store.image, *command]
+        create = ["docker", "create", "--rm", *label, *flags, store.image, *command]
         container = run(create, timeout=300).strip()
     except Problem as problem:
         raise Problem(f"the store can't be tried, for want of the image: {problem}") from None
     try:
         _put(container, _files(store))
-        run(["docker", "start", container], timeout=60)
-        wait("the registry", lambda: _listens(container), START_SECONDS)
-        if not _running(container):
-            return _explained(store, _log(container), "the registry doesn't start with this")
-        post = ["wget", "-q", "-O", "/dev/null", "--post-data", "", TRY]
-        try:
-            run(["docker", "exec", container, *post], timeout=ANSWER_SECONDS)
-        except Problem:
-            return _explained(store, _log(container), "the registry can't use it")
-        return None
-    finally:
+        with tempfile.TemporaryFile() as output:
+            # Attached: of a container that is gone, Docker has no log.
+            attached = ["docker", "start", "--attach", container]
+            process = subprocess.Popen(
+                attached, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+            try:
+                return _answer(store, container, Trial(process, output))
+            finally:
+                _remove(container)
+                process.wait(LIMIT_SECONDS)
+    except BaseException:
+        _remove(container)
+        raise
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A registry that tries the store."""
+
+    process: subprocess.Popen[bytes]
+    output: IO[bytes]
+
+    def log(self) -> str:
+        """Return what it has printed so far."""
+        # Its place in the file is where the registry writes on.
+        return os.pread(self.output.fileno(), MAX_LOG_BYTES, 0).decode(errors="replace")
+
+    def runs(self) -> bool:
+        """Return whether it hasn't ended yet."""
+        return self.process.poll() is None
+
+    def is_ready(self) -> bool:
+        """Return whether it listens, or has ended."""
+        return "listening on" in self.log() or not self.runs()
+
+
+def _answer(store: Store, container: str, trial: Trial) -> str | None:
+    """Return what is wrong with the store, as the registry in `container` finds it."""
+    wait("the registry", trial.is_ready, START_SECONDS)
+    if not trial.runs():
+        return _explained(store, trial.log(), "the registry doesn't start with this")
+    post = ["wget", "-q", "-O", "/dev/null", "--post-data", "", TRY]
+    try:
+        run(["docker", "exec", container, *post], timeout=ANSWER_SECONDS)
+    except Problem:
+        return _explained(store, trial.log(), "the registry can't use it")
+    return None
+
+
+def _remove(container: str) -> None:
+    # It may be gone already, by itself.
+    with contextlib.suppress(Problem):
         run(["docker", "rm", "--force", "--volumes", container], timeout=60)
 
 
@@ -145,28 +193,6 @@ def _put(container: str, files: Mapping[str, str]) -> None:
     )
     if done.returncode != 0:
         raise Problem(f"`docker cp`: {done.stderr.decode().strip()}")
-
-
-def _running(container: str) -> bool:
-    shown = ["docker", "inspect", "--format", "{{.State.Running}}", container]
-    return run(shown, timeout=30).strip() == "true"
-
-
-def _listens(container: str) -> bool:
-    """Whether it does, or has ended."""
-    return "listening on" in _log(container) or not _running(container)
-
-
-def _log(container: str) -> str:
-    command = ["docker", "logs", container]
-    return subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=LIMIT_SECONDS,
-    ).stdout
 
 
 REASONS = (

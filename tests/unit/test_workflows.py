@@ -155,10 +155,10 @@ def test_the_key_for_the_manager_is_the_users_alone(tmp_path: Path) -> None:
 def test_without_a_key_nothing_is_written_and_without_known_hosts_it_fails(tmp_path: Path) -> None:
     assert prepare(tmp_path, SSH_PRIVATE_KEY="").returncode == 0
     assert not (tmp_path / ".ssh").exists()
-    done = prepare(tmp_path, SSH_PRIVATE_KEY="secret")
+    done = prepare(tmp_path, SSH_PRIVATE_KEY="the-key-itself")
     assert done.returncode != 0
     assert "SSH_KNOWN_HOSTS" in done.stderr
-    assert "secret" not in done.stderr
+    assert "the-key-itself" not in done.stderr
 
 
 def test_without_a_backend_nothing_is_deployed_as_if_it_were_new(tmp_path: Path) -> None:
