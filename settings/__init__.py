@@ -413,7 +413,7 @@ def _registry_config(reader: Reader) -> Mapping[str, Any]:
     reader.owned("config", owned_paths_in(config))
     for section in unknown_sections_in(config):
         what = "is not a section of the registry's configuration."
-        reader.remove(f"config.{section}", what)
+        reader.remove(path_of("config", section), what)
     check_storage(reader, config)
     for path in secrets_in(config):
         reader.secret("config", *path)
@@ -596,7 +596,7 @@ def _volume_driver(reader: Reader) -> tuple[str | None, Mapping[str, str]]:
     reader.open("volumeOptions", "`docker volume inspect` shows it; name a file of credentials")
     for name, value in options.items():
         if not isinstance(value, str):
-            reader.problem(f"volumeOptions.{name}", "must be a text.", "nfs", path=True)
+            reader.problem(path_of("volumeOptions", name), "must be a text.", "nfs", path=True)
     driver = reader.optional("volumeDriver", rules.NAME)
     if options.get("type") == "tmpfs":
         what = "is tmpfs, which forgets all images when the registry restarts."

@@ -9,6 +9,7 @@ from typing import Any
 from components.registry_config import HUB, Upstream
 from settings import rules
 from settings.reader import Reader, admit_everybody, close_to
+from settings.stack_file import path_of
 
 HUB_NAMES = ("docker.io", "hub.docker.com", "index.docker.io", "www.docker.com")
 """What people call Docker Hub; its registry answers at none of them."""
@@ -53,7 +54,9 @@ def _mirrors(reader: Reader) -> Iterator[MirrorSettings]:
 
 def _mirror(reader: Reader, name: str, path: str, told: Mapping[str, Any]) -> MirrorSettings:
     for key in sorted(set(told) - set(KEYS)):
-        reader.remove(f"{path}.{key}", f"is not a setting of a mirror.{close_to(key, KEYS)}")
+        reader.remove(
+            path_of(*path.split("."), key), f"is not a setting of a mirror.{close_to(key, KEYS)}"
+        )
     return MirrorSettings(
         name=name,
         domain=reader.part(path, told, "domain", rules.DOMAIN) or f"{name}.example.com",

@@ -12,6 +12,7 @@ from typing import Any
 
 from components.registry_config import drivers_in
 from settings.reader import Reader, close_to
+from settings.stack_file import path_of
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def check_storage(reader: Reader, config: Mapping[str, Any]) -> None:
 def _check_driver(reader: Reader, path: str, driver: Driver, told: Mapping[str, Any]) -> None:
     for name in sorted(set(told) - driver.known):
         hint = close_to(name, driver.known)
-        reader.remove(f"{path}.{name}", f"is nothing that this driver takes.{hint}")
+        reader.remove(path_of(*path.split("."), name), f"is nothing that this driver takes.{hint}")
     for name, example in driver.required.items():
         if not isinstance(told.get(name), str) or not told[name]:
             reader.problem(f"{path}.{name}", "must be a text that isn't empty.", example, path=True)

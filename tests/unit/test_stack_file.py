@@ -237,3 +237,18 @@ def test_what_is_no_secret_in_the_registrys_configuration() -> None:
         "log": {"level": "info"},
     }
     assert list(secrets_in(config)) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "path"),
+    [
+        ({"config": {"a.b": {}}}, 'config["a.b"]'),
+        (
+            {"config": {"storage": {"s3": S3 | {"secretkey": OTHER, "a.b": 1}}}},
+            'config.storage.s3["a.b"]',
+        ),
+    ],
+)
+def test_advice_quotes_names_with_dots(values: dict[str, Any], path: str) -> None:
+    text = problems({"config": ENCRYPTED}, values)
+    assert f"pulumi config rm --stack prod --path 'registry:{path}'" in text
