@@ -58,7 +58,10 @@ def deploy() -> None:
         pulumi.log.warn(warning)
     if bucket := missing_bucket(settings.config, settings.storage_ca):
         pulumi.log.warn(f"{bucket} doesn't exist, says the store: create it before deploying")
-    swarm = look(find_engine(settings.engine_host, settings.engine_tls))
+    engine = find_engine(settings.engine_host, settings.engine_tls)
+    if engine.warning:
+        pulumi.log.warn(engine.warning)
+    swarm = look(engine)
     stack, deployed = pulumi.get_stack(), last_deployment()
     refuse_wrong_swarm(swarm, deployed, settings.swarm_moved_from)
     swarm.require_network(settings.network, created_here=settings.create_network)

@@ -1,83 +1,69 @@
-"""The engine that is deployed to: its address, found as the `docker` command finds it."""
+"""The engine that is deployed to, and clients of it: the docker SDK and Pulumi's provider."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import docker
 import docker.errors
 import pulumi
 import pulumi_docker
-from docker.context import ContextAPI
+import requests
 from docker.tls import TLSConfig
-from docker.utils import kwargs_from_env
 
-DEFAULT_HOST = "unix:///var/run/docker.sock"
+from components import ssh
+from components.endpoint import DEFAULT_HOST, Endpoint, EndpointError, Tls, find_endpoint
+
+__all__ = ["DEFAULT_HOST", "Engine", "Tls", "connected", "find_engine"]
+
 CONNECT_SECONDS = 10
 """How long an engine may take for one answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tls:
-    """What an engine behind TLS is talked to with, as PEM texts."""
-
-    ca: str
-    """Authority of the engine's certificate."""
-    certificate: str
-    key: str = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Engine:
+class Engine(Endpoint):
     """A manager's engine."""
-
-    host: str
-    """unix://, tcp:// or ssh://."""
-    tls: Tls | None = None
-    """None: whatever `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH` say."""
 
     def provider(self, name: str) -> pulumi_docker.Provider:
         """The docker provider for this engine."""
-        if self.tls is None:
-            return pulumi_docker.Provider(name, host=self.host)
-        return pulumi_docker.Provider(
-            name,
-            host=self.host,
-            ca_material=self.tls.ca,
-            cert_material=self.tls.certificate,
+        options: dict[str, Any] = {}
+        if self.host.startswith(ssh.SCHEME):
+            options["ssh_opts"] = list(ssh.OPTIONS)
+        if self.tls:
+            options["ca_material"] = self.tls.ca
+            options["cert_material"] = self.tls.certificate
             # The provider's schema doesn't call it one.
-            key_material=pulumi.Output.secret(self.tls.key),
-        )
+            options["key_material"] = pulumi.Output.secret(self.tls.key)
+        # The provider reads these by itself, and prefers them to what it is told.
+        for variable, option in _PROVIDER_VARIABLES.items():
+            if os.environ.get(variable):
+                options.setdefault(option, "")
+        return pulumi_docker.Provider(name, host=self.host, **options)
+
+
+_PROVIDER_VARIABLES = {
+    "DOCKER_CONTEXT": "context",
+    "DOCKER_CERT_PATH": "cert_path",
+    "DOCKER_CA_MATERIAL": "ca_material",
+    "DOCKER_CERT_MATERIAL": "cert_material",
+    "DOCKER_KEY_MATERIAL": "key_material",
+}
 
 
 def find_engine(configured: str | None, tls: Tls | None = None) -> Engine:
     """The engine as configured, else as the `docker` command would find it."""
-    context = os.environ.get("DOCKER_CONTEXT")
-    host = configured or os.environ.get("DOCKER_HOST") or _context_host(context)
-    # The provider prefers the context to the host that it is told.
-    if context and _context_host(context) != host:
-        raise pulumi.RunError(
-            f"DOCKER_CONTEXT={context} would send the deployment to another engine than {host}."
-            " Type:\n      unset DOCKER_CONTEXT"
-        )
-    return Engine(host=host, tls=tls)
-
-
-def _context_host(name: str | None) -> str:
     try:
-        context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
-    except (docker.errors.DockerException, OSError) as error:
-        raise pulumi.RunError(f"The current docker context can't be read: {error}") from error
-    if name and context is None:
-        raise pulumi.RunError(f"DOCKER_CONTEXT={name}: there is no such docker context.")
-    host = context.Host if context is not None else None
-    # The SDK's form of the default differs from the docker command's.
-    return DEFAULT_HOST if host is None or host.startswith("http+unix") else str(host)
+        found = find_endpoint(configured, tls)
+    except EndpointError as error:
+        raise pulumi.RunError(f"No Docker engine is chosen: {error}") from error
+    return Engine(**vars(found))
 
 
 class _Client(docker.APIClient):  # type: ignore[misc]
@@ -90,16 +76,27 @@ class _Client(docker.APIClient):  # type: ignore[misc]
 def connected(engine: Engine) -> Iterator[docker.APIClient]:
     """A client of the engine; `RunError` when it can't be reached or refuses."""
     with contextlib.ExitStack() as until_done:
+        relay: ssh.Relay | None = None
         try:
+            address, patience = engine.host, CONNECT_SECONDS
+            if address.startswith(ssh.SCHEME):
+                relay = until_done.enter_context(ssh.Relay(address))
+                address, patience = f"unix://{relay.path}", ssh.ANSWER_SECONDS
             client = _Client(
-                base_url=engine.host,
+                base_url=address,
                 version="auto",
-                timeout=CONNECT_SECONDS,
-                # The other way forks, which a process with gRPC's threads doesn't survive.
-                use_ssh_client=False,
+                timeout=patience,
                 tls=until_done.enter_context(_tls(engine)),
             )
         except (docker.errors.DockerException, OSError) as error:
+            if relay:
+                raise pulumi.RunError(
+                    f"No Docker engine answers at {engine.host}: {relay.failure()}"
+                ) from error
+            if engine.host.startswith("tcp://") and (reason := _tls_failure(engine, str(error))):
+                raise pulumi.RunError(
+                    f"The Docker engine at {engine.host} can't be used: {reason}"
+                ) from error
             raise pulumi.RunError(
                 f"No Docker engine answers at {engine.host}: {error}\n"
                 "  Start it, or name another with DOCKER_HOST or:\n"
@@ -109,14 +106,61 @@ def connected(engine: Engine) -> Iterator[docker.APIClient]:
         try:
             yield client
         except (docker.errors.DockerException, OSError) as error:
+            # The way there is gone, or was never good for more than one connection.
+            if relay and isinstance(error, requests.ConnectionError):
+                reason = relay.failure()
+                raise pulumi.RunError(f"{engine.host} is out of reach: {reason}") from error
             raise pulumi.RunError(f"The Docker engine at {engine.host} says: {error}") from error
+
+
+_TLS_FAILURES = (
+    (r"WRONG_VERSION_NUMBER", "it answers without TLS. Unset {source}"),
+    (r"certificate has expired", "its certificate has expired: renew it on that machine"),
+    (
+        # The alert is lost where the engine hangs up before our question was read.
+        r"alert (unknown ca|bad certificate|certificate (required|expired|revoked|unknown))"
+        r"|EOF occurred|reset by peer|Broken pipe",
+        "it hangs up, mostly since it doesn't accept our certificate. Take one that its authority"
+        " has signed and that hasn't expired: {source}",
+    ),
+    (
+        r"Hostname mismatch|IP address mismatch|doesn't match",
+        "its certificate isn't for that name. Use a name that is in it, or have one made for it:"
+        " pulumi config set docker:host tcp://NAME:2376",
+    ),
+    (
+        r"CERTIFICATE_VERIFY_FAILED",
+        "its certificate isn't trusted. The authority that has signed it has to be in {source}",
+    ),
+    (
+        r"KEY_VALUES_MISMATCH|PEM lib|NO_START_LINE|BAD_BASE64",
+        "the certificate and the key of {source} aren't of one pair, or aren't PEM without a"
+        " passphrase",
+    ),
+)
+
+
+def _tls_failure(engine: Engine, error: str) -> str | None:
+    """Return what is wrong with the certificates, and what to do; None when it isn't they."""
+    if engine.tls is None:
+        if "Client sent an HTTP request to an HTTPS server" in error:
+            return (
+                "it asks for TLS, and no certificates are given. Set docker:caMaterial,"
+                " docker:certMaterial and docker:keyMaterial, or DOCKER_CERT_PATH"
+            )
+        return None
+    plain = error.replace("_", " ")
+    for pattern, reason in _TLS_FAILURES:
+        if re.search(pattern.replace("_", " "), plain, re.IGNORECASE):
+            return reason.format(source=engine.tls_source)
+    return None
 
 
 @contextlib.contextmanager
 def _tls(engine: Engine) -> Iterator[TLSConfig | bool]:
     """What the SDK takes for `tls`. It wants files: this user's alone, and short-lived."""
     if engine.tls is None:
-        yield kwargs_from_env().get("tls", False)
+        yield False
         return
     with tempfile.TemporaryDirectory() as folder:
         files = []

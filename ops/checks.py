@@ -26,8 +26,10 @@ TIERS = {
     # A file of them mostly waits for its swarm, so three get along on two cores.
     "tests/system": "--numprocesses=3",
 }
-PROGRAMS = ("git", "skopeo", "buildah", "curl", "openssl", "haproxy", "redis-server")
-"""What the system tests run, by the name of its Debian package."""
+PROGRAMS = ("git", "skopeo", "buildah", "curl", "openssl", "haproxy", "redis-server", "sshd")
+"""What the system tests run."""
+PACKAGES = {"sshd": "openssh-server"}
+"""Debian packages of programs that have another name than theirs."""
 
 
 def run_all() -> None:
@@ -68,7 +70,7 @@ def _prepare_system_tests(*further: str) -> None:
     engine.install()
     images.tarballs()
     programs = (*PROGRAMS, *further)
-    missing = [name for name in programs if not engine.find(name)]
+    missing = [PACKAGES.get(name, name) for name in programs if not engine.find(name)]
     if missing:
         engine.apt("update")
         with engine.no_autostart():

@@ -12,14 +12,16 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from components import ssh
+from components.endpoint import TLS_FILES, Endpoint, EndpointError, Tls, find_endpoint
 from components.engine_kind import ROOTLESS, is_rootless
 from ops.console import Problem, last_words, main, run, say, wait, write_whole
 
-DEFAULT_HOST = "unix:///var/run/docker.sock"
 LOG = Path("/var/log/dockerd.log")
 PID_FILE = Path("/var/run/docker.pid")
 CONTAINERD_PID_FILE = Path("/var/run/docker/containerd/containerd.pid")
@@ -54,6 +56,7 @@ def ensure() -> Engine:
 
     A local one is installed, started and made a swarm of one node where needed.
     """
+    lead_docker()
     host = chosen_host()
     engine = Engine(host, host.startswith(("unix://", "npipe://")))
     swarm = _swarm(host)
@@ -70,13 +73,38 @@ def ensure() -> Engine:
 
 
 def chosen_host() -> str:
-    """DOCKER_HOST, else the docker context's address, else the default socket."""
-    if host := os.environ.get("DOCKER_HOST"):
-        return host
-    if not shutil.which("docker"):
-        return DEFAULT_HOST
-    endpoint = "{{.Endpoints.docker.Host}}"
-    return run(["docker", "context", "inspect", "--format", endpoint], timeout=20).strip()
+    """Return the address of the engine that `docker`, and the program, talk to by themselves."""
+    return _chosen().host
+
+
+def _chosen() -> Endpoint:
+    try:
+        return find_endpoint()
+    except EndpointError as error:
+        raise Problem(str(error)) from error
+
+
+_certificates: list[tempfile.TemporaryDirectory[str]] = []
+"""Folders that go when this process ends."""
+
+
+def lead_docker(host: str | None = None, tls: Tls | None = None) -> None:
+    """Have `docker` talk to `host`, with `tls`, as the program does; None for the chosen one."""
+    if host:
+        os.environ["DOCKER_HOST"] = host
+        # The docker command would prefer it.
+        os.environ.pop("DOCKER_CONTEXT", None)
+    if not (host or chosen_host()).startswith("tcp://"):
+        return
+    if tls:
+        folder = tempfile.TemporaryDirectory(prefix="docker-certificates-")
+        _certificates.append(folder)
+        for name, text in zip(TLS_FILES, (tls.ca, tls.certificate, tls.key), strict=True):
+            write_whole(Path(folder.name) / name, text)
+        os.environ["DOCKER_CERT_PATH"] = folder.name
+    if os.environ.get("DOCKER_CERT_PATH"):
+        # Without it the docker command would talk in plain text.
+        os.environ["DOCKER_TLS_VERIFY"] = "1"
 
 
 def docker(host: str, *words: str | Path, timeout: float = 60) -> str:
@@ -99,6 +127,9 @@ def _swarm(host: str) -> dict[str, object] | None:
     """What the engine says of its swarm; None when nothing answers."""
     if not shutil.which("docker"):
         return None
+    # The docker command would ask for passwords and about host keys, and say less.
+    if host.startswith(ssh.SCHEME) and (reason := ssh.failure(host)):
+        raise Problem(f"no Docker engine answers at {host}: {reason}")
     try:
         # `docker info` alone reports "no engine" in ways that differ between clients.
         docker(host, "version", "--format", "{{.Server.Version}}", timeout=30)

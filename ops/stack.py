@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components import takeover
+from components.endpoint import Tls
 from components.registry_config import HUB
 from ops import (
     backend,
@@ -83,10 +84,9 @@ def up(
 
 
 def prepare_machine() -> None:
-    """Have a Docker engine in swarm mode, with the images, and everything here talk to it."""
-    host = engine.ensure().host
-    os.environ["DOCKER_HOST"] = host
-    images.ensure(host)
+    """Have a Docker engine in swarm mode, with the images: the one that all here talk to."""
+    # DOCKER_HOST stays as it is: it would take the place of a context, and of its certificates.
+    images.ensure(engine.ensure().host)
 
 
 def deploy_again(stack: str, *flags: str, taken: Mapping[str, str], forget: resume.Forget) -> None:
@@ -223,11 +223,24 @@ def mirrors(stack: str) -> None:
 def _use_engine_of(stack: str) -> Mapping[str, str]:
     """Leads `docker` to the engine that the stack's settings name; returns these."""
     config = state.config(stack)
-    if elsewhere := config.get("docker:host"):
-        os.environ["DOCKER_HOST"] = elsewhere
-        # The docker command would prefer it.
-        os.environ.pop("DOCKER_CONTEXT", None)
+    tls = None
+    if "docker:keyMaterial" in config:
+        texts = state.config(stack, secrets=True)
+        parts = (texts.get(f"docker:{part}Material", "") for part in ("ca", "cert", "key"))
+        ca, certificate, key = map(_pem, parts)
+        tls = Tls(ca=ca, certificate=certificate, key=key)
+    engine.lead_docker(config.get("docker:host"), tls)
     return config
+
+
+def _pem(setting: str) -> str:
+    """Return a setting's text, which may be in the file that it names."""
+    if "-----BEGIN" in setting:
+        return setting
+    try:
+        return (ROOT / setting).read_text()
+    except (OSError, ValueError) as error:
+        raise Problem(f"docker:…Material: {error}") from error
 
 
 def told(stack: str) -> doctor.Told:

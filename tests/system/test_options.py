@@ -46,6 +46,16 @@ def relay(target: Path, tls: ssl.SSLContext | None = None) -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+def tls_context(engine: Pair, client: Pair, folder: Path) -> ssl.SSLContext:
+    """Return what an engine with that certificate takes from clients with the other."""
+    (folder / "engine.pem").write_text(engine.chain + engine.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "engine.pem")
+    context.load_verify_locations(cadata=client.chain)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
 def pump(source: socket.socket, sink: socket.socket) -> None:
     """Passes on what comes until it ends."""
     with contextlib.suppress(OSError):
@@ -193,12 +203,7 @@ def test_an_engine_behind_tls_is_reached_with_material_from_the_configuration(
     site: Site, tmp_path: Path
 ) -> None:
     engine, client = Pair.make(address="127.0.0.1"), Pair.make("client")
-    (tmp_path / "chain.pem").write_text(engine.chain)
-    (tmp_path / "key.pem").write_text(engine.key)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "chain.pem", tmp_path / "key.pem")
-    context.load_verify_locations(cadata=client.chain)
-    context.verify_mode = ssl.CERT_REQUIRED
+    context = tls_context(engine, client, tmp_path)
     values = {"registry:domain": "tls.example.com", "registry:network": NAME}
     site.project.init("tls", {**values, "registry:stackName": "behind-tls"})
     project, host = site.project, site.project.environment.pop("DOCKER_HOST")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from components.endpoint import DEFAULT_HOST
 from components.registry_config import HUB as HUB_URL
 from ops import engine, nodes, stack, state, toolchain, virtualenv
 from ops.console import Problem, one_at_a_time, wait
@@ -157,7 +158,7 @@ def test_a_swarm_that_is_there_is_never_made_anew(
 ) -> None:
     calls: list[tuple[str, ...]] = []
     monkeypatch.setattr(engine, "_swarm", lambda _: swarm)
-    monkeypatch.setattr(engine, "chosen_host", lambda: engine.DEFAULT_HOST)
+    monkeypatch.setattr(engine, "chosen_host", lambda: DEFAULT_HOST)
     monkeypatch.setattr(engine, "docker", lambda *words, **_: calls.append(words))
     with pytest.raises(Problem, match=says):
         engine.ensure()
