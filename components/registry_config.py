@@ -52,11 +52,6 @@ OWNED = (
 """Paths that other parts of the deployment rely on: routing, health check, login, volume, drain."""
 
 
-def unknown_sections_in(config: Mapping[str, Any]) -> list[str]:
-    """Top-level keys that the registry would ignore without a word."""
-    return sorted(set(config) - SECTIONS)
-
-
 def owned_paths_in(config: Mapping[str, Any]) -> list[str]:
     """The `OWNED` paths that `config` tries to set."""
     return [path for path in OWNED if _has(config, path)]

@@ -25,11 +25,11 @@ from components.proxy import MAX_PROXY_SECRET
 from components.proxy_config import DISCOVERY_SECONDS, REGISTRY_OPTIONS, REGISTRY_PATH
 from components.registry_config import (
     DRAIN_SECONDS,
+    OWNED,
     REGISTRY_IMAGE,
     drivers_in,
     keeps_files,
     owned_paths_in,
-    unknown_sections_in,
 )
 from components.route import CORS_OPTIONS, NETWORK_LABELS, Https, Route
 from components.service import MAX_SERVICE_NAME, service_name
@@ -45,6 +45,7 @@ from settings.proxy import (
     parse_proxy,
 )
 from settings.reader import Reader
+from settings.registry_schema import conform
 from settings.secrecy import secrets_in
 from settings.stack_file import config_of, path_of
 from settings.storage import check_storage
@@ -411,9 +412,7 @@ def engine_tls(reader: Reader) -> Tls | None:
 def _registry_config(reader: Reader) -> Mapping[str, Any]:
     config = reader.mapping("config", "info")
     reader.owned("config", owned_paths_in(config))
-    for section in unknown_sections_in(config):
-        what = "is not a section of the registry's configuration."
-        reader.remove(path_of("config", section), what)
+    config = conform(reader, config, lambda path: path not in OWNED)
     check_storage(reader, config)
     for path in secrets_in(config):
         reader.secret("config", *path)

@@ -71,7 +71,7 @@ class Reader:
         self._known.add(full_key(key))
         return self._values.get(full_key(key))
 
-    def _shown(self, key: str, value: object) -> str:
+    def shown(self, key: str, value: object) -> str:
         """A value as a message may show it."""
         return "[secret]" if self._is_secret(full_key(key)) else repr(value)
 
@@ -80,9 +80,7 @@ class Reader:
         if value is None:
             return default
         if not rule.admits(value):
-            self.problem(
-                key, f"is {self._shown(key, value)}: it must be {rule.must}.", rule.example
-            )
+            self.problem(key, f"is {self.shown(key, value)}: it must be {rule.must}.", rule.example)
         return value
 
     def required(self, key: str, rule: Rule) -> str:
@@ -100,7 +98,7 @@ class Reader:
             return default
         if value not in among:
             self.problem(
-                key, f"is {self._shown(key, value)}: it must be one of {', '.join(among)}.", default
+                key, f"is {self.shown(key, value)}: it must be one of {', '.join(among)}.", default
             )
         return value
 
@@ -113,7 +111,7 @@ class Reader:
         if value is None:
             return default
         if not re.fullmatch(r"\d{1,9}", value) or not low <= int(value) <= high:
-            what = f"is {self._shown(key, value)}: it must be a whole number from {low} to {high}."
+            what = f"is {self.shown(key, value)}: it must be a whole number from {low} to {high}."
             self.problem(key, what, str(default))
             return default
         return int(value)
@@ -124,13 +122,13 @@ class Reader:
             return default
         if not SIZE.admits(value):
             self.problem(
-                key, f"is {self._shown(key, value)}: it must be {SIZE.must}.", f"{default}MiB"
+                key, f"is {self.shown(key, value)}: it must be {SIZE.must}.", f"{default}MiB"
             )
             return default
         count = int(re.sub(r"\D", "", value)) * (1024 if value.endswith(("GiB", "g")) else 1)
         if count < low:
             self.problem(
-                key, f"is {self._shown(key, value)}: it must be {low}MiB or more.", f"{default}MiB"
+                key, f"is {self.shown(key, value)}: it must be {low}MiB or more.", f"{default}MiB"
             )
         return count
 
@@ -140,7 +138,7 @@ class Reader:
             return None
         if not re.fullmatch(r"\d{1,3}(\.\d{1,3})?", value) or float(value) == 0:
             self.problem(
-                key, f"is {self._shown(key, value)}: it must be a number of cores over 0.", "1.5"
+                key, f"is {self.shown(key, value)}: it must be a number of cores over 0.", "1.5"
             )
             return None
         return float(value)
@@ -164,11 +162,11 @@ class Reader:
             return default
         for index, item in enumerate(items):
             if not isinstance(item, str) or not rule.admits(item):
-                what = f"is {self._shown(key, item)}: it must be {rule.must}."
+                what = f"is {self.shown(key, item)}: it must be {rule.must}."
                 self.problem(f"{key}[{index}]", what, rule.example, path=True)
         texts = tuple(str(item) for item in items)
         for twice in sorted({text for text in texts if texts.count(text) > 1}):
-            self.problem(key, f"has {self._shown(key, twice)} twice.")
+            self.problem(key, f"has {self.shown(key, twice)} twice.")
         return texts
 
     def items(self, key: str, example: str) -> list[Any] | None:
@@ -191,7 +189,7 @@ class Reader:
                 f"{path}.{name}", f"is missing: it must be {rule.must}.", rule.example, path=True
             )
         elif value is not None and not (isinstance(value, str) and rule.admits(value)):
-            what = f"is {self._shown(path.partition('.')[0], value)}: it must be {rule.must}."
+            what = f"is {self.shown(path.partition('.')[0], value)}: it must be {rule.must}."
             self.problem(f"{path}.{name}", what, rule.example, path=True)
         return None if value is None else str(value)
 

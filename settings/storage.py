@@ -1,7 +1,6 @@
 """Where images are kept: the storage drivers of the registry, and what each must be told.
 
-Names: "Storage" in distribution's documentation, 3.1. A driver silently ignores what it doesn't
-know, so a slip of the pen here would store images in another place than meant.
+Names: "Storage" in distribution's documentation, 3.1.
 """
 
 from __future__ import annotations
@@ -11,50 +10,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.registry_config import drivers_in
-from settings.reader import Reader, close_to
-from settings.stack_file import path_of
+from settings.reader import Reader
 
 
 @dataclass(frozen=True)
 class Driver:
-    """What a driver takes under `config.storage.NAME`."""
+    """What a driver needs under `config.storage.NAME`; all that it takes is in the schema."""
 
     required: Mapping[str, str]
     """Parameters that it can't do without, each with an example."""
-    optional: frozenset[str]
     secret: frozenset[str] = frozenset()
     """Parameters, of which some may be maps, that mustn't be in plain text. Without them it takes
     the identity of the machine that it runs on."""
 
-    @property
-    def known(self) -> frozenset[str]:
-        """Every parameter's name."""
-        return self.optional | self.secret | set(self.required)
-
 
 DRIVERS: Mapping[str, Driver] = {
-    "filesystem": Driver({}, frozenset({"maxthreads", "rootdirectory"})),
+    "filesystem": Driver({}),
     "s3": Driver(
-        {"bucket": "images", "region": "eu-central-1"},
-        frozenset(
-            {"regionendpoint", "forcepathstyle", "encrypt", "keyid", "secure", "skipverify"}
-            | {"v4auth", "chunksize", "multipartcopychunksize", "multipartcopymaxconcurrency"}
-            | {"multipartcopythresholdsize", "rootdirectory", "storageclass", "useragent"}
-            | {"objectacl", "usedualstack", "accelerate", "usefipsendpoint", "redirectendpoint"}
-            | {"loglevel", "accesskey"}
-        ),
-        frozenset({"secretkey", "sessiontoken"}),
+        {"bucket": "images", "region": "eu-central-1"}, frozenset({"secretkey", "sessiontoken"})
     ),
-    "gcs": Driver(
-        {"bucket": "images"},
-        frozenset({"chunksize", "maxconcurrency", "rootdirectory", "useragent"}),
-        frozenset({"credentials"}),
-    ),
+    "gcs": Driver({"bucket": "images"}, frozenset({"credentials"})),
     "azure": Driver(
         {"accountname": "images", "container": "images"},
-        frozenset(
-            {"realm", "rootdirectory", "serviceurl", "max_retries", "retry_delay", "skipverify"}
-        ),
         frozenset({"accountkey", "connectionstring", "credentials"}),
     ),
 }
@@ -68,23 +45,15 @@ def check_storage(reader: Reader, config: Mapping[str, Any]) -> None:
         reader.remove("config.storage", what)
         return
     for name in drivers:
-        path = f"config.storage.{name}"
-        driver, told = DRIVERS.get(name), config["storage"][name]
-        if driver is None:
-            among = ", ".join(DRIVERS)
-            reader.remove(path, f"is not a storage driver: there are {among}.")
-        elif not isinstance(told, Mapping):
-            reader.remove(path, "must be a map of names to values.")
-        else:
-            _check_driver(reader, path, driver, told)
+        driver, parameters = DRIVERS.get(name), config["storage"][name]
+        # The schema has what is wrong with others.
+        if driver and isinstance(parameters, Mapping):
+            _check_driver(reader, f"config.storage.{name}", driver, parameters)
 
 
 def _check_driver(reader: Reader, path: str, driver: Driver, told: Mapping[str, Any]) -> None:
-    for name in sorted(set(told) - driver.known):
-        hint = close_to(name, driver.known)
-        reader.remove(path_of(*path.split("."), name), f"is nothing that this driver takes.{hint}")
     for name, example in driver.required.items():
-        if not isinstance(told.get(name), str) or not told[name]:
+        if told.get(name, "") == "":
             reader.problem(f"{path}.{name}", "must be a text that isn't empty.", example, path=True)
     if ("accesskey" in told) != ("secretkey" in told):
         missing = "secretkey" if "accesskey" in told else "accesskey"

@@ -1,0 +1,130 @@
+"""The registry's configuration: what its own types take, and what is refused in the preview."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+import pulumi
+import pytest
+
+from settings import parse
+from settings.registry_schema import DURATION, SCHEMA_FILE
+from tests.schema import made_anew
+
+GOOD = {"registry:stackName": "registry-com", "registry:domain": "registry.example.com"}
+
+
+def config_of(config: Any) -> Any:
+    return parse(GOOD | {"registry:config": json.dumps(config)}, lambda _: False, "prod").config
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not shutil.which("go"), reason="needs Go")
+def test_the_schema_is_that_of_the_pinned_registry() -> None:
+    assert json.loads(made_anew()) == json.loads(SCHEMA_FILE.read_text())
+
+
+# Path that the error must name, what it must say of it, and the configuration.
+WRONG: list[tuple[str, str, Any]] = [
+    ("loging", "Did you mean log", {"loging": {}}),
+    ("http.header", "Did you mean headers", {"http": {"header": {}}}),
+    ("log.acceslog", "Did you mean accesslog", {"log": {"acceslog": {}}}),
+    ("storage.swift", "s3", {"storage": {"swift": {}}}),
+    (
+        "storage.s3.bukket",
+        "bucket",
+        {"storage": {"s3": {"bucket": "b", "region": "r", "bukket": 1}}},
+    ),
+    ("storage", "no value", {"storage": None}),
+    ("http", "no value", {"http": None}),
+    ("health", "no value", {"health": None}),
+    ("log.level", "no value", {"log": {"level": None}}),
+    ("http.headers.X-A[0]", "no value", {"http": {"headers": {"X-A": [None]}}}),
+    ("storage", "a map", {"storage": "s3"}),
+    ("storage.s3", "a map", {"storage": {"s3": "images"}}),
+    ("log", "a map", {"log": ["info"]}),
+    ("http.headers.X-A", "a list", {"http": {"headers": {"X-A": "*"}}}),
+    ("http.headers.X-A[0]", "a text", {"http": {"headers": {"X-A": [True]}}}),
+    ("redis.addrs", "a list", {"redis": {"addrs": "redis:6379"}}),
+    ("storage.delete.enabled", "true or false", {"storage": {"delete": {"enabled": "yes"}}}),
+    ("storage.delete.enabled", "true or false", {"storage": {"delete": {"enabled": 1}}}),
+    ("storage.redirect.disable", "is missing", {"storage": {"redirect": {}}}),
+    ("storage.tag.concurrencylimit", "from 0 on", {"storage": {"tag": {"concurrencylimit": -1}}}),
+    ("log.level", "one of", {"log": {"level": "loud"}}),
+    ("log.formatter", "one of", {"log": {"formatter": "xml"}}),
+    ("health.storagedriver.interval", "unit", {"health": {"storagedriver": {"interval": 10}}}),
+    ("health.storagedriver.interval", "unit", {"health": {"storagedriver": {"interval": "10"}}}),
+    ("tags.maxtags", "whole number", {"tags": {"maxtags": "many"}}),
+    ("tags.maxtags", "whole number", {"tags": {"maxtags": True}}),
+    ("redis.db", "whole number", {"redis": {"db": 1.5}}),
+    (
+        "storage.maintenance.uploadpurging.age",
+        "is missing",
+        {"storage": {"maintenance": {"uploadpurging": {"interval": "1h", "dryrun": False}}}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "what", "config"), WRONG, ids=lambda value: str(value)[:60])
+def test_what_the_registry_would_not_take_is_one_line_of_its_own(
+    path: str, what: str, config: Any
+) -> None:
+    with pytest.raises(pulumi.RunError) as raised:
+        config_of(config)
+    message = str(raised.value)
+    assert message.startswith("One setting of stack prod is wrong"), message
+    line = next(line for line in message.splitlines() if line.startswith("  - "))
+    assert line.startswith(f"  - registry:config.{path} ")
+    assert what in line
+    assert "pulumi config " in message
+
+
+# As a secret, in quotes or with --type string on the left; as the registry needs it on the right.
+CONVERTED: list[tuple[Any, Any]] = [
+    ({"storage": {"delete": {"enabled": "true"}}}, {"storage": {"delete": {"enabled": True}}}),
+    (
+        {"storage": {"maintenance": {"readonly": {"enabled": "false"}}}},
+        {"storage": {"maintenance": {"readonly": {"enabled": False}}}},
+    ),
+    ({"log": {"level": "INFO"}}, {"log": {"level": "info"}}),
+    ({"redis": {"db": "5"}}, {"redis": {"db": 5}}),
+    ({"redis": {"maxretries": "-1"}}, {"redis": {"maxretries": -1}}),
+    ({"redis": {"username": 12345}}, {"redis": {"username": "12345"}}),
+    ({"http": {"headers": {"X-A": [1]}}}, {"http": {"headers": {"X-A": ["1"]}}}),
+]
+
+
+@pytest.mark.parametrize(("config", "converted"), CONVERTED, ids=str)
+def test_a_value_of_another_form_becomes_what_the_registry_needs(
+    config: Any, converted: Any
+) -> None:
+    # As text, for 1 == True.
+    assert json.dumps(config_of(config)) == json.dumps(converted)
+
+
+def test_what_the_registry_takes_stays_as_it_is() -> None:
+    config = {
+        "log": {"level": "warn", "fields": {"service": "registry", "number": 3}},
+        "storage": {
+            "cache": {"blobdescriptor": "inmemory", "blobdescriptorsize": 1000},
+            "maintenance": {"uploadpurging": {"enabled": False}},
+        },
+        "middleware": {"repository": [{"name": "any", "options": {"deep": [1, {"a": True}]}}]},
+        "health": {"storagedriver": {"interval": "1h30m", "threshold": 3}},
+        "notifications": {
+            "endpoints": [{"name": "a", "url": "https://a.example.com", "backoff": "0.5s"}]
+        },
+    }
+    assert config_of(config) == config
+
+
+@pytest.mark.parametrize("text", ["0", "10s", "1.5h", ".5s", "1h30m", "10ms", "3µs"])
+def test_a_duration_is_what_go_reads(text: str) -> None:
+    assert DURATION.fullmatch(text)
+
+
+@pytest.mark.parametrize("text", ["", "10", "s", "10 s", "1d", "-1s", "1e3s", ".s", "1h 30m"])
+def test_what_go_does_not_read_is_no_duration(text: str) -> None:
+    assert not DURATION.fullmatch(text)
