@@ -413,10 +413,24 @@ def _registry_config(reader: Reader) -> Mapping[str, Any]:
     config = reader.mapping("config", "info")
     reader.owned("config", owned_paths_in(config))
     config = conform(reader, config, lambda path: path not in OWNED)
+    _check_debug(reader, config)
     check_storage(reader, config)
     for path in secrets_in(config):
         reader.secret("config", *path)
     return config
+
+
+def _check_debug(reader: Reader, config: Mapping[str, Any]) -> None:
+    """Note in `reader` a debug server that others on the shared network could reach."""
+    http = config.get("http")
+    debug = http.get("debug") if isinstance(http, Mapping) else None
+    address = debug.get("addr") if isinstance(debug, Mapping) else None
+    if isinstance(address, str) and not rules.LOOPBACK.admits(address):
+        what = (
+            "must be on 127.0.0.1: beside metrics it shows the registry's memory (pprof) to all"
+            " on the network."
+        )
+        reader.problem("config.http.debug.addr", what, "127.0.0.1:5001", path=True)
 
 
 def parse(
@@ -583,6 +597,16 @@ def _check_sharing(reader: Reader, settings: Settings) -> None:
         )
     if settings.storage_ca and settings.keeps_files:
         reader.remove("storageCa", "needs an object store (registry:config.storage.s3).")
+    storage = settings.config.get("storage")
+    cache = storage.get("cache") if isinstance(storage, Mapping) else None
+    redis = settings.config.get("redis")
+    addresses = redis.get("addrs") if isinstance(redis, Mapping) else None
+    names_redis = isinstance(cache, Mapping) and cache.get("blobdescriptor") == "redis"
+    if names_redis and settings.cache != "redis" and not addresses:
+        reader.remove(
+            "config.storage.cache.blobdescriptor",
+            "is redis, and no Redis is named: registry:cache redis brings one.",
+        )
     if settings.cache == "redis" and "redis" in settings.config:
         what = "can't go with registry:cache redis, which brings a Redis of its own."
         reader.remove("config.redis", what)

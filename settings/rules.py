@@ -75,6 +75,11 @@ UPSTREAM = Rule(
 TTL = Rule(
     r"\d{1,6}[smh]", "a whole number and s, m or h, such as 168h; 0h keeps all for good", "168h"
 )
+LOOPBACK = Rule(
+    r"(127\.0\.0\.1|localhost|\[::1\]):\d{1,5}|",
+    "a port of 127.0.0.1",
+    "127.0.0.1:5001",
+)
 SOCKET_PATH = Rule(
     r"(/[A-Za-z0-9._-]+)*/docker\.sock",
     "the absolute path of a docker.sock",

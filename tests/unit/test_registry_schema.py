@@ -52,6 +52,12 @@ WRONG: list[tuple[str, str, Any]] = [
     ("storage.delete.enabled", "true or false", {"storage": {"delete": {"enabled": 1}}}),
     ("storage.redirect.disable", "is missing", {"storage": {"redirect": {}}}),
     ("storage.tag.concurrencylimit", "from 0 on", {"storage": {"tag": {"concurrencylimit": -1}}}),
+    ("http.debug.addr", "pprof", {"http": {"debug": {"addr": ":5001"}}}),
+    (
+        "storage.cache.blobdescriptor",
+        "registry:cache redis",
+        {"storage": {"cache": {"blobdescriptor": "redis"}}},
+    ),
     ("log.level", "one of", {"log": {"level": "loud"}}),
     ("log.formatter", "one of", {"log": {"formatter": "xml"}}),
     ("health.storagedriver.interval", "unit", {"health": {"storagedriver": {"interval": 10}}}),

@@ -1,0 +1,123 @@
+"""Configurations of the registry, made at random from the schema and broken at random: each is
+refused by its key, or the registry starts with what is made of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components.registry_config import OWNED, Options, Secrets, document
+from settings import parse
+from settings.registry_schema import SCHEMA_FILE
+from tests.schema import starter
+
+CASES = int(os.environ.get("REGISTRY_TEST_CASES", "1000"))
+"""How many configurations are made."""
+SCHEMA = json.loads(SCHEMA_FILE.read_text())
+GOOD = {"registry:stackName": "registry-com", "registry:domain": "registry.example.com"}
+
+# What can't start here, whatever its types: stores and a Redis elsewhere, and files and middlewares
+# by names that only who writes them knows.
+ELSEWHERE = {"storage.gcs", "storage.azure", "storage.s3", "middleware", "redis", "validation"}
+ELSEWHERE |= {"http.host", "log.hooks"}
+BROKEN = st.sampled_from([None, "", "x", "true", "5", 5, -5, 1.5, True, [], ["x"], {}, {"x": "x"}])
+
+
+def value_of(schema: Mapping[str, Any], path: str) -> st.SearchStrategy[Any]:
+    """Values that `schema` has, and now and then one that it hasn't."""
+    sound = sound_of(schema, path)
+    return st.integers(0, 19).flatmap(lambda chance: BROKEN if chance == 0 else sound)
+
+
+def sound_of(schema: Mapping[str, Any], path: str) -> st.SearchStrategy[Any]:
+    kind = schema.get("type")
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if schema.get("format") == "duration":
+        return st.sampled_from(["0", "1s", "10m", "1h30m", "1.5h", "100ms"])
+    if kind == "boolean":
+        return st.sampled_from([True, False, "true", "false"])
+    if kind == "integer":
+        return st.integers(schema.get("minimum", -3), 1000)
+    if kind == "array":
+        return st.lists(value_of(schema["items"], f"{path}[]"), max_size=2)
+    if kind == "object":
+        return map_of(schema, path)
+    return st.sampled_from(["a", "images", "12", "true", "/tmp", "é"])  # noqa: S108
+
+
+def map_of(schema: Mapping[str, Any], path: str) -> st.SearchStrategy[Any]:
+    if not schema.get("properties"):
+        others = value_of(schema["additionalProperties"], f"{path}.*")
+        return st.dictionaries(st.sampled_from(["a", "X-B"]), others, max_size=2)
+    parts = {
+        name: value_of(each, f"{path}{name}.")
+        for name, each in schema["properties"].items()
+        if f"{path}{name}" not in ELSEWHERE | set(OWNED)
+    }
+    slips = st.integers(0, 19).flatmap(
+        lambda chance: (
+            st.dictionaries(st.sampled_from(["enabeld", "adr"]), BROKEN, max_size=1)
+            if chance == 0
+            else st.just({})
+        )
+    )
+    some = st.fixed_dictionaries({}, optional=parts)
+    return st.tuples(some, slips).map(lambda pair: pair[0] | pair[1])
+
+
+def wrong_keys(message: str) -> list[str]:
+    return re.findall(r"^  - registry:(\S+) ", message, re.MULTILINE)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(not shutil.which("go"), reason="needs Go")
+def test_what_is_accepted_starts(tmp_path: Path) -> None:
+    refused: list[str] = []
+    accepted: list[str] = []
+
+    @settings(max_examples=CASES, deadline=None, database=None, derandomize=True,
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(map_of(SCHEMA, ""))
+    def judge(config: Any) -> None:
+        values = GOOD | {"registry:config": json.dumps(config)}
+        try:
+            parsed = parse(values, lambda _: False, "prod")
+        except pulumi.RunError as error:
+            refused.append(str(error))
+            return
+        made = document(parsed.config, Secrets(http="secret"), Options(login=False))
+        made["storage"]["filesystem"]["rootdirectory"] = str(tmp_path)
+        accepted.append(json.dumps(made))
+
+    judge()
+    assert refused
+    assert accepted
+    for message in refused:
+        keys = wrong_keys(message)
+        assert keys, message
+        assert all(key.startswith("config") for key in keys), message
+    (tmp_path / "documents").write_text("\n".join(accepted))
+    # Variables of the machine would be read as configuration.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("REGISTRY_")}
+    with (tmp_path / "documents").open() as documents:
+        answer = subprocess.run(
+            [starter()], stdin=documents, env=environment, capture_output=True, text=True,
+            timeout=1200, check=False,
+        )  # fmt: skip
+    answers = answer.stdout.splitlines()
+    assert len(answers) == len(accepted), answer.stderr[-2000:]
+    failed = [pair for pair in zip(answers, accepted, strict=True) if pair[0]]
+    print(f"{len(refused)} refused, {len(accepted)} accepted, {len(failed)} of them don't start")
+    assert not failed, "\n".join(" <- ".join(pair) for pair in failed[:20])
