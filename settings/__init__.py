@@ -421,16 +421,16 @@ def _registry_config(reader: Reader) -> Mapping[str, Any]:
 
 
 def _check_debug(reader: Reader, config: Mapping[str, Any]) -> None:
-    """Note in `reader` a debug server that others on the shared network could reach."""
+    """Warn of a debug server that others on the shared network could reach."""
     http = config.get("http")
     debug = http.get("debug") if isinstance(http, Mapping) else None
     address = debug.get("addr") if isinstance(debug, Mapping) else None
     if isinstance(address, str) and not rules.LOOPBACK.admits(address):
-        what = (
-            "must be on 127.0.0.1: beside metrics it shows the registry's memory (pprof) to all"
-            " on the network."
+        reader.warnings.append(
+            f"registry:config.http.debug.addr is {address}: beside metrics it shows the registry's"
+            " memory (pprof) to each container on the network. Where nobody asks for metrics, take"
+            " it out, or let it be 127.0.0.1:5001."
         )
-        reader.problem("config.http.debug.addr", what, "127.0.0.1:5001", path=True)
 
 
 def parse(

@@ -38,7 +38,9 @@ def kill(site: Site, service: str) -> None:
     site.swarm.docker(node, "kill", "--signal", "KILL", container)
 
     def replaced() -> bool:
-        return site.swarm.docker(node, "ps", "-q", *named) not in ("", container)
+        # Traefik's may be on another manager.
+        running = [site.swarm.docker(each, "ps", "-q", *named) for each in site.swarm.nodes]
+        return bool(set("\n".join(running).split()) - {container})
 
     wait(f"another task of {service}", replaced, STARTED_S)
     site.serves(NAME, DOMAIN, PROXY)

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from ops.console import wait
+
 from .conftest import HUB
 from .project import Project, changed
 from .site import Site
+from .testswarm import SOON_S
 
 NAME = "guarded"
 LABEL = f"{NAME}.registry-data"
@@ -255,7 +258,8 @@ def test_a_tag_that_gets_its_digest_from_a_registry_makes_no_difference_later(si
     site.swarm.docker(first, *run)
     try:
         site.swarm.docker(first, "tag", "registry:3.1.2", image)
-        site.swarm.docker(first, "push", image)
+        # It has to listen first.
+        wait("the image to be pushed", lambda: site.swarm.docker(first, "push", image), SOON_S)
         values = {"registry:domain": "pinned.example.com", "registry:network": NAME}
         name = {"registry:stackName": "pinned", "registry:image": image}
         site.project.init("pinned", {**values, **name})
