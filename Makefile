@@ -46,7 +46,7 @@ mirrors: ## what nodes are told of the pull-through caches (Docker, containerd):
 doctor: ## what clients meet: name, certificate, login, a slow upload: make doctor STACK=prod
 	$(OPS) doctor
 
-adopt: ## take over a running registry: make adopt STACK=prod FROM=registry-com (LOGINS=keep)
+adopt: ## take over a running registry: make adopt STACK=prod FROM=registry-com (LOGINS=keep, or new)
 	$(OPS) adopt
 
 env: ## a new environment: make env NAME=preprod FROM=stag DOMAIN=preprod.example.com

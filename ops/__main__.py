@@ -52,7 +52,7 @@ def _env(args: argparse.Namespace) -> None:
 def _adopt(args: argparse.Namespace) -> None:
     if not args.source:
         raise Problem("FROM=… missing: the swarm stack or compose project that runs the registry")
-    adopt.adopt(args.stack, args.source, args.logins == "keep")
+    adopt.adopt(args.stack, args.source, args.logins)
 
 
 def _recover(args: argparse.Namespace) -> None:
@@ -122,7 +122,7 @@ def arguments(words: Sequence[str], variables: Mapping[str, str]) -> argparse.Na
     parser.add_argument("--name")
     parser.add_argument("--from", dest="source")
     parser.add_argument("--domain")
-    parser.add_argument("--logins", choices=("keep",))
+    parser.add_argument("--logins", choices=("keep", "new"))
     parser.add_argument("--follow")
     formats = ("terminal", "markdown", "comment")
     parser.add_argument("--format", choices=formats, default="terminal")

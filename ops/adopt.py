@@ -2,16 +2,18 @@
 
 What it is told becomes settings; its volume, node and network stay what they are. A service of the
 right name is changed in place. Anything else is stopped right before the deployment, and started
-again when that fails. Nothing is deleted.
+again when that fails. Nothing is deleted, and nothing is touched where a login, a restriction or a
+configuration would be lost.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +21,18 @@ from components.registry_config import DATA_PATH, may_be_set
 from ops import stack, state, virtualenv
 from ops.console import LIMIT_SECONDS, Problem, run, say
 from ops.toolchain import ROOT
+from policy.leaks import secret_in
 
 VARIABLE = "REGISTRY_"
 """Prefix of the variables that set the registry's configuration."""
 PROJECT_LABEL = "com.docker.compose.project"
+CONFIG_FOLDERS = ("/etc/docker/registry", "/etc/distribution")
+"""Where a registry's configuration file is, of 2.8 and of 3."""
+MIDDLEWARE = re.compile(r"traefik\.http\.middlewares\.([^.]+)\.([^.]+)\.")
+_REPLACED = ("basicauth", "redirectscheme")
+"""Kinds of middlewares that the settings have something for."""
+_RULE = re.compile(r"Host\(`[^`]+`\)(\s*&&\s*PathPrefix\(`/v2/?`\))?")
+"""Rules that a setting says: a name, or what is below /v2/ of it."""
 
 _Raw = Mapping[str, Any]
 
@@ -40,12 +50,99 @@ class Found:
     labels: Mapping[str, str]
     variables: Mapping[str, str]
     volume: str
+    targets: Sequence[str] = ()
+    """Paths at which something is mounted: volumes, folders, files, Swarm secrets and configs."""
+    restart: str = ""
+    """Restart policy of a container of Compose."""
+
+    def obstacles(self, logins: str | None, policy: str) -> list[str]:
+        """Return what would be lost, each as a sentence; `logins` and `policy` are the user's."""
+        return [
+            *self._own_files(),
+            *self._lost_logins(logins, policy),
+            *self._lost_restrictions(),
+        ]
+
+    def _own_files(self) -> list[str]:
+        files = [
+            target
+            for target in self.targets
+            if any(f"{target}/".startswith(f"{folder}/") for folder in CONFIG_FOLDERS)
+        ]
+        return [
+            f"{file} is a configuration of its own, which would be lost: only variables are read."
+            " Move by hand instead: README.md, Moving in"
+            for file in files
+        ]
+
+    def _lost_logins(self, logins: str | None, policy: str) -> list[str]:
+        files = [
+            value
+            for name, value in self.variables.items()
+            if name.upper() == "REGISTRY_AUTH_HTPASSWD_PATH"
+        ]
+        files += [
+            value
+            for key, value in self.labels.items()
+            if key.lower().endswith(".basicauth.usersfile")
+        ]
+        found = [
+            f"the logins in {file} would be lost: they can't be read from here. With LOGINS=new"
+            " there will be new passwords for registry:users"
+            for file in files
+            if logins != "new"
+        ]
+        if logins == "keep" and self.logins and policy == "mandatory":
+            found.append(
+                "LOGINS=keep leaves hashes in a label, which registry:policy mandatory forbids."
+                " Leave LOGINS out for new passwords, or let registry:policy be advisory"
+            )
+        return found
+
+    def _lost_restrictions(self) -> list[str]:
+        lower = {key.lower(): value for key, value in self.labels.items()}
+        rules = [value for key, value in lower.items() if re.search(r"routers\..*\.rule$", key)]
+        found = [
+            f"the rule {rule} says more than a name, and there is no setting for that"
+            for rule in sorted(set(rules))
+            if not _RULE.fullmatch(rule.strip())
+        ]
+        kinds = {match[1]: match[2] for key in lower if (match := MIDDLEWARE.match(key))}
+        used = {each.lower().partition("@")[0] for each in self._middlewares}
+        found += [
+            f"middleware {name} ({kind}) is made by its labels, and would be gone. Define it in"
+            f" Traefik's own configuration, name it there ({name}@file), and adopt again"
+            for name, kind in sorted(kinds.items())
+            if kind not in _REPLACED and name in used
+        ]
+        return found
+
+    @property
+    def _middlewares(self) -> list[str]:
+        """Middlewares of its routers."""
+        return [
+            name.strip()
+            for key, value in self.labels.items()
+            if re.search(r"routers\..*\.middlewares$", key.lower())
+            for name in value.split(",")
+        ]
 
     @property
     def settings(self) -> dict[str, str]:
         """Settings that say the same."""
         told = {**_routing(self.labels), "volumeName": self.volume, "volumeNode": self.node}
-        return {f"registry:{key}": value for key, value in told.items()}
+        settings = {f"registry:{key}": value for key, value in told.items()}
+        own = {match[1] for key in self.labels if (match := MIDDLEWARE.match(key.lower()))}
+        redirect = told.get("redirectMiddleware")
+        # Those of others stay; a login and a redirect have settings of their own.
+        kept = [
+            name
+            for name in dict.fromkeys(self._middlewares)
+            if name and name.partition("@")[0] not in own and name != redirect
+        ]
+        for index, name in enumerate(kept):
+            settings[f"registry:middlewares[{index}]"] = name
+        return settings
 
     @property
     def config(self) -> dict[str, str]:
@@ -97,31 +194,34 @@ class _Docker:
         return list(json.loads(self(kind, "inspect", *names))) if names else []
 
 
-def adopt(name: str, source: str, keep_logins: bool) -> None:
-    """Takes over the registry of the swarm stack or compose project `source` as stack `name`."""
+def adopt(name: str, source: str, logins: str | None) -> None:
+    """Takes over the registry of the swarm stack or compose project `source` as stack `name`.
+
+    `logins` is `keep`, `new`, or None: new ones, unless some would be lost without a word.
+    """
     stack.init(name, new=True)
     host = state.config(name).get("docker:host")
     docker = _Docker(["--host", host] if host else [])
     found = find(docker, source)
     say(f"found {found.name} ({found.image}), its images in volume {found.volume} on {found.node}")
     in_place = found.is_service and found.name == f"{source}_registry"
+    policy = state.config(name).get("registry:policy", "advisory")
+    if obstacles := found.obstacles(logins, policy):
+        lost = "".join(f"\n  - {each}" for each in obstacles)
+        raise Problem(f"{found.name} can't be taken over as it is; nothing was touched:{lost}")
     settings = {"registry:stackName": source, "registry:proxy": "none", **found.settings}
     for key, value in settings.items():
-        say(f"  {key}: {value}")
-        run(["pulumi", "config", "set", "--stack", name, key, value])
-    for path, value in found.config.items():
-        key = f"registry:config.{path}"
-        say(f"  {key}: {value}")
-        run(["pulumi", "config", "set", "--stack", name, "--path", key, value])
+        _set(name, key, value, secret=False)
+    set_config(name, found)
     for path in found.left_out:
         say(f"  {path}: left out, since this program decides it, or no registry 3 knows it")
-    _take_logins(name, found, keep_logins)
+    _take_logins(name, found, keep=logins == "keep")
     _check(name)
     if in_place:
         # Two steps, so that each is a change that Swarm can undo.
         say(f"{found.name}: leaving all networks but {settings['registry:network']}")
         environment = {**os.environ, **({"DOCKER_HOST": host} if host else {})}
-        settled = ("-m", "ops.settle", found.id, settings["registry:network"])
+        settled = ("-m", "ops.settle", found.id, settings["registry:network"], source)
         python = virtualenv.FOLDER / "bin" / "python"
         # It waits for the service as long as other commands may take in all.
         run([python, *settled], cwd=ROOT, env=environment, timeout=2 * LIMIT_SECONDS)
@@ -129,13 +229,55 @@ def adopt(name: str, source: str, keep_logins: bool) -> None:
     else:
         # What would fail is found while the old one still runs.
         stack.preview(name)
-        _stop(docker, found)
-        try:
+        with stopped(docker, found, source):
             stack.deploy(name)
-        except (Problem, KeyboardInterrupt):
-            _start(docker, found)
-            raise
     _tell(name, source, found, in_place)
+
+
+def set_config(name: str, found: Found) -> None:
+    """Set the registry's configuration of stack `name` as the variables of `found` say."""
+    for path, value in found.config.items():
+        # A header is named by the last part of its path, and its value begins with its kind.
+        last = path.rpartition(".")[2]
+        secret = secret_in(path, value) or secret_in("", f"{last}: {value}")
+        _set(name, f"registry:config.{path}", value, secret=secret is not None)
+
+
+@contextlib.contextmanager
+def stopped(docker: _Docker, found: Found, source: str) -> Iterator[None]:
+    """Have the old registry stopped; start it again when the block fails, or is interrupted.
+
+    Unless the new one runs by then: both would write to one volume.
+    """
+    _stop(docker, found)
+    try:
+        yield
+    except BaseException:
+        if _serves(docker, source):
+            say(f"the new registry runs, so {found.name} stays stopped")
+        else:
+            _start(docker, found)
+        raise
+
+
+def _set(name: str, key: str, value: str, *, secret: bool) -> None:
+    """Set a key of the stack; a secret is neither shown nor on a command line."""
+    say(f"  {key}: {'[secret]' if secret else value}")
+    path = ["--path"] if re.search(r"[.\[]", key) else []
+    words = ["pulumi", "config", "set", "--stack", name, *path]
+    if secret:
+        run([*words, "--secret", key], stdin=value)
+    else:
+        run([*words, key, value])
+
+
+def _serves(docker: _Docker, source: str) -> bool:
+    """Return whether a task of the new registry runs."""
+    running = ("--filter", "desired-state=running", "--format", "{{.CurrentState}}")
+    try:
+        return "Running" in docker("service", "ps", f"{source}_registry", *running)
+    except Problem:
+        return False
 
 
 def find(docker: _Docker, source: str) -> Found:
@@ -167,6 +309,8 @@ def find(docker: _Docker, source: str) -> Found:
         labels=registry["labels"],
         variables=registry["variables"],
         volume=_volume(registry),
+        targets=registry["targets"],
+        restart=registry["restart"],
     )
 
 
@@ -188,7 +332,22 @@ def _service(raw: _Raw) -> dict[str, Any]:
             (mount["Type"], mount.get("Source", ""), mount["Target"])
             for mount in container.get("Mounts") or []
         ],
+        "targets": [
+            *(mount["Target"] for mount in container.get("Mounts") or []),
+            *(
+                _absolute(each["File"]["Name"])
+                for kind in ("Secrets", "Configs")
+                for each in container.get(kind) or []
+                if each.get("File")
+            ),
+        ],
+        "restart": "",
     }
+
+
+def _absolute(name: str) -> str:
+    """Return where a Swarm secret or config of this name is mounted, as far as it matters here."""
+    return name if name.startswith("/") else f"/run/secrets/{name}"
 
 
 def _container(raw: _Raw) -> dict[str, Any]:
@@ -203,6 +362,8 @@ def _container(raw: _Raw) -> dict[str, Any]:
             (mount["Type"], mount.get("Name") or mount["Source"], mount["Destination"])
             for mount in raw["Mounts"]
         ],
+        "targets": [mount["Destination"] for mount in raw["Mounts"]],
+        "restart": ((raw.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name", ""),
     }
 
 
@@ -248,6 +409,8 @@ def _routing(labels: Mapping[str, str]) -> dict[str, str]:
         what = ", ".join(sorted(hosts)) or "none"
         raise Problem(f"one host name is needed in its labels for Traefik, and there is: {what}")
     found = {"domain": hosts.pop(), "network": "traefik-public"}
+    if any("PathPrefix" in rule for rule in rules.values()):
+        found["sharedDomain"] = "true"
     secure = [key for key in rules if lower.get(key.replace(".rule", ".tls")) == "true"]
     plain = [key for key in rules if key not in secure]
     routers = [key.split(".")[3] for key in [*secure, *plain]]
@@ -257,6 +420,7 @@ def _routing(labels: Mapping[str, str]) -> dict[str, str]:
         resolver = lower.get(f"{prefix}.tls.certresolver")
         found |= {"https": "acme", "certResolver": resolver} if resolver else {"https": "own"}
         found |= _named("httpsEntryPoint", lower.get(f"{prefix}.entrypoints"))
+        found |= _named("tlsOptions", lower.get(f"{prefix}.tls.options"))
     else:
         found["https"] = "none"
     for key in plain:
@@ -291,7 +455,7 @@ def _take_logins(name: str, found: Found, keep: bool) -> None:
     say(f"logins of {users}: kept, Traefik asks for them as before")
     for user, text in found.logins.items():
         key = f'registry:hashedPasswords["{user}"]'
-        run(["pulumi", "config", "set", "--stack", name, "--path", "--secret", key], stdin=text)
+        _set(name, key, text, secret=True)
 
 
 def _check(name: str) -> None:
@@ -308,6 +472,8 @@ def _stop(docker: _Docker, found: Found) -> None:
     if found.is_service:
         docker("service", "scale", "--detach=false", f"{found.id}=0")
     else:
+        # Else the next start of the engine would bring it back, on the same volume.
+        docker("update", "--restart=no", found.id)
         docker("stop", found.id)
 
 
@@ -316,6 +482,7 @@ def _start(docker: _Docker, found: Found) -> None:
     if found.is_service:
         docker("service", "scale", "--detach", f"{found.id}=1")
     else:
+        docker("update", f"--restart={found.restart or 'no'}", found.id)
         docker("start", found.id)
 
 

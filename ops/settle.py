@@ -1,8 +1,8 @@
-"""`python -m ops.settle SERVICE NETWORK`: makes a service such that Pulumi can change it in place.
+"""`python -m ops.settle SERVICE NETWORK STACK`: has Pulumi change a service in place.
 
-The provider replaces a service whose containers' labels or networks change, so these are changed
-beforehand, by Swarm itself, which brings the old task back when the new one fails. Runs in the
-project's virtual environment, for the docker SDK; DOCKER_HOST names the engine.
+The provider replaces a service when labels of its containers or mounts change, or its networks. So
+these are changed beforehand, by Swarm itself, which brings the old task back if the new one fails.
+Runs in the project's virtual environment, for the docker SDK; DOCKER_HOST names the engine.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pulumi
 
 from components.engine import connected, find_engine
 from components.rollout import RolloutArgs, summary_running, wait_until_running
+from components.stack import namespace_labels
 
 TIMEOUT_SECONDS = 300
 UPDATE = {
@@ -23,13 +24,18 @@ UPDATE = {
 }
 
 
-def settle(service: str, network: str) -> None:
-    """Leaves the service on `network` alone, under no other name than its own."""
+def settle(service: str, network: str, stack: str) -> None:
+    """Leave the service on `network` alone, its volumes labelled as those of the Swarm stack."""
     engine = find_engine(None)
     with connected(engine) as client:
         raw = client.inspect_service(service)
         spec, template = raw["Spec"], raw["Spec"]["TaskTemplate"]
         template["ContainerSpec"].pop("Labels", None)
+        for mount in template["ContainerSpec"].get("Mounts") or []:
+            # `docker stack deploy` gives an external volume none.
+            if mount["Type"] == "volume":
+                options = mount.setdefault("VolumeOptions", {})
+                options["Labels"] = namespace_labels(stack)
         template["Networks"] = [{"Target": client.inspect_network(network)["Id"]}]
         client.update_service(
             raw["ID"],

@@ -126,7 +126,8 @@ def original(hashed: str) -> dict[str, object]:
                 },
             }
         },
-        "volumes": {"app-registry-data": {}},
+        # Which `docker stack deploy` gives no label of the stack.
+        "volumes": {"app-registry-data": {"external": {"name": f"{ORIGINAL}_app-registry-data"}}},
         "networks": {"traefik-public": {"external": True}},
     }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from components.registry_config import OWNED
+from ops import adopt
 from ops.adopt import Found, find
 from ops.console import Problem
 
@@ -140,3 +142,129 @@ def test_the_volume_is_the_one_at_the_registrys_root() -> None:
 def test_images_that_are_in_no_volume_are_told(mounts: list[dict[str, str]], says: str) -> None:
     with pytest.raises(Problem, match=says):
         find(FakeDocker(*mounts), "app")  # type: ignore[arg-type]
+
+
+ROUTER = "traefik.http.routers.app-https"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"targets": ["/etc/docker/registry/config.yml"]}, "configuration of its own"),
+        ({"targets": ["/etc/distribution"]}, "configuration of its own"),
+        ({"variables": {"REGISTRY_AUTH_HTPASSWD_PATH": "/auth/htpasswd"}}, "logins in /auth"),
+        (
+            {"labels": LABELS | {"traefik.http.middlewares.a.basicauth.usersFile": "/users"}},
+            "logins in /users",
+        ),
+        (
+            {
+                "labels": LABELS
+                | {
+                    f"{ROUTER}.middlewares": "app-auth,office",
+                    "traefik.http.middlewares.office.ipallowlist.sourcerange": "10.0.0.0/8",
+                }
+            },
+            r"middleware office \(ipallowlist\)",
+        ),
+        (
+            {"labels": LABELS | {f"{ROUTER}.rule": "Host(`r.example.com`) && PathPrefix(`/x`)"}},
+            "says more than a name",
+        ),
+        (
+            {
+                "labels": LABELS
+                | {f"{ROUTER}.rule": "Host(`r.example.com`) && ClientIP(`10.0.0.1`)"}
+            },
+            "says more than a name",
+        ),
+    ],
+)
+def test_what_would_be_lost_is_said_before_anything_is_touched(
+    changes: dict[str, Any], says: str
+) -> None:
+    (problem,) = found(**changes).obstacles(None, "advisory")
+    assert re.search(says, problem)
+
+
+def test_logins_that_cannot_be_read_are_given_up_only_when_that_is_asked_for() -> None:
+    registry = found(variables={"REGISTRY_AUTH_HTPASSWD_PATH": "/auth/htpasswd"})
+    assert registry.obstacles("new", "advisory") == []
+    assert len(registry.obstacles("keep", "advisory")) == 1
+
+
+def test_hashes_in_a_label_are_refused_where_policies_are_mandatory() -> None:
+    (problem,) = found().obstacles("keep", "mandatory")
+    assert "registry:policy mandatory" in problem
+    assert found().obstacles("keep", "advisory") == []
+    assert found().obstacles(None, "mandatory") == []
+
+
+def test_restrictions_that_there_are_settings_for_are_kept() -> None:
+    labels = LABELS | {
+        f"{ROUTER}.middlewares": "app-auth,office@file,limit@swarm",
+        f"{ROUTER}.tls.options": "modern@file",
+        f"{ROUTER}.rule": "Host(`r.example.com`) && PathPrefix(`/v2`)",
+    }
+    registry = found(labels=labels)
+    assert registry.obstacles(None, "advisory") == []
+    kept = registry.settings
+    assert kept["registry:middlewares[0]"] == "office@file"
+    assert kept["registry:middlewares[1]"] == "limit@swarm"
+    assert "registry:middlewares[2]" not in kept
+    assert kept["registry:tlsOptions"] == "modern@file"
+    assert kept["registry:sharedDomain"] == "true"
+
+
+def test_secrets_are_neither_shown_nor_on_a_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands: list[tuple[list[str], str | None]] = []
+    monkeypatch.setattr(
+        adopt, "run", lambda words, stdin=None: commands.append((list(words), stdin))
+    )
+    registry = found(
+        variables={
+            "REGISTRY_REDIS_PASSWORD": "hunter2",
+            "REGISTRY_NOTIFICATIONS_ENDPOINTS_0_HEADERS_AUTHORIZATION": "Bearer hunter2",
+            "REGISTRY_LOG_LEVEL": "debug",
+        }
+    )
+    adopt.set_config("prod", registry)
+    assert "hunter2" not in str([words for words, _ in commands])
+    assert {stdin for _, stdin in commands} == {"hunter2", "Bearer hunter2", None}
+    shown = capsys.readouterr().err
+    assert "hunter2" not in shown
+    assert "log.level: debug" in shown
+
+
+class Swarm:
+    """Notes what docker is told."""
+
+    def __init__(self, running: str) -> None:
+        self.running = running
+        self.told: list[str] = []
+
+    def __call__(self, *words: str) -> str:
+        self.told.append(" ".join(words))
+        return self.running if words[:2] == ("service", "ps") else ""
+
+
+def test_a_container_that_is_stopped_stays_so_when_the_engine_starts_again() -> None:
+    docker = Swarm("")
+    container = found(is_service=False, id="c", restart="always")
+    adopt._stop(docker, container)  # type: ignore[arg-type]
+    assert docker.told == ["update --restart=no c", "stop c"]
+    docker.told.clear()
+    adopt._start(docker, container)  # type: ignore[arg-type]
+    assert docker.told == ["update --restart=always c", "start c"]
+
+
+@pytest.mark.parametrize(("running", "started"), [("Running 3 seconds ago", False), ("", True)])
+def test_the_old_registry_is_started_only_if_the_new_one_does_not_run(
+    running: str, started: bool
+) -> None:
+    docker = Swarm(running)
+    with pytest.raises(KeyboardInterrupt), adopt.stopped(docker, found(id="c"), "app"):  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+    assert any("c=1" in words for words in docker.told) is started
