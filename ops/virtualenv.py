@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ops import OLDEST, engine
-from ops.console import LIMIT_SECONDS, Problem, run, say, write_whole
+from ops.console import LIMIT_SECONDS, Problem, one_at_a_time, run, say, write_whole
 from ops.toolchain import ROOT
 
 FOLDER = ROOT / ".venv"
@@ -22,24 +22,44 @@ _PIP = (FOLDER / "bin" / "python", "-m", "pip")
 
 def ensure(requirements: str = "requirements.txt") -> dict[str, str]:
     """Environment that has `.venv` first on PATH, with all of `requirements` in it."""
-    stamp = FOLDER / f".{requirements}"
-    digest = hashlib.sha256((ROOT / requirements).read_bytes()).hexdigest()
-    if not stamp.exists() or stamp.read_text() != digest:
-        say(f"installing {requirements} into .venv")
-        if not _is_sound():
-            _create()
-        (FOLDER / UNFINISHED).touch()
-        # Nothing that isn't named there, and nothing of another content.
-        run(
-            [*_PIP, "install", "--quiet", "--require-hashes", "-r", ROOT / requirements],
-            timeout=900,
-        )
-        (FOLDER / UNFINISHED).unlink()
-        write_whole(stamp, digest)
+    if not _has(requirements):
+        FOLDER.mkdir(exist_ok=True)
+        # Another command may be about it, such as `make exports` in another terminal.
+        with one_at_a_time(FOLDER):
+            if not _has(requirements):
+                _install(requirements)
     return {
         "VIRTUAL_ENV": str(FOLDER),
         "PATH": os.pathsep.join([str(FOLDER / "bin"), os.environ.get("PATH", os.defpath)]),
     }
+
+
+def _has(requirements: str) -> bool:
+    """Return whether all of `requirements`, as that file is now, was installed."""
+    stamp = _stamp(requirements)
+    return stamp.exists() and stamp.read_text() == _digest(requirements)
+
+
+def _stamp(requirements: str) -> Path:
+    return FOLDER / f".{requirements}"
+
+
+def _digest(requirements: str) -> str:
+    return hashlib.sha256((ROOT / requirements).read_bytes()).hexdigest()
+
+
+def _install(requirements: str) -> None:
+    say(f"installing {requirements} into .venv")
+    if not _is_sound():
+        _create()
+    (FOLDER / UNFINISHED).touch()
+    # Nothing that isn't named there, and nothing of another content.
+    run(
+        [*_PIP, "install", "--quiet", "--require-hashes", "-r", ROOT / requirements],
+        timeout=900,
+    )
+    (FOLDER / UNFINISHED).unlink()
+    write_whole(_stamp(requirements), _digest(requirements))
 
 
 def lock() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,6 +11,8 @@ import stat
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -103,6 +106,26 @@ def test_an_installation_that_was_interrupted_is_made_anew(
     assert len(created) == 1, "an upgrade goes into what is there"
     virtualenv.ensure()
     assert len(created) == 2, "and if it doesn't end, all is made anew"
+
+
+def test_a_virtual_environment_is_installed_by_one_command_at_a_time(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = home / ".venv"
+    folder.mkdir()
+    monkeypatch.setattr(virtualenv, "FOLDER", folder)
+    monkeypatch.setattr(virtualenv, "ROOT", home)
+    requirements = b"pulumi==1"
+    (home / "requirements.txt").write_bytes(requirements)
+    monkeypatch.setattr(virtualenv, "_install", lambda _: pytest.fail("it is there by now"))
+    with ThreadPoolExecutor(1) as pool:
+        with one_at_a_time(folder):
+            waiting = pool.submit(virtualenv.ensure)
+            time.sleep(0.2)
+            assert not waiting.done()
+            # The other command has done it.
+            (folder / ".requirements.txt").write_text(hashlib.sha256(requirements).hexdigest())
+        waiting.result(30)
 
 
 def test_two_commands_in_one_checkout_come_one_after_the_other(
