@@ -33,9 +33,7 @@ def wrong_with(chain: str, domains: list[str], now: datetime) -> list[str]:
     except ValueError:
         return ["isn't a certificate that can be read."]
     problems = []
-    end, begin = certificate.not_valid_after_utc, certificate.not_valid_before_utc
-    if end <= now:
-        problems.append(f"expired on {end:%Y-%m-%d %H:%M} UTC: bring a newer one.")
+    begin = certificate.not_valid_before_utc
     if begin > now:
         problems.append(f"isn't valid before {begin:%Y-%m-%d %H:%M} UTC.")
     names = _names(certificate)
@@ -47,12 +45,18 @@ def wrong_with(chain: str, domains: list[str], now: datetime) -> list[str]:
 
 
 def ends_soon(chain: str, now: datetime | None = None) -> str | None:
-    """A warning about a certificate that is still good, but not for long."""
-    certificate = x509.load_pem_x509_certificates(chain.encode())[0]
-    left = certificate.not_valid_after_utc - (now or datetime.now(timezone.utc))
-    if left > SOON:
-        return None
-    return f"The certificate ends on {certificate.not_valid_after_utc:%Y-%m-%d}: renew it soon."
+    """Return a warning about a certificate that isn't good for long, or not any more.
+
+    No error: a certificate that has expired while nobody looked must not keep another change from
+    being deployed.
+    """
+    end = x509.load_pem_x509_certificates(chain.encode())[0].not_valid_after_utc
+    left = end - (now or datetime.now(timezone.utc))
+    if left <= timedelta(0):
+        return (
+            f"The certificate has expired on {end:%Y-%m-%d %H:%M} UTC: clients refuse it. Renew it."
+        )
+    return f"The certificate ends on {end:%Y-%m-%d}: renew it soon." if left <= SOON else None
 
 
 def wrong_with_key(chain: str, key: str) -> str | None:

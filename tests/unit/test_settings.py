@@ -347,10 +347,15 @@ def test_a_certificate_of_ones_own_is_taken_as_text_or_as_a_file(tmp_path: Path)
         assert not each.warnings
 
 
+def test_an_expired_certificate_is_a_warning_and_keeps_no_other_change_back() -> None:
+    expired = Pair.make("registry.example.com", days=-0.5)
+    (warning,) = own(expired.chain, expired.key).warnings
+    assert "has expired on" in warning
+
+
 @pytest.mark.parametrize(
     ("key", "says", "pair", "domain"),
     [
-        ("certificate", "expired on", Pair.make("registry.example.com", days=-0.5), None),
         (
             "certificate",
             "isn't valid before",
