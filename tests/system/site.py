@@ -136,12 +136,19 @@ class Site:
         """File with the root of the authority that is trusted."""
         return self._trusted[1]
 
-    def status(self, url: str, login: str | None = None, node: Node | Outside | None = None) -> int:
+    def status(
+        self,
+        url: str,
+        login: str | None = None,
+        node: Node | Outside | None = None,
+        patience_s: int = 10,
+    ) -> int:
         """HTTP status of `url` seen from a node; 0 when there is no answer, or no good one."""
         credentials = ["--user", login] if login else []
         done = self.swarm.exec(
             node or self.any_node(),
-            *("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "10"),
+            *("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}"),
+            *("--max-time", str(patience_s)),
             *(*self._trusted, *credentials, url),
             check=False,
         )

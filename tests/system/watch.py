@@ -7,6 +7,9 @@ import threading
 from .site import Site
 from .testswarm import Node
 
+PATIENCE_S = 30
+"""How long a client waits for an answer: long, since a busy machine alone takes some seconds."""
+
 
 class Watch:
     """Asks `url` twice a second, with `login`, from `node`, until the block ends."""
@@ -16,7 +19,7 @@ class Watch:
         self._ended = threading.Event()
         self._worker = threading.Thread(target=self._ask)
         self.statuses: set[int] = set()
-        """HTTP statuses; 0 where no answer came, or none within 10 s."""
+        """HTTP statuses; 0 where no answer came, or none within `PATIENCE_S`."""
 
     def __enter__(self) -> Watch:
         self._worker.start()
@@ -28,4 +31,5 @@ class Watch:
 
     def _ask(self) -> None:
         while not self._ended.wait(0.5):
-            self.statuses.add(self._site.status(self._url, self._login, self._node))
+            asked = (self._url, self._login, self._node, PATIENCE_S)
+            self.statuses.add(self._site.status(*asked))
