@@ -31,7 +31,7 @@ def pretend(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
 
 def test_an_engine_is_asked_through_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "answer").write_bytes(ANSWER.encode())
-    arguments = pretend(tmp_path, monkeypatch, f"cat {tmp_path}/answer; head -n 1 >/dev/null")
+    arguments = pretend(tmp_path, monkeypatch, f"cat {tmp_path}/answer; exec head -n 1 >/dev/null")
     with connected(Engine(host="ssh://Mgr")) as client:
         assert client.api_version == "1.41"
     words = arguments.read_text().splitlines()
