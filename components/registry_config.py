@@ -52,6 +52,14 @@ OWNED = (
 """Paths that other parts of the deployment rely on: routing, health check, login, volume, drain."""
 
 
+def value_at(config: Mapping[str, Any], path: str) -> Any:
+    """Return what `config` has at a dotted path; None where there is nothing."""
+    value: Any = config
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
 def owned_paths_in(config: Mapping[str, Any]) -> list[str]:
     """The `OWNED` paths that `config` tries to set."""
     return [path for path in OWNED if _has(config, path)]

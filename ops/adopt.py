@@ -21,7 +21,7 @@ from components.registry_config import DATA_PATH, may_be_set
 from ops import stack, state, virtualenv
 from ops.console import LIMIT_SECONDS, Problem, run, say
 from ops.toolchain import ROOT
-from policy.leaks import secret_in
+from policy.leaks import is_secret_setting
 
 VARIABLE = "REGISTRY_"
 """Prefix of the variables that set the registry's configuration."""
@@ -51,7 +51,8 @@ class Found:
     variables: Mapping[str, str]
     volume: str
     targets: Sequence[str] = ()
-    """Paths at which something is mounted: volumes, folders, files, Swarm secrets and configs."""
+    """Where something is mounted: volumes, folders, files, Swarm secrets and configs. Of secrets
+    a bare name is below /run/secrets."""
     restart: str = ""
     """Restart policy of a container of Compose."""
 
@@ -100,22 +101,25 @@ class Found:
         return found
 
     def _lost_restrictions(self) -> list[str]:
-        lower = {key.lower(): value for key, value in self.labels.items()}
-        rules = [value for key, value in lower.items() if re.search(r"routers\..*\.rule$", key)]
         found = [
             f"the rule {rule} says more than a name, and there is no setting for that"
-            for rule in sorted(set(rules))
+            for rule in sorted(set(_rules(self.labels).values()))
             if not _RULE.fullmatch(rule.strip())
         ]
-        kinds = {match[1]: match[2] for key in lower if (match := MIDDLEWARE.match(key))}
         used = {each.lower().partition("@")[0] for each in self._middlewares}
         found += [
             f"middleware {name} ({kind}) is made by its labels, and would be gone. Define it in"
             f" Traefik's own configuration, name it there ({name}@file), and adopt again"
-            for name, kind in sorted(kinds.items())
+            for name, kind in sorted(self._own_middlewares.items())
             if kind not in _REPLACED and name in used
         ]
         return found
+
+    @property
+    def _own_middlewares(self) -> dict[str, str]:
+        """Kinds of the middlewares that its labels make, by name."""
+        matches = (MIDDLEWARE.match(key.lower()) for key in self.labels)
+        return {match[1]: match[2] for match in matches if match}
 
     @property
     def _middlewares(self) -> list[str]:
@@ -132,13 +136,12 @@ class Found:
         """Settings that say the same."""
         told = {**_routing(self.labels), "volumeName": self.volume, "volumeNode": self.node}
         settings = {f"registry:{key}": value for key, value in told.items()}
-        own = {match[1] for key in self.labels if (match := MIDDLEWARE.match(key.lower()))}
         redirect = told.get("redirectMiddleware")
         # Those of others stay; a login and a redirect have settings of their own.
         kept = [
             name
             for name in dict.fromkeys(self._middlewares)
-            if name and name.partition("@")[0] not in own and name != redirect
+            if name and name.partition("@")[0] not in self._own_middlewares and name != redirect
         ]
         for index, name in enumerate(kept):
             settings[f"registry:middlewares[{index}]"] = name
@@ -237,10 +240,8 @@ def adopt(name: str, source: str, logins: str | None) -> None:
 def set_config(name: str, found: Found) -> None:
     """Set the registry's configuration of stack `name` as the variables of `found` say."""
     for path, value in found.config.items():
-        # A header is named by the last part of its path, and its value begins with its kind.
-        last = path.rpartition(".")[2]
-        secret = secret_in(path, value) or secret_in("", f"{last}: {value}")
-        _set(name, f"registry:config.{path}", value, secret=secret is not None)
+        last = re.sub(r"\[\d+\]$", "", path).rpartition(".")[2]
+        _set(name, f"registry:config.{path}", value, secret=is_secret_setting(last, value))
 
 
 @contextlib.contextmanager
@@ -335,7 +336,7 @@ def _service(raw: _Raw) -> dict[str, Any]:
         "targets": [
             *(mount["Target"] for mount in container.get("Mounts") or []),
             *(
-                _absolute(each["File"]["Name"])
+                each["File"]["Name"]
                 for kind in ("Secrets", "Configs")
                 for each in container.get(kind) or []
                 if each.get("File")
@@ -343,11 +344,6 @@ def _service(raw: _Raw) -> dict[str, Any]:
         ],
         "restart": "",
     }
-
-
-def _absolute(name: str) -> str:
-    """Return where a Swarm secret or config of this name is mounted, as far as it matters here."""
-    return name if name.startswith("/") else f"/run/secrets/{name}"
 
 
 def _container(raw: _Raw) -> dict[str, Any]:
@@ -400,10 +396,16 @@ def _node(docker: _Docker, registry: Mapping[str, Any]) -> str:
     return nodes[0]
 
 
+def _rules(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the rules of routers by their labels, these in lower case."""
+    lower = {key.lower(): value for key, value in labels.items()}
+    return {key: value for key, value in lower.items() if re.search(r"routers\..*\.rule$", key)}
+
+
 def _routing(labels: Mapping[str, str]) -> dict[str, str]:
     """Settings of the route that the labels for Traefik describe."""
     lower = {key.lower(): value for key, value in labels.items()}
-    rules = {key: value for key, value in lower.items() if re.search(r"routers\..*\.rule$", key)}
+    rules = _rules(labels)
     hosts = {host for rule in rules.values() for host in re.findall(r"Host\(`([^`]+)`\)", rule)}
     if len(hosts) != 1:
         what = ", ".join(sorted(hosts)) or "none"

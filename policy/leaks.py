@@ -46,6 +46,8 @@ _HARMLESS = re.compile(
     r"|env|",
     re.IGNORECASE | re.DOTALL,
 )
+_FILE = re.compile(r"\.{0,2}/[\w./@-]+")
+_COOKIE = re.compile(r"(set-)?cookie", re.IGNORECASE)
 _ASSIGNMENT = re.compile(
     # A number right after a colon is the port of a host. The value is only looked at, since it
     # may be an assignment itself: `command: --token=x`.
@@ -62,6 +64,20 @@ def secret_in(name: str, value: str) -> str | None:
     if _LOGINS.search(name):
         return "a login"
     return "a secret" if _is_secret(name, value) else None
+
+
+def is_secret_setting(name: str, value: str) -> bool:
+    """Return whether `value`, for `name` in a registry's configuration, is a secret.
+
+    Other than what a command line or label has, it is no reference to a value elsewhere: the
+    registry takes a password as it stands, whatever it is, and reads files for keys alone.
+    """
+    # A header is a list of texts, whose name says what they are.
+    if secret_in("", value) or secret_in("", f"{name}: {value}") or _COOKIE.fullmatch(name):
+        return True
+    if not value or not names_secret(name):
+        return False
+    return not (name.lower().endswith("key") and _FILE.fullmatch(value))
 
 
 def assigned(text: str) -> Iterator[str]:

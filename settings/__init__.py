@@ -30,6 +30,7 @@ from components.registry_config import (
     drivers_in,
     keeps_files,
     owned_paths_in,
+    value_at,
 )
 from components.route import CORS_OPTIONS, NETWORK_LABELS, Https, Route
 from components.service import MAX_SERVICE_NAME, service_name
@@ -422,9 +423,7 @@ def _registry_config(reader: Reader) -> Mapping[str, Any]:
 
 def _check_debug(reader: Reader, config: Mapping[str, Any]) -> None:
     """Warn of a debug server that others on the shared network could reach."""
-    http = config.get("http")
-    debug = http.get("debug") if isinstance(http, Mapping) else None
-    address = debug.get("addr") if isinstance(debug, Mapping) else None
+    address = value_at(config, "http.debug.addr")
     if isinstance(address, str) and not rules.LOOPBACK.admits(address):
         reader.warnings.append(
             f"registry:config.http.debug.addr is {address}: beside metrics it shows the registry's"
@@ -555,8 +554,7 @@ def _check_domains(reader: Reader, https: HttpsMode, domains: Sequence[str]) -> 
 
 def _cors(config: Mapping[str, Any]) -> Mapping[str, str]:
     """Return the headers by which the registry admits pages of other sites, and their values."""
-    http = config.get("http")
-    headers = http.get("headers") if isinstance(http, Mapping) else None
+    headers = value_at(config, "http.headers")
     if not isinstance(headers, Mapping):
         return {}
     given = {str(name).title(): value for name, value in headers.items()}
@@ -597,12 +595,8 @@ def _check_sharing(reader: Reader, settings: Settings) -> None:
         )
     if settings.storage_ca and settings.keeps_files:
         reader.remove("storageCa", "needs an object store (registry:config.storage.s3).")
-    storage = settings.config.get("storage")
-    cache = storage.get("cache") if isinstance(storage, Mapping) else None
-    redis = settings.config.get("redis")
-    addresses = redis.get("addrs") if isinstance(redis, Mapping) else None
-    names_redis = isinstance(cache, Mapping) and cache.get("blobdescriptor") == "redis"
-    if names_redis and settings.cache != "redis" and not addresses:
+    asks_redis = value_at(settings.config, "storage.cache.blobdescriptor") == "redis"
+    if asks_redis and settings.cache != "redis" and not value_at(settings.config, "redis.addrs"):
         reader.remove(
             "config.storage.cache.blobdescriptor",
             "is redis, and no Redis is named: registry:cache redis brings one.",

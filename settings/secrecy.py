@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from components.registry_config import OWNED
-from policy.leaks import names_secret, secret_in
+from components.registry_config import OWNED, value_at
+from policy.leaks import is_secret_setting, secret_in
 from settings.stack_file import Step
 from settings.storage import DRIVERS
-
-_FILE = re.compile(r"\.{0,2}/[\w./@-]+")
-_COOKIE = re.compile(r"(set-)?cookie", re.IGNORECASE)
 
 
 def secrets_in(config: Mapping[str, Any]) -> Iterator[tuple[Step, ...]]:
     """Yield the path of each secret in `registry:config`, such as `redis`, `password`."""
     for name, driver in DRIVERS.items():
-        parameters = _map(_map(config, "storage"), name)
-        for parameter in sorted(driver.secret & set(parameters)):
-            yield "storage", name, parameter
+        parameters = value_at(config, f"storage.{name}")
+        if isinstance(parameters, Mapping):
+            for parameter in sorted(driver.secret & set(parameters)):
+                yield "storage", name, parameter
     for path, value in _ends(config, ()):
         dotted = ".".join(map(str, path))
         if any(dotted == owned or dotted.startswith(f"{owned}.") for owned in OWNED):
@@ -29,23 +26,8 @@ def secrets_in(config: Mapping[str, Any]) -> Iterator[tuple[Step, ...]]:
             named = path[2:3] and path[2] in DRIVERS[str(path[1])].secret
             if not named and secret_in("", value):
                 yield path
-        elif _is_secret([step for step in path if isinstance(step, str)][-1], value):
+        elif is_secret_setting([step for step in path if isinstance(step, str)][-1], value):
             yield path
-
-
-def _is_secret(name: str, value: str) -> bool:
-    # A header is a list of texts, whose name says what they are.
-    if secret_in("", value) or secret_in("", f"{name}: {value}") or _COOKIE.fullmatch(name):
-        return True
-    if not value or not names_secret(name):
-        return False
-    # The registry reads a key from a file, and takes a password as it stands, whatever it is.
-    return not (name.lower().endswith("key") and _FILE.fullmatch(value))
-
-
-def _map(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = values.get(name)
-    return part if isinstance(part, Mapping) else {}
 
 
 def _ends(value: Any, path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], str]]:

@@ -227,6 +227,7 @@ def test_secrets_are_neither_shown_nor_on_a_command_line(
         variables={
             "REGISTRY_REDIS_PASSWORD": "hunter2",
             "REGISTRY_NOTIFICATIONS_ENDPOINTS_0_HEADERS_AUTHORIZATION": "Bearer hunter2",
+            "REGISTRY_NOTIFICATIONS_ENDPOINTS_1_HEADERS_AUTHORIZATION_0": "Bearer hunter2",
             "REGISTRY_LOG_LEVEL": "debug",
         }
     )
