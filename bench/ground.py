@@ -74,6 +74,15 @@ class Ground:
         socket = self.node.host.removeprefix("unix://")
         return dict(json.loads(run(["curl", "-s", "--unix-socket", socket, path])))
 
+    def load(self, url: str, login: str, *headers: str, connections: int, seconds: int) -> str:
+        """Return what `wrk` prints that asks for `url` as `login`, again and again."""
+        basic = base64.b64encode(login.encode()).decode()
+        given = [f"Authorization: Basic {basic}", *headers]
+        options = [word for header in given for word in ("--header", header)]
+        size = ("--threads", "1", "--connections", str(connections), "--timeout", "10s")
+        words = ("wrk", *size, "--duration", f"{seconds}s", *options, url)
+        return self.swarm.exec(self.node, *words, timeout=120).stdout
+
     def volume(self, name: str) -> Path:
         """Where a volume's files are on this machine."""
         return self.node.dir / "data/volumes" / name / "_data"

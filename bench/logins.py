@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import secrets
 from collections.abc import Iterator
@@ -42,10 +41,8 @@ def measure(ground: Ground) -> Iterator[Figure]:
 
 
 def _rate(ground: Ground, login: str) -> float:
-    header = f"Authorization: Basic {base64.b64encode(login.encode()).decode()}"
-    load = ("wrk", "--threads", "1", "--connections", str(CONNECTIONS))
-    words = (*load, "--duration", f"{SECONDS}s", "--header", header, f"http://{DOMAIN}/v2/")
-    said = ground.swarm.exec(ground.node, *words).stdout
+    url = f"http://{DOMAIN}/v2/"
+    said = ground.load(url, login, connections=CONNECTIONS, seconds=SECONDS)
     if "Non-2xx" in said:
         raise Problem(f"not every request was let in: {said}")
     found = re.search(r"Requests/sec:\s+([\d.]+)", said)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import shutil
 import threading
@@ -84,11 +83,8 @@ def measure(ground: Ground) -> Iterator[Figure]:
 
 def _connected(ground: Ground, login: str, url: str) -> int:
     """Return how many requests of all those connections failed, by status or without one."""
-    header = f"Authorization: Basic {base64.b64encode(login.encode()).decode()}"
     accept = "Accept: application/vnd.oci.image.manifest.v1+json"
-    load = ("wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--timeout", "10s")
-    words = ("--duration", f"{CONNECTED_S}s", "--header", header, "--header", accept, url)
-    printed = ground.swarm.exec(ground.node, *load, *words, timeout=120).stdout
+    printed = ground.load(url, login, accept, connections=CONNECTIONS, seconds=CONNECTED_S)
     if not re.search(r"[1-9]\d* requests in", printed):
         raise Problem(f"wrk printed: {printed}")
     # "Socket errors: connect 0, read 0, write 0, timeout 0", "Non-2xx or 3xx responses: 0".

@@ -38,9 +38,9 @@ def choose_node(
     `wanted` is a host name or id, `remembered` what the state has of the volume's node, `consent`
     names the node that held it until now. Without any of these, and without the label on a node,
     any ready and active one that fits `constraints` will do, a worker before managers, and among
-    these the node with the id `apart_from` last. That choice
-    looks random from one label to the next, and is the same every time for one label and one set
-    of nodes, so that a preview tells what the deployment then does.
+    these the node with the id `apart_from` last. That choice looks random from one label to the
+    next, and is the same every time for one label and one set of nodes, so that a preview tells
+    what the deployment then does.
     """
     holder = _holder(nodes, label, role)
     named = _named(nodes, wanted, role, stack) if wanted is not None else None

@@ -75,24 +75,24 @@ def test_without_any_it_is_the_default_socket(tmp_path: Path) -> None:
     assert find_endpoint(None, None, variables | {"DOCKER_CONTEXT": "default"}).host == DEFAULT_HOST
 
 
-@pytest.mark.parametrize("by_variable", [True, False])
-def test_a_contexts_certificates_are_used(folder: Path, by_variable: bool) -> None:
+def choosing(folder: Path, context: str, *, by_variable: bool) -> dict[str, str]:
+    """Return variables that choose a context, or lead to a file that does."""
     variables = {"DOCKER_CONFIG": str(folder)}
     if by_variable:
-        variables["DOCKER_CONTEXT"] = "far"
-    else:
-        use(folder, "far")
-    found = find_endpoint(None, None, variables)
+        return variables | {"DOCKER_CONTEXT": context}
+    use(folder, context)
+    return variables
+
+
+@pytest.mark.parametrize("by_variable", [True, False])
+def test_a_contexts_certificates_are_used(folder: Path, by_variable: bool) -> None:
+    found = find_endpoint(None, None, choosing(folder, "far", by_variable=by_variable))
     assert found.tls == Tls(ca="context's ca", certificate="context's cert", key="context's key")
 
 
 @pytest.mark.parametrize("by_variable", [True, False])
 def test_a_context_that_was_removed_is_refused(tmp_path: Path, by_variable: bool) -> None:
-    variables = {"DOCKER_CONFIG": str(tmp_path)}
-    if by_variable:
-        variables["DOCKER_CONTEXT"] = "gone"
-    else:
-        use(tmp_path, "gone")
+    variables = choosing(tmp_path, "gone", by_variable=by_variable)
     with pytest.raises(EndpointError, match=r"no docker context 'gone'.*\n.*docker context use"):
         find_endpoint(None, None, variables)
 
