@@ -26,6 +26,9 @@ The registry checks the hash on every request, so each step up halves what it ca
 GENERATED_LENGTH = 32
 """Letters and digits: log2(62 ** 32) = 190 bits, and nothing that a shell would take apart."""
 
+HASH_LENGTH = 60
+"""Characters of a bcrypt hash, of whatever cost."""
+
 SEED_BYTES = 32
 SALT_BYTES = 16
 

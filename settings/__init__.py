@@ -21,7 +21,6 @@ from components.credentials import MAX_PASSWORD_BYTES, MIN_GIVEN_COST
 from components.engine import Tls
 from components.location import IMAGES, MIRRORED, Location, Volume, is_shared, object_store
 from components.operation import option
-from components.proxy import MAX_PROXY_SECRET
 from components.proxy_config import DISCOVERY_SECONDS, REGISTRY_OPTIONS, REGISTRY_PATH
 from components.registry_config import (
     DRAIN_SECONDS,
@@ -33,8 +32,9 @@ from components.registry_config import (
     value_at,
 )
 from components.route import CORS_OPTIONS, NETWORK_LABELS, Https, Route
-from components.service import MAX_SERVICE_NAME, service_name
+from components.service import service_name
 from settings import rules
+from settings.limits import check_limits
 from settings.mirrors import MirrorSettings, parse_mirrors
 from settings.proxy import (
     HTTPS_MODES,
@@ -377,7 +377,7 @@ def _passwords(reader: Reader, users: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def _hashed_passwords(reader: Reader) -> Mapping[str, str]:
-    hashes = reader.texts("hashedPasswords", rules.USER, "…")
+    hashes = reader.texts("hashedPasswords", rules.LABEL_USER, "…")
     reader.unshare("hashedPasswords", "whoever has one would have both registries' images")
     for name, text in hashes.items():
         reader.secret("hashedPasswords", name)
@@ -530,7 +530,7 @@ def settings_of(reader: Reader) -> Settings:
         warnings=tuple(reader.warnings),
     )
     _check_sharing(reader, settings)
-    _check_names(reader, settings)
+    check_limits(reader, settings)
     # As a secret it would look to ops/policy.py as if it weren't set.
     reader.open("policy", "it says which rules hold for the stack")
     reader.unshare("destroyData", "consent to lose one stack's images")
@@ -565,22 +565,6 @@ def _cors(config: Mapping[str, Any]) -> Mapping[str, str]:
         for name in CORS_OPTIONS
         if name in given
     }
-
-
-def _check_names(reader: Reader, settings: Settings) -> None:
-    """Note which names that are made of settings would be too long for Swarm."""
-    for mirror in settings.mirrors:
-        name = service_name(settings.stack_name, f"mirror-{mirror.name}")
-        if len(name) > MAX_SERVICE_NAME:
-            what = (
-                f"would be service {name}, of {len(name)} characters: Swarm takes"
-                f" {MAX_SERVICE_NAME}. Shorten its name, or registry:stackName."
-            )
-            reader.remove(f"mirrors.{mirror.name}", what)
-    for variable in settings.proxy.secrets if settings.proxy else ():
-        if len(variable) > MAX_PROXY_SECRET:
-            what = f"has {len(variable)} characters: its Swarm secret can have {MAX_PROXY_SECRET}."
-            reader.remove(f"proxySecrets.{variable}", what)
 
 
 def _check_sharing(reader: Reader, settings: Settings) -> None:

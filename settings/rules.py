@@ -126,7 +126,15 @@ IMAGE = Rule(
     "registry:3.1.2",
 )
 USER = Rule(
-    r"[^\s:\x00-\x1f\x7f]{1,255}", "a user name without ':', blanks or control characters", "admin"
+    # The registry, and Traefik, take a line of logins that begins with # for a comment.
+    r"(?!#)[^\s:\x00-\x1f\x7f]{1,255}",
+    "a user name without ':', blanks or control characters, and without '#' at its beginning",
+    "admin",
+)
+LABEL_USER = Rule(
+    r"(?!#)[^\s:,\x00-\x1f\x7f]{1,255}",
+    f"{USER.must}, nor ',': in a label of Traefik's it ends a login",
+    "admin",
 )
 HASH = Rule(
     r"\$(apr1\$[^$\s,]{1,8}\$[./0-9A-Za-z]{22}|2[aby]\$\d\d\$[./0-9A-Za-z]{53})|\{SHA\}[+/=0-9A-Za-z]{28}",

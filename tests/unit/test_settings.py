@@ -11,6 +11,7 @@ import pulumi
 import pytest
 import yaml
 
+from components.credentials import HASH_LENGTH, htpasswd_line
 from components.location import ObjectStore, Volume
 from settings import REGISTRY_IMAGE, TRAEFIK_IMAGE, Settings, parse
 from tests.pair import Pair
@@ -148,6 +149,10 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("registry:users[0]", {"users": ["a:b"]}),
     ("registry:users[1]", {"users": ["a", ""]}),
     ("registry:users[0]", {"users": ["tab\tname"]}),
+    ("registry:users[0]", {"users": ["#a-comment"]}),
+    ("registry:dashboardUsers[0]", {"dashboardUsers": ["#a-comment"], "proxy": "main"}),
+    ('registry:hashedPasswords["#a"]', {"hashedPasswords": {"#a": APR1}}),
+    ('registry:hashedPasswords["a,b"]', {"hashedPasswords": {"a,b": APR1}}),
     ("registry:passwords.ghost", {"passwords": {"ghost": SECRET}}),
     ("registry:passwords.admin", {"passwords": {"admin": ""}}),
     ("registry:passwords.admin", {"passwords": {"admin": SECRET * 5}}),
@@ -282,6 +287,44 @@ def test_the_longest_names_that_are_accepted_are_taken_by_swarm() -> None:
     (variable,) = longest.proxy.secrets
     # Pulumi adds a dash and seven digits.
     assert len(f"proxy-secret-{variable}-1234567") == 64
+
+
+LARGE = "x" * 512 * 1024
+LARGE_CA = AUTHORITY.chain + LARGE
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("users", {"users": [f"user-{number:05}" for number in range(8_000)]}),
+        ("hashedPasswords", {"hashedPasswords": {f"user-{n:05}": APR1 for n in range(12_000)}}),
+        ("config", {"config": {"http": {"headers": {"X-Large": ["x" * 64] * 8_000}}}}),
+        ("storageCa", {"storageCa": LARGE_CA, "config": {"storage": {"s3": S3}}}),
+        ("mirrors.hub.ca", {"mirrors": {"hub": MIRROR | {"ca": LARGE_CA}}}),
+        ("mirrors.hub.password", {"mirrors": {"hub": PRIVATE | {"password": LARGE}}}),
+        ("dashboardUsers", {"dashboardUsers": [f"user-{n:05}" for n in range(8_000)]}),
+        ("proxySecrets.TOKEN", {"proxySecrets": {"TOKEN": LARGE}}),
+        ("proxyEnvironment", {"proxyEnvironment": {"TOKEN": LARGE}}),
+        ("proxyConfig", {"proxyConfig": {"experimental": {"name": LARGE}}}),
+        ("acmeCa", {"acmeCa": LARGE_CA, "acmeServer": CA}),
+    ],
+)
+def test_what_is_too_large_for_swarm_is_refused_before_anything_is_made(
+    key: str, values: dict[str, Any]
+) -> None:
+    of_proxy = {"proxy": "main", "dashboardDomain": "traefik.example.com"}
+    with pytest.raises(pulumi.RunError, match="Swarm takes 511999 at the most") as error:
+        settings((*SECRETS, "registry:mirrors"), **(of_proxy | values))
+    message = str(error.value)
+    assert message.startswith("One setting")
+    assert f"registry:{key} makes a content of" in message
+
+
+def test_a_file_of_logins_has_the_size_that_is_reckoned_with() -> None:
+    users = ["admin", "jane.doe", "jörg"]
+    lines = [htpasswd_line(user, SECRET, bytes(16), 4) + "\n" for user in users]
+    file = "".join(lines).encode()
+    assert len(file) == sum(len(user.encode()) + len(":\n") + HASH_LENGTH for user in users)
 
 
 def test_a_password_in_plain_text_is_refused() -> None:

@@ -1,0 +1,89 @@
+"""What Swarm takes of what is made of the settings: lengths of names, sizes of contents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from components.credentials import HASH_LENGTH
+from components.proxy import MAX_PROXY_SECRET
+from components.registry_config import Options, Secrets, document
+from components.service import MAX_SERVICE_NAME, service_name
+from components.stack import MAX_SECRET_BYTES
+from settings.reader import Reader
+from settings.stack_file import path_of
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+_GENERATED = "x" * 64
+"""Stands for a secret that is generated later, and isn't longer."""
+
+
+def check_limits(reader: Reader, settings: Settings) -> None:
+    """Note which settings make a name or a content that Swarm wouldn't take.
+
+    Else a deployment would end in the middle: much is known to Pulumi only after a preview.
+    """
+    _check_names(reader, settings)
+    for key, size in _sizes(settings):
+        if size > MAX_SECRET_BYTES:
+            what = f"makes a content of {size} bytes: Swarm takes {MAX_SECRET_BYTES} at the most."
+            reader.problem(key, what)
+
+
+def _check_names(reader: Reader, settings: Settings) -> None:
+    for mirror in settings.mirrors:
+        name = service_name(settings.stack_name, f"mirror-{mirror.name}")
+        if len(name) > MAX_SERVICE_NAME:
+            what = (
+                f"would be service {name}, of {len(name)} characters: Swarm takes"
+                f" {MAX_SERVICE_NAME}. Shorten its name, or registry:stackName."
+            )
+            reader.remove(f"mirrors.{mirror.name}", what)
+    for variable in settings.proxy.secrets if settings.proxy else ():
+        if len(variable) > MAX_PROXY_SECRET:
+            what = f"has {len(variable)} characters: its Swarm secret can have {MAX_PROXY_SECRET}."
+            reader.remove(f"proxySecrets.{variable}", what)
+
+
+def _sizes(settings: Settings) -> Iterator[tuple[str, int]]:
+    """Yield the size of each content, in bytes, with the key that it is made of.
+
+    Labels and flags are held to the same limit: Swarm takes 1.5 MiB for a whole service, of which
+    it keeps the specification of before, too.
+    """
+    yield "users", _logins(settings.users)
+    hashes = settings.hashed_passwords
+    yield "hashedPasswords", sum(_size(user) + _size(text) + 2 for user, text in hashes.items())
+    secrets = Secrets(http=_GENERATED, redis=_GENERATED)
+    options = Options(https=True, redis=_GENERATED)
+    yield "config", _size(json.dumps(document(settings.config, secrets, options), indent=2))
+    yield "storageCa", _size(settings.storage_ca or "")
+    for mirror in settings.mirrors:
+        authorities = _size(mirror.ca or "") + _size(settings.storage_ca or "") + 1
+        yield path_of("mirrors", mirror.name, "ca"), authorities if mirror.ca else 0
+        yield path_of("mirrors", mirror.name, "password"), _size(mirror.upstream.login())
+        yield path_of("mirrors", mirror.name, "allow"), sum(map(len, mirror.allow))
+    proxy = settings.proxy
+    if proxy is None:
+        return
+    yield "dashboardUsers", _logins(proxy.dashboard_users) if proxy.dashboard_domain else 0
+    yield "proxyConfig", _size(json.dumps(proxy.config, indent=2))
+    yield "proxyEnvironment", _size(json.dumps(dict(proxy.environment)))
+    if proxy.acme:
+        yield "acmeCa", _size(proxy.acme.authority or "")
+    if proxy.certificate:
+        yield "certificate", _size(proxy.certificate.chain)
+    for variable, value in proxy.secrets.items():
+        yield path_of("proxySecrets", variable), _size(value)
+
+
+def _logins(users: Sequence[str]) -> int:
+    """Return the size of an htpasswd file."""
+    return sum(_size(user) + len(":\n") + HASH_LENGTH for user in users)
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
