@@ -7,6 +7,7 @@ from typing import Any
 
 import pulumi
 
+from components.commands import for_stack
 from components.credentials import Credentials, CredentialsArgs
 from components.deployed import Deployed, read_deployed
 from components.engine import find_engine
@@ -55,21 +56,22 @@ def deploy() -> None:
     """Declares the stack; `RunError` says what stands against it."""
     settings = read()
     for warning in settings.warnings:
-        pulumi.log.warn(warning)
+        warn(warning)
     if bucket := missing_bucket(settings.config, settings.storage_ca):
-        pulumi.log.warn(f"{bucket} doesn't exist, says the store: create it before deploying")
+        warn(f"{bucket} doesn't exist, says the store: create it before deploying")
     engine = find_engine(settings.engine_host, settings.engine_tls)
     if engine.warning:
-        pulumi.log.warn(engine.warning)
+        warn(engine.warning)
     swarm = look(engine)
     stack, deployed = pulumi.get_stack(), last_deployment()
     refuse_wrong_swarm(swarm, deployed, settings.swarm_moved_from)
     swarm.require_network(settings.network, created_here=settings.create_network)
     if settings.encrypt_network:
-        swarm.require_encrypted(settings.network, settings.internal_networks)
+        for warning in swarm.require_encrypted(settings.network, settings.internal_networks):
+            warn(warning)
     if operation() != "refresh":
         for warning in check_swarm(settings, swarm):
-            pulumi.log.warn(warning)
+            warn(warning)
     remembered = deployed.remembers(MEMORY)
     pinned = pin_images(swarm, settings.stack_name, settings.images, remembered)
     on_swarm = pulumi.ResourceOptions(
@@ -363,6 +365,11 @@ def deploy_proxy(
     return [proxy, socket_proxy] if socket_proxy else [proxy]
 
 
+def warn(text: str) -> None:
+    """Show a warning, with the stack in the commands that it has."""
+    pulumi.log.warn(for_stack(text, pulumi.get_stack()))
+
+
 def remove() -> None:
     """Declare the engine, and nothing else: for `pulumi destroy --run-program`.
 
@@ -400,5 +407,5 @@ def last_deployment() -> Deployed:
 try:
     remove() if operation() == "destroy" else deploy()
 except (pulumi.RunError, LocationError) as error:
-    pulumi.log.error(str(error))
+    pulumi.log.error(for_stack(str(error), pulumi.get_stack()))
     sys.exit(TOLD)

@@ -129,11 +129,11 @@ class Swarm:
                 "      pulumi config set registry:network NAME"
             )
 
-    def require_encrypted(self, network: str, internal: Mapping[str, str]) -> None:
-        """`RunError` unless all of the stack's networks are encrypted, or will be made so.
+    def require_encrypted(self, network: str, internal: Mapping[str, str]) -> list[str]:
+        """Return warnings; `RunError` unless all of the stack's networks are, or get, encrypted.
 
         `internal` has what to type to have another network made, by network. A stack that was
-        deployed when these were never encrypted gets a warning instead.
+        deployed when these were never encrypted gets a warning.
         """
         public = self.networks.get(network)
         if public and not public.encrypted:
@@ -144,6 +144,7 @@ class Swarm:
                 "  or go without:\n"
                 "      pulumi config rm registry:encryptNetwork"
             )
+        warnings = []
         for name, remedy in internal.items():
             there = self.networks.get(name)
             if there is None or there.encrypted:
@@ -154,7 +155,8 @@ class Swarm:
             )
             if public is None:
                 raise pulumi.RunError(text)
-            pulumi.log.warn(text)
+            warnings.append(text)
+        return warnings
 
 
 def look(engine: Engine) -> Swarm:

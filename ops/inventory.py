@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from components.commands import for_stack
 from ops import state, virtualenv
 from ops.console import LIMIT_SECONDS, Problem
 from ops.toolchain import ROOT
@@ -74,7 +75,7 @@ def take(stack: str, remove: Mapping[str, Sequence[str]] | None = None) -> Inven
         timeout=LIMIT_SECONDS,
     )
     if looked.returncode != 0:
-        raise Problem(looked.stderr.strip())
+        raise Problem(for_stack(looked.stderr.strip(), stack))
     return _inventory(looked.stdout)
 
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from components.commands import for_stack
 from components.registry_config import (
     AUTHORITIES,
     CONFIG_PATH,
@@ -51,6 +52,8 @@ TRY = f"http://127.0.0.1:{PORT}/v2/registry-doctor/blobs/uploads/"
 class Store:
     """What the settings say of it."""
 
+    stack: str
+    """Whose settings they are."""
     driver: str
     config: Mapping[str, Any] = field(repr=False)
     image: str
@@ -83,7 +86,7 @@ def store_of(stack: str) -> Store | None:
     if authority and "-----BEGIN" not in authority:
         authority = (ROOT / authority).read_text()
     image = settings.get("registry:image") or REGISTRY_IMAGE
-    return Store(drivers_in(config)[0], config, image, authority)
+    return Store(stack, drivers_in(config)[0], config, image, authority)
 
 
 def check(store: Store) -> None:
@@ -246,7 +249,7 @@ def _explained(store: Store, log: str, otherwise: str) -> str:
                 secret=_SECRETS.get(store.driver, "secretkey"),
             )
             break
-    say(f"  wrong {store.driver}: {otherwise}")
+    say(f"  wrong {store.driver}: {for_stack(otherwise, store.stack)}")
     return f"the registry says: {said[-500:]}"
 
 

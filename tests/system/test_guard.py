@@ -165,7 +165,7 @@ def test_a_network_that_is_there_cant_be_encrypted(site: Site) -> None:
     finally:
         site.project.unset("dev", "registry:encryptNetwork")
     assert f"network {NAME} is there and isn't encrypted" in text
-    assert "pulumi config set registry:network NAME" in text
+    assert "pulumi config set --stack dev registry:network NAME" in text
 
 
 @pytest.mark.parametrize("service", [SERVICE, PROXY])

@@ -235,7 +235,7 @@ def test_an_engine_that_is_no_manager_is_one_clear_error(site: Site) -> None:
         site.swarm.docker(first, "node", "promote", last.name)
     assert result.code != 0
     assert f"The Docker engine at {last.host} is a worker" in result.text
-    assert "pulumi config set docker:host ssh://USER@MANAGER" in result.text
+    assert "pulumi config set --stack options docker:host ssh://USER@MANAGER" in result.text
     assert "Traceback" not in result.text
     wait("the node to be a manager again", lambda: not is_worker(site, last), SOON_S)
 

@@ -69,7 +69,7 @@ def test_a_port_that_is_taken_on_every_manager_is_refused(site: Site) -> None:
     text = refused(site)
     for node in site.swarm.nodes:
         assert f"Port 80 of node {node.name} is taken by service {OTHER} of stack shop" in text
-    assert "pulumi config set registry:proxyHttpPort 8080" in text
+    assert f"pulumi config set --stack {STACK} registry:proxyHttpPort 8080" in text
 
 
 @pytest.mark.parametrize("other", [routed(f"Host(`{DOMAIN}`)")], indirect=True)

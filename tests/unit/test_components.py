@@ -466,15 +466,10 @@ def test_networks_that_are_encrypted_or_will_be_are_fine() -> None:
         swarm(networks=tuple(there)).require_encrypted("traefik-public", {"s_redis": "TYPE"})
 
 
-def test_a_stack_whose_inner_networks_were_never_encrypted_is_warned(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    warnings: list[str] = []
-    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
+def test_a_stack_whose_inner_networks_were_never_encrypted_is_warned() -> None:
     public = Network(name="n", driver="overlay", scope="swarm", encrypted=True)
     redis = Network(name="s_redis", driver="overlay", scope="swarm")
-    swarm(networks=(public, redis)).require_encrypted("n", {"s_redis": "TYPE"})
-    (warning,) = warnings
+    (warning,) = swarm(networks=(public, redis)).require_encrypted("n", {"s_redis": "TYPE"})
     assert "s_redis is there and isn't encrypted" in warning
 
 

@@ -14,6 +14,7 @@ from ops.console import Problem
 from ops.store_check import LIFETIME_SECONDS, Store
 
 STORE = Store(
+    "live",
     "s3",
     {"storage": {"s3": {"bucket": "images", "region": "r", "secretkey": "hidden"}}},
     "registry:3",
