@@ -21,6 +21,9 @@ from components.task import (
 
 PORT = 6379
 CONFIG_PATH = "/run/secrets/redis.conf"
+USER_ID = 999
+"""User of Redis in the official images. Its file is this one's, so any image does that has Redis:
+it writes nothing, and needs no entry in a list of users."""
 PASSWORD_LENGTH = 32
 PROBE = f"REDISCLI_AUTH=$(sed -n 's/^requirepass //p' {CONFIG_PATH}) redis-cli ping | grep -q PONG"
 """A health check by the password that the configuration has, out of sight of the command line."""
@@ -75,10 +78,11 @@ class Redis(pulumi.ComponentResource):
         task = docker.ServiceTaskSpecArgs(
             container_spec=docker.ServiceTaskSpecContainerSpecArgs(
                 image=args.image,
-                # Not through the image's entry point, which changes the user first: the secret
-                # is root's alone.
+                # Not through the image's entry point, which changes the owner of files first: here
+                # all is read-only.
                 commands=["redis-server", CONFIG_PATH],
-                secrets=[secret_file(CONFIG_PATH, config)],
+                user=f"{USER_ID}:{USER_ID}",
+                secrets=[secret_file(CONFIG_PATH, config, USER_ID)],
                 healthcheck=command_probe(PROBE),
                 read_only=True,
                 stop_grace_period="10s",
@@ -101,7 +105,11 @@ class Redis(pulumi.ComponentResource):
 
 
 def configuration(password: str, memory_mib: int) -> str:
-    """`redis.conf`: a cache that forgets the least used, and writes nothing to a disk."""
+    """`redis.conf`: a cache that forgets the least used, and writes nothing to a disk.
+
+    It listens at all addresses of its task: those are loopback and, since Docker gives a task on
+    an internal network alone no other, that network's. Which one isn't known beforehand.
+    """
     return (
         f"port {PORT}\n"
         "bind 0.0.0.0\n"

@@ -103,14 +103,16 @@ def limits(memory_mib: int, cpus: float | None) -> docker.ServiceTaskSpecResourc
     )
 
 
-def secret_file(path: str, secret: docker.Secret) -> docker.ServiceTaskSpecContainerSpecSecretArgs:
-    """A Swarm secret as a file that only root reads."""
+def secret_file(
+    path: str, secret: docker.Secret, owner: int = 0
+) -> docker.ServiceTaskSpecContainerSpecSecretArgs:
+    """A Swarm secret as a file that only its owner, root unless said otherwise, reads."""
     return docker.ServiceTaskSpecContainerSpecSecretArgs(
         file_name=path,
         secret_id=secret.id,
         secret_name=secret.name,
-        file_uid="0",
-        file_gid="0",
+        file_uid=str(owner),
+        file_gid=str(owner),
         file_mode=0o400,
     )
 

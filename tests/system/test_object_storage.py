@@ -147,6 +147,18 @@ def test_no_key_of_the_store_and_no_password_of_redis_is_in_plain_text(
         assert secret not in text
 
 
+def test_redis_is_no_root_and_on_no_other_network(site: Site) -> None:
+    node = site.node_of(f"{NAME}_redis")
+    named = ("--filter", f"label=com.docker.swarm.service.name={NAME}_redis")
+    container = site.swarm.docker(node, "ps", "-q", *named)
+
+    def show(*command: str) -> list[str]:
+        return site.swarm.docker(node, "exec", container, *command).split()
+
+    assert show("sed", "-n", "s/^Uid://p", "/proc/1/status") == ["999"] * 4
+    assert sorted(show("sed", "-n", "s/:.*//p", "/proc/net/dev")) == ["eth0", "lo"]
+
+
 @pytest.mark.parametrize("cache", ["redis", "memory"])
 def test_what_is_pushed_once_is_in_every_replica(site: Site, archive: Path, cache: str) -> None:
     if cache == "memory":

@@ -41,6 +41,10 @@ CHANGES: Mapping[str, tuple[str, str]] = {
         " taskSpec.containerSpec.secrets taskSpec.resources.limits.memoryBytes" + COMPUTED,
         "it answers 503 for a registry without a task, and outlives many clients",
     ),
+    "update docker:index/service:Service redis-service": (
+        "taskSpec.containerSpec.secrets taskSpec.containerSpec.user" + COMPUTED,
+        "it no longer runs as root",
+    ),
     "replace docker:index/secret:Secret proxy-dynamic": ("data", "it has that answer"),
     "create pulumi:index:Stash service-images": ("", "the digests of the images are remembered"),
     "update pulumi:index:Stash registry-data-place": ("", "the swarm is remembered too"),
