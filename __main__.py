@@ -66,6 +66,7 @@ def deploy() -> None:
     stack, deployed = pulumi.get_stack(), last_deployment()
     refuse_wrong_swarm(swarm, deployed, settings.swarm_moved_from)
     swarm.require_network(settings.network, created_here=settings.create_network)
+    networks = swarm.further_networks(settings.networks)
     if settings.encrypt_network:
         for warning in swarm.require_encrypted(settings.network, settings.internal_networks):
             warn(warning)
@@ -176,6 +177,7 @@ def deploy() -> None:
             image=pinned["registry"],
             route=settings.route,
             network_id=network.network_id,
+            networks=networks,
             htpasswd=login.secret if login else None,
             mounts=images.mount(DATA_PATH),
             authorities=settings.storage_ca,
@@ -196,7 +198,7 @@ def deploy() -> None:
 
     mirrors: Sequence[SwarmService] = []
     if mirrored:
-        made = deploy_mirrors(settings, pinned, network, login, mirrored, on_swarm)
+        made = deploy_mirrors(settings, pinned, network, networks, login, mirrored, on_swarm)
         # Whose node is away isn't waited for: it is a cache.
         mirrors = made.services if mirrored.available else []
 
@@ -232,6 +234,7 @@ def deploy_mirrors(
     settings: Settings,
     pinned: Mapping[str, str],
     network: PublicNetwork,
+    networks: Sequence[str],
     login: Credentials | None,
     storage: Storage,
     on_swarm: pulumi.ResourceOptions,
@@ -254,6 +257,7 @@ def deploy_mirrors(
             stack_name=settings.stack_name,
             mirrors=[mirror(told) for told in settings.mirrors],
             network_id=network.network_id,
+            networks=networks,
             htpasswd=login.secret if login else None,
             mounts=storage.mount(DATA_PATH),
             authorities=settings.storage_ca,

@@ -40,6 +40,8 @@ class TaskArgs:
     """Swarm stack that the service belongs to."""
     network_id: pulumi.Input[str]
     """Full id of the overlay network that Traefik is on."""
+    networks: Sequence[pulumi.Input[str]] = ()
+    """Full ids of further overlay networks: where an object store is, or a scanner."""
     mounts: Sequence[docker.ServiceTaskSpecContainerSpecMountArgs] = ()
     """Where the images are, at DATA_PATH; none when the configuration names an object store."""
     constraints: Sequence[pulumi.Input[str]] = ()
@@ -77,8 +79,8 @@ def registry_task(
 ) -> docker.ServiceTaskSpecArgs:
     """A task that runs the registry with `files`, one of them at CONFIG_PATH.
 
-    `variables` are for all to see; `folder` is its working folder; `networks` come on top of
-    Traefik's; it is spread over the values of node label `spread`.
+    `variables` are for all to see; `folder` is its working folder; `networks` come on top of those
+    of `args`; it is spread over the values of node label `spread`.
     """
     # Go's own limit: before the hard one ends the task, the registry collects its garbage.
     told = {"GOMEMLIMIT": f"{round(args.memory_mib * HEAP)}MiB", **(variables or {})}
@@ -106,7 +108,7 @@ def registry_task(
         ),
         networks_advanceds=[
             docker.ServiceTaskSpecNetworksAdvancedArgs(id=network)
-            for network in (args.network_id, *networks)
+            for network in (args.network_id, *args.networks, *networks)
         ],
         placement=docker.ServiceTaskSpecPlacementArgs(
             constraints=list(args.constraints), prefs=[spread] if spread else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,12 +122,23 @@ class Swarm:
                 "  or let this stack own it:\n"
                 "      pulumi config set registry:createNetwork true"
             )
-        if network.driver != "overlay" or network.scope != "swarm":
-            raise pulumi.RunError(
-                f"registry:network is {name!r}, which is a {network.scope} network with the driver"
-                f" {network.driver}: services need an overlay network. Name another:\n"
-                "      pulumi config set registry:network NAME"
-            )
+        _require_overlay("network", network, "registry:network NAME")
+
+    def further_networks(self, names: Sequence[str]) -> list[str]:
+        """Return the full ids of networks that are joined; `RunError` unless services can be."""
+        networks = []
+        for index, name in enumerate(names):
+            if name not in self.networks:
+                raise pulumi.RunError(
+                    f"registry:networks has {name!r}, and the swarm has no such network. Make it:\n"
+                    f"      docker network create --driver overlay {name}\n"
+                    "  or take it out:\n"
+                    f"      pulumi config rm --path 'registry:networks[{index}]'"
+                )
+            networks.append(self.networks[name])
+            setting = f"--path 'registry:networks[{index}]' NAME"
+            _require_overlay(f"networks[{index}]", networks[-1], setting)
+        return [network.id for network in networks]
 
     def require_encrypted(self, network: str, internal: Mapping[str, str]) -> list[str]:
         """Return warnings; `RunError` unless all of the stack's networks are, or get, encrypted.
@@ -157,6 +168,15 @@ class Swarm:
                 raise pulumi.RunError(text)
             warnings.append(text)
         return warnings
+
+
+def _require_overlay(key: str, network: Network, setting: str) -> None:
+    if network.driver != "overlay" or network.scope != "swarm":
+        raise pulumi.RunError(
+            f"registry:{key} is {network.name!r}, which is a {network.scope} network with the"
+            f" driver {network.driver}: services need an overlay network. Name another:\n"
+            f"      pulumi config set {setting}"
+        )
 
 
 def look(engine: Engine) -> Swarm:

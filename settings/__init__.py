@@ -112,6 +112,9 @@ class Settings:
     encrypt_network: bool
     """Whether a network made here encrypts between nodes (IPsec). Default false."""
 
+    networks: tuple[str, ...]
+    """Further overlay networks that registry and mirrors join, such as an object store's."""
+
     proxy_mode: ProxyMode
     """`registry:proxy`. `none`: there is a main Traefik already. `stack`: a Traefik for this stack
     alone. `main`: this stack runs the swarm's main Traefik. Default `none`."""
@@ -495,6 +498,7 @@ def settings_of(reader: Reader) -> Settings:
         network_label=reader.choice("networkLabel", NETWORK_LABELS, NETWORK_LABELS[not joins]),
         create_network=create_network,
         encrypt_network=encrypt_network,
+        networks=reader.names("networks", rules.NAME),
         proxy_mode=proxy_mode,
         proxy=None if joins else proxy,
         image=reader.text("image", rules.IMAGE, REGISTRY_IMAGE),
@@ -577,6 +581,10 @@ def _check_sharing(reader: Reader, settings: Settings) -> None:
             " azure) or a volume of NFS (registry:volumeOptions).",
             "1",
         )
+    if settings.network in settings.networks:
+        index = settings.networks.index(settings.network)
+        what = "is registry:network, which the registry is on already."
+        reader.remove(f"networks[{index}]", what)
     if settings.storage_ca and settings.keeps_files:
         reader.remove("storageCa", "needs an object store (registry:config.storage.s3).")
     asks_redis = value_at(settings.config, "storage.cache.blobdescriptor") == "redis"

@@ -21,6 +21,8 @@ from .testswarm import SOON_S, Node
 
 NAME = "optional"
 DOMAIN = "optional.example.com"
+STORAGE = "optional-storage"
+"""A network of somebody else's."""
 HAPROXY = "haproxy:of-this-machine"
 """Stands in for the official image, which can't be had everywhere."""
 
@@ -67,6 +69,7 @@ def pump(source: socket.socket, sink: socket.socket) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def _deployed(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
     """One stack that sets about everything; its volume is of a kind that is nowhere pinned."""
+    site.swarm.docker(site.swarm.nodes[0], "network", "create", "--driver", "overlay", STORAGE)
     site.project.init(
         "options",
         {
@@ -75,6 +78,7 @@ def _deployed(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
             "registry:proxy": "stack",
             "registry:proxyHttpPort": "8080",
             "registry:network": NAME,
+            "registry:networks[0]": STORAGE,
             "registry:memory": "1GiB",
             "registry:cpus": "1.5",
             "registry:logSize": "5MiB",
@@ -109,6 +113,8 @@ def test_the_service_is_as_told(site: Site) -> None:
     task = site.inspect("service", f"{NAME}_registry")["Spec"]["TaskTemplate"]
     assert task["Resources"]["Limits"] == {"NanoCPUs": 1_500_000_000, "MemoryBytes": 1 << 30}
     assert task["LogDriver"]["Options"] == {"max-size": "5m", "max-file": "2"}
+    networks = {network["Target"] for network in task["Networks"]}
+    assert networks == {site.inspect("network", name)["Id"] for name in (NAME, STORAGE)}
     label = f"{NAME}.registry-data"
     pinned = [f"node.labels.{label} == true", "node.platform.os == linux"]
     assert sorted(task["Placement"]["Constraints"]) == pinned

@@ -215,6 +215,7 @@ def test_redis_is_found_by_its_password_which_only_secrets_have(deploy: Deploy) 
             image="registry:3.1.2",
             route=ROUTE,
             network_id="net-id",
+            networks=["storage-id"],
             htpasswd=None,
             replicas=3,
             spread="node.labels.zone",
@@ -230,11 +231,15 @@ def test_redis_is_found_by_its_password_which_only_secrets_have(deploy: Deploy) 
     assert config["storage"]["cache"] == {"blobdescriptor": "redis"}
     services = recorder.of_type("Service")
     assert "pppp" not in json.dumps(services)
+    cache = services["redis-service"]["taskSpec"]["containerSpec"]
+    assert cache["user"] == "999:999"
+    (file,) = cache["secrets"]
+    assert (file["fileUid"], file["fileMode"]) == ("999", 0o400)
     registry = services["registry-service"]
     assert registry["mode"] == {"replicated": {"replicas": 3}}
     assert registry["taskSpec"]["placement"]["prefs"] == ["node.labels.zone"]
     networks = {each["id"] for each in registry["taskSpec"]["networksAdvanceds"]}
-    assert networks == {"net-id", "redis-network-id"}
+    assert networks == {"net-id", "storage-id", "redis-network-id"}
     assert recorder.of_type("Network")["redis-network"]["internal"] is True
     container = registry["taskSpec"]["containerSpec"]
     files = [file["fileName"] for file in container["secrets"]]
@@ -455,6 +460,23 @@ def test_a_network_that_is_there_and_not_encrypted_is_refused(there: str) -> Non
     with pytest.raises(pulumi.RunError, match=there) as refused:
         swarm(networks=(network,)).require_encrypted("traefik-public", {"s_redis": "TYPE"})
     assert ("TYPE" in str(refused.value)) is (there == "s_redis")
+
+
+STORAGE = Network(name="storage", driver="overlay", scope="swarm", id="storage-id")
+
+
+def test_a_further_network_is_joined_by_its_id() -> None:
+    assert swarm(networks=(STORAGE,)).further_networks(["storage"]) == ["storage-id"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("nowhere", "has no such network"), ("bridge", "need an overlay network")]
+)
+def test_a_further_network_has_to_be_there_and_be_an_overlay(name: str, reason: str) -> None:
+    there = (STORAGE, Network(name="bridge", driver="bridge", scope="local"))
+    with pytest.raises(pulumi.RunError, match=reason) as refused:
+        swarm(networks=there).further_networks(["storage", name])
+    assert "'registry:networks[1]'" in str(refused.value)
 
 
 def test_networks_that_are_encrypted_or_will_be_are_fine() -> None:
