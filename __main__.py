@@ -11,7 +11,14 @@ from components.commands import for_stack
 from components.credentials import Credentials, CredentialsArgs
 from components.deployed import Deployed, read_deployed
 from components.engine import find_engine
-from components.images import MEMORY, pin_images, remember_images
+from components.images import (
+    MEMORY,
+    REFRESH,
+    pin_images,
+    refresh_images,
+    remember_images,
+    remember_refresh,
+)
 from components.location import Location, LocationError, Volume, refuse_another_swarm
 from components.mirrors import Mirror, Mirrors, MirrorsArgs
 from components.network import PublicNetwork, PublicNetworkArgs
@@ -59,7 +66,7 @@ def deploy() -> None:
         warn(warning)
     if bucket := missing_bucket(settings.config, settings.storage_ca):
         warn(f"{bucket} doesn't exist, says the store: create it before deploying")
-    engine = find_engine(settings.engine_host, settings.engine_tls)
+    engine = find_engine(settings.engine_host, settings.engine_tls, settings.pull_logins)
     if engine.warning:
         warn(engine.warning)
     swarm = look(engine)
@@ -75,6 +82,11 @@ def deploy() -> None:
             warn(warning)
     remembered = deployed.remembers(MEMORY)
     pinned = pin_images(swarm, settings.stack_name, settings.images, remembered)
+    refresh, refreshed = settings.image_refresh, deployed.remembers(REFRESH)
+    # What is deployed for the first time has the newest images anyway.
+    if refresh and refresh != refreshed and remembered is not None:
+        newest = refresh_images(swarm, settings.images, pinned)
+        pinned, refresh = (newest, refresh) if newest else (pinned, refreshed)
     on_swarm = pulumi.ResourceOptions(
         providers={"docker": swarm.engine.provider(ENGINE)},
         transformations=[owned(swarm, deployed, takeover(), stack), retry_undone(swarm)],
@@ -215,6 +227,7 @@ def deploy() -> None:
     for each in storages:
         each.remember(ready)
     remember_images(pinned, remembered, ready)
+    remember_refresh(refresh, refreshed, ready)
 
     # Told last, and only when it is true.
     pulumi.export("url", ready.apply(lambda _: settings.url))

@@ -6,8 +6,8 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from docker.tls import TLSConfig
 
 from components import ssh
 from components.endpoint import DEFAULT_HOST, Endpoint, EndpointError, Tls, find_endpoint
+from components.pull_login import PullLogin, registry_of
 
 __all__ = ["DEFAULT_HOST", "Engine", "Tls", "connected", "find_engine"]
 
@@ -31,6 +32,20 @@ CONNECT_SECONDS = 10
 class Engine(Endpoint):
     """A manager's engine."""
 
+    pull_logins: Mapping[str, PullLogin] = field(default_factory=dict, repr=False)
+    """What private images are pulled with, by host of their registry."""
+
+    def inspect_distribution(self, client: docker.APIClient, image: str) -> Mapping[str, Any]:
+        """Return what an image's registry has, as the engine finds with the login for it.
+
+        `APIError` when the registry refuses.
+        """
+        options: dict[str, Any] = {}
+        if login := self.pull_logins.get(registry_of(image)):
+            options["auth_config"] = {"username": login.username, "password": login.password}
+        answer: Mapping[str, Any] = client.inspect_distribution(image, **options)
+        return answer
+
     def provider(self, name: str) -> pulumi_docker.Provider:
         """The docker provider for this engine."""
         options: dict[str, Any] = {}
@@ -41,6 +56,17 @@ class Engine(Endpoint):
             options["cert_material"] = self.tls.certificate
             # The provider's schema doesn't call it one.
             options["key_material"] = pulumi.Output.secret(self.tls.key)
+        if self.pull_logins:
+            # It sends the one for a service's image along with each change of the service, and
+            # Swarm hands it to the nodes that pull. Logins of the service itself would have it made
+            # anew for each new password.
+            logins = [
+                pulumi_docker.ProviderRegistryAuthArgs(
+                    address=host, username=login.username, password=login.password
+                )
+                for host, login in self.pull_logins.items()
+            ]
+            options["registry_auth"] = pulumi.Output.secret(logins)
         # The provider reads these by itself, and prefers them to what it is told.
         for variable, option in _PROVIDER_VARIABLES.items():
             if os.environ.get(variable):
@@ -57,13 +83,17 @@ _PROVIDER_VARIABLES = {
 }
 
 
-def find_engine(configured: str | None, tls: Tls | None = None) -> Engine:
+def find_engine(
+    configured: str | None,
+    tls: Tls | None = None,
+    pull_logins: Mapping[str, PullLogin] | None = None,
+) -> Engine:
     """The engine as configured, else as the `docker` command would find it."""
     try:
         found = find_endpoint(configured, tls)
     except EndpointError as error:
         raise pulumi.RunError(f"No Docker engine is chosen: {error}") from error
-    return Engine(**vars(found))
+    return Engine(**vars(found), pull_logins=pull_logins or {})
 
 
 class _Client(docker.APIClient):  # type: ignore[misc]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -12,11 +12,14 @@ import pulumi
 
 from components.deployed import once
 from components.engine import Engine, connected
+from components.pull_login import DOCKER_HUB, HUB_HOSTS, registry_of
 from components.service import service_name
 from components.swarm import Swarm
 
 MEMORY = "service-images"
 """Name of the `pulumi.Stash` with the image of each service."""
+REFRESH = "image-refresh"
+"""Name of the one with the text that asked for new digests last."""
 
 
 def pin_images(
@@ -31,20 +34,34 @@ def pin_images(
     """
     images = {service: familiar(image) for service, image in images.items()}
     known = _known(swarm, stack_name, images, remembered)
-    asked = sorted({image for service, image in images.items() if service not in known})
-    # A registry that doesn't answer takes as long as the engine's patience lasts.
-    with ThreadPoolExecutor() as pool:
-        answers = dict(zip(asked, pool.map(partial(_resolve, swarm.engine), asked), strict=True))
-    reasons = {image: answer for image, answer in answers.items() if "@" not in answer}
-    if reasons:
-        # One for all: mostly it is one registry that is out of reach.
-        pulumi.log.warn(
-            f"no digest can be had of {', '.join(reasons)}, so each node runs what it has by that"
-            f" tag: {'; '.join(sorted(set(reasons.values())))}. The first deployment that finds it"
-            " adds it"
-        )
-        answers |= {image: image for image in reasons}
-    return {service: known.get(service) or answers[image] for service, image in images.items()}
+    asked = {image for service, image in images.items() if service not in known}
+    answers = _resolve(
+        swarm.engine,
+        asked,
+        "each node runs what it has by that tag",
+        "The first deployment that finds it adds it",
+    )
+    return {
+        service: known.get(service) or answers.get(image, image)
+        for service, image in images.items()
+    }
+
+
+def refresh_images(
+    swarm: Swarm, images: Mapping[str, str], pinned: Mapping[str, str]
+) -> Mapping[str, str] | None:
+    """Return the image of each service with the digest that its tag has by now.
+
+    None, after a warning, where one of them can't be had. An image whose digest is given keeps it.
+    """
+    tags = {service: familiar(image) for service, image in images.items() if "@" not in image}
+    asked = set(tags.values())
+    answers = _resolve(
+        swarm.engine, asked, "no image is refreshed", "The next deployment asks again"
+    )
+    if answers.keys() != asked:
+        return None
+    return {**pinned, **{service: answers[image] for service, image in tags.items()}}
 
 
 def remember_images(
@@ -57,14 +74,21 @@ def remember_images(
     pulumi.Stash(MEMORY, input=memory)
 
 
+def remember_refresh(
+    refreshed: str | None, remembered: str | None, running: pulumi.Output[bool]
+) -> None:
+    """Keep the text that the images were `refreshed` by, another than before once they run."""
+    if refreshed:
+        memory = refreshed if refreshed == remembered else once(running, refreshed)
+        pulumi.Stash(REFRESH, input=memory)
+
+
 def familiar(image: str) -> str:
     """Return `image` as the docker client writes it into a service: without Docker Hub's name."""
-    host, slash, path = image.partition("/")
-    if not slash:
-        return image
-    if host in ("docker.io", "index.docker.io"):
-        image = path
-    elif "." in host or ":" in host or host == "localhost" or host != host.lower():
+    registry = registry_of(image)
+    if registry in HUB_HOSTS and image.startswith(f"{registry}/"):
+        image = image.removeprefix(f"{registry}/")
+    elif registry != DOCKER_HUB:
         return image
     folder, _, name = image.partition("/")
     return name if folder == "library" and name and "/" not in name else image
@@ -92,12 +116,30 @@ def _known(
     return known
 
 
-def _resolve(engine: Engine, image: str) -> str:
+def _resolve(
+    engine: Engine, images: Collection[str], consequence: str, remedy: str
+) -> Mapping[str, str]:
+    """Return each image with its digest; those that have none are missing, after a warning."""
+    asked = sorted(images)
+    # A registry that doesn't answer takes as long as the engine's patience lasts.
+    with ThreadPoolExecutor() as pool:
+        answers = dict(zip(asked, pool.map(partial(_ask, engine), asked), strict=True))
+    reasons = {image: answer for image, answer in answers.items() if "@" not in answer}
+    if reasons:
+        # One for all: mostly it is one registry that is out of reach.
+        pulumi.log.warn(
+            f"no digest can be had of {', '.join(reasons)}, so {consequence}:"
+            f" {'; '.join(sorted(set(reasons.values())))}. {remedy}"
+        )
+    return {image: answer for image, answer in answers.items() if image not in reasons}
+
+
+def _ask(engine: Engine, image: str) -> str:
     """Return `image` with the digest that its registry has, or else why it can't be had."""
     try:
         with connected(engine) as client:
             try:
-                found = client.inspect_distribution(image)
+                found = engine.inspect_distribution(client, image)
             except docker.errors.APIError as error:
                 # Go says the way to an error first, with a port that is another one each time.
                 words = str(error.explanation or error)

@@ -198,7 +198,7 @@ def check_images(swarm: Swarm, images: Mapping[str, str]) -> list[str]:
                 client.inspect_image(image)
                 continue
             try:
-                client.inspect_distribution(image)
+                swarm.engine.inspect_distribution(client, image)
             except docker.errors.APIError as error:
                 refused.append(_missing(setting, image, str(error.explanation)))
             except OSError:  # It takes too long: that may be better a moment later.

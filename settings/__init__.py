@@ -22,6 +22,7 @@ from components.engine import Tls
 from components.location import IMAGES, MIRRORED, Location, Volume, is_shared, object_store
 from components.operation import option
 from components.proxy_config import DISCOVERY_SECONDS, REGISTRY_OPTIONS, REGISTRY_PATH
+from components.pull_login import PullLogin
 from components.registry_config import (
     DRAIN_SECONDS,
     OWNED,
@@ -45,6 +46,7 @@ from settings.proxy import (
     ProxySettings,
     parse_proxy,
 )
+from settings.pull_logins import parse_pull_logins
 from settings.reader import Reader
 from settings.registry_schema import conform
 from settings.secrecy import secrets_in
@@ -122,6 +124,10 @@ class Settings:
     """What that Traefik is told, if it is the stack's own."""
 
     image: str
+    image_refresh: str | None
+    """Any text; a new one asks the registries for the images that the tags name by now."""
+    pull_logins: Mapping[str, PullLogin] = field(repr=False)
+    """What private images are pulled with, by host of their registry."""
     users: tuple[str, ...]
     """Who may log in; the first is the one that the outputs name. Default `admin`."""
     passwords: Mapping[str, str] = field(repr=False)
@@ -502,6 +508,8 @@ def settings_of(reader: Reader) -> Settings:
         proxy_mode=proxy_mode,
         proxy=None if joins else proxy,
         image=reader.text("image", rules.IMAGE, REGISTRY_IMAGE),
+        image_refresh=reader.optional("imageRefresh", rules.LINE),
+        pull_logins=parse_pull_logins(reader),
         users=users,
         passwords=_passwords(reader, users),
         hashed_passwords=_hashed_passwords(reader),

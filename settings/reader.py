@@ -189,7 +189,8 @@ class Reader:
                 f"{path}.{name}", f"is missing: it must be {rule.must}.", rule.example, path=True
             )
         elif value is not None and not (isinstance(value, str) and rule.admits(value)):
-            what = f"is {self.shown(path.partition('.')[0], value)}: it must be {rule.must}."
+            key = re.split(r"[.\[]", path, maxsplit=1)[0]
+            what = f"is {self.shown(key, value)}: it must be {rule.must}."
             self.problem(f"{path}.{name}", what, rule.example, path=True)
         return None if value is None else str(value)
 

@@ -125,6 +125,11 @@ IMAGE = Rule(
     "an image with its tag, and a digest if you like: name:tag or name:tag@sha256:…",
     "registry:3.1.2",
 )
+REGISTRY = Rule(
+    rf"localhost(:[0-9]+)?|(?=.*[.:]){_HOST}(\.{_HOST})*(:[0-9]+)?|\[[0-9A-Fa-f:]+\](:[0-9]+)?",
+    "the host of a registry, with its port, as names of images begin with it",
+    "ghcr.io",
+)
 USER = Rule(
     # The registry, and Traefik, take a line of logins that begins with # for a comment.
     r"(?!#)[^\s:\x00-\x1f\x7f]{1,255}",

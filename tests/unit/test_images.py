@@ -11,7 +11,17 @@ import pulumi
 import pytest
 
 from components import images
-from components.images import MEMORY, familiar, pin_images, remember_images
+from components.engine import Engine
+from components.images import (
+    MEMORY,
+    REFRESH,
+    familiar,
+    pin_images,
+    refresh_images,
+    remember_images,
+    remember_refresh,
+)
+from components.pull_login import PullLogin, registry_of
 from settings.rules import IMAGE
 
 from .conftest import Deploy, swarm
@@ -198,3 +208,79 @@ def test_images_whose_deployment_failed_are_not_remembered(deploy: Deploy) -> No
 
     with pytest.raises(pulumi.RunError, match="come up"):
         deploy(program)
+
+
+def test_tags_that_are_refreshed_get_the_digests_of_today(hub: Hub) -> None:
+    given = f"traefik:v3@{A}"
+    images = {"registry": "docker.io/registry:3.1.2", "redis": "redis:7.4", "proxy": given}
+    pinned = {"registry": f"registry:3.1.2@{A}", "redis": f"redis:7.4@{A}", "proxy": given}
+    assert refresh_images(swarm(), images, pinned) == {
+        "registry": f"registry:3.1.2@{B}",
+        "redis": f"redis:7.4@{B}",
+        "proxy": given,
+    }
+    assert hub.asked.count("redis:7.4") == 1
+
+
+def test_where_a_registry_does_not_answer_no_image_is_refreshed(
+    hub: Hub, warnings: list[str]
+) -> None:
+    hub.digest = None
+    pinned = {"redis": f"redis:7.4@{A}"}
+    assert refresh_images(swarm(), {"redis": "redis:7.4"}, pinned) is None
+    assert "no image is refreshed" in warnings[0]
+
+
+@pytest.mark.parametrize("refreshed", ["2026-12", None])
+def test_what_asked_for_new_images_is_remembered(deploy: Deploy, refreshed: str | None) -> None:
+    def program() -> None:
+        remember_refresh(refreshed, "2026-11", pulumi.Output.from_input(True))
+
+    stashes = deploy(program).of_type("Stash")
+    assert stashes == ({REFRESH: {"input": refreshed}} if refreshed else {})
+
+
+@pytest.mark.parametrize(
+    ("image", "registry"),
+    [
+        ("redis:7", "docker.io"),
+        ("me/private:1", "docker.io"),
+        ("docker.io/me/private:1", "docker.io"),
+        ("ghcr.io/me/private:1", "ghcr.io"),
+        ("localhost/private:1", "localhost"),
+        ("registry:5000/private:1", "registry:5000"),
+        (f"ghcr.io/me/private:1@{A}", "ghcr.io"),
+    ],
+)
+def test_an_image_names_its_registry(image: str, registry: str) -> None:
+    assert registry_of(image) == registry
+
+
+class PrivateRegistry:
+    """An engine that takes down the login that it gets."""
+
+    def __init__(self) -> None:
+        self.logins: list[object] = []
+
+    def inspect_distribution(self, _: str, auth_config: object = None) -> dict[str, Any]:
+        self.logins.append(auth_config)
+        return {}
+
+
+def test_a_private_image_is_asked_for_with_the_login_of_its_registry() -> None:
+    client, login = PrivateRegistry(), PullLogin(username="me", password="hunter2")
+    engine = Engine(host="unix:///nowhere.sock", pull_logins={"ghcr.io": login})
+    for image in ("ghcr.io/me/private:1", "redis:7"):
+        engine.inspect_distribution(client, image)
+    assert client.logins == [{"username": "me", "password": "hunter2"}, None]
+    assert "hunter2" not in repr(engine)
+
+
+def test_the_provider_gets_logins_as_a_secret(deploy: Deploy) -> None:
+    login = PullLogin(username="me", password="hunter2")
+    recorder = deploy(
+        lambda: Engine(host="unix:///x.sock", pull_logins={"ghcr.io": login}).provider("engine")
+    )
+    given = recorder.registered["engine"].inputs["registryAuth"]
+    assert given["4dabf18193072939515e22adb298388d"] == "1b47061264138c4ac30d75fd1eb44270"
+    assert "ghcr.io" in given["value"]

@@ -27,6 +27,7 @@ BROKEN = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n"
 S3 = {"bucket": "b", "region": "r"}
 GCS = {"bucket": "b", "credentials": {"private_key": SECRET}}
 MIRROR = {"upstream": "https://registry-1.docker.io", "domain": "mirror.example.com"}
+PULL = {"username": "me", "password": SECRET}
 PRIVATE = MIRROR | {"username": "me", "password": SECRET}
 HMAC = "YSBrZXkgb2YgMjU2IGJpdHMsIHdoaWNoIGlzIHRoZSBsZWFzdA"
 CA = "https://ca.example.com/directory"
@@ -49,6 +50,7 @@ SECRETS = (
     "registry:hashedPasswords",
     "registry:proxySecrets",
     "registry:acmeEabHmac",
+    "registry:pullLogins",
 )
 
 
@@ -151,6 +153,20 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("registry:users", {"users": ["a", "a"]}),
     ("registry:users[0]", {"users": ["a:b"]}),
     ("registry:users[1]", {"users": ["a", ""]}),
+    ("registry:pullLogins.ghcr", {"pullLogins": {"ghcr": {"io": {"username": "me"}}}}),
+    ('registry:pullLogins["docker.io"]', {"pullLogins": {"docker.io": PULL}}),
+    ('registry:pullLogins["ghcr.io"]', {"pullLogins": {"ghcr.io": SECRET}}),
+    ('registry:pullLogins["ghcr.io"].username', {"pullLogins": {"ghcr.io": {"password": SECRET}}}),
+    (
+        'registry:pullLogins["ghcr.io"].username',
+        {"pullLogins": {"ghcr.io": PULL | {"username": f"{SECRET}\n"}}},
+    ),
+    ('registry:pullLogins["ghcr.io"].password', {"pullLogins": {"ghcr.io": {"username": "me"}}}),
+    (
+        'registry:pullLogins["ghcr.io"].user',
+        {"pullLogins": {"ghcr.io": PULL | {"user": "me"}}},
+    ),
+    ("registry:imageRefresh", {"imageRefresh": ""}),
     ("registry:users[0]", {"users": ["tab\tname"]}),
     ("registry:users[0]", {"users": ["#a-comment"]}),
     ("registry:dashboardUsers[0]", {"dashboardUsers": ["#a-comment"], "proxy": "main"}),
@@ -328,6 +344,18 @@ def test_a_file_of_logins_has_the_size_that_is_reckoned_with() -> None:
     lines = [htpasswd_line(user, SECRET, bytes(16), 4) + "\n" for user in users]
     file = "".join(lines).encode()
     assert len(file) == sum(len(user.encode()) + len(":\n") + HASH_LENGTH for user in users)
+
+
+def test_a_login_for_images_is_encrypted_and_named_by_host() -> None:
+    logins = {"ghcr.io": PULL, "registry.example.com:5000": PULL, "localhost": PULL, "[::1]": PULL}
+    told = settings(pullLogins=logins)
+    assert told.pull_logins["ghcr.io"].password == SECRET
+    assert list(told.pull_logins) == sorted(logins)
+    assert SECRET not in repr(told)
+    with pytest.raises(pulumi.RunError, match=r'\["ghcr\.io"\]\.password is in plain') as error:
+        settings(secrets=(), pullLogins={"ghcr.io": PULL})
+    path = "'registry:pullLogins[\"ghcr.io\"].password'"
+    assert f"pulumi config set --stack prod --path --secret {path}" in str(error.value)
 
 
 def test_a_password_in_plain_text_is_refused() -> None:

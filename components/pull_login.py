@@ -1,0 +1,24 @@
+"""Logins that private images are pulled with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+DOCKER_HUB = "docker.io"
+HUB_HOSTS = (DOCKER_HUB, "index.docker.io")
+"""Its names in images, which docker leaves out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullLogin:
+    """Somebody who may pull from a registry."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+def registry_of(image: str) -> str:
+    """Return the host, with its port, of the registry that docker pulls `image` from."""
+    host, slash, _ = image.partition("/")
+    is_host = "." in host or ":" in host or host == "localhost" or host != host.lower()
+    return host if slash and is_host else DOCKER_HUB
