@@ -59,6 +59,8 @@ class Network:
     id: str = ""
     encrypted: bool = False
     """Its traffic between nodes is encrypted (IPsec)."""
+    gateways: tuple[str, ...] = ()
+    """Addresses of the engine's machine on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,6 +245,11 @@ def _network(raw: Mapping[str, Any]) -> Network:
         scope=raw["Scope"],
         id=raw["Id"],
         encrypted="encrypted" in (raw.get("Options") or {}),
+        gateways=tuple(
+            each["Gateway"]
+            for each in (raw.get("IPAM") or {}).get("Config") or []
+            if each.get("Gateway")
+        ),
     )
 
 

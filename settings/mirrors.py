@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +38,11 @@ class MirrorSettings:
 def parse_mirrors(reader: Reader) -> tuple[MirrorSettings, ...]:
     """All mirrors, by name; notes in `reader` what is wrong with them."""
     return tuple(_mirrors(reader))
+
+
+def admits(allow: Iterable[str], address: str) -> bool:
+    """Return whether `address` is in one of the networks."""
+    return any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in allow)
 
 
 def _mirrors(reader: Reader) -> Iterator[MirrorSettings]:

@@ -16,6 +16,10 @@ from components.registry_config import PORT
 from components.service import service_name
 from components.swarm import Swarm, holds
 from settings import Settings
+from settings.mirrors import admits
+
+BRIDGE = "docker_gwbridge"
+"""Network by which a node's tasks reach the world, and are reached at ports of the node."""
 
 
 def check_swarm(settings: Settings, swarm: Swarm) -> list[str]:
@@ -44,6 +48,7 @@ def check_swarm(settings: Settings, swarm: Swarm) -> list[str]:
         constraint=(settings.constraint_label, settings.constraint_value),
         redirect=settings.redirect_middleware,
     )
+    warnings += opened_to_ipv6(settings, swarm)
     # Where the images are on one node, their storage looks at that one.
     if not settings.pins_volume and name("registry") not in swarm.services:
         check_nodes(swarm, name("registry"), settings.constraints)
@@ -76,3 +81,16 @@ def check_swarm(settings: Settings, swarm: Swarm) -> list[str]:
     if name("registry") not in swarm.services:
         warnings += check_space(swarm)
     return warnings
+
+
+def opened_to_ipv6(settings: Settings, swarm: Swarm) -> list[str]:
+    """Return a warning for each mirror whose `allow` has the address of clients over IPv6."""
+    bridge = swarm.networks.get(BRIDGE)
+    return [
+        f"registry:mirrors.{mirror.name}.allow has {address} in it, the address of {BRIDGE}. Docker"
+        " relays clients over IPv6, and they have that one: whoever reaches a node over IPv6 is let"
+        " in without a login"
+        for mirror in settings.mirrors
+        for address in (bridge.gateways if bridge else ())
+        if admits(mirror.allow, address)
+    ]

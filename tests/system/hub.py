@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from components.credentials import GENERATED_COST, htpasswd_line
 from ops.console import run, wait
 
 from .testswarm import ENDED_S, MIRROR_PORT, SOON_S, TestSwarm
@@ -19,23 +20,40 @@ storage: {{filesystem: {{rootdirectory: {data}}}}}
 http: {{addr: ":{port}"}}
 log: {{level: warn}}
 """
+LOGIN = "auth: {{htpasswd: {{realm: hub, path: {file}}}}}"
 
 
 class Hub:
-    """Has `images`, tarballs by name; runs from construction until `end`."""
+    """Has `images`, tarballs by name; runs from construction until `end`.
 
-    def __init__(self, swarm: TestSwarm, folder: Path, images: Mapping[str, Path]) -> None:
+    With a `login` (user and password) it is private.
+    """
+
+    def __init__(
+        self,
+        swarm: TestSwarm,
+        folder: Path,
+        images: Mapping[str, Path],
+        login: tuple[str, str] | None = None,
+    ) -> None:
         program = registry_program(images, folder)
         config = folder / "config.yml"
-        config.write_text(CONFIG.format(data=folder / "data", port=MIRROR_PORT))
+        text = CONFIG.format(data=folder / "data", port=MIRROR_PORT)
+        if login:
+            file = folder / "htpasswd"
+            file.write_text(htpasswd_line(*login, bytes(16), GENERATED_COST))
+            text += LOGIN.format(file=file)
+        config.write_text(text)
         self._swarm, self._images = swarm, images
+        self._credentials = ":".join(login) if login else None
         outside = swarm.outside
         command = (program, "serve", config)
         self._process = swarm.spawn(
             outside, "env", "OTEL_TRACES_EXPORTER=none", *command, log=folder / "log"
         )
-        self._address = f"{outside.ip}:{MIRROR_PORT}"
-        asked = ("curl", "-sf", "--max-time", "2", f"http://{self._address}/v2/")
+        self.address = f"{outside.ip}:{MIRROR_PORT}"
+        user = ("--user", self._credentials) if self._credentials else ()
+        asked = ("curl", "-sf", "--max-time", "2", *user, f"http://{self.address}/v2/")
         wait("the hub", lambda: swarm.exec(outside, *asked, check=False).returncode == 0, SOON_S)
         for name in images:
             self.push(name, name)
@@ -43,16 +61,18 @@ class Hub:
     def push(self, image: str, name: str, *flags: str) -> None:
         """Push `image` by `name`; `flags` are those of `skopeo copy`."""
         source, target = f"docker-archive:{self._images[image]}", self._url(name)
-        copy = ("copy", "--quiet", "--dest-tls-verify=false", *flags, source, target)
+        login = ("--dest-creds", self._credentials) if self._credentials else ()
+        copy = ("copy", "--quiet", "--dest-tls-verify=false", *login, *flags, source, target)
         self._skopeo(*copy)
 
     def digest(self, name: str) -> str:
         """Return the digest that `name` has now."""
-        inspect = ("inspect", "--tls-verify=false", "--format", "{{.Digest}}")
+        login = ("--creds", self._credentials) if self._credentials else ()
+        inspect = ("inspect", "--tls-verify=false", *login, "--format", "{{.Digest}}")
         return self._skopeo(*inspect, self._url(name)).strip()
 
     def _url(self, name: str) -> str:
-        return f"docker://{self._address}/library/{name}"
+        return f"docker://{self.address}/library/{name}"
 
     def _skopeo(self, *words: str) -> str:
         everything = ("skopeo", "--insecure-policy", *words)

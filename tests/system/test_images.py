@@ -19,6 +19,7 @@ from .testswarm import TestSwarm
 NAME = "kept"
 SERVICE = f"{NAME}_registry"
 TAG = "registry:3.1.2"
+PASSWORD = "of-somebody-who-may-pull"
 LONG = f"docker.io/library/{TAG}"
 
 
@@ -121,6 +122,37 @@ def test_a_stack_without_memory_remembers_what_runs(site: Site, tags: Hub, tmp_p
     site.project.up(NAME)
     assert running(site) == digest
     same(site)
+
+
+def test_tags_are_asked_for_again_when_that_is_set(site: Site, tags: Hub) -> None:
+    newest = f"{TAG}@{tags.digest(TAG)}"
+    assert running(site) != newest
+    site.project.set(NAME, "registry:imageRefresh", "2026-11")
+    site.project.up(NAME)
+    assert running(site) == newest
+    same(site)
+    tags.push(TAG, TAG, "--format", "oci")
+    same(site)
+
+
+def test_a_private_image_is_pulled_with_the_login_that_nothing_shows(
+    site: Site, tags: Hub, tmp_path: Path
+) -> None:
+    tags.end()
+    hub = Hub(site.swarm, tmp_path, {TAG: images.tarballs()[TAG]}, ("me", PASSWORD))
+    try:
+        image = f"{hub.address}/library/{TAG}"
+        login = f'registry:pullLogins["{hub.address}"]'
+        values = {"registry:image": image, f"{login}.username": "me"}
+        site.project.configure(NAME, values, {f"{login}.password": PASSWORD})
+        texts = [site.project.preview(NAME).text]
+        site.project.up(NAME)
+        assert running(site) == f"{image}@{hub.digest(TAG)}"
+        same(site)
+        texts += [site.project.state_text(), json.dumps(site.inspect("service", SERVICE))]
+        assert not [text for text in texts if PASSWORD in text]
+    finally:
+        hub.end()
 
 
 def forget(resources: list[dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 from collections.abc import Iterator
@@ -25,7 +26,9 @@ from components.preflight import (
     is_this_machine,
 )
 from components.stack import NAMESPACE
-from components.swarm import RunningService, Swarm
+from components.swarm import Network, RunningService, Swarm
+from settings import parse
+from settings.preflight import opened_to_ipv6
 
 from .conftest import node, swarm
 
@@ -210,3 +213,27 @@ def test_little_space_is_a_warning(engine: Any, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(preflight, "is_this_machine", lambda *_: True)
     (warning,) = check_space(site())
     assert "MiB are free in /" in warning
+
+
+@pytest.mark.parametrize(
+    ("allow", "warned"),
+    [
+        ("172.16.0.0/12", True),
+        ("172.18.0.1", True),
+        ("172.19.0.0/16", False),
+        ("10.0.0.0/8", False),
+        ("2001:db8::/32", False),
+    ],
+)
+def test_a_network_that_lets_in_all_who_come_over_ipv6_is_a_warning(
+    allow: str, warned: bool
+) -> None:
+    mirror = {"upstream": "https://ghcr.io", "domain": "mirror.example.com", "allow": [allow]}
+    values = {"stackName": "s", "domain": "r.example.com", "mirrors": json.dumps({"hub": mirror})}
+    settings = parse({f"registry:{key}": text for key, text in values.items()}, bool, "prod")
+    bridge = Network(
+        name="docker_gwbridge", driver="bridge", scope="local", gateways=("172.18.0.1",)
+    )
+    warnings = opened_to_ipv6(settings, swarm(networks=(bridge,)))
+    assert ["mirrors.hub.allow has 172.18.0.1" in text for text in warnings] == [True] * warned
+    assert opened_to_ipv6(settings, swarm()) == []
