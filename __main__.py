@@ -34,6 +34,7 @@ from components.rollback import guard_rollbacks
 from components.rollout import RolloutArgs, retry_undone, running
 from components.service import SwarmService, service_name
 from components.socket_proxy import SocketProxy, SocketProxyArgs
+from components.stack import SECRET_TYPE
 from components.storage import Storage, StorageArgs, destroy_hook
 from components.swarm import Swarm, look
 from components.takeover import swarm_moved_from, takeover
@@ -91,6 +92,11 @@ def deploy() -> None:
         providers={"docker": swarm.engine.provider(ENGINE)},
         transformations=[owned(swarm, deployed, takeover(), stack), retry_undone(swarm)],
     )
+
+    # Secrets of an earlier version lack the prefix, and keep their names: an alias for each would
+    # break the state of a stack that is deployed with --target.
+    has_former_names = deployed.has(SECRET_TYPE, "registry-config")
+    secret_prefix = "" if has_former_names else settings.stack_name
 
     def storage(
         name: str,
@@ -151,7 +157,9 @@ def deploy() -> None:
     if proxy:
         there = swarm.services.get(service_name(settings.stack_name, "proxy"))
         flags = there.args if there else ()
-        proxies = deploy_proxy(settings, proxy, pinned, network, certificates, flags, on_swarm)
+        proxies = deploy_proxy(
+            settings, proxy, pinned, network, certificates, flags, secret_prefix, on_swarm
+        )
 
     login = None
     if not settings.hashed_passwords:
@@ -159,6 +167,7 @@ def deploy() -> None:
             "login",
             CredentialsArgs(
                 stack_name=settings.stack_name,
+                secret_prefix=secret_prefix,
                 users=settings.users,
                 passwords=settings.passwords,
                 cost=settings.password_cost,
@@ -173,6 +182,7 @@ def deploy() -> None:
             "redis",
             RedisArgs(
                 stack_name=settings.stack_name,
+                secret_prefix=secret_prefix,
                 image=pinned["redis"],
                 memory_mib=settings.redis_memory_mib,
                 log_mib=settings.log_mib,
@@ -186,6 +196,7 @@ def deploy() -> None:
         "registry",
         RegistryArgs(
             stack_name=settings.stack_name,
+            secret_prefix=secret_prefix,
             image=pinned["registry"],
             route=settings.route,
             network_id=network.network_id,
@@ -210,7 +221,9 @@ def deploy() -> None:
 
     mirrors: Sequence[SwarmService] = []
     if mirrored:
-        made = deploy_mirrors(settings, pinned, network, networks, login, mirrored, on_swarm)
+        made = deploy_mirrors(
+            settings, pinned, network, networks, login, mirrored, secret_prefix, on_swarm
+        )
         # Whose node is away isn't waited for: it is a cache.
         mirrors = made.services if mirrored.available else []
 
@@ -250,6 +263,7 @@ def deploy_mirrors(
     networks: Sequence[str],
     login: Credentials | None,
     storage: Storage,
+    secret_prefix: str,
     on_swarm: pulumi.ResourceOptions,
 ) -> Mirrors:
     """Declares the pull-through caches."""
@@ -268,6 +282,7 @@ def deploy_mirrors(
         "mirrors",
         MirrorsArgs(
             stack_name=settings.stack_name,
+            secret_prefix=secret_prefix,
             mirrors=[mirror(told) for told in settings.mirrors],
             network_id=network.network_id,
             networks=networks,
@@ -306,6 +321,7 @@ def deploy_proxy(
     network: PublicNetwork,
     certificates: Storage | None,
     running_flags: Sequence[str],
+    secret_prefix: str,
     on_swarm: pulumi.ResourceOptions,
 ) -> list[Proxy | SocketProxy]:
     """Declares the stack's own Traefik, and what stands before the socket.
@@ -318,6 +334,7 @@ def deploy_proxy(
             "dashboard",
             CredentialsArgs(
                 stack_name=settings.stack_name,
+                secret_prefix=secret_prefix,
                 users=told.dashboard_users,
                 rotation=settings.password_rotation,
             ),
@@ -332,6 +349,7 @@ def deploy_proxy(
             "socket-proxy",
             SocketProxyArgs(
                 stack_name=settings.stack_name,
+                secret_prefix=secret_prefix,
                 image=pinned["socket_proxy"],
                 socket_path=told.socket_path,
                 log_mib=settings.log_mib,
@@ -349,6 +367,7 @@ def deploy_proxy(
         "proxy",
         ProxyArgs(
             stack_name=settings.stack_name,
+            secret_prefix=secret_prefix,
             image=pinned["proxy"],
             network=settings.network,
             network_id=network.network_id,

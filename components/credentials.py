@@ -51,6 +51,8 @@ class CredentialsArgs:
     """bcrypt cost of given passwords, 10 or more."""
     rotation: str = ""
     """Another text makes new passwords for the users that have generated ones."""
+    secret_prefix: str = ""
+    """What the names of its Swarm secrets begin with, such as the stack's; none by default."""
 
 
 class Credentials(pulumi.ComponentResource):
@@ -96,7 +98,9 @@ class Credentials(pulumi.ComponentResource):
             )
 
         text = pulumi.Output.all(self.passwords, seed).apply(lines)
-        self.secret = swarm_secret(f"{name}-htpasswd", args.stack_name, text, child)
+        self.secret = swarm_secret(
+            f"{name}-htpasswd", args.stack_name, text, child, prefix=args.secret_prefix
+        )
         self.register_outputs({"passwords": self.passwords})
 
 

@@ -116,6 +116,8 @@ class Mirrors(pulumi.ComponentResource):
         """The secret of that name, made once."""
         if what not in self._secrets:
             opts = pulumi.ResourceOptions(parent=self)
-            stack_name = self._args.stack_name
-            self._secrets[what] = swarm_secret(f"{self._name}-{what}", stack_name, text, opts)
+            args, name = self._args, f"{self._name}-{what}"
+            self._secrets[what] = swarm_secret(
+                name, args.stack_name, text, opts, prefix=args.secret_prefix
+            )
         return self._secrets[what]

@@ -24,7 +24,7 @@ from components.registry_config import HSTS_SECONDS
 from components.route import Https, Route, label_name
 from components.service import SwarmService, swarm_service
 from components.socket_proxy import SOCKET_PATH, SocketProxy, socket_mount
-from components.stack import namespace_labels, swarm_secret
+from components.stack import MAX_SECRET_NAME, namespace_labels, swarm_secret
 from components.task import (
     always_restart,
     json_file_log,
@@ -34,7 +34,7 @@ from components.task import (
 )
 
 SECRET_PREFIX = "secret"  # noqa: S105 - of a name
-MAX_PROXY_SECRET = 64 - len(f"proxy-{SECRET_PREFIX}-") - len("-1234567")
+MAX_PROXY_SECRET = MAX_SECRET_NAME - len(f"proxy-{SECRET_PREFIX}-")
 """Characters of a variable's name: Swarm's limit for a secret's name, less what comes with it."""
 USERS_PATH = "/run/secrets/dashboard-users"
 GO_MEMORY = 0.75
@@ -112,6 +112,8 @@ class ProxyArgs:
     """Environment variables that everybody may see."""
     memory_mib: int = 512
     """Hard limit of one task, MiB; 1 024 clients at once take about 200."""
+    secret_prefix: str = ""
+    """What the names of its Swarm secrets begin with, such as the stack's; none by default."""
     log_mib: int = 10
     log_files: int = 3
 
@@ -129,7 +131,9 @@ class Proxy(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
 
         def secret(part: str, text: pulumi.Input[str]) -> docker.Secret:
-            return swarm_secret(f"{name}-{part}", args.stack_name, text, child)
+            return swarm_secret(
+                f"{name}-{part}", args.stack_name, text, child, prefix=args.secret_prefix
+            )
 
         content = proxy_config.dynamic(
             args.entry_point,

@@ -42,6 +42,8 @@ class RedisArgs:
     log_files: int = 3
     encrypted: bool = False
     """Encrypt its network's traffic between nodes (IPsec)."""
+    secret_prefix: str = ""
+    """What the names of its Swarm secrets begin with, such as the stack's; none by default."""
 
 
 class Redis(pulumi.ComponentResource):
@@ -74,7 +76,9 @@ class Redis(pulumi.ComponentResource):
             f"{name}-password", length=PASSWORD_LENGTH, special=False, opts=child
         ).result
         text = self.password.apply(lambda password: configuration(password, args.memory_mib))
-        config = swarm_secret(f"{name}-config", args.stack_name, text, child)
+        config = swarm_secret(
+            f"{name}-config", args.stack_name, text, child, prefix=args.secret_prefix
+        )
         task = docker.ServiceTaskSpecArgs(
             container_spec=docker.ServiceTaskSpecContainerSpecArgs(
                 image=args.image,

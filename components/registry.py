@@ -50,6 +50,12 @@ class Registry(pulumi.ComponentResource):
     ) -> None:
         super().__init__("registry:index:Registry", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
+
+        def secret(part: str, text: pulumi.Input[str]) -> docker.Secret:
+            return swarm_secret(
+                f"{name}-{part}", args.stack_name, text, child, prefix=args.secret_prefix
+            )
+
         # Signs the state of uploads: one that changed would break the uploads under way.
         http_secret = random.RandomBytes(f"{name}-http-secret", length=32, opts=child).base64
         redis = args.redis
@@ -66,13 +72,11 @@ class Registry(pulumi.ComponentResource):
             )
         )
         # A secret rather than a Swarm config: it holds the above, and maybe keys of a store.
-        files = {CONFIG_PATH: swarm_secret(f"{name}-config", args.stack_name, text, child)}
+        files = {CONFIG_PATH: secret("config", text)}
         if args.htpasswd:
             files[HTPASSWD_PATH] = args.htpasswd
         if args.authorities:
-            files[AUTHORITY_FILE] = swarm_secret(
-                f"{name}-authorities", args.stack_name, args.authorities, child
-            )
+            files[AUTHORITY_FILE] = secret("authorities", args.authorities)
         networks = [redis.network_id] if redis else []
         task = registry_task(args, args.image, files, networks=networks, spread=args.spread)
         self.service = registry_service(

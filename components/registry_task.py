@@ -61,6 +61,8 @@ class TaskArgs:
     """
     drain_seconds: int = DRAIN_SECONDS
     """How long a task that must end lets requests under way finish, after it has lingered."""
+    secret_prefix: str = ""
+    """What the names of its Swarm secrets begin with, such as the stack's; none by default."""
 
 
 Files = Mapping[str, docker.Secret]

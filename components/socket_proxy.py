@@ -56,6 +56,8 @@ class SocketProxyArgs:
     """HAProxy."""
     socket_path: str = SOCKET_PATH
     """Docker's socket on the managers."""
+    secret_prefix: str = ""
+    """What the names of its Swarm secrets begin with, such as the stack's; none by default."""
     log_mib: int = 10
     log_files: int = 3
     encrypted: bool = False
@@ -87,7 +89,9 @@ class SocketProxy(pulumi.ComponentResource):
             encrypted=args.encrypted,
         ).id
         child = pulumi.ResourceOptions(parent=self)
-        config = swarm_secret(f"{name}-config", args.stack_name, CONFIG, child)
+        config = swarm_secret(
+            f"{name}-config", args.stack_name, CONFIG, child, prefix=args.secret_prefix
+        )
         task = docker.ServiceTaskSpecArgs(
             container_spec=docker.ServiceTaskSpecContainerSpecArgs(
                 image=args.image,

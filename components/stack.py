@@ -13,6 +13,10 @@ LOGINS_LABEL = ".basicauth.users"
 """End of the label that tells Traefik the logins, with their hashes."""
 MAX_SECRET_BYTES = 500 * 1024 - 1
 """Swarm takes no larger secret."""
+SECRET_TYPE = "docker:index/secret:Secret"  # noqa: S105 - of a resource
+"""Pulumi's type of a secret."""
+MAX_SECRET_NAME = 64 - len("-1234567")
+"""Characters of a secret's name in Pulumi, which adds a dash and seven digits for Swarm."""
 
 
 def namespace_labels(stack_name: str) -> dict[str, str]:
@@ -35,16 +39,31 @@ def service_labels(labels: dict[str, str]) -> list[docker.ServiceLabelArgs]:
 
 
 def swarm_secret(
-    name: str, stack_name: str, text: pulumi.Input[str], opts: pulumi.ResourceOptions
+    name: str,
+    stack_name: str,
+    text: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+    *,
+    prefix: str,
 ) -> docker.Secret:
     """`text` as a Swarm secret of the stack; in Pulumi's state, a secret too."""
-    # No `name=`: a Swarm secret can't be changed, so a new text needs a fresh name.
+    # No `name=`: a Swarm secret can't be changed, so a new text needs a fresh name. Pulumi makes it
+    # of the resource's.
     return docker.Secret(
-        name,
+        secret_name(prefix, name),
         data=pulumi.Output.secret(text).apply(lambda plain: secret_data(name, plain)),
         labels=[docker.SecretLabelArgs(label=NAMESPACE, value=stack_name)],
         opts=opts,
     )
+
+
+def secret_name(prefix: str, name: str) -> str:
+    """Return a secret's name in Pulumi: as much of `prefix` as Swarm has room for, and `name`.
+
+    Secrets whose prefixes are cut to the same still have names of their own, since digits follow.
+    """
+    prefix = prefix[: max(0, MAX_SECRET_NAME - len(name) - 1)].rstrip("-")
+    return f"{prefix}-{name}" if prefix else name
 
 
 def secret_data(name: str, text: str) -> str:

@@ -93,7 +93,7 @@ def secrets(site: Site, said: str) -> dict[str, str]:
         name, outputs = resource["urn"].rpartition("::")[2], resource.get("outputs", {})
         if name in ("registry-http-secret", "login-seed", "dashboard-seed"):
             found[name] = plain(outputs["base64"])
-        if name in ("login-htpasswd", "dashboard-htpasswd"):
+        if name.endswith(("login-htpasswd", "dashboard-htpasswd")):
             data = plain(outputs["data"])
             found[f"{name}, encoded"] = data
             for line in base64.b64decode(data).decode().splitlines():

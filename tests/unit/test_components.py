@@ -29,7 +29,7 @@ from components.credentials import (
 from components.files import FOLDER
 from components.mirrors import Mirror, Mirrors, MirrorsArgs
 from components.network import PublicNetwork, PublicNetworkArgs
-from components.proxy import Dashboard, Proxy, ProxyArgs
+from components.proxy import MAX_PROXY_SECRET, Dashboard, Proxy, ProxyArgs
 from components.proxy_config import Acme, ExternalAccount, file_content, storage_in_use
 from components.redis import PASSWORD_LENGTH, Redis, RedisArgs
 from components.registry import Registry, RegistryArgs
@@ -46,7 +46,7 @@ from components.registry_config import (
 from components.registry_task import GRACEFUL_STOP, STORAGE_FIRST
 from components.route import Https, Route
 from components.socket_proxy import SocketProxy, SocketProxyArgs
-from components.stack import MAX_SECRET_BYTES, secret_data
+from components.stack import MAX_SECRET_BYTES, secret_data, secret_name
 from components.swarm import Network
 from components.task import volume_mount
 
@@ -205,6 +205,56 @@ def test_a_text_that_swarm_takes_no_secret_of_is_refused_by_its_size() -> None:
     with pytest.raises(pulumi.RunError, match=r"secret chain has 512000 bytes") as error:
         secret_data("chain", "s" * (MAX_SECRET_BYTES + 1))
     assert "sss" not in str(error.value)
+
+
+def test_all_secrets_of_a_stack_begin_with_its_name(deploy: Deploy) -> None:
+    def program() -> None:
+        of_stack: dict[str, Any] = {"stack_name": "images", "secret_prefix": "images"}
+        login = Credentials("login", CredentialsArgs(users=["admin"], **of_stack))
+        redis = Redis("redis", RedisArgs(image="redis:7", **of_stack))
+        common: dict[str, Any] = {
+            "network_id": "net-id",
+            "htpasswd": login.secret,
+            "authorities": "-----BEGIN CERTIFICATE-----",
+            **of_stack,
+        }
+        args = RegistryArgs(image="registry:3", route=ROUTE, redis=redis, **common)
+        Registry("registry", args)
+        upstream = Upstream(url="https://ghcr.io", username="me", password="token")
+        mirror = Mirror(name="hub", image="registry:3", route=ROUTE, upstream=upstream, login=True)
+        Mirrors("mirrors", MirrorsArgs(mirrors=[mirror], **common))
+        socket = SocketProxy("socket-proxy", SocketProxyArgs(image="haproxy:3", **of_stack))
+        Proxy(
+            "proxy",
+            ProxyArgs(**(PROXY | of_stack | {"socket_proxy": socket, "secrets": {"A": "b"}})),
+        )
+
+    names = sorted(deploy(program).of_type("Secret"))
+    assert {name.partition("-")[0] for name in names} == {"images"}
+    assert len(names) == 10
+
+
+@pytest.mark.parametrize("stack_name", ["s", "images-com", "x" * 40, "a" * 11 + "-" + "b" * 28])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "registry-config",
+        f"mirrors-{'m' * 24}-authorities",
+        f"proxy-secret-{'a' * (MAX_PROXY_SECRET - 1)}",
+        f"proxy-secret-{'a' * MAX_PROXY_SECRET}",
+    ],
+)
+def test_a_secrets_name_begins_with_the_stacks_as_far_as_swarm_has_room(
+    name: str, stack_name: str
+) -> None:
+    whole = secret_name(stack_name, name)
+    assert len(f"{whole}-1234567") <= 64
+    assert whole.endswith(name)
+    prefix = whole.removesuffix(name).rstrip("-")
+    assert stack_name.startswith(prefix)
+    assert "--" not in whole
+    if len(stack_name) + len(name) < 56:
+        assert whole == f"{stack_name}-{name}"
 
 
 def test_redis_is_found_by_its_password_which_only_secrets_have(deploy: Deploy) -> None:
