@@ -22,7 +22,7 @@ from components.credentials import htpasswd_line
 from components.registry_config import Options, Secrets, document
 from ops.console import run, wait
 from settings import REGISTRY_IMAGE, TRAEFIK_IMAGE
-from tests.system.project import Project
+from testing.project import Project
 
 FIRST_ROUNDS, CHANGE_ROUNDS, QUIET_ROUNDS = 5, 3, 5
 PORTS = {"ours": 80, "terraform": 81, "stack": 82}

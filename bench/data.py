@@ -16,8 +16,8 @@ from components.registry_config import CONFIG_PATH, DATA_PATH, Options, Secrets,
 from ops import images
 from ops.console import Problem, wait
 from settings import REGISTRY_IMAGE
-from tests.pair import Pair
-from tests.system.hub import registry_program
+from testing.hub import registry_program
+from testing.pair import Pair
 
 ROUNDS = 3
 BARE_PORT = 5999

@@ -17,10 +17,10 @@ from typing import Any
 from ops import images
 from ops.console import Problem, run, say, wait
 from ops.toolchain import ROOT, cache
-from tests.system.project import Project
-from tests.system.site import Site
-from tests.system.testswarm import Node, TestSwarm
-from tests.tools import compiled
+from testing.project import Project
+from testing.site import Site
+from testing.testswarm import Node, TestSwarm
+from testing.tools import compiled
 
 DOMAIN = "bench.example.com"
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ import yaml
 from bench.figures import Figure, Turns
 from bench.ground import Ground
 from ops.console import wait
-from tests.system.project import Project
+from testing.project import Project
 
 ROUNDS = 5
 SIZES = {"large": (100, 20), "small": (1, 1)}

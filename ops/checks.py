@@ -40,7 +40,7 @@ def run_all() -> None:
     tiers = dict(TIERS)
     if os.geteuid() == 0:
         _prepare_system_tests()
-        _run("python", "-m", "tests.tools")
+        _run("python", "-m", "testing.tools")
     elif os.environ.get("CI"):
         raise Problem("tests/system starts Docker engines, so in CI the tests must run as root")
     else:

@@ -1,4 +1,4 @@
-// Programs that the benchmark runs: pinned here, compiled once by tests/tools/__init__.py.
+// Programs that the benchmark runs: pinned here, compiled once by testing/tools/__init__.py.
 module registry.local/bench/tools
 
 go 1.25.0

@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from ops import images
-
-from .archive import archive_of
-from .authority import Authority
-from .hub import Hub
-from .project import Project
-from .site import Site
-from .testswarm import SUBNET, TestSwarm, remove_abandoned
+from testing.archive import archive_of
+from testing.authority import Authority
+from testing.hub import Hub
+from testing.project import Project
+from testing.site import Site
+from testing.testswarm import SUBNET, TestSwarm, remove_abandoned
 
 HUB = f"{SUBNET}.11:5001"
 """Where a test may put a registry that stands in for Docker Hub: on the first node."""

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from ops.console import wait
-from tests.pair import Pair
-from tests.tools import tool
+from testing.pair import Pair
+from testing.site import STARTED_S, Site
+from testing.testswarm import ENDED_S, Node, Outside
+from testing.tools import tool
 
 from .conftest import PLAIN_DOMAIN, PLAIN_PORT
-from .site import STARTED_S, Site
-from .testswarm import ENDED_S, Node, Outside
 
 SECURE_DOMAIN, SECURE_PORT = "secure.example.com", 8443
 UI = "https://ui.example.com"

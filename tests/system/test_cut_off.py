@@ -10,11 +10,10 @@ import pytest
 
 from ops import images
 from ops.console import wait
-
-from .project import Project
-from .site import Site
-from .testswarm import TestSwarm
-from .watch import Watch
+from testing.project import Project
+from testing.site import Site
+from testing.testswarm import TestSwarm
+from testing.watch import Watch
 
 NAME = "remote"
 DOMAIN = "remote.example.com"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .site import Site
+from testing.site import Site
 
 STACK = "moved"
 REGISTRY = f"{STACK}_registry"

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from ops.console import wait
-
-from .authority import Authority
-from .project import changed
-from .site import Site
+from testing.authority import Authority
+from testing.project import changed
+from testing.site import Site
 
 STACKS = {"local": "registry-local", "prod": "registry-com", "stag": "stag-registry-com"}
 DOMAINS = {

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from ops.console import wait
-
-from .site import STARTED_S, Site
-from .watch import Watch
+from testing.site import STARTED_S, Site
+from testing.watch import Watch
 
 NAME = "faulty"
 DOMAIN = "faulty.example.com"

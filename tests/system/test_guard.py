@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from ops.console import wait
+from testing.project import Project, changed
+from testing.site import Site
+from testing.testswarm import SOON_S
 
 from .conftest import HUB
-from .project import Project, changed
-from .site import Site
-from .testswarm import SOON_S
 
 NAME = "guarded"
 LABEL = f"{NAME}.registry-data"

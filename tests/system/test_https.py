@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from ops.console import wait
-
-from .authority import Authority, served
-from .site import Site
+from testing.authority import Authority, served
+from testing.site import Site
 
 DOMAIN = "registry.tmd.fakhred.in"
 DASHBOARD = "traefik.tmd.fakhred.in"

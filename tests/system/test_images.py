@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from ops import images
-
-from .hub import Hub
-from .project import changed
-from .site import Site
-from .testswarm import TestSwarm
+from testing.hub import Hub
+from testing.project import changed
+from testing.site import Site
+from testing.testswarm import TestSwarm
 
 NAME = "kept"
 SERVICE = f"{NAME}_registry"

@@ -22,10 +22,9 @@ import pytest
 
 from ops import images
 from ops.console import wait
-
-from .project import Project, Result
-from .site import Site
-from .testswarm import TestSwarm
+from testing.project import Project, Result
+from testing.site import Site
+from testing.testswarm import TestSwarm
 
 TIMES = int(os.environ.get("INTERRUPTIONS", "2"))
 SEED = os.environ.get("INTERRUPTION_SEED") or secrets.token_hex(4)

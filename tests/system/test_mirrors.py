@@ -17,11 +17,10 @@ import pytest
 from components.registry_config import HUB
 from ops import nodes
 from ops.console import wait
-
-from .project import changed
-from .site import Site
-from .testswarm import SOON_S, Node
-from .upstream import Upstream
+from testing.project import changed
+from testing.site import Site
+from testing.testswarm import SOON_S, Node
+from testing.upstream import Upstream
 
 NAME = "pulling"
 DOMAIN = "pulling.example.com"

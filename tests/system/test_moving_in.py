@@ -13,11 +13,10 @@ import pytest
 import yaml
 
 from ops.console import run, wait
-
-from .authority import Authority, served
-from .project import Result
-from .site import Site
-from .testswarm import SOON_S
+from testing.authority import Authority, served
+from testing.project import Result
+from testing.site import Site
+from testing.testswarm import SOON_S
 
 MAIN, PROXY = "traefik", "traefik_traefik"
 ORIGINAL, SERVICE = "registry-com", "registry-com_registry"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .authority import Authority, served
-from .project import changed
-from .site import Site
+from testing.authority import Authority, served
+from testing.project import changed
+from testing.site import Site
 
 PROXY = "registry-com_proxy"
 DOMAINS = {

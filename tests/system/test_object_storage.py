@@ -12,14 +12,13 @@ from pathlib import Path
 import pytest
 
 from ops.console import wait
-
-from .archive import redis_image
-from .load import Load
-from .project import changed
-from .site import STARTED_S, Site
-from .store import BUCKET, REGION, Store
-from .testswarm import SOON_S, Node
-from .watch import Watch
+from testing.archive import redis_image
+from testing.load import Load
+from testing.project import changed
+from testing.site import STARTED_S, Site
+from testing.store import BUCKET, REGION, Store
+from testing.testswarm import SOON_S, Node
+from testing.watch import Watch
 
 NAME = "many"
 DOMAIN = "many.example.com"

@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from ops.console import wait
-from tests.pair import Pair
-
-from .archive import haproxy_image
-from .site import Site
-from .testswarm import SOON_S, Node
+from testing.archive import haproxy_image
+from testing.pair import Pair
+from testing.site import Site
+from testing.testswarm import SOON_S, Node
 
 NAME = "optional"
 DOMAIN = "optional.example.com"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from .project import LIMIT_S, ROOT
-from .site import Site
+from testing.project import LIMIT_S, ROOT
+from testing.site import Site
 
 DIGEST = "@sha256:" + "0" * 64
 # Each breaks the policy of its name; together they are one program.

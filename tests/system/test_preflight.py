@@ -8,8 +8,7 @@ import pytest
 
 from components.engine import Engine
 from components.preflight import is_this_machine
-
-from .site import Site
+from testing.site import Site
 
 STACK = "early"
 DOMAIN = "early.example.com"

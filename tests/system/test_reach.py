@@ -11,12 +11,12 @@ import pytest
 
 from ops import engine
 from ops.console import wait
-from tests.pair import Pair
+from testing.pair import Pair
+from testing.project import Result
+from testing.site import Site
+from testing.testswarm import SOON_S, Node
 
-from .project import Result
-from .site import Site
 from .test_options import relay, tls_context
-from .testswarm import SOON_S, Node
 
 STACK = "reach"
 PORT = 2222

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from .project import ROOT, Result
-from .reading import Reading, reading
-from .site import Site
+from testing.project import ROOT, Result
+from testing.reading import Reading, reading
+from testing.site import Site
 
 GOLDEN = ROOT / "tests/golden"
 STACK = "review"

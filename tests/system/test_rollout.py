@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from ops.console import wait
-
-from .site import STARTED_S, Site
+from testing.site import STARTED_S, Site
 
 NAME = "failing"
 DOMAIN = "failing.example.com"

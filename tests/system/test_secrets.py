@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from ops.console import run, wait
-from tests.pair import Pair
-
-from .site import Site
-from .testswarm import SOON_S
+from testing.pair import Pair
+from testing.site import Site
+from testing.testswarm import SOON_S
 
 GIVEN = "a-given-Passw0rd-that-nobody-else-has"
 NAME, DOMAIN = "secretive", "secretive.example.com"

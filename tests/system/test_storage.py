@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from ops.console import wait
-
-from .project import Project, changed
-from .site import STARTED_S, Site
-from .store import BUCKET, REGION, Store
-from .testswarm import Node
+from testing.project import Project, changed
+from testing.site import STARTED_S, Site
+from testing.store import BUCKET, REGION, Store
+from testing.testswarm import Node
 
 NAME = "kept"
 LABEL = f"{NAME}.registry-data"

@@ -12,9 +12,9 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from .project import Result
-from .site import Site
-from .store import BUCKET, REGION, Store
+from testing.project import Result
+from testing.site import Site
+from testing.store import BUCKET, REGION, Store
 
 NAME = "tried"
 WRONG_KEY = "not-the-key-of-this-store"

@@ -14,9 +14,7 @@ import pytest
 
 from ops import images
 from ops.console import Problem, wait
-from tests.system.testswarm import TestSwarm, remove_abandoned
-
-from .testswarm import SOON_S
+from testing.testswarm import SOON_S, TestSwarm, remove_abandoned
 
 REGISTRY = next(image for image in images.tarballs() if image.startswith("registry:"))
 ROOT = Path(__file__).parent.parent.parent
@@ -104,7 +102,7 @@ def test_a_node_that_lost_its_power_comes_back_with_its_data_and_its_tasks(
 @pytest.mark.parametrize("last", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_of_a_swarm_whose_process_is_ended(last: signal.Signals) -> None:
     script = (
-        "from tests.system.testswarm import TestSwarm\n"
+        "from testing.testswarm import TestSwarm\n"
         "import signal\n"
         "with TestSwarm(nodes=1) as swarm:\n"
         "    swarm.docker(swarm.nodes[0], 'network', 'create', '-d', 'overlay', 'some')\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .project import LIMIT_S, ROOT
+from testing.project import LIMIT_S, ROOT
 
 PROGRAM = """
 import pulumi

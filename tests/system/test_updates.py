@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from .load import Load
-from .site import Site
+from testing.load import Load
+from testing.site import Site
 
 NAME = "single"
 DOMAIN = "single.example.com"

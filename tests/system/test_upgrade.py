@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 
 from ops.console import Problem, run
-
-from .archive import redis_image
-from .authority import Authority
-from .project import ROOT, Project
-from .site import Site
-from .store import BUCKET, REGION, Store
-from .testswarm import TestSwarm
-from .upstream import Upstream
+from testing.archive import redis_image
+from testing.authority import Authority
+from testing.project import ROOT, Project
+from testing.site import Site
+from testing.store import BUCKET, REGION, Store
+from testing.testswarm import TestSwarm
+from testing.upstream import Upstream
 
 EARLIER = "da6acb693b05770a8bb9015baf535522f6954563"
 """The version that deploys the stacks."""

@@ -16,7 +16,7 @@ from pulumi.runtime.settings import SETTINGS
 
 from components.engine import Engine
 from components.swarm import Network, Node, RunningService, Swarm
-from tests import processes
+from testing import processes
 
 
 @pytest.hookimpl(wrapper=True)

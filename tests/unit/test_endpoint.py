@@ -19,7 +19,7 @@ import pytest
 from components.endpoint import DEFAULT_HOST, EndpointError, Tls, find_endpoint
 from components.engine import Engine, connected
 from ops import engine, images, stack
-from tests.pair import Pair
+from testing.pair import Pair
 
 from .conftest import Deploy
 

@@ -107,7 +107,7 @@ def test_a_process_ends_with_its_test(tmp_path: Path) -> None:
 ORPHANS = """
 import ctypes
 import subprocess
-from tests import processes
+from testing import processes
 
 PR_GET_CHILD_SUBREAPER = 37
 
@@ -129,7 +129,7 @@ def test_orphans_are_adopted_during_a_test_alone() -> None:
     assert done.stdout.splitlines() == ["True 1", "False"]
 
 
-FOLDERS = ("ops", "components", "settings", "policy", "bench", "tests")
+FOLDERS = ("ops", "components", "settings", "policy", "bench", "testing", "tests")
 MODULES = ("subprocess", "urllib.request")
 STARTS = ("run", "call", "check_call", "check_output", "urlopen")
 WAITS = ("wait", "communicate", "join")

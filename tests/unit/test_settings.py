@@ -14,7 +14,7 @@ import yaml
 from components.credentials import HASH_LENGTH, htpasswd_line
 from components.location import ObjectStore, Volume
 from settings import REGISTRY_IMAGE, TRAEFIK_IMAGE, Settings, parse
-from tests.pair import Pair
+from testing.pair import Pair
 
 ROOT = Path(__file__).parents[2]
 GOOD: Mapping[str, Any] = {"stackName": "registry-com", "domain": "registry.example.com"}

@@ -17,7 +17,7 @@ import yaml
 
 from ops.recipes import BUILD_SECONDS
 from ops.toolchain import ROOT
-from tests.tools import tool
+from testing.tools import tool
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 GITLAB = ROOT / ".gitlab-ci.example.yml"

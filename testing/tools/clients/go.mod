@@ -1,4 +1,4 @@
-// Registry clients that tests push and pull with: pinned here, compiled once by tests/tools.
+// Registry clients that tests push and pull with: pinned here, compiled once by testing/tools.
 module registry.test/clients
 
 go 1.25.0

@@ -1,9 +1,9 @@
-"""`python -m tests.tools`: compile what the cache hasn't got."""
+"""`python -m testing.tools`: compile what the cache hasn't got."""
 
 from __future__ import annotations
 
 from ops.console import main
-from tests.tools import PACKAGES, tool
+from testing.tools import PACKAGES, tool
 
 
 def _compile() -> None:

@@ -6,8 +6,8 @@ import secrets
 from pathlib import Path
 
 from ops.console import wait
-from tests.pair import Pair
-from tests.tools import tool
+from testing.pair import Pair
+from testing.tools import tool
 
 from .testswarm import ENDED_S, SOON_S, TestSwarm
 

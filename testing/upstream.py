@@ -11,7 +11,7 @@ import bcrypt
 
 from ops import images
 from ops.console import wait
-from tests.pair import Pair
+from testing.pair import Pair
 
 from .hub import registry_program
 from .testswarm import ENDED_S, SOON_S, TestSwarm

@@ -2,7 +2,7 @@
 
 A node is a network, mount, UTS and PID namespace with a dockerd of its own; the nodes' network is
 a bridge in one more namespace, so the host gets no interface, address, port or firewall rule.
-`python3 -m tests.system.testswarm [image.tar …]` keeps a swarm up until Ctrl-C.
+`python3 -m testing.testswarm [image.tar …]` keeps a swarm up until Ctrl-C.
 
 Needs root, Linux and the programs that `ops.engine.install` brings.
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.system.screenshot`: docs/dashboard.png anew, from a real deployment.
+"""`python -m testing.screenshot`: docs/dashboard.png anew, from a real deployment.
 
 Needs root, and what `make test` installs; and chromium.
 """

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PROGRAM = (
     *("__main__.py", "settings", "components", "requirements.txt", "ops", "Makefile", "policy"),
     "images",

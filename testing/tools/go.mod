@@ -1,4 +1,4 @@
-// Programs that tests run: pinned here, compiled once by tests/tools/__init__.py.
+// Programs that tests run: pinned here, compiled once by testing/tools/__init__.py.
 module registry.test/tools
 
 go 1.25.0
