@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 from bench.figures import Figure, Turns
-from bench.report import LETTER, as_json, picture, read, table
+from bench.report import LETTER, as_json, picture, read, table, write
 from ops.toolchain import ROOT
 
 FAST = Figure(what="preview / plan", ours=[1, 2, 30], peer=[8, 8, 4], unit="s", target=0.5)
@@ -66,3 +67,10 @@ def test_the_picture_in_the_docs_is_the_one_of_the_figures_there() -> None:
     """Drawn again without measuring: `python -m bench.report`."""
     docs = ROOT / "docs"
     assert (docs / "bench.svg").read_text() == picture(read((docs / "bench.json").read_text()))
+
+
+def test_a_picture_is_drawn_again_as_it_was(tmp_path: Path) -> None:
+    figure = Figure(what="push", ours=[1.23456789], peer=[2.87654321], unit="s", target=0.77)
+    write([figure], {}, tmp_path)
+    again = picture(read((tmp_path / "bench.json").read_text()))
+    assert (tmp_path / "bench.svg").read_text() == again
