@@ -102,7 +102,7 @@ def notes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     """Those of a merge request."""
     GitLab.notes = [{"id": 1, "body": "hello"}]
     with HTTPServer(("127.0.0.1", 0), GitLab) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.delenv("GITHUB_EVENT_PATH", raising=False)
         for name, value in {
             "CI_MERGE_REQUEST_IID": "7",

@@ -337,11 +337,14 @@ def graceful(
         try:
             yield process
         finally:
-            # Until the last of it has gone.
+            # Until the last of it has gone. Those whose parent ended are this process's children
+            # by now, and stay in the group until it has waited for them.
             with contextlib.suppress(ProcessLookupError):
                 for _ in range(100):
                     os.killpg(process.pid, signal.SIGKILL)
                     process.poll()
+                    with contextlib.suppress(ChildProcessError):
+                        os.waitpid(-process.pid, os.WNOHANG)
                     time.sleep(0.02)
 
 

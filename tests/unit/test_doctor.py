@@ -52,7 +52,7 @@ def registry(
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield doctor.Told(f"http://127.0.0.1:{server.server_port}", "admin", "secret"), requests
         server.shutdown()
 

@@ -89,7 +89,7 @@ def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sums.write_text(f"{'0' * 64}  pulumi-v{VERSION}-darwin-arm64.tar.gz\n{checksum}  {name}\n")
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         address = f"http://127.0.0.1:{server.server_address[1]}"
         monkeypatch.setattr(toolchain, "ARCHIVES", address)
         monkeypatch.setattr(toolchain, "CHECKSUMS", address)
