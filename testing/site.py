@@ -144,15 +144,25 @@ class Site:
         patience_s: int = 10,
     ) -> int:
         """HTTP status of `url` seen from a node; 0 when there is no answer, or no good one."""
+        return self.answer(url, login, node, patience_s)[0]
+
+    def answer(
+        self,
+        url: str,
+        login: str | None = None,
+        node: Node | Outside | None = None,
+        patience_s: int = 10,
+    ) -> tuple[int, str]:
+        """Return the status as `status` does, and why there is none, in curl's words."""
         credentials = ["--user", login] if login else []
         done = self.swarm.exec(
             node or self.any_node(),
-            *("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}"),
+            *("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}"),
             *("--max-time", str(patience_s)),
             *(*self._trusted, *credentials, url),
             check=False,
         )
-        return int(done.stdout or 0)
+        return int(done.stdout or 0), done.stderr.strip()
 
     def login(self, stack: str) -> str:
         """`user:password` of the stack's first user."""

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import threading
+import time
+from dataclasses import dataclass
 
 from .site import Site
 from .testswarm import Node
 
 PATIENCE_S = 30
 """How long a client waits for an answer: long, since a busy machine alone takes some seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What one request got."""
+
+    at_s: float
+    """When it was asked, since the watch began."""
+    status: int
+    """HTTP status; 0 for none."""
+    seconds: float
+    """How long the answer took."""
+    error: str
+    """Why there was no answer, in curl's words; empty if there was one."""
 
 
 class Watch:
@@ -18,8 +34,8 @@ class Watch:
         self._site, self._url, self._login, self._node = site, url, login, node
         self._ended = threading.Event()
         self._worker = threading.Thread(target=self._ask)
-        self.statuses: set[int] = set()
-        """HTTP statuses; 0 where no answer came, or none within `PATIENCE_S`."""
+        self.answers: list[Answer] = []
+        """In order."""
 
     def __enter__(self) -> Watch:
         self._worker.start()
@@ -27,9 +43,23 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._worker.join(60)
+        self._worker.join(2 * PATIENCE_S)
+
+    @property
+    def statuses(self) -> set[int]:
+        """HTTP statuses; 0 where no answer came, or none within `PATIENCE_S`."""
+        return {answer.status for answer in self.answers}
+
+    def other_than(self, *statuses: int) -> list[Answer]:
+        """Return the answers with another status."""
+        return [answer for answer in self.answers if answer.status not in statuses]
 
     def _ask(self) -> None:
+        start = time.monotonic()
         while not self._ended.wait(0.5):
-            asked = (self._url, self._login, self._node, PATIENCE_S)
-            self.statuses.add(self._site.status(*asked))
+            begin = time.monotonic()
+            status, error = self._site.answer(self._url, self._login, self._node, PATIENCE_S)
+            seconds = time.monotonic() - begin
+            self.answers.append(
+                Answer(at_s=begin - start, status=status, seconds=seconds, error=error)
+            )
