@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -155,7 +156,7 @@ def foresee(stack: str) -> Mapping[str, str]:
     Previews may be given an engine that shows less: then there is nothing to foresee.
     """
     try:
-        found = compare(checkpoint.read(stack), inventory.take(stack), names(stack))
+        _, found = _compared(stack)
     except Problem:
         return {}
     if found.made:
@@ -184,8 +185,17 @@ def finish_before_destroying(stack: str, *, forget: Forget = "never") -> Rest:
 def look(stack: str) -> tuple[Checkpoint, Differences]:
     """Return the stack's state, once no other run is at it, and how the swarm differs."""
     backend.wait_for_lock(stack)
-    known = checkpoint.read(stack)
-    return known, compare(known, inventory.take(stack), names(stack))
+    return _compared(stack)
+
+
+def _compared(stack: str) -> tuple[Checkpoint, Differences]:
+    """Return the stack's state, and how the swarm differs."""
+    # Each asks a program that takes some tenths of a second to start.
+    with ThreadPoolExecutor() as pool:
+        known = pool.submit(checkpoint.read, stack)
+        there = pool.submit(inventory.take, stack)
+        named = pool.submit(names, stack)
+        return known.result(), compare(known.result(), there.result(), named.result())
 
 
 def _settle(stack: str, known: Checkpoint, found: Differences) -> None:
@@ -203,7 +213,7 @@ def clean_up(stack: str, *, services: bool = True) -> None:
     These are the secrets of before; of a stack that is being removed also `services` and networks
     that an interrupted run made.
     """
-    found = compare(checkpoint.read(stack), inventory.take(stack), names(stack))
+    _, found = _compared(stack)
     made = found.made if services else ()
     if made or found.left:
         left = ", ".join(sorted(each.name for each in (*made, *found.left)))
