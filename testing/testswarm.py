@@ -231,7 +231,11 @@ class TestSwarm:
         """Make `name` lead to `ip`, on each node, also on those that are down, and outside."""
         for path in self._hosts():
             kept = [line for line in path.read_text().splitlines() if line.split()[1] != name]
-            path.write_text("\n".join([*kept, f"{ip} {name}", ""]))
+            # It is mounted, so another file can't take its place; and whoever reads it meanwhile
+            # must not find it empty.
+            with path.open("r+") as file:
+                file.write("\n".join([*kept, f"{ip} {name}", ""]))
+                file.truncate()
 
     def _hosts(self) -> list[Path]:
         return [*(node.dir / "hosts" for node in self.nodes), self.outside.hosts]
