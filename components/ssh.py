@@ -130,6 +130,7 @@ class Relay:
             except OSError:
                 return
             log = Path(self._folder.name) / f"{len(self._processes)}.log"
+            # The client sees the end only once this side is closed too: `failure` knows by then.
             with connection, log.open("wb") as errors:
                 try:
                     # A session of its own: Ctrl-C is for us, who then end it in order.
@@ -142,8 +143,8 @@ class Relay:
                     )
                 except OSError:
                     self._missing = True
-                    continue
-            self._processes.append((process, log))
+                else:
+                    self._processes.append((process, log))
 
     def failure(self) -> str:
         """Return why the last connection failed, with what to type."""
