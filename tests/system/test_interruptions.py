@@ -46,6 +46,8 @@ class Machine:
 
     site: Site
     logs: Path
+    passwords: set[str] = field(default_factory=set)
+    """All that the registry has had so far, as `serves` saw."""
     _runs: int = field(default=0)
 
     @property
@@ -101,8 +103,19 @@ class Machine:
         """The registry answers, to its own login alone."""
         node, url = self.site.swarm.nodes[0], "http://localhost/v2/"
         password = self.pulumi("stack", "output", "password", "--show-secrets", "-s", "local")
+        self.passwords.add(password)
         assert self.site.status(url, node=node) == 401
         assert self.site.status(url, f"admin:{password}", node) == 200
+
+    def files_with_passwords(self) -> list[Path]:
+        """Return the files of the checkout's settings, its state and the logs that show one."""
+        files = [self._file, *self.logs.rglob("*"), *(self.folder / ".state").rglob("*")]
+        return [
+            file
+            for file in files
+            if file.is_file()
+            and any(each in file.read_text(errors="replace") for each in self.passwords)
+        ]
 
     def left(self) -> str:
         """Services, networks and secrets of the stack."""
@@ -220,6 +233,7 @@ def test_whatever_was_interrupted_is_ended_by_the_next_run(fresh: Machine) -> No
         begin = time.monotonic()
         result = machine.make(*words)
         seconds = time.monotonic() - begin
+        (machine.logs / "next.log").write_text(result.text)
         told = f"make {' '.join(words)}, {how} after {after:.1f} s; the next took {seconds:.1f} s"
         print(told, flush=True)
         assert result.code == 0, f"{told}\n--- first\n{said}\n--- next\n{result.text}"
@@ -230,7 +244,9 @@ def test_whatever_was_interrupted_is_ended_by_the_next_run(fresh: Machine) -> No
         machine.rotate(turn)
         stopped("deploy", "STACK=local")
         machine.serves()
+        assert machine.files_with_passwords() == []
         stopped("down")
+        assert machine.files_with_passwords() == []
         wait("nothing to be left", lambda: not machine.left(), 30)
         machine.forget()
 
