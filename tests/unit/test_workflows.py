@@ -101,6 +101,15 @@ def test_all_that_is_run_is_there(path: Path) -> None:
         assert "${{" not in line
 
 
+def test_what_is_cached_is_made_anew_when_its_source_changes() -> None:
+    """The tests' own folders whose programs are compiled into the cache."""
+    text = (ROOT / ".github/workflows/test.yml").read_text()
+    sources = [path for path in ROOT.glob("test*/*/__init__.py") if "cache()" in path.read_text()]
+    assert sources
+    for path in sources:
+        assert f"'{path.parent.relative_to(ROOT)}/**'" in text
+
+
 def test_the_tests_have_the_history_of_the_project() -> None:
     """One deploys with an earlier version; without more words, a runner gets the last commit."""
     workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())
