@@ -12,12 +12,14 @@ _FORMS = {
     "the hash of a password": re.compile(
         r"\$(apr1|[1567y]|2[abxy]?|argon2\w*|scrypt)\$\S{8,}|\{S?SHA(256|512)?\}\S{20,}"
     ),
-    "an address with a password": re.compile(r"\w+://[^/\s:@]*:[^/\s@]+@"),
+    "an address with a password": re.compile(r"\w://[^/\s:@]*:[^/\s@]+@"),
     "a login": re.compile(
         r"authorization['\"]?\s*[:=]\s*['\"]?(basic|bearer|token)\s+\S{4,}", re.I
     ),
     "a token": re.compile(
-        r"\b(SWMTKN-1-|gh[pousr]_|github_pat_|glpat-|dckr_pat_)\w{8,}|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}"
+        # A limit, so that a text of many beginnings isn't read to its end from each.
+        r"\b(SWMTKN-1-|gh[pousr]_|github_pat_|glpat-|dckr_pat_)\w{8}"
+        r"|\beyJ[\w-]{8,1000}\.eyJ[\w-]{8}"
     ),
 }
 _LOGINS = re.compile(r"(basic|digest)auth\.users(\[\d+\])?$", re.IGNORECASE)
@@ -49,11 +51,12 @@ _HARMLESS = re.compile(
 _FILE = re.compile(r"\.{0,2}/[\w./@-]+")
 _COOKIE = re.compile(r"(set-)?cookie", re.IGNORECASE)
 _ASSIGNMENT = re.compile(
-    # A number right after a colon is the port of a host. The value is only looked at, since it
-    # may be an assignment itself: `command: --token=x`.
-    r"(?<![\w/$])(?P<name>[\w.-]+)[\"']?[ \t]*(=|:(?!\d+\b))[ \t]*[\"']?"
-    r"(?=(?P<value>(\$\{\w+\}|[^\s\"',;&|{}\[\]])+))"
+    # A number right after a colon is the port of a host. Each name is matched, assigned to or not,
+    # so that none is looked at twice: texts may be long.
+    r"(?P<name>[\w.-]+)(?P<sign>[\"']?[ \t]*(=|:(?!\d+\b))[ \t]*[\"']?)?"
 )
+_VALUE = re.compile(r"(\$\{\w+\}|[^\s\"',;&|{}\[\]]){1,300}")
+"""What is assigned, as much of it as shows whether it is a secret."""
 
 
 def secret_in(name: str, value: str) -> str | None:
@@ -82,10 +85,20 @@ def is_secret_setting(name: str, value: str) -> bool:
 
 def assigned(text: str) -> Iterator[str]:
     """The names in `text` that a secret is given to: `a=b`, `a: b` or `"a": "b"`."""
-    for found in _ASSIGNMENT.finditer(text):
+    for match in _ASSIGNMENT.finditer(text):
+        if not match["sign"]:
+            continue
+        name = match["name"]
+        if text[match.start() - 1 : match.start()] in ("/", "$"):
+            # The part up to a dot or dash is one of a path, or a variable.
+            name = re.sub(r"^\w*[.-]?", "", name, count=1)
         # In a document, a key alone is one of a map.
-        if found["name"].lower() != "key" and _is_secret(found["name"], found["value"]):
-            yield found["name"].lstrip("-")
+        if not names_secret(name) or name.lower() == "key":
+            continue
+        # Only looked at, since it may be an assignment itself: `command: --token=x`.
+        value = _VALUE.match(text, match.end())
+        if value and not _HARMLESS.fullmatch(value[0]):
+            yield name.lstrip("-")
 
 
 def secrets_in_words(words: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -277,6 +277,26 @@ def test_a_config_that_is_not_known_yet_passes() -> None:
     assert list(rules.no_secret_configs({"data": "not base64"})) == []
 
 
+LONG = 2**19
+"""Characters: what Swarm takes as a config."""
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["a", "a.", "a-", "a=", "eyJ-", "a://b:", "://", "password=", "password=$(", "token=/a/b/",
+     "authorization ", "-----BEGIN ", "$2a$", "{SHA}", "a ", "${a", "[1", "A", "aB", "ghp_"],
+)  # fmt: skip
+def test_a_long_text_takes_no_longer_than_its_length(part: str) -> None:
+    """Each of the parts was once read to the text's end from each beginning: for minutes, hours."""
+    text = part * (LONG // len(part))
+    for kind, inputs in (
+        (rules.no_secret_configs, {"data": base64.b64encode(text.encode()).decode()}),
+        (rules.no_plain_secrets, {"labels": [{"label": text[:LONG], "value": text}]}),
+        (rules.no_plain_secrets, {"taskSpec": {"containerSpec": {"args": [text]}}}),
+    ):
+        list(kind(inputs))
+
+
 def test_the_smallest_service_breaks_no_rule_by_a_traceback() -> None:
     def run(rule: Any) -> Iterator[str]:
         yield from rule({"name": "x", "taskSpec": {"containerSpec": {"image": "x"}}})
