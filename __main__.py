@@ -9,7 +9,7 @@ import pulumi
 
 from components.commands import for_stack
 from components.credentials import Credentials, CredentialsArgs
-from components.deployed import Deployed, read_deployed
+from components.deployed import Deployed, read_deployed, refuse_partial_upgrade
 from components.engine import find_engine
 from components.images import (
     MEMORY,
@@ -73,6 +73,7 @@ def deploy() -> None:
     swarm = look(engine)
     stack, deployed = pulumi.get_stack(), last_deployment()
     refuse_wrong_swarm(swarm, deployed, settings.swarm_moved_from)
+    refuse_partial_upgrade(deployed, stack)
     swarm.require_network(settings.network, created_here=settings.create_network)
     networks = swarm.further_networks(settings.networks)
     if settings.encrypt_network:

@@ -12,7 +12,11 @@ from typing import Any
 
 import pulumi
 
+from components.operation import is_partial
+
 STASH = "pulumi:index:Stash"
+FORMER_STORAGE_TYPE = "registry:index:PinnedVolume"
+"""Pulumi's type of `Storage` before it held object stores too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,20 @@ def read_deployed(organization: str, project: str, stack: str) -> Deployed:
         f"Pulumi doesn't tell what the state of stack {stack} has, and without it nothing guards"
         f" the images: {error}"
     )
+
+
+def refuse_partial_upgrade(deployed: Deployed, stack: str) -> None:
+    """`RunError` for `--target` or `--exclude` where an earlier version deployed the stack last.
+
+    Pulumi keeps what is left out with what it depended on then, and takes that for registered
+    twice: the deployment ends in the middle ("Duplicate resource URN").
+    """
+    if is_partial() and any(type_ == FORMER_STORAGE_TYPE for type_, _ in deployed.outputs):
+        raise pulumi.RunError(
+            f"Stack {stack} was deployed by an earlier version of this program, and --target or"
+            " --exclude would leave a part of it in that version's state, which Pulumi can't do."
+            f" Deploy it once as a whole:\n      pulumi up --stack {stack}"
+        )
 
 
 def once(running: pulumi.Output[bool], value: Any) -> pulumi.Output[Any]:

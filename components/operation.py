@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -37,6 +38,19 @@ def operation() -> str | None:
         if found := operation_of(command):
             return found
     return None
+
+
+@functools.cache
+def is_partial() -> bool:
+    """Return whether this run leaves resources out: `--target`, `--exclude` and the like."""
+    return any(
+        is_partial_of(command) for command in _ancestors(os.getppid()) if operation_of(command)
+    )
+
+
+def is_partial_of(command: Sequence[str]) -> bool:
+    """Return whether a command line of `pulumi` names resources to keep to, or to leave out."""
+    return any(re.match(r"(--(target|target-replace|exclude)(=|$)|-t)", word) for word in command)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components.deployed import Deployed, once
+from components.deployed import FORMER_STORAGE_TYPE, Deployed, once
 from components.location import (
     IMAGES,
     Location,
@@ -83,10 +83,9 @@ class Storage(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: StorageArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        # Before it held object stores too, it was a pinned volume.
-        before = pulumi.ResourceOptions(aliases=[pulumi.Alias(type_="registry:index:PinnedVolume")])
+        former = pulumi.ResourceOptions(aliases=[pulumi.Alias(type_=FORMER_STORAGE_TYPE)])
         super().__init__(
-            "registry:index:Storage", name, None, pulumi.ResourceOptions.merge(opts, before)
+            "registry:index:Storage", name, None, pulumi.ResourceOptions.merge(opts, former)
         )
         self._name, self._args = name, args
         self._remembered = _remembered(args, f"{name}-place")

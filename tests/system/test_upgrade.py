@@ -235,6 +235,17 @@ def test_the_first_preview_shows_what_is_meant_to_change_and_asks_nothing(
     ] == []
 
 
+@pytest.mark.parametrize("flag", ["--target=**login-htpasswd", "--exclude=**registry-data*"])
+@pytest.mark.usefixtures("plans")
+def test_a_part_of_an_earlier_stack_is_refused_before_anything_is_touched(
+    site: Site, flag: str
+) -> None:
+    result = site.project.preview(FILES, flag)
+    assert result.code != 0
+    assert f"as a whole:\n      pulumi up --stack {FILES}" in result.text
+    assert "Duplicate" not in result.text
+
+
 def test_all_that_is_meant_to_change_does(plans: dict[str, dict[str, Any]]) -> None:
     steps = [step for plan in plans.values() for step in plan["steps"]]
     assert set(CHANGES) <= set(map(step_name, steps))

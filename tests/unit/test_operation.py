@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.operation import operation_of
+from components.operation import is_partial_of, operation_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +29,22 @@ ROOT = Path(__file__).parents[2]
 )
 def test_the_command_line_tells_the_operation(line: str, found: str | None) -> None:
     assert operation_of(line.split()) == found
+
+
+@pytest.mark.parametrize(
+    ("line", "partial"),
+    [
+        ("pulumi up --target urn:x", True),
+        ("pulumi up --yes --target=urn:x", True),
+        ("pulumi up -t urn:x", True),
+        ("pulumi up --target-replace urn:x", True),
+        ("pulumi preview --exclude **data*", True),
+        ("pulumi up --yes --stack target", False),
+        ("pulumi up --target-dependents --exclude-dependents", False),
+    ],
+)
+def test_a_run_that_leaves_resources_out_is_known(line: str, partial: bool) -> None:
+    assert is_partial_of(line.split()) == partial
 
 
 @pytest.mark.parametrize("word", ["up", "destroy"])
