@@ -473,7 +473,10 @@ def settings_of(reader: Reader) -> Settings:
     point = rules.TAG if joins else rules.OWN_NAME
     redirect = rules.MIDDLEWARE if joins else rules.OWN_NAME
     cert_resolver = reader.text("certResolver", point, "le")
-    proxy = parse_proxy(reader, stack_name, domains, https, cert_resolver, proxy_mode)
+    entry_point = reader.text("entryPoint", point, "http")
+    https_entry_point = reader.text("httpsEntryPoint", point, "https")
+    points = (entry_point, https_entry_point)
+    proxy = parse_proxy(reader, stack_name, domains, https, cert_resolver, points, proxy_mode)
     create_network = reader.boolean("createNetwork", not joins)
     encrypt_network = reader.boolean("encryptNetwork", False)
     if encrypt_network and not create_network:
@@ -493,9 +496,9 @@ def settings_of(reader: Reader) -> Settings:
         constraint_label=reader.text(
             "constraintLabel", rules.LABEL_KEY, "traefik.constraint-label"
         ),
-        entry_point=reader.text("entryPoint", point, "http"),
+        entry_point=entry_point,
         https=https,
-        https_entry_point=reader.text("httpsEntryPoint", point, "https"),
+        https_entry_point=https_entry_point,
         cert_resolver=cert_resolver,
         redirect_middleware=reader.text("redirectMiddleware", redirect, "https-redirect"),
         tls_options=reader.optional("tlsOptions", rules.TLS_OPTIONS),

@@ -10,9 +10,18 @@ from typing import Any, Literal, cast
 from components.certificate import ends_soon, wrong_with, wrong_with_key
 from components.location import CERTIFICATES
 from components.proxy import Certificate
-from components.proxy_config import Acme, ExternalAccount, owned_options_in
+from components.proxy_config import (
+    HTTP_PORT,
+    HTTPS_PORT,
+    METRICS_PORT,
+    PING_PORT,
+    UI_PORT,
+    Acme,
+    ExternalAccount,
+)
 from components.socket_proxy import SOCKET_PATH
 from settings import rules
+from settings.proxy_schema import check_options
 from settings.reader import Reader, admit_everybody
 from settings.volume import VolumeSettings, parse_volume
 
@@ -77,11 +86,13 @@ def parse_proxy(
     domains: Sequence[str],
     https: HttpsMode,
     resolver: str,
+    entry_points: tuple[str, str],
     proxy: ProxyMode,
 ) -> ProxySettings:
     """The keys of the stack's own Traefik; notes in `reader` what is wrong with them.
 
-    `domains` are those that it serves, the registry's first. Where `proxy` is none there is no such
+    `domains` are those that it serves, the registry's first; `entry_points` are the names of those
+    for plain HTTP and for HTTPS. Where `proxy` is none there is no such
     Traefik: shared settings may speak of one, but what asks for it is wrong.
     """
     joins = proxy == "none"
@@ -116,8 +127,12 @@ def parse_proxy(
             " (https own), or keep one Traefik.",
             "replicated",
         )
+    metrics = reader.boolean("proxyMetrics", False)
+    own = _entry_points(reader, entry_points, https, joins)
     config = reader.mapping("proxyConfig", "…")
-    reader.owned("proxyConfig", owned_options_in(config))
+    if not joins:
+        own_resolver = resolver if https == "acme" else None
+        config = check_options(reader, config, entry_points=own, resolver=own_resolver)
     secrets = reader.texts("proxySecrets", rules.VARIABLE, "…")
     for name in secrets:
         reader.secret("proxySecrets", name)
@@ -139,12 +154,28 @@ def parse_proxy(
         socket_proxy=reader.choice("proxySocket", ("mount", "proxy"), "mount") == "proxy",
         socket_proxy_image=reader.text("socketProxyImage", rules.IMAGE, HAPROXY_IMAGE),
         socket_path=reader.text("proxySocketPath", rules.SOCKET_PATH, SOCKET_PATH),
-        metrics=reader.boolean("proxyMetrics", False),
+        metrics=metrics,
         memory_mib=reader.mebibytes("proxyMemory", 64, 512),
         config=config,
         secrets=secrets,
         environment=reader.texts("proxyEnvironment", rules.VARIABLE, "…"),
     )
+
+
+def _entry_points(
+    reader: Reader, names: tuple[str, str], https: HttpsMode, joins: bool
+) -> dict[str, int]:
+    """Return the ports of all entry points that aren't from `proxyConfig`, by name."""
+    own = {"ping": PING_PORT, "metrics": METRICS_PORT, "traefik": UI_PORT}
+    keys = {"entryPoint": HTTP_PORT} | (
+        {"httpsEntryPoint": HTTPS_PORT} if https in OF_TRAEFIK else {}
+    )
+    for (key, port), name in zip(keys.items(), names, strict=False):
+        if name in own and not joins:
+            what = f"is {name!r}, which Traefik has for something else."
+            reader.problem(key, what, "http" if key == "entryPoint" else "https")
+        own[name] = port
+    return own
 
 
 def _refuse_without_proxy(reader: Reader) -> None:

@@ -1,14 +1,16 @@
-"""`python -m tests.schema`: write the schema anew, after a change of the registry's version."""
+"""`python -m tests.schema`: write the schemas anew, after a change of a program's version."""
 
 from __future__ import annotations
 
 from ops.console import main
-from settings.registry_schema import SCHEMA_FILE
-from tests.schema import made_anew
+from settings import proxy_schema, registry_schema
+from tests import schema
+from tests.schema import traefik
 
 
 def _write() -> None:
-    SCHEMA_FILE.write_text(made_anew().strip() + "\n")
+    registry_schema.SCHEMA_FILE.write_text(schema.made_anew().strip() + "\n")
+    proxy_schema.SCHEMA_FILE.write_text(traefik.made_anew() + "\n")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import pulumi
 import pytest
 
 from settings import parse
-from settings.registry_schema import DURATION, SCHEMA_FILE
+from settings.registry_schema import SCHEMA_FILE
+from settings.schema import DURATION
 from tests.schema import made_anew
 
 GOOD = {"registry:stackName": "registry-com", "registry:domain": "registry.example.com"}

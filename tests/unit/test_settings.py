@@ -324,7 +324,7 @@ LARGE_CA = AUTHORITY.chain + LARGE
         ("dashboardUsers", {"dashboardUsers": [f"user-{n:05}" for n in range(8_000)]}),
         ("proxySecrets.TOKEN", {"proxySecrets": {"TOKEN": LARGE}}),
         ("proxyEnvironment", {"proxyEnvironment": {"TOKEN": LARGE}}),
-        ("proxyConfig", {"proxyConfig": {"experimental": {"name": LARGE}}}),
+        ("proxyConfig", {"proxyConfig": {"log": {"filePath": LARGE}}}),
         ("acmeCa", {"acmeCa": LARGE_CA, "acmeServer": CA}),
     ],
 )
