@@ -172,7 +172,7 @@ def _entry_points(
     )
     for (key, port), name in zip(keys.items(), names, strict=False):
         if name in own and not joins:
-            what = f"is {name!r}, which Traefik has for something else."
+            what = f"is {name!r}, as is another of Traefik's entry points."
             reader.problem(key, what, "http" if key == "entryPoint" else "https")
         own[name] = port
     return own

@@ -78,6 +78,9 @@ class _Check:
         if not isinstance(value, Mapping):
             self._remove(path, "must be a map of names to values.")
             return value
+        if not value and self._program.reads_flags and schema["type"] == "object" and len(path) > 1:
+            # A flag for it would have no value.
+            self._remove(path, "is an empty map: take it out.")
         known = schema.get("properties", {})
         others = schema.get("additionalProperties", False)
         form = schema.get("propertyNames", {}).get("pattern", ".*")

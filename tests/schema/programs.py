@@ -53,3 +53,8 @@ def wrong_with_options(traefik: Path, flags: Sequence[str]) -> str | None:
     if "Error calling healthcheck" in answer or "Bad healthcheck" in answer or not answer:
         return None
     raise Problem(f"Traefik says {answer[-500:]}")
+
+
+def is_there(name: str) -> bool:
+    """Return whether an image `name` has been built here already."""
+    return any(cache().glob(f"images-*/{name}.tar"))

@@ -8,19 +8,18 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from components.registry_config import OWNED, Options, Secrets, document
 from settings import parse
 from settings.registry_schema import SCHEMA_FILE
 from tests.schema import starter
+from tests.schema.samples import Samples
 
 CASES = int(os.environ.get("REGISTRY_TEST_CASES", "1000"))
 """How many configurations are made."""
@@ -31,50 +30,7 @@ GOOD = {"registry:stackName": "registry-com", "registry:domain": "registry.examp
 # by names that only who writes them knows.
 ELSEWHERE = {"storage.gcs", "storage.azure", "storage.s3", "middleware", "redis", "validation"}
 ELSEWHERE |= {"http.host", "log.hooks"}
-BROKEN = st.sampled_from([None, "", "x", "true", "5", 5, -5, 1.5, True, [], ["x"], {}, {"x": "x"}])
-
-
-def value_of(schema: Mapping[str, Any], path: str) -> st.SearchStrategy[Any]:
-    """Values that `schema` has, and now and then one that it hasn't."""
-    sound = sound_of(schema, path)
-    return st.integers(0, 19).flatmap(lambda chance: BROKEN if chance == 0 else sound)
-
-
-def sound_of(schema: Mapping[str, Any], path: str) -> st.SearchStrategy[Any]:
-    kind = schema.get("type")
-    if "enum" in schema:
-        return st.sampled_from(schema["enum"])
-    if schema.get("format") == "duration":
-        return st.sampled_from(["0", "1s", "10m", "1h30m", "1.5h", "100ms"])
-    if kind == "boolean":
-        return st.sampled_from([True, False, "true", "false"])
-    if kind == "integer":
-        return st.integers(schema.get("minimum", -3), 1000)
-    if kind == "array":
-        return st.lists(value_of(schema["items"], f"{path}[]"), max_size=2)
-    if kind == "object":
-        return map_of(schema, path)
-    return st.sampled_from(["a", "images", "12", "true", "/tmp", "é"])  # noqa: S108
-
-
-def map_of(schema: Mapping[str, Any], path: str) -> st.SearchStrategy[Any]:
-    if not schema.get("properties"):
-        others = value_of(schema["additionalProperties"], f"{path}.*")
-        return st.dictionaries(st.sampled_from(["a", "X-B"]), others, max_size=2)
-    parts = {
-        name: value_of(each, f"{path}{name}.")
-        for name, each in schema["properties"].items()
-        if f"{path}{name}" not in ELSEWHERE | set(OWNED)
-    }
-    slips = st.integers(0, 19).flatmap(
-        lambda chance: (
-            st.dictionaries(st.sampled_from(["enabeld", "adr"]), BROKEN, max_size=1)
-            if chance == 0
-            else st.just({})
-        )
-    )
-    some = st.fixed_dictionaries({}, optional=parts)
-    return st.tuples(some, slips).map(lambda pair: pair[0] | pair[1])
+SAMPLES = Samples(left_out=ELSEWHERE | set(OWNED))
 
 
 def wrong_keys(message: str) -> list[str]:
@@ -89,7 +45,7 @@ def test_what_is_accepted_starts(tmp_path: Path) -> None:
 
     @settings(max_examples=CASES, deadline=None, database=None, derandomize=True,
               suppress_health_check=list(HealthCheck))  # fmt: skip
-    @given(map_of(SCHEMA, ""))
+    @given(SAMPLES.maps(SCHEMA))
     def judge(config: Any) -> None:
         values = GOOD | {"registry:config": json.dumps(config)}
         try:
