@@ -54,7 +54,7 @@ def check_options(
         checks.entry_points(entry_points)
         checks.claims()
         checks.resolvers(resolver)
-        checks.telemetry()
+        checks.combinations()
     return config
 
 
@@ -83,9 +83,7 @@ class _Options:
                 self._problem(path, f"{shown}: it must be :PORT, or :PORT/udp.", ":9000")
                 continue
             protocols = {match[4] or "tcp"}
-            if f"entrypoints.{name}.http3" in self._options or self._names(
-                f"entrypoints.{name}.http3"
-            ):
+            if self._has(f"entrypoints.{name}.http3"):
                 protocols.add("udp")
             for protocol in protocols:
                 key = (protocol, int(match[2]))
@@ -145,13 +143,31 @@ class _Options:
             if path in self._options and is_acme:
                 self._remove(path, "can't go with acme in one resolver.")
 
-    def telemetry(self) -> None:
-        """A connection is either encrypted or not."""
+    def combinations(self) -> None:
+        """Note values that Traefik ends at, though their types are right."""
         for path, text in self._options.items():
-            if path.endswith(".otlp.grpc.insecure") and text == "true":
-                tls = path.replace(".insecure", ".tls")
-                if self._names(tls):
-                    self._remove(path, "is true, and there is tls beside it.")
+            tls = path.removesuffix(".insecure") + ".tls"
+            if path.endswith(".otlp.grpc.insecure") and text == "true" and self._has(tls):
+                self._remove(path, "is true, and there is tls beside it.")
+            if path.endswith(".pushinterval") and not re.search(r"[1-9]", text):
+                self._problem(path, f"is {text!r}: it must be more than 0.", "10s")
+        syntax = self._options.get("core.defaultrulesyntax", "v3")
+        if syntax not in ("v2", "v3"):
+            self._problem("core.defaultrulesyntax", f"is {syntax!r}: it must be v3 or v2.", "v3")
+        if not self._options.get("spiffe.workloadapiaddr"):
+            for path in filter(
+                self._has, ("serverstransport.spiffe", "tcpserverstransport.tls.spiffe")
+            ):
+                self._remove(path, "needs spiffe.workloadApiAddr: Traefik would serve nothing.")
+        if self._options.get("experimental.otlplogs") != "true":
+            command = self._reader.command("set", f"{KEY}.experimental.otlpLogs", path=True)
+            for path in filter(self._has, ("log.otlp", "accesslog.otlp")):
+                what = f"needs an option that allows it:\n      {command} true\n  or take it out:"
+                self._remove(path, what)
+
+    def _has(self, path: str) -> bool:
+        """Return whether an option is there, switched on or described further."""
+        return self._options.get(path, "false") != "false" or bool(self._names(path))
 
     def _names(self, path: str) -> set[str]:
         """Return what there is right below `path`."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from components.registry_config import value_at
 from settings import schema
 from settings.reader import Reader
 from settings.schema import Program
 
 SCHEMA_FILE = Path(__file__).parent / "registry_schema.json"
+_ADDRESS = re.compile(r"([A-Za-z0-9.-]*|\[[0-9a-fA-F:]+\]):\d{1,5}")
+_METRICS_PATH = re.compile(r"/(?!debug(/|$))[A-Za-z0-9_./-]*")
 
 
 def conform(
@@ -27,4 +31,33 @@ def conform(
         schema=json.loads(SCHEMA_FILE.read_text()),
         is_checked=is_checked,
     )
-    return schema.conform(reader, config, program)
+    before = len(reader.problems)
+    config = schema.conform(reader, config, program)
+    if len(reader.problems) == before:
+        _check_debug_server(reader, config)
+        _check_health(reader, config)
+    return config
+
+
+def _check_debug_server(reader: Reader, config: Mapping[str, Any]) -> None:
+    """Note what the registry couldn't listen at; it would end."""
+    address = value_at(config, "http.debug.addr")
+    if address and not _ADDRESS.fullmatch(address):
+        what = f"is {reader.shown('config', address)}: it must be an address with its port."
+        reader.problem("config.http.debug.addr", what, "127.0.0.1:5001", path=True)
+    path = value_at(config, "http.debug.prometheus.path")
+    if path and not _METRICS_PATH.fullmatch(path):
+        what = f"is {reader.shown('config', path)}: it must be a path, and not below /debug."
+        reader.problem("config.http.debug.prometheus.path", what, "/metrics", path=True)
+
+
+def _check_health(reader: Reader, config: Mapping[str, Any]) -> None:
+    """Note what is checked twice, by whatever kind of check; the registry would end."""
+    names: set[str] = set()
+    for kind, part in (("file", "file"), ("http", "uri"), ("tcp", "addr")):
+        for index, check in enumerate(value_at(config, f"health.{kind}") or ()):
+            name = check.get(part, "")
+            if name in names:
+                what = f"checks {reader.shown('config', name)}, as another check does."
+                reader.remove(f"config.health.{kind}[{index}]", what)
+            names.add(name)

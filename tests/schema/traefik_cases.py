@@ -24,7 +24,10 @@ PAIR = Pair.make("*.example.com", "example.com")
 SCHEMA = json.loads(SCHEMA_FILE.read_text())
 OPTIONS = Samples(
     # A daemon elsewhere that Traefik waits for, and plugins that it fetches as it starts.
-    left_out={"spiffe", "experimental", "certificatesresolvers.*.tailscale"},
+    left_out={
+        *("spiffe", "experimental.plugins", "experimental.localplugins"),
+        "certificatesresolvers.*.tailscale",
+    },
     texts={
         "address": [":9000", ":9001/udp", "127.0.0.1:9002", ":443", ":99999", "10.9.8.7:90", "x"],
         "trustedips": [["10.0.0.0/8"], "10.0.0.1,::1", ["x"], ["0.0.0.0/0"]],

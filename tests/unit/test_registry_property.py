@@ -15,22 +15,14 @@ import pulumi
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from components.registry_config import OWNED, Options, Secrets, document
+from components.registry_config import Options, Secrets, document
 from settings import parse
-from settings.registry_schema import SCHEMA_FILE
 from tests.schema import starter
-from tests.schema.samples import Samples
+from tests.schema.registry_cases import SAMPLES, SCHEMA
 
 CASES = int(os.environ.get("REGISTRY_TEST_CASES", "1000"))
 """How many configurations are made."""
-SCHEMA = json.loads(SCHEMA_FILE.read_text())
 GOOD = {"registry:stackName": "registry-com", "registry:domain": "registry.example.com"}
-
-# What can't start here, whatever its types: stores and a Redis elsewhere, and files and middlewares
-# by names that only who writes them knows.
-ELSEWHERE = {"storage.gcs", "storage.azure", "storage.s3", "middleware", "redis", "validation"}
-ELSEWHERE |= {"http.host", "log.hooks"}
-SAMPLES = Samples(left_out=ELSEWHERE | set(OWNED))
 
 
 def wrong_keys(message: str) -> list[str]:

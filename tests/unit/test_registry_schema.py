@@ -66,6 +66,17 @@ WRONG: list[tuple[str, str, Any]] = [
     ("tags.maxtags", "whole number", {"tags": {"maxtags": "many"}}),
     ("tags.maxtags", "whole number", {"tags": {"maxtags": True}}),
     ("redis.db", "whole number", {"redis": {"db": 1.5}}),
+    ("http.debug.addr", "with its port", {"http": {"debug": {"addr": "localhost"}}}),
+    (
+        "http.debug.prometheus.path",
+        "a path",
+        {"http": {"debug": {"prometheus": {"enabled": True, "path": "metrics"}}}},
+    ),
+    (
+        "health.tcp[1]",
+        "another check",
+        {"health": {"tcp": [{"addr": "redis:6379"}, {"addr": "redis:6379", "interval": "5s"}]}},
+    ),
     (
         "storage.maintenance.uploadpurging.age",
         "is missing",
