@@ -7,6 +7,7 @@ from typing import Any
 
 import pulumi
 
+from components.certificate import refuse_expired
 from components.commands import for_stack
 from components.credentials import Credentials, CredentialsArgs
 from components.deployed import Deployed, read_deployed, refuse_partial_upgrade
@@ -74,6 +75,8 @@ def deploy() -> None:
     stack, deployed = pulumi.get_stack(), last_deployment()
     refuse_wrong_swarm(swarm, deployed, settings.swarm_moved_from)
     refuse_partial_upgrade(deployed, stack)
+    if settings.proxy and settings.proxy.certificate and operation() != "refresh":
+        refuse_expired(settings.proxy.certificate.chain, deployed)
     swarm.require_network(settings.network, created_here=settings.create_network)
     networks = swarm.further_networks(settings.networks)
     if settings.encrypt_network:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 from datetime import datetime, timedelta, timezone
 
+import pulumi
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -13,6 +15,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtensionOID
 
+from components.deployed import Deployed
+from components.stack import SECRET_TYPE
+
+CERTIFICATE_SECRET = "proxy-certificate"  # noqa: S105 - of a name
+"""End of the name, in Pulumi, of the secret with a deployed certificate."""
 SOON = timedelta(days=14)
 """So long before its end a certificate is worth a warning."""
 
@@ -47,8 +54,8 @@ def wrong_with(chain: str, domains: list[str], now: datetime) -> list[str]:
 def ends_soon(chain: str, now: datetime | None = None) -> str | None:
     """Return a warning about a certificate that isn't good for long, or not any more.
 
-    No error: a certificate that has expired while nobody looked must not keep another change from
-    being deployed.
+    No error: one that has expired while it was deployed must not keep another change from being
+    deployed. A new one is refused by `refuse_expired`.
     """
     end = x509.load_pem_x509_certificates(chain.encode())[0].not_valid_after_utc
     left = end - (now or datetime.now(timezone.utc))
@@ -57,6 +64,31 @@ def ends_soon(chain: str, now: datetime | None = None) -> str | None:
             f"The certificate has expired on {end:%Y-%m-%d %H:%M} UTC: clients refuse it. Renew it."
         )
     return f"The certificate ends on {end:%Y-%m-%d}: renew it soon." if left <= SOON else None
+
+
+def refuse_expired(chain: str, deployed: Deployed, now: datetime | None = None) -> None:
+    """`RunError` when a certificate has expired and isn't the one that is deployed already."""
+    certificate = x509.load_pem_x509_certificates(chain.encode())[0]
+    end = certificate.not_valid_after_utc
+    if end > (now or datetime.now(timezone.utc)) or certificate == _deployed(deployed):
+        return
+    raise pulumi.RunError(
+        f"registry:certificate has expired on {end:%Y-%m-%d %H:%M} UTC, and isn't the one that is"
+        " deployed: all clients would refuse it. Take one that is valid:\n"
+        "      pulumi config set registry:certificate certificates/chain.pem"
+    )
+
+
+def _deployed(deployed: Deployed) -> x509.Certificate | None:
+    """Return the certificate of the last deployment; None when it had none."""
+    for (type_, name), outputs in deployed.outputs.items():
+        if type_ == SECRET_TYPE and name.endswith(CERTIFICATE_SECRET):
+            try:
+                text = base64.b64decode(str(outputs.get("data")))
+                return x509.load_pem_x509_certificates(text)[0]
+            except ValueError:
+                return None
+    return None
 
 
 def wrong_with_key(chain: str, key: str) -> str | None:

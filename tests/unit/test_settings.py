@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,11 @@ import pulumi
 import pytest
 import yaml
 
+from components.certificate import refuse_expired
 from components.credentials import HASH_LENGTH, htpasswd_line
+from components.deployed import Deployed
 from components.location import ObjectStore, Volume
+from components.stack import SECRET_TYPE
 from settings import REGISTRY_IMAGE, TRAEFIK_IMAGE, Settings, parse
 from testing.pair import Pair
 
@@ -425,6 +429,22 @@ def test_an_expired_certificate_is_a_warning_and_keeps_no_other_change_back() ->
     expired = Pair.make("registry.example.com", days=-0.5)
     (warning,) = own(expired.chain, expired.key).warnings
     assert "has expired on" in warning
+
+
+def deployed_with(chain: str) -> Deployed:
+    data = base64.b64encode(chain.encode()).decode()
+    return Deployed(outputs={(SECRET_TYPE, "registry-com-proxy-certificate"): {"data": data}})
+
+
+def test_a_new_certificate_that_has_expired_is_refused() -> None:
+    expired = Pair.make("registry.example.com", days=-0.5).chain
+    other = Pair.make("registry.example.com", days=-0.5).chain
+    refuse_expired(expired, deployed_with(expired + "\n"))
+    refuse_expired(OWN.chain, Deployed())
+    broken = Deployed(outputs={(SECRET_TYPE, "proxy-certificate"): {"data": "é"}})
+    for deployed in (Deployed(), deployed_with(other), broken):
+        with pytest.raises(pulumi.RunError, match="pulumi config set registry:certificate"):
+            refuse_expired(expired, deployed)
 
 
 @pytest.mark.parametrize(
