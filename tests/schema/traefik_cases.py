@@ -13,7 +13,7 @@ from components.proxy_config import SOCKET
 from components.registry_config import PORT
 from settings import Settings, parse
 from settings.proxy_schema import SCHEMA_FILE
-from tests.pair import Pair
+from testing.pair import Pair
 
 from .samples import Samples
 
