@@ -67,8 +67,11 @@ LOGINS = st.dictionaries(
 )
 
 
-def cases() -> st.SearchStrategy[Case]:
-    """Return settings: most of them are right each by itself, some are not."""
+def cases(options: bool = True) -> st.SearchStrategy[Case]:
+    """Return settings: most of them are right each by itself, some are not.
+
+    Without `options` they have no `proxyConfig`.
+    """
     some = st.fixed_dictionaries(
         {
             "stackName": st.just("registry-com"),
@@ -101,7 +104,7 @@ def cases() -> st.SearchStrategy[Case]:
             "acmeChallenge": st.sampled_from(["tls", "http", "dns:cloudflare", "dns:", "smtp"]),
             "mirrors": st.dictionaries(st.sampled_from(["hub", "Hub"]), MIRROR, max_size=1),
             "hashedPasswords": LOGINS,
-            "proxyConfig": OPTIONS.maps(SCHEMA),
+            **({"proxyConfig": OPTIONS.maps(SCHEMA)} if options else {}),
         },
     )
     # Most settings of most stacks aren't set: else hardly a case would be right as a whole.
