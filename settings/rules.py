@@ -58,8 +58,9 @@ OWN_NAME = Rule(
     "http",
 )
 LABEL_KEY = Rule(
-    r"[a-z0-9][a-z0-9._-]{0,127}",
-    "a label key: lower-case letters, digits, '.', '_' and '-'",
+    r"(?!traefik\.(enable|http|tcp|udp|tls|docker|swarm)(\.|$))[a-z0-9][a-z0-9._-]{0,127}",
+    "a label key, and none that Traefik reads otherwise: lower-case letters, digits, '.', '_' and"
+    " '-'",
     "traefik.constraint-label",
 )
 MIRROR = Rule(

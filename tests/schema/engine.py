@@ -57,7 +57,7 @@ def engine(socket: Path, services: Mapping[str, Mapping[str, str]]) -> Iterator[
             yield f"unix://{socket}"
         finally:
             server.shutdown()
-            thread.join()
+            thread.join(timeout=10)
 
 
 def _answers(services: Mapping[str, Mapping[str, str]]) -> Mapping[str, Any]:

@@ -108,7 +108,11 @@ def cases(options: bool = True) -> st.SearchStrategy[Case]:
         },
     )
     # Most settings of most stacks aren't set: else hardly a case would be right as a whole.
-    kept = st.sets(st.integers(0, 40), max_size=8)
+    kept = (
+        st.sets(st.integers(0, 40), max_size=8)
+        if options
+        else st.sets(st.integers(0, 22), min_size=3, max_size=8)
+    )
     return st.tuples(some, kept).map(_thinned)
 
 

@@ -77,6 +77,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("registry:traefikTag", {"traefikTag": "a b"}),
     ("registry:publicTag", {"publicTag": "`"}),
     ("registry:constraintLabel", {"constraintLabel": "Not A Label"}),
+    ("registry:constraintLabel", {"constraintLabel": "traefik.swarm.network"}),
+    ("registry:constraintLabel", {"constraintLabel": "traefik.enable"}),
     ("registry:entryPoint", {"entryPoint": "web,websecure"}),
     ("registry:middlewares[0]", {"middlewares": ["a b"]}),
     ("registry:middlewares", {"middlewares": "limit"}),
