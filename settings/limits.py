@@ -17,6 +17,10 @@ from settings.stack_file import path_of
 if TYPE_CHECKING:
     from settings import Settings
 
+MAX_ARGUMENT_BYTES = 128 * 1024 - 1
+"""Linux starts no program with a longer argument."""
+_ARGUMENTS = ("proxyConfig", "proxyEnvironment")
+"""Settings that become arguments, each option one; they are held to it as a whole."""
 _GENERATED = "x" * 64
 """Stands for a secret that is generated later, and isn't longer."""
 
@@ -30,6 +34,9 @@ def check_limits(reader: Reader, settings: Settings) -> None:
     for key, size in _sizes(settings):
         if size > MAX_SECRET_BYTES:
             what = f"makes a content of {size} bytes: Swarm takes {MAX_SECRET_BYTES} at the most."
+            reader.problem(key, what)
+        elif key in _ARGUMENTS and size > MAX_ARGUMENT_BYTES:
+            what = f"has {size} bytes: a program takes {MAX_ARGUMENT_BYTES} in one argument."
             reader.problem(key, what)
 
 

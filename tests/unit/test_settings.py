@@ -345,6 +345,18 @@ def test_what_is_too_large_for_swarm_is_refused_before_anything_is_made(
     assert f"registry:{key} makes a content of" in message
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("proxyConfig", {"log": {"filePath": "x" * 2**17}}),
+        ("proxyEnvironment", {"LONG": "x" * 2**17}),
+    ],
+)
+def test_what_is_too_long_for_a_command_line_is_refused(key: str, value: Any) -> None:
+    with pytest.raises(pulumi.RunError, match=f"registry:{key} has 131... bytes"):
+        settings(proxy="main", **{key: value})
+
+
 def test_a_file_of_logins_has_the_size_that_is_reckoned_with() -> None:
     users = ["admin", "jane.doe", "jörg"]
     lines = [htpasswd_line(user, SECRET, bytes(16), 4) + "\n" for user in users]
