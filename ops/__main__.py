@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ops import (
-    adopt,
     checks,
     doctor,
     engine,
@@ -52,7 +51,7 @@ def _env(args: argparse.Namespace) -> None:
 def _adopt(args: argparse.Namespace) -> None:
     if not args.source:
         raise Problem("FROM=… missing: the swarm stack or compose project that runs the registry")
-    adopt.adopt(args.stack, args.source, args.logins)
+    virtualenv.become("ops.adopt", args.stack, args.source, args.logins or "")
 
 
 def _recover(args: argparse.Namespace) -> None:

@@ -1,15 +1,10 @@
-"""`python -m ops.settle SERVICE NETWORK STACK`: has Pulumi change a service in place.
+"""Has Pulumi change a service in place.
 
 The provider replaces a service when labels of its containers or mounts change, or its networks. So
 these are changed beforehand, by Swarm itself, which brings the old task back if the new one fails.
-Runs in the project's virtual environment, for the docker SDK; DOCKER_HOST names the engine.
 """
 
 from __future__ import annotations
-
-import sys
-
-import pulumi
 
 from components.engine import connected, find_engine
 from components.rollout import RolloutArgs, summary_running, wait_until_running
@@ -25,7 +20,10 @@ UPDATE = {
 
 
 def settle(service: str, network: str, stack: str) -> None:
-    """Leave the service on `network` alone, its volumes labelled as those of the Swarm stack."""
+    """Leave the service on `network` alone, its volumes labelled as those of the Swarm stack.
+
+    The engine is the one that `docker` talks to. `RunError` when the service doesn't come up.
+    """
     engine = find_engine(None)
     with connected(engine) as client:
         raw = client.inspect_service(service)
@@ -49,10 +47,3 @@ def settle(service: str, network: str, stack: str) -> None:
         )
     args = RolloutArgs(timeout=TIMEOUT_SECONDS)
     wait_until_running(engine, spec["Name"], summary_running(spec), args)
-
-
-if __name__ == "__main__":
-    try:
-        settle(*sys.argv[1:])
-    except pulumi.RunError as error:
-        sys.exit(str(error))

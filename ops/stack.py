@@ -38,6 +38,8 @@ LOCAL_EXAMPLE = ROOT / "Pulumi.local.example.yaml"
 """The settings that `local` begins with."""
 STACK_LABEL = "com.docker.stack.namespace"
 """By which `docker stack` knows what belongs together."""
+KEY_MATERIAL = "docker:keyMaterial"
+"""Key of the setting with the key for an engine behind TLS."""
 ANSWER_SECONDS = 60
 """How long the registry may take to answer from outside once its service runs."""
 
@@ -223,14 +225,19 @@ def mirrors(stack: str) -> None:
 def _use_engine_of(stack: str) -> Mapping[str, str]:
     """Leads `docker` to the engine that the stack's settings name; returns these."""
     config = state.config(stack)
+    # Secrets are decrypted where they are needed alone.
+    use_engine(state.config(stack, secrets=True) if KEY_MATERIAL in config else config)
+    return config
+
+
+def use_engine(config: Mapping[str, Any]) -> None:
+    """Lead `docker` to the engine that these settings name, secrets in plain text among them."""
     tls = None
-    if "docker:keyMaterial" in config:
-        texts = state.config(stack, secrets=True)
-        parts = (texts.get(f"docker:{part}Material", "") for part in ("ca", "cert", "key"))
+    if KEY_MATERIAL in config:
+        parts = (config.get(f"docker:{part}Material", "") for part in ("ca", "cert", "key"))
         ca, certificate, key = map(_pem, parts)
         tls = Tls(ca=ca, certificate=certificate, key=key)
     engine.lead_docker(config.get("docker:host"), tls)
-    return config
 
 
 def _pem(setting: str) -> str:

@@ -18,7 +18,7 @@ def secrets_in(config: Mapping[str, Any]) -> Iterator[tuple[Step, ...]]:
         if isinstance(parameters, Mapping):
             for parameter in sorted(driver.secret & set(parameters)):
                 yield "storage", name, parameter
-    for path, value in _ends(config, ()):
+    for path, value in ends(config, ()):
         dotted = ".".join(map(str, path))
         if any(dotted == owned or dotted.startswith(f"{owned}.") for owned in OWNED):
             continue  # Refused whatever its value.
@@ -30,13 +30,13 @@ def secrets_in(config: Mapping[str, Any]) -> Iterator[tuple[Step, ...]]:
             yield path
 
 
-def _ends(value: Any, path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], str]]:
+def ends(value: Any, path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], str]]:
     """Yield each text and number below `value`; the registry takes a number for a text."""
     if isinstance(value, Mapping):
         for name, each in value.items():
-            yield from _ends(each, (*path, str(name)))
+            yield from ends(each, (*path, str(name)))
     elif isinstance(value, list):
         for index, each in enumerate(value):
-            yield from _ends(each, (*path, index))
+            yield from ends(each, (*path, index))
     elif isinstance(value, str | int | float) and not isinstance(value, bool) and path:
         yield path, str(value)

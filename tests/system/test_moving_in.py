@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import bcrypt
 import pytest
 import yaml
 
@@ -18,124 +19,23 @@ from testing.project import Result
 from testing.site import Site
 from testing.testswarm import SOON_S
 
-MAIN, PROXY = "traefik", "traefik_traefik"
-ORIGINAL, SERVICE = "registry-com", "registry-com_registry"
-DOMAIN, JOINED = "registry.tmd.fakhred.in", "stag.registry.tmd.fakhred.in"
+from .originals import (
+    DOMAIN,
+    IMAGE,
+    MAIN,
+    ORIGINAL,
+    PROXY,
+    SERVICE,
+    deploy,
+    main_traefik,
+    original,
+    registry_stack,
+    router_labels,
+)
+
+JOINED = "stag.registry.tmd.fakhred.in"
 LOGIN = "admin:changethis"
 DOCTOR_LIMIT_S = 240
-
-
-def main_traefik(authority: Authority, authority_file: str) -> dict[str, object]:
-    """The recipe, in the variant that publishes ports on the host; only the authority differs."""
-    labels = {
-        "traefik.enable": "true",
-        "traefik.docker.network": "traefik-public",
-        "traefik.constraint-label": "traefik-public",
-        "traefik.http.middlewares.https-redirect.redirectscheme.scheme": "https",
-        "traefik.http.middlewares.https-redirect.redirectscheme.permanent": "true",
-        "traefik.http.routers.traefik-public-http.rule": "Host(`traefik.example.com`)",
-        "traefik.http.routers.traefik-public-http.entrypoints": "http",
-        "traefik.http.routers.traefik-public-http.middlewares": "https-redirect",
-        "traefik.http.services.traefik-public.loadbalancer.server.port": "8080",
-    }
-    return {
-        "version": "3.3",
-        "services": {
-            "traefik": {
-                "image": "traefik:v3.7.15",
-                "ports": [
-                    {"target": port, "published": port, "mode": "host"} for port in (80, 443)
-                ],
-                "deploy": {
-                    "placement": {
-                        "constraints": [
-                            "node.labels.traefik-public.traefik-public-certificates == true"
-                        ]
-                    },
-                    "labels": labels,
-                },
-                "volumes": [
-                    "/var/run/docker.sock:/var/run/docker.sock:ro",
-                    "traefik-public-certificates:/certificates",
-                ],
-                "command": [
-                    "--providers.docker",
-                    "--providers.docker.constraints="
-                    "Label(`traefik.constraint-label`, `traefik-public`)",
-                    "--providers.docker.exposedbydefault=false",
-                    "--providers.swarm.endpoint=unix:///var/run/docker.sock",
-                    "--entrypoints.http.address=:80",
-                    "--entrypoints.https.address=:443",
-                    "--certificatesresolvers.le.acme.email=admin@example.com",
-                    "--certificatesresolvers.le.acme.storage=/certificates/acme.json",
-                    "--certificatesresolvers.le.acme.tlschallenge=true",
-                    f"--certificatesresolvers.le.acme.caserver={authority.directory}",
-                    "--certificatesresolvers.le.acme.cacertificates=/ca.pem",
-                    "--accesslog",
-                    "--log",
-                    "--api",
-                ],
-                "configs": [{"source": "ca", "target": "/ca.pem"}],
-                "networks": ["traefik-public"],
-            }
-        },
-        "volumes": {"traefik-public-certificates": {}},
-        "configs": {"ca": {"file": authority_file}},
-        "networks": {"traefik-public": {"external": True}},
-    }
-
-
-def original(hashed: str) -> dict[str, object]:
-    """What the docker-compose project deploys: Traefik asks for the login, by its apr1 hash."""
-    router = "traefik.http.routers.registry.com"
-    name = router.replace("registry.com", "registry-com")
-    labels = {
-        "traefik.enable": "true",
-        "traefik.docker.network": "traefik-public",
-        "traefik.constraint-label": "traefik-public",
-        f"{name}-http.rule": f"Host(`{DOMAIN}`)",
-        f"{name}-http.entrypoints": "http",
-        f"{name}-http.middlewares": "https-redirect",
-        f"{name}-https.rule": f"Host(`{DOMAIN}`)",
-        f"{name}-https.entrypoints": "https",
-        f"{name}-https.tls": "true",
-        f"{name}-https.tls.certresolver": "le",
-        f"{name}-https.middlewares": "registry-com-auth",
-        "traefik.http.services.registry-com.loadbalancer.server.port": "5000",
-        "traefik.http.middlewares.registry-com-auth.basicauth.users": (
-            f"admin:{hashed}".replace("$", "$$")
-        ),
-    }
-    return {
-        "version": "3.3",
-        "services": {
-            "registry": {
-                "image": "registry:3.1.2",
-                "environment": {
-                    "REGISTRY_STORAGE_DELETE_ENABLED": "true",
-                    "REGISTRY_HTTP_DRAINTIMEOUT": "5s",
-                },
-                "volumes": ["app-registry-data:/var/lib/registry"],
-                "networks": ["traefik-public", "default"],
-                "deploy": {
-                    "placement": {
-                        "constraints": [f"node.labels.{ORIGINAL}.app-registry-data == true"]
-                    },
-                    "labels": labels,
-                },
-            }
-        },
-        # Which `docker stack deploy` gives no label of the stack.
-        "volumes": {"app-registry-data": {"external": {"name": f"{ORIGINAL}_app-registry-data"}}},
-        "networks": {"traefik-public": {"external": True}},
-    }
-
-
-def deploy(site: Site, folder: Path, name: str, stack: dict[str, object]) -> None:
-    """`docker stack deploy`."""
-    file = folder / f"{name}.yml"
-    file.write_text(yaml.safe_dump(stack))
-    site.swarm.docker(site.swarm.nodes[0], "stack", "deploy", "-c", file, name, timeout=120)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -249,7 +149,7 @@ def taken(site: Site, digest: str) -> tuple[str, list[float]]:
     volume, node = f"{ORIGINAL}_app-registry-data", site.swarm.nodes[1]
     before = site.inspect("service", SERVICE)["ID"]
     with Watch(site, f"https://{DOMAIN}/v2/", [LOGIN]) as watch:
-        said = site.made("adopt", "STACK=moved", f"FROM={ORIGINAL}")
+        said = site.made("adopt", "STACK=moved", f"FROM={ORIGINAL}", "YES=1")
         time.sleep(2)
     assert site.inspect("service", SERVICE)["ID"] == before, "the service itself went on"
     assert volume in site.swarm.docker(node, "volume", "ls", "-q").split()
@@ -261,9 +161,10 @@ def test_the_originals_registry_is_taken_over_with_its_images(
     site: Site, digest: str, taken: tuple[str, list[float]]
 ) -> None:
     said, gaps = taken
-    assert "logins of admin: the registry can't use their hashes" in said
+    assert "of admin: the registry can't use their hashes: new passwords" in said
     assert "registry:config.storage.delete.enabled: true" in said
-    assert "http.draintimeout: left out" in said
+    assert "http.draintimeout: this program decides it" in said
+    assert f"{SERVICE} is changed in place" in said
     login = site.login("moved")
     answers(site, DOMAIN, login)
     assert site.status(f"https://{DOMAIN}/v2/", LOGIN, site.swarm.outside) == 401
@@ -321,21 +222,15 @@ def test_a_container_of_compose_is_taken_over_too(site: Site, archive: Path) -> 
     labels = {
         "com.docker.compose.project": "old",
         "com.docker.compose.service": "registry",
-        "traefik.enable": "true",
-        "traefik.docker.network": "traefik-public",
-        "traefik.constraint-label": "traefik-public",
-        "traefik.http.routers.old-https.rule": f"Host(`{domain}`)",
-        "traefik.http.routers.old-https.entrypoints": "https",
-        "traefik.http.routers.old-https.tls": "true",
-        "traefik.http.routers.old-https.tls.certresolver": "le",
-        "traefik.http.services.old.loadbalancer.server.port": "5000",
+        **router_labels(domain, "old"),
     }
     site.swarm.docker(
         node,
-        *("run", "--detach", "--name", "old_registry_1", "--network", "traefik-public"),
+        *("run", "--detach", "--restart", "always"),
+        *("--name", "old_registry_1", "--network", "traefik-public"),
         *("--volume", f"{volume}:/var/lib/registry"),
         *(word for key, value in labels.items() for word in ("--label", f"{key}={value}")),
-        "registry:3.1.2",
+        IMAGE,
     )
     outside = site.swarm.outside
     wait("it to answer", lambda: site.status(f"https://{domain}/v2/", node=outside) == 200, SOON_S)
@@ -343,11 +238,14 @@ def test_a_container_of_compose_is_taken_over_too(site: Site, archive: Path) -> 
     source, target = f"docker-archive:{archive}", f"docker://{domain}/hello:1"
     site.skopeo(domain, "copy", source, target)
     before = site.skopeo(domain, "inspect", "--format", "{{.Digest}}", target).strip()
-    site.made("adopt", "STACK=composed", "FROM=old")
+    said = site.made("adopt", "STACK=composed", "FROM=old", "YES=1")
+    assert "old_registry_1 is stopped for it" in said
+    assert "nobody had to log in, and from now on everybody has to" in said
     answers(site, domain, site.login("composed"))
     assert site.digest("composed", domain, "hello:1") == before
-    state = ("inspect", "--format", "{{.State.Status}}", "old_registry_1")
-    assert site.swarm.docker(node, *state) == "exited", "stopped, and not deleted"
+    shown = "{{.State.Status}} {{.HostConfig.RestartPolicy.Name}}"
+    state = ("inspect", "--format", shown, "old_registry_1")
+    assert site.swarm.docker(node, *state) == "exited no", "stopped for good, and not deleted"
     site.swarm.docker(node, "rm", "old_registry_1")
 
 
@@ -361,3 +259,182 @@ def test_what_cant_be_taken_over_is_told(site: Site) -> None:
         assert result.code != 0
         assert says in result.text
         assert "Traceback" not in result.text
+
+
+SECRETS = ("hunter2hunter2", "hunter3hunter3")
+"""What the originals have in variables and files, and nobody may see."""
+FILED, LOCKED, CACHED = "filed", "locked", "cached"
+"""Stacks with a configuration file, with logins of the registry's own, and with a Redis."""
+OFFICE = "office@swarm"
+
+
+def domain_of(name: str) -> str:
+    return f"{name}.example.com"
+
+
+@pytest.fixture(scope="module")
+def others(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Deploy further originals; return the line of the one that has logins of its own."""
+    folder = tmp_path_factory.mktemp("others")
+    first, second, _ = site.swarm.nodes
+    line = "admin:" + bcrypt.hashpw(b"changethis", bcrypt.gensalt(5)).decode()
+    (folder / "htpasswd").write_text(f"{line}\n")
+    hook = {
+        "name": "hook",
+        "url": "http://hook.invalid",
+        "headers": {"Authorization": [SECRETS[0]]},
+    }
+    settings = {
+        "version": "0.1",
+        "storage": {"filesystem": {"rootdirectory": "/data"}, "delete": {"enabled": True}},
+        "http": {"addr": ":5000", "secret": SECRETS[1]},
+        "notifications": {"endpoints": [hook]},
+    }
+    (folder / "config.yml").write_text(yaml.safe_dump(settings))
+    far, near = f"node.id == {second.id}", f"node.id == {first.id}"
+    mounted = {"source": "settings", "target": "/etc/distribution/config.yml"}
+    stacks = {
+        # Read through Swarm, wherever the task is.
+        FILED: registry_stack(
+            router_labels(domain_of(FILED), FILED),
+            far,
+            configs=[mounted],
+            volumes=["data:/data"],
+        )
+        | {"configs": {"settings": {"file": str(folder / "config.yml")}}},
+        # Read in the container, on the node that docker talks to.
+        LOCKED: registry_stack(
+            router_labels(domain_of(LOCKED), LOCKED, OFFICE),
+            near,
+            secrets=["htpasswd"],
+            environment={
+                "REGISTRY_AUTH": "htpasswd",
+                "REGISTRY_AUTH_HTPASSWD_REALM": "Registry",
+                "REGISTRY_AUTH_HTPASSWD_PATH": "/run/secrets/htpasswd",
+            },
+        )
+        | {"secrets": {"htpasswd": {"file": str(folder / "htpasswd")}}},
+        CACHED: registry_stack(
+            router_labels(domain_of(CACHED), CACHED),
+            far,
+            environment={
+                "REGISTRY_STORAGE_CACHE_BLOBDESCRIPTOR": "redis",
+                "REGISTRY_REDIS_ADDR": "redis:6379",
+                # As registry 3 has it, which runs here.
+                "REGISTRY_REDIS_ADDRS": "['redis:6379']",
+                "REGISTRY_REDIS_PASSWORD": SECRETS[0],
+                "REGISTRY_COMPATIBILITY_SCHEMA1_ENABLED": "true",
+                "REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origin": "['https://ui.example.com']",
+            },
+        ),
+    }
+    for name, stack in stacks.items():
+        site.swarm.add_host(domain_of(name), first.ip)
+        deploy(site, folder, name, stack)
+    for name in stacks:
+        site.node_of(f"{name}_registry")
+    return line
+
+
+@pytest.mark.usefixtures("others", "taken")
+def test_nothing_is_touched_before_somebody_agrees(site: Site) -> None:
+    before = site.inspect("service", f"{FILED}_registry")["Version"]
+    result = site.make("adopt", f"STACK={FILED}", f"FROM={FILED}")
+    assert result.code != 0
+    for line in (
+        f"stay in volume {FILED}_data on {site.swarm.nodes[1].name}",
+        "read      /etc/distribution/config.yml",
+        "registry:config.notifications.endpoints[0].headers.Authorization[0]: [secret]",
+        "http.secret: this program decides it",
+        "add YES=1",
+    ):
+        assert line in result.text
+    assert not any(secret in result.text for secret in SECRETS)
+    assert site.inspect("service", f"{FILED}_registry")["Version"] == before
+    assert not (site.project.folder / f"Pulumi.{FILED}.yaml").exists()
+    assert FILED not in site.project.ok("stack", "ls")
+
+
+@pytest.fixture(scope="module")
+def moved(site: Site, others: str, archive: Path) -> dict[str, str]:
+    """What `make adopt` printed of each of them."""
+    assert others
+    domain = domain_of(FILED)
+    url = f"https://{domain}/v2/"
+    wait("it to answer", lambda: site.status(url, node=site.swarm.outside) == 200, SOON_S)
+    site.resolve(domain, PROXY)
+    site.skopeo(domain, "copy", f"docker-archive:{archive}", f"docker://{domain}/hello:1")
+    # The look from outside waits for Traefik, each time: here once, for all of them.
+    printed = {}
+    for name in (FILED, LOCKED, CACHED):
+        keep = ["LOGINS=keep"] if name == LOCKED else []
+        words = (f"STACK={name}", f"FROM={name}", "YES=1", "CHECK=no", *keep)
+        printed[name] = site.made("adopt", *words)
+    return printed
+
+
+def test_a_configuration_file_is_taken_over(site: Site, moved: dict[str, str]) -> None:
+    assert "registry:config.storage.delete.enabled: true" in moved[FILED]
+    login = site.login(FILED)
+    answers(site, domain_of(FILED), login)
+    assert site.digest(FILED, domain_of(FILED), "hello:1").startswith("sha256:")
+    assert site.node_of(f"{FILED}_registry") is site.swarm.nodes[1]
+
+
+def test_the_registrys_own_logins_and_an_allow_list_are_kept(
+    site: Site, moved: dict[str, str], others: str
+) -> None:
+    assert (
+        "of admin: kept, Traefik asks for them, and the registry itself no longer"
+        in (moved[LOCKED])
+    )
+    answers(site, domain_of(LOCKED), LOGIN)
+    labels = site.inspect("service", f"{LOCKED}_registry")["Spec"]["Labels"]
+    used = labels[f"traefik.http.routers.{LOCKED}-https.middlewares"]
+    assert used.startswith(f"{OFFICE},{LOCKED}-auth")
+    assert others.partition(":")[2] not in moved[LOCKED]
+
+
+def test_variables_of_2_8_have_their_types_and_redis_stays_behind(
+    site: Site, moved: dict[str, str]
+) -> None:
+    assert "redis: its address and its login went with the cache" in moved[CACHED]
+    assert "compatibility: no registry 3 knows it" in moved[CACHED]
+    file = yaml.safe_load((site.project.folder / f"Pulumi.{CACHED}.yaml").read_text())
+    headers = {"access-control-allow-origin": ["https://ui.example.com"]}
+    assert file["config"]["registry:config"] == {"http": {"headers": headers}}
+    answers(site, domain_of(CACHED), site.login(CACHED))
+
+
+def test_secrets_of_the_originals_are_in_nothing_that_is_written_or_printed(
+    site: Site, moved: dict[str, str], others: str
+) -> None:
+    files = [path.read_text() for path in site.project.folder.glob("Pulumi.*.yaml")]
+    everything = "".join([*files, *moved.values(), site.project.state_text()])
+    for secret in (*SECRETS, others.partition(":")[2]):
+        assert secret not in everything
+
+
+@pytest.mark.usefixtures("moved")
+def test_a_second_run_changes_nothing(site: Site) -> None:
+    before = site.inspect("service", f"{CACHED}_registry")["Spec"]
+    printed = site.made("adopt", f"STACK={CACHED}", f"FROM={CACHED}", "CHECK=no")
+    assert "is taken over already" in printed
+    assert site.inspect("service", f"{CACHED}_registry")["Spec"] == before
+
+
+def test_what_would_lose_a_restriction_is_refused_whole(site: Site, tmp_path: Path) -> None:
+    labels = router_labels("open.example.com", "open", "inside")
+    labels["traefik.http.middlewares.inside.ipallowlist.sourcerange"] = "10.0.0.0/8"
+    stack = registry_stack(labels, "node.role == manager")
+    # Nothing of the plan depends on a task of it.
+    stack["services"]["registry"]["volumes"] = ["/srv:/var/lib/registry"]
+    deploy(site, tmp_path, "open", stack)
+    site.node_of("open_registry")
+    before = site.inspect("service", "open_registry")["Version"]
+    result = site.make("adopt", "STACK=open", "FROM=open", "YES=1")
+    assert result.code != 0
+    assert "middleware inside (ipallowlist) is made by its labels" in result.text
+    assert "are in the folder /srv" in result.text
+    assert site.inspect("service", "open_registry")["Version"] == before
+    assert not (site.project.folder / "Pulumi.open.yaml").exists()

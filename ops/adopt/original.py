@@ -1,0 +1,284 @@
+"""The running registry that is to be taken over, as `docker inspect` shows it, and its files."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import docker.errors
+import pulumi
+
+from components.engine import connected, find_engine
+from components.registry_config import CONFIG_PATH
+from ops import resume, stack
+from ops.console import Problem, run
+
+PROJECT_LABEL = "com.docker.compose.project"
+CONFIG_PATHS = (CONFIG_PATH, "/etc/docker/registry/config.yml")
+"""Where a registry's configuration file is, of 3 and of 2.8."""
+_SECRETS_FOLDER = "/run/secrets"
+
+_Raw = Mapping[str, Any]
+Read = Callable[[str], str | None]
+"""Returns the text of a file that the original sees, None where there is none; `UnreadableError`
+when it can't be read from here."""
+
+
+class UnreadableError(Exception):
+    """A file that can't be read from here; the text says why, and what to type."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """Something that a task or container finds at a path."""
+
+    kind: str
+    """volume, bind, tmpfs, secret or config."""
+    source: str
+    """Name of a volume, folder or file of the node, id of a Swarm config or secret."""
+    target: str
+    has_driver: bool = False
+    """The volume has a driver or options of its own."""
+
+    def covers(self, path: str) -> bool:
+        """Return whether `path` is the target or below it."""
+        return f"{path}/".startswith(f"{self.target.rstrip('/')}/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Original:
+    """A registry that runs, or that an interrupted run of `make adopt` has stopped."""
+
+    name: str
+    id: str
+    is_service: bool
+    image: str
+    labels: Mapping[str, str]
+    variables: Mapping[str, str]
+    mounts: Sequence[Mount] = ()
+    arguments: Sequence[str] = ()
+    """Words that the image's entry point is given, if it isn't the image that says them."""
+    networks: Sequence[str] = ()
+    """Names of its networks."""
+    ports: Sequence[int] = ()
+    """Ports of the nodes that lead to it without Traefik."""
+    restart: str = ""
+    """Restart policy of a container of Compose."""
+    replicas: int = 1
+    is_ours: bool = False
+    """This program has deployed it."""
+    is_stopped: bool = False
+
+    def mount_of(self, path: str) -> Mount | None:
+        """Return the mount that `path` is in, the innermost one."""
+        covering = [mount for mount in self.mounts if mount.covers(path)]
+        return max(covering, key=lambda mount: len(mount.target), default=None)
+
+    @property
+    def config_paths(self) -> Sequence[str]:
+        """Where its configuration file may be, the likeliest first."""
+        named = [word for word in self.arguments if re.search(r"^/.*\.ya?ml$", word)]
+        variable = self.variables.get("REGISTRY_CONFIGURATION_PATH")
+        return [*named, *([variable] if variable else []), *CONFIG_PATHS]
+
+
+class Docker:
+    """The docker command, and what only the engine's API does."""
+
+    def __call__(self, *words: str) -> str:
+        return run(["docker", *words], timeout=120).strip()
+
+    def inspect(self, kind: str, *names: str) -> list[_Raw]:
+        """Return what `docker KIND inspect` prints."""
+        return list(json.loads(self(kind, "inspect", *names))) if names else []
+
+    def copied(self, container: str, path: str) -> str | None:
+        """Return the text of a container's file; None where there is none."""
+        with _client() as client:
+            try:
+                chunks, _ = client.get_archive(container, path)
+                packed = b"".join(chunks)
+            except docker.errors.NotFound:
+                return None
+        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+            member = tar.next()
+            file = tar.extractfile(member) if member else None
+            return file.read().decode(errors="replace") if file else None
+
+    def printed(self, container: str, path: str) -> str | None:
+        """Return the text of a file as a process in the container sees it; None if it can't."""
+        with _client() as client:
+            command = client.exec_create(container, ["cat", path], stderr=False)["Id"]
+            text = client.exec_start(command)
+            return (
+                text.decode(errors="replace")
+                if client.exec_inspect(command)["ExitCode"] == 0
+                else None
+            )
+
+
+def _client() -> Any:
+    return connected(find_engine(None))
+
+
+def find(docker: Docker, source: str) -> Original:
+    """Return the one registry of `source`; a Problem says why there is none, or which there are."""
+    label = f"label={stack.STACK_LABEL}={source}"
+    services = docker("service", "ls", "-q", "--filter", label).split()
+    containers = docker("ps", "-aq", "--filter", f"label={PROJECT_LABEL}={source}").split()
+    networks = _networks(docker) if services else {}
+    candidates = [_service(raw, networks) for raw in docker.inspect("service", *services)]
+    candidates += [_container(raw) for raw in docker.inspect("container", *containers)]
+    if not candidates:
+        raise Problem(
+            f"FROM={source}: no swarm stack and no compose project of this name runs here;"
+            " see `docker stack ls` and `docker compose ls`"
+        )
+    registries = [each for each in candidates if _is_registry(each)]
+    # Where this program's is there already, the other one is what an earlier run has stopped.
+    chosen = (
+        [each for each in registries if each.is_ours]
+        or [each for each in registries if not each.is_stopped]
+        or registries
+    )
+    if len(chosen) != 1:
+        names = ", ".join(each.name for each in chosen or candidates)
+        raise Problem(f"{source} has {len(chosen)} registries, and one is needed; it has: {names}")
+    return chosen[0]
+
+
+def node_of(docker: Docker, original: Original) -> str:
+    """Return the node that it runs on."""
+    if not original.is_service:
+        return docker("info", "--format", "{{.Swarm.NodeID}}")
+    running = ("--filter", "desired-state=running", "--format", "{{.Node}}")
+    nodes = docker("service", "ps", original.id, *running).split()
+    if len(nodes) != 1:
+        raise Problem(f"{original.name} runs on {len(nodes)} nodes, and its volume is on one")
+    return nodes[0]
+
+
+def reader(docker: Docker, original: Original, node: str) -> Read:
+    """Return what reads the files of `original`, which runs on `node`."""
+    container = original.id
+    if original.is_service:
+        label = f"label=com.docker.swarm.service.id={original.id}"
+        container = docker("ps", "-q", "--filter", label).partition("\n")[0]
+
+    def read(path: str) -> str | None:
+        mount = original.mount_of(path)
+        if mount and mount.kind == "config":
+            (config,) = docker.inspect("config", mount.source)
+            return base64.b64decode(config["Spec"]["Data"]).decode(errors="replace")
+        if not container and mount is None:
+            return None  # It has what its image has.
+        if not container:
+            raise UnreadableError(
+                f"can't be read from here, since {original.name} runs on {node}. If that is a"
+                f" manager, lead docker there (DOCKER_HOST=ssh://USER@{node}), and adopt again"
+            )
+        try:
+            # Of a Swarm secret the engine itself sees an empty file.
+            if mount is None or mount.kind != "secret":
+                return docker.copied(container, path)
+            text = docker.printed(container, path)
+        except pulumi.RunError as error:
+            raise UnreadableError(f"can't be read: {error}") from error
+        if text is None:
+            raise UnreadableError("can't be read: there is no `cat` in the container")
+        return text
+
+    return read
+
+
+def _is_registry(original: Original) -> bool:
+    return re.search(r"(^|/)(registry|distribution)(:|@|$)", original.image) is not None
+
+
+def _networks(docker: Docker) -> Mapping[str, str]:
+    lines = docker("network", "ls", "--no-trunc", "--format", "{{.ID}} {{.Name}}").splitlines()
+    return {key: name for key, _, name in (line.partition(" ") for line in lines)}
+
+
+def _service(raw: _Raw, networks: Mapping[str, str]) -> Original:
+    spec = raw["Spec"]
+    task = spec["TaskTemplate"]
+    container = task["ContainerSpec"]
+    secrets, configs = container.get("Secrets") or [], container.get("Configs") or []
+    mounts = [
+        Mount(
+            mount["Type"],
+            mount.get("Source", ""),
+            mount["Target"],
+            bool((mount.get("VolumeOptions") or {}).get("DriverConfig")),
+        )
+        for mount in container.get("Mounts") or []
+    ]
+    mounts += [
+        Mount("secret", each["SecretID"], _below(_SECRETS_FOLDER, each["File"]["Name"]))
+        for each in secrets
+        if each.get("File")
+    ]
+    mounts += [
+        Mount("config", each["ConfigID"], _below("", each["File"]["Name"]))
+        for each in configs
+        if each.get("File")
+    ]
+    joined = [str(each["Target"]) for each in task.get("Networks") or []]
+    replicas = ((spec.get("Mode") or {}).get("Replicated") or {}).get("Replicas", 1)
+    return Original(
+        name=spec["Name"],
+        id=raw["ID"],
+        is_service=True,
+        image=container["Image"].partition("@")[0],
+        labels={**(container.get("Labels") or {}), **(spec.get("Labels") or {})},
+        variables=_variables(container),
+        mounts=mounts,
+        arguments=[*(container.get("Command") or []), *(container.get("Args") or [])],
+        networks=[networks.get(network, network) for network in joined],
+        ports=[
+            port["PublishedPort"]
+            for port in (spec.get("EndpointSpec") or {}).get("Ports") or []
+            if port.get("PublishedPort")
+        ],
+        replicas=replicas,
+        is_ours=any(mount.kind == "secret" and mount.target == CONFIG_PATH for mount in mounts)
+        and any(re.fullmatch(resume.SECRETS, each["SecretName"]) for each in secrets),
+        is_stopped=replicas == 0,
+    )
+
+
+def _container(raw: _Raw) -> Original:
+    host = raw.get("HostConfig") or {}
+    bound = [each for many in (host.get("PortBindings") or {}).values() for each in many or []]
+    return Original(
+        name=raw["Name"].lstrip("/"),
+        id=raw["Id"],
+        is_service=False,
+        image=raw["Config"]["Image"].partition("@")[0],
+        labels=raw["Config"].get("Labels") or {},
+        variables=_variables(raw["Config"]),
+        mounts=[
+            Mount(mount["Type"], mount.get("Name") or mount["Source"], mount["Destination"])
+            for mount in raw["Mounts"]
+        ],
+        arguments=raw.get("Args") or [],
+        networks=list((raw.get("NetworkSettings") or {}).get("Networks") or {}),
+        ports=[int(each["HostPort"]) for each in bound if each.get("HostPort")],
+        restart=(host.get("RestartPolicy") or {}).get("Name", ""),
+        is_stopped=(raw.get("State") or {}).get("Running") is False,
+    )
+
+
+def _below(folder: str, name: str) -> str:
+    return name if name.startswith("/") else f"{folder}/{name}"
+
+
+def _variables(container: _Raw) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in container.get("Env") or [] if "=" in pair)

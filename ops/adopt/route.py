@@ -1,0 +1,190 @@
+"""How clients reach the original: its labels for Traefik, as settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from components.route import NETWORK_LABELS
+
+LOGINS = "basicauth"
+_RULE = re.compile(r"Host\(`([^`]+)`\)(\s*&&\s*PathPrefix\(`/v2/?`\))?")
+"""Rules that a setting says: a name, or what is below /v2/ of it."""
+_CONSTRAINT = re.compile(r"(traefik\.)?[a-z.-]*(constraint|tags?)[a-z.-]*")
+_UNDERSTOOD = re.compile(
+    r"traefik\.(enable|http\.routers\.[^.]+\.(rule|entrypoints|middlewares|service"
+    r"|tls|tls\.certresolver|tls\.options)|http\.services\.[^.]+\.loadbalancer\.server\.(port|scheme)"
+    r"|http\.middlewares\..*)"
+)
+"""Labels that settings stand for, or that are said elsewhere."""
+
+
+@dataclass(frozen=True)
+class Router:
+    """A router of Traefik's HTTP."""
+
+    name: str
+    rule: str
+    secure: bool
+    entry_point: str | None
+    middlewares: Sequence[str]
+    resolver: str | None
+    options: str | None
+
+
+@dataclass(frozen=True)
+class Routing:
+    """What the labels say."""
+
+    settings: Mapping[str, str]
+    """Settings by key without the program's name."""
+    middlewares: Sequence[str] = ()
+    """What `registry:middlewares` is to have."""
+    logins: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Hashes by user that Traefik asks for."""
+    users_file: str | None = None
+    """File of Traefik's with the logins."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Reasons by what stays behind."""
+    obstacles: Sequence[str] = ()
+    """What would be lost, each as a sentence."""
+
+
+def read(given: Mapping[str, str]) -> Routing:
+    """Return the routing of the labels `given`, whose keys Traefik reads in any case."""
+    labels = {key.lower(): value for key, value in given.items()}
+    routers = list(_routers(labels))
+    kinds = _own_middlewares(labels)
+    used = [name for router in routers for name in router.middlewares]
+    secure = [router for router in routers if router.secure]
+    plain = [router for router in routers if not router.secure]
+    redirects = [name for router in plain for name in router.middlewares if "redirect" in name]
+    redirect = redirects[0] if secure and redirects else None
+    return Routing(
+        settings=_settings(labels, secure, plain, redirect) if routers else {},
+        # A login and a redirect have settings of their own.
+        middlewares=[
+            name
+            for name in dict.fromkeys(used)
+            if kinds.get(name.partition("@")[0]) != LOGINS and name != redirect
+        ],
+        logins=dict(
+            line.strip().split(":", 1)
+            for key, value in labels.items()
+            if re.search(rf"\.{LOGINS}\.users$", key)
+            for line in value.split(",")
+            if ":" in line
+        ),
+        users_file=next(
+            (value for key, value in labels.items() if key.endswith(f".{LOGINS}.usersfile")), None
+        ),
+        left_out=_left_out(labels, kinds, used),
+        obstacles=[*_obstacles(routers), *_lost_middlewares(kinds, used)],
+    )
+
+
+def _routers(labels: Mapping[str, str]) -> Iterator[Router]:
+    for key, rule in labels.items():
+        match = re.fullmatch(r"traefik\.http\.routers\.([^.]+)\.rule", key)
+        if not match:
+            continue
+        prefix = f"{key.removesuffix('.rule')}."
+        told = {name.removeprefix(prefix): value for name, value in labels.items()}
+        # A resolver or options alone ask for TLS as well.
+        tls = [name for name in told if name == "tls" or name.startswith("tls.")]
+        names = told.get("middlewares", "").split(",")
+        yield Router(
+            name=match[1],
+            rule=rule.strip(),
+            secure=bool(tls) and told.get("tls", "true").lower() != "false",
+            entry_point=told.get("entrypoints"),
+            middlewares=[name.strip() for name in names if name.strip()],
+            resolver=told.get("tls.certresolver"),
+            options=told.get("tls.options"),
+        )
+
+
+def _own_middlewares(labels: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the kinds of the middlewares that the labels make, by name."""
+    pattern = re.compile(r"traefik\.http\.middlewares\.([^.]+)\.([^.]+)\.")
+    matches = (pattern.match(key) for key in labels)
+    return {match[1]: match[2] for match in matches if match}
+
+
+def _settings(
+    labels: Mapping[str, str],
+    secure: Sequence[Router],
+    plain: Sequence[Router],
+    redirect: str | None,
+) -> Mapping[str, str]:
+    routers = [*secure, *plain]
+    hosts = {host for router in routers for host in re.findall(r"Host\(`([^`]+)`", router.rule)}
+    settings: dict[str, str | None] = {
+        "domain": next(iter(sorted(hosts)), None),
+        "sharedDomain": "true" if any("PathPrefix" in each.rule for each in routers) else None,
+        "traefikTag": re.sub(r"-https?$", "", routers[0].name),
+        "network": "traefik-public",
+        "redirectMiddleware": redirect,
+    }
+    for router in plain[:1]:
+        settings["entryPoint"] = router.entry_point
+    if secure:
+        router = secure[0]
+        settings["https"] = "acme" if router.resolver else "own"
+        settings["certResolver"] = router.resolver
+        settings["httpsEntryPoint"] = router.entry_point
+        settings["tlsOptions"] = router.options
+    else:
+        settings["https"] = "none"
+    for key in NETWORK_LABELS:
+        if key in labels:
+            settings |= {"network": labels[key], "networkLabel": key}
+    for key, value in labels.items():
+        if _CONSTRAINT.fullmatch(key):
+            settings |= {"constraintLabel": key, "publicTag": value}
+    return {key: value for key, value in settings.items() if value}
+
+
+def _obstacles(routers: Sequence[Router]) -> Iterator[str]:
+    if not routers:
+        yield "no label of it makes a router of Traefik, and no other way leads to it afterwards"
+        return
+    hosts = {host for router in routers for host in re.findall(r"Host\(`([^`]+)`", router.rule)}
+    if len(hosts) != 1:
+        what = ", ".join(sorted(hosts)) or "none"
+        yield f"one host name is needed in the rules of its routers, and there is: {what}"
+    for rule in sorted({router.rule for router in routers}):
+        if not _RULE.fullmatch(rule):
+            yield f"the rule {rule} says more than a name, and there is no setting for that"
+    for secure, kind in ((True, "HTTPS"), (False, "plain HTTP")):
+        names = [router.name for router in routers if router.secure is secure]
+        if len(names) > 1:
+            yield f"it has {len(names)} routers for {kind} ({', '.join(names)}), and can have one"
+
+
+def _lost_middlewares(kinds: Mapping[str, str], used: Sequence[str]) -> Iterator[str]:
+    names = {name.lower().partition("@")[0] for name in used}
+    for name, kind in sorted(kinds.items()):
+        if kind != LOGINS and name in names:
+            yield (
+                f"middleware {name} ({kind}) is made by its labels, and would be gone. Define it in"
+                f" Traefik's own configuration, name it there ({name}@file), and adopt again"
+            )
+
+
+def _left_out(
+    labels: Mapping[str, str], kinds: Mapping[str, str], used: Sequence[str]
+) -> Mapping[str, str]:
+    names = {name.lower().partition("@")[0] for name in used}
+    reasons = {
+        f"middleware {name} ({kind})": "its routers don't use it; if others do, define it elsewhere"
+        for name, kind in sorted(kinds.items())
+        if kind != LOGINS and name not in names
+    }
+    # Without values, which may be secrets.
+    for key in sorted(labels):
+        is_routing = key.startswith("traefik.") and key not in NETWORK_LABELS
+        if is_routing and not _UNDERSTOOD.fullmatch(key) and not _CONSTRAINT.fullmatch(key):
+            reasons[f"label {key}"] = "there is no setting for it"
+    return reasons
