@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import ops.adopt.original
+from components.engine import Tls, find_engine
 from components.registry_config import CONFIG_PATH, OWNED
 from ops import stack
 from ops.adopt import configuration, plan, takeover
@@ -652,3 +653,19 @@ def test_containers_of_compose_are_found() -> None:
     assert found.mounts == [Mount("volume", "v", "/r")]
     assert plan.swarm_stack_of(found, "my_old") == "my-old"
     assert node_of(docker, found) == "node"
+
+
+def test_the_engine_is_the_one_of_the_stacks_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the docker command, and for what the program's own clients do."""
+    for name in ("DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_CONTEXT"):
+        # So that they are as before afterwards.
+        monkeypatch.setenv(name, "")
+    begin = "-----BEGIN CERTIFICATE-----\n"
+    parts = {"ca": begin + "a", "cert": begin + "c", "key": "-----BEGIN PRIVATE KEY-----\nk"}
+    stack.use_engine(
+        {"docker:host": "tcp://dog.example.com:2376"}
+        | {f"docker:{name}Material": text for name, text in parts.items()}
+    )
+    found = find_engine(None)
+    assert found.host == "tcp://dog.example.com:2376"
+    assert found.tls == Tls(ca=parts["ca"], certificate=parts["cert"], key=parts["key"])
