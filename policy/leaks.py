@@ -49,7 +49,8 @@ _HARMLESS = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _FILE = re.compile(r"\.{0,2}/[\w./@-]+")
-_COOKIE = re.compile(r"(set-)?cookie", re.IGNORECASE)
+_SECRET_HEADER = re.compile(r"(set-)?cookie|(proxy-)?authorization", re.IGNORECASE)
+"""Headers that are a secret whatever their value: not every login says `Bearer`."""
 _ASSIGNMENT = re.compile(
     # A number right after a colon is the port of a host. Each name is matched, assigned to or not,
     # so that none is looked at twice: texts may be long.
@@ -76,7 +77,7 @@ def is_secret_setting(name: str, value: str) -> bool:
     registry takes a password as it stands, whatever it is, and reads files for keys alone.
     """
     # A header is a list of texts, whose name says what they are.
-    if secret_in("", value) or secret_in("", f"{name}: {value}") or _COOKIE.fullmatch(name):
+    if secret_in("", value) or secret_in("", f"{name}: {value}") or _SECRET_HEADER.fullmatch(name):
         return True
     if not value or not names_secret(name):
         return False

@@ -366,7 +366,7 @@ def test_restrictions_that_there_are_settings_for_are_kept() -> None:
 def test_all_is_shown_but_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     headers = "REGISTRY_NOTIFICATIONS_ENDPOINTS_0_HEADERS_AUTHORIZATION"
     changes = {
-        **variables(**{headers: "Bearer hunter2", "REGISTRY_LOG_LEVEL": "warn"}),
+        **variables(**{headers: "hunter2-of-no-known-scheme", "REGISTRY_LOG_LEVEL": "warn"}),
         "mounts": [IMAGES, Mount("bind", "/srv", "/srv")],
         "ports": [5000],
         **labels(**{f"{HTTPS}priority": "7"}),
@@ -399,12 +399,12 @@ def test_secrets_are_not_on_a_command_line(monkeypatch: pytest.MonkeyPatch) -> N
     )
     changes = variables(
         REGISTRY_LOG_HOOKS_0_OPTIONS_SMTP_PASSWORD="hunter2",
-        REGISTRY_NOTIFICATIONS_ENDPOINTS_0_HEADERS_AUTHORIZATION="Bearer hunter2",
+        REGISTRY_NOTIFICATIONS_ENDPOINTS_0_HEADERS_AUTHORIZATION="hunter2-of-no-known-scheme",
         REGISTRY_LOG_LEVEL="debug",
     )
     takeover.write("prod", planned(changes).settings)
     assert "hunter2" not in str([words for words, _ in commands])
-    assert {stdin for _, stdin in commands} == {"hunter2", "Bearer hunter2", None}
+    assert {stdin for _, stdin in commands} == {"hunter2", "hunter2-of-no-known-scheme", None}
     assert "registry:config.log.level=debug" in commands[0][0]
 
 
