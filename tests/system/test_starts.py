@@ -39,6 +39,7 @@ START_S = 30
 MADE = 1000
 """How many settings are made, of which some that are accepted are chosen."""
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""As the images have it."""
 
 
 class Root:

@@ -242,7 +242,7 @@ def test_a_part_of_an_earlier_stack_is_refused_before_anything_is_touched(
 ) -> None:
     result = site.project.preview(FILES, flag)
     assert result.code != 0
-    assert f"as a whole:\n      pulumi up --stack {FILES}" in result.text
+    assert re.search(rf"as a whole:\n +pulumi up --stack {FILES}\n", result.text), result.text
     assert "Duplicate" not in result.text
 
 
