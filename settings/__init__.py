@@ -419,10 +419,10 @@ def engine_tls(reader: Reader) -> Tls | None:
     return Tls(ca=ca, certificate=certificate, key=key)
 
 
-def _registry_config(reader: Reader) -> Mapping[str, Any]:
+def _registry_config(reader: Reader, image: str) -> Mapping[str, Any]:
     config = reader.mapping("config", "info")
     reader.owned("config", owned_paths_in(config))
-    config = conform(reader, config, lambda path: path not in OWNED)
+    config = conform(reader, config, lambda path: path not in OWNED, image)
     _check_debug(reader, config)
     check_storage(reader, config)
     for path in secrets_in(config):
@@ -487,6 +487,7 @@ def settings_of(reader: Reader) -> Settings:
         reader.problem("users", "is empty: nobody could log in.")
     volume_driver, options = _volume_driver(reader)
     engine_host, tls = _engine(reader)
+    image = reader.text("image", rules.IMAGE, REGISTRY_IMAGE)
     settings = Settings(
         stack_name=stack_name,
         domain=domain,
@@ -510,7 +511,7 @@ def settings_of(reader: Reader) -> Settings:
         networks=reader.names("networks", rules.NAME),
         proxy_mode=proxy_mode,
         proxy=None if joins else proxy,
-        image=reader.text("image", rules.IMAGE, REGISTRY_IMAGE),
+        image=image,
         image_refresh=reader.optional("imageRefresh", rules.LINE),
         pull_logins=parse_pull_logins(reader),
         users=users,
@@ -538,7 +539,7 @@ def settings_of(reader: Reader) -> Settings:
         log_files=reader.number("logFiles", 1, 100, 3),
         deploy_timeout=reader.number("deployTimeout", 10, 3600, 300),
         drain_seconds=reader.number("drainSeconds", 10, 3600, DRAIN_SECONDS),
-        config=_registry_config(reader),
+        config=_registry_config(reader, image),
         engine_host=engine_host,
         engine_tls=tls,
         policy=reader.choice("policy", ("advisory", "mandatory"), "advisory"),

@@ -21,8 +21,9 @@ from components.proxy_config import (
 )
 from components.socket_proxy import SOCKET_PATH
 from settings import rules
-from settings.proxy_schema import check_options
+from settings.proxy_schema import check_dns_provider, check_options
 from settings.reader import Reader, admit_everybody
+from settings.schema import is_version_of
 from settings.volume import VolumeSettings, parse_volume
 
 TRAEFIK_IMAGE = "traefik:v3.7.15"
@@ -129,10 +130,18 @@ def parse_proxy(
         )
     metrics = reader.boolean("proxyMetrics", False)
     own = _entry_points(reader, entry_points, https, joins)
+    image = reader.text("proxyImage", rules.IMAGE, TRAEFIK_IMAGE)
     config = reader.mapping("proxyConfig", "…")
+    is_known_version = is_version_of(image, TRAEFIK_IMAGE)
     if not joins:
         own_resolver = resolver if https == "acme" else None
-        config = check_options(reader, config, entry_points=own, resolver=own_resolver)
+        config = check_options(
+            reader,
+            config,
+            entry_points=own,
+            resolver=own_resolver,
+            is_known_version=is_known_version,
+        )
     secrets = reader.texts("proxySecrets", rules.VARIABLE, "…")
     for name in secrets:
         reader.secret("proxySecrets", name)
@@ -140,13 +149,13 @@ def parse_proxy(
         reader.open(key, "Traefik's flags and variables are for all to see; see proxySecrets")
     domains = [*domains, *([dashboard_domain] if dashboard_domain else [])]
     return ProxySettings(
-        image=reader.text("proxyImage", rules.IMAGE, TRAEFIK_IMAGE),
+        image=image,
         http_port=http_port,
         https_port=https_port,
         ui_port=ui_port or None,
         mode=mode,
         trusted_proxies=_trusted_proxies(reader, https, joins),
-        acme=_acme(reader, https, resolver),
+        acme=_acme(reader, https, resolver, is_known_version=is_known_version),
         certificate=None if joins else _certificate(reader, https, domains),
         dashboard_domain=dashboard_domain,
         dashboard_users=reader.names("dashboardUsers", rules.USER, ("admin",)),
@@ -207,7 +216,9 @@ def _trusted_proxies(reader: Reader, https: HttpsMode, joins: bool) -> tuple[str
     return proxies
 
 
-def _acme(reader: Reader, https: HttpsMode, resolver: str) -> Acme | None:
+def _acme(
+    reader: Reader, https: HttpsMode, resolver: str, *, is_known_version: bool
+) -> Acme | None:
     acme = Acme(
         resolver=resolver,
         email=reader.optional("acmeEmail", rules.EMAIL),
@@ -216,6 +227,8 @@ def _acme(reader: Reader, https: HttpsMode, resolver: str) -> Acme | None:
         authority=reader.pem("acmeCa", "CERTIFICATE"),
         account=_external_account(reader),
     )
+    if is_known_version:
+        check_dns_provider(reader, acme.challenge)
     if acme.authority and not acme.directory:
         reader.remove("acmeCa", "needs acmeServer: Let's Encrypt's own authority is known.")
     if acme.account and not acme.directory:

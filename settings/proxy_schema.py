@@ -10,11 +10,12 @@ from typing import Any
 
 from components.proxy_config import STORAGE_PATH, flattened, owned_options_in
 from settings import schema
-from settings.reader import Reader, admit_everybody
+from settings.reader import Reader, admit_everybody, close_to
 from settings.schema import Program
 from settings.stack_file import Step, path_of
 
 SCHEMA_FILE = Path(__file__).parent / "traefik_schema.json"
+DNS_PROVIDERS_FILE = Path(__file__).parent / "traefik_dns_providers.txt"
 KEY = "proxyConfig"
 OWN_SECTIONS = ("providers", "api", "ping", "configfile")
 """Options that are this program's alone, and so not in the schema."""
@@ -30,6 +31,7 @@ def check_options(
     *,
     entry_points: Mapping[str, int],
     resolver: str | None,
+    is_known_version: bool = True,
 ) -> Mapping[str, Any]:
     """Return `config` as Traefik takes it; note in `reader` what it wouldn't start with.
 
@@ -46,6 +48,7 @@ def check_options(
         is_checked=lambda path: (
             not f"{path}.".lower().startswith(tuple(f"{each}." for each in owned))
         ),
+        is_known_version=is_known_version,
         reads_flags=True,
     )
     config = schema.conform(reader, config, program)
@@ -56,6 +59,18 @@ def check_options(
         checks.resolvers(resolver)
         checks.combinations()
     return config
+
+
+def check_dns_provider(reader: Reader, challenge: str) -> None:
+    """Note an ACME challenge over DNS whose provider Traefik hasn't got: it would start without."""
+    name = challenge.removeprefix("dns:")
+    known = DNS_PROVIDERS_FILE.read_text().split()
+    if name != challenge and name not in known:
+        what = (
+            f"is {challenge!r}, and Traefik knows no such DNS provider.{close_to(name, known)}"
+            " The names are on https://doc.traefik.io/traefik/https/acme/#providers"
+        )
+        reader.problem("acmeChallenge", what, "dns:cloudflare")
 
 
 class _Options:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from components.registry_config import value_at
+from components.registry_config import REGISTRY_IMAGE, value_at
 from settings import schema
 from settings.reader import Reader
 from settings.schema import Program
@@ -19,17 +19,18 @@ _METRICS_PATH = re.compile(r"/(?!debug(/|$))[A-Za-z0-9_./-]*")
 
 
 def conform(
-    reader: Reader, config: Mapping[str, Any], is_checked: Callable[[str], bool]
+    reader: Reader, config: Mapping[str, Any], is_checked: Callable[[str], bool], image: str
 ) -> Mapping[str, Any]:
     """Return `config` with the types that the registry takes; note in `reader` what has none.
 
-    Dotted paths that `is_checked` declines stay as they are.
+    Dotted paths that `is_checked` declines stay as they are. `image` is the registry's.
     """
     program = Program(
         key="config",
         name="the registry",
         schema=json.loads(SCHEMA_FILE.read_text()),
         is_checked=is_checked,
+        is_known_version=schema.is_version_of(image, REGISTRY_IMAGE),
     )
     before = len(reader.problems)
     config = schema.conform(reader, config, program)

@@ -47,7 +47,7 @@ URL = Rule(
     "https://ca.example.com/acme/acme/directory",
 )
 CHALLENGE = Rule(
-    r"tls|http|dns:[a-z0-9]+",
+    r"tls|http|dns:[a-z0-9-]+",
     "tls, http, or dns: and one of Traefik's DNS providers",
     "dns:cloudflare",
 )

@@ -35,8 +35,16 @@ class Program:
     schema: Mapping[str, Any]
     is_checked: Callable[[str], bool]
     """False for dotted paths that stay as they are, whatever they have."""
+    is_known_version: bool = True
+    """False for another version than the schema is of, which may have further options."""
     reads_flags: bool = False
     """It gets flags: names are the same in capitals, and a text is a list of its parts."""
+
+
+def is_version_of(image: str, default: str) -> bool:
+    """Return whether an image has the version of another, wherever it is pulled from."""
+    version = image.partition("@")[0].rpartition(":")[2]
+    return version == default.rpartition(":")[2]
 
 
 def conform(reader: Reader, config: Mapping[str, Any], program: Program) -> Mapping[str, Any]:
@@ -91,7 +99,12 @@ class _Check:
             converted[name] = each
             if not self._is_checked((*path, name)):
                 continue
-            if below is False:
+            if below is False and not self._program.is_known_version:
+                self._reader.warnings.append(
+                    f"registry:{path_of(*path, name)} isn't checked: {self._program.name} of the"
+                    " version that this program is made for has no such option"
+                )
+            elif below is False:
                 what = f"is nothing that {self._program.name} takes.{_hint(folded, known)}"
                 self._remove((*path, name), what)
             elif not re.fullmatch(form, name, re.DOTALL):

@@ -11,6 +11,7 @@ from tests.schema import traefik
 def _write() -> None:
     registry_schema.SCHEMA_FILE.write_text(schema.made_anew().strip() + "\n")
     proxy_schema.SCHEMA_FILE.write_text(traefik.made_anew() + "\n")
+    proxy_schema.DNS_PROVIDERS_FILE.write_text(traefik.dns_providers())
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from components.route import label_name
-from settings.proxy_schema import SCHEMA_FILE
+from settings.proxy_schema import DNS_PROVIDERS_FILE, SCHEMA_FILE
 from tests.schema.engine import NETWORK, engine
 from tests.schema.programs import is_there, program, wrong_with_options
-from tests.schema.traefik import option_names, samples
+from tests.schema.traefik import dns_providers, option_names, samples
 from tests.schema.traefik_cases import Case, cases, flags_of, labels_of, parsed
 
 pytestmark = [
@@ -51,6 +51,10 @@ def test_the_schema_is_that_of_the_pinned_traefik() -> None:
         if not any_below(path, options)
     ]
     assert wrong_with_options(traefik, flags) is None
+
+
+def test_the_dns_providers_are_those_of_the_pinned_traefik() -> None:
+    assert dns_providers() == DNS_PROVIDERS_FILE.read_text()
 
 
 def any_below(path: str, options: dict[str, str]) -> bool:

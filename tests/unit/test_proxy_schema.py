@@ -139,3 +139,18 @@ def test_entry_points_differ() -> None:
 
 def test_shared_settings_of_a_traefik_that_there_is_none_of_are_no_obstacle() -> None:
     settings_of({"acessLog": True}, proxy="none")
+
+
+def test_a_dns_provider_is_one_that_traefik_knows() -> None:
+    settings_of({}, https="acme", acmeChallenge="dns:acme-dns")
+    with pytest.raises(pulumi.RunError, match=r"acmeChallenge is 'dns:cloudflair'.*cloudflare\?"):
+        settings_of({}, https="acme", acmeChallenge="dns:cloudflair")
+
+
+def test_what_another_version_may_know_is_a_warning() -> None:
+    newer = {"https": "acme", "acmeChallenge": "dns:newcomer", "proxyImage": "traefik:v3.9.0"}
+    settings = settings_of({"log": {"colour": "red"}}, **newer)
+    assert "registry:proxyConfig.log.colour isn't checked" in "\n".join(settings.warnings)
+    same = {"proxyImage": "mirror.example.com/traefik:v3.7.15"}
+    with pytest.raises(pulumi.RunError, match=r"proxyConfig\.log\.colour"):
+        settings_of({"log": {"colour": "red"}}, **same)

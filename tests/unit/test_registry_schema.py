@@ -159,3 +159,11 @@ def test_a_duration_is_what_go_reads(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "10", "s", "10 s", "1d", "-1s", "1e3s", ".s", "1h 30m"])
 def test_what_go_does_not_read_is_no_duration(text: str) -> None:
     assert not DURATION.fullmatch(text)
+
+
+def test_an_option_that_another_version_may_have_is_a_warning() -> None:
+    values = {"registry:config": json.dumps({"log": {"colour": "red"}})}
+    values |= {"registry:image": "registry:4.0.0"}
+    settings = parse(GOOD | values, lambda _: False, "prod")
+    assert "registry:config.log.colour isn't checked" in "\n".join(settings.warnings)
+    assert settings.config == {"log": {"colour": "red"}}
