@@ -8,61 +8,80 @@ export $(VARIABLES)
 
 OPS := @python3 -m ops
 
-.PHONY: help up build deploy preview drift deployed down recover mirrors doctor adopt env exports tools logs test lock bench
+.PHONY: help up build deploy preview down logs doctor drift deployed mirrors env adopt recover
+.PHONY: exports tools check fmt test lock bench
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z]+:.*## / {printf "  make %-8s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nA command and its variables: python3 -m ops COMMAND --help\n'
 
-up: ## deploy on this machine: http://localhost, and install what that needs
+##@ Deploy (the stack `local`, unless STACK names another)
+
+up: ## everything on this machine, installed first: http://localhost
 	$(OPS) up
-
-build: ## pull the images, or build them where Docker Hub can't be reached
-	$(OPS) build
-
-deploy: ## pulumi up, without questions: make deploy STACK=prod
-	$(OPS) deploy
 
 preview: ## what a deployment would change; FORMAT=markdown, or comment
 	$(OPS) preview
 
-drift: ## whether what is deployed still matches; fails if it doesn't
-	$(OPS) drift
+deploy: ## pulumi up, without questions: make deploy STACK=prod
+	$(OPS) deploy
 
-deployed: ## commit of a stack's last deployment that came up: what drift is compared with
-	$(OPS) deployed
-
-down: ## remove a stack's services; its images stay. Asks first, unless YES=1 or STACK=local
+down: ## remove services, keep images; asks first, unless YES=1
 	$(OPS) down
 
-recover: ## after a lost state or swarm: take over what runs, images and all: make recover STACK=prod
-	$(OPS) recover
+##@ Look after what is deployed
 
-logs: ## the last lines of a stack's services, by time; FOLLOW=1 goes on reading
+logs: ## last lines of all services, by time; FOLLOW=1 reads on
 	$(OPS) logs
 
-mirrors: ## what nodes are told of the pull-through caches (Docker, containerd): make mirrors STACK=prod
-	$(OPS) mirrors
-
-doctor: ## what clients meet: name, certificate, login, a slow upload: make doctor STACK=prod
+doctor: ## what clients meet: name, certificate, login, a slow upload
 	$(OPS) doctor
 
-adopt: ## take over a running registry: make adopt STACK=prod FROM=registry-com (LOGINS=keep, or new)
-	$(OPS) adopt
+mirrors: ## what nodes need to be told to use the pull-through caches
+	$(OPS) mirrors
 
-env: ## a new environment: make env NAME=preprod FROM=stag DOMAIN=preprod.example.com
+drift: ## compare what runs with what was deployed; fails if it differs
+	$(OPS) drift
+
+deployed: ## commit of the last deployment that came up
+	$(OPS) deployed
+
+##@ Begin, move in, recover
+
+env: ## new stack: NAME=preprod FROM=stag DOMAIN=preprod.example.com
 	$(OPS) env
 
-exports: ## this project's pulumi and state for your shell: eval "$(make -s exports)"
+adopt: ## take over a registry that runs: STACK=prod FROM=registry-com
+	$(OPS) adopt
+
+recover: ## take over what runs after the state or the swarm was lost
+	$(OPS) recover
+
+##@ Prepare
+
+exports: ## `pulumi` and its state in your shell: eval "$(make -s exports)"
 	$(OPS) exports
 
-tools: ## what all of these need, installed: virtual environment, Pulumi and its plugins
+tools: ## install virtual environment, Pulumi and its plugins
 	$(OPS) tools
 
-test: ## formatter, linter, types, unit tests, system tests (as root); ARGS='-k mirrors' for some
+build: ## pull the images, or build them without Docker Hub
+	$(OPS) build
+
+##@ Develop
+
+check: ## formatter, linter, types, unit tests; no root, a minute at most
+	$(OPS) check
+
+fmt: ## format, sort imports, mend what the linter can
+	$(OPS) fmt
+
+test: ## all that check does, then the tests on a real swarm (as root)
 	$(OPS) test
 
-lock: ## pin what requirements*.in name, with all that they need and their hashes
+lock: ## pin what requirements*.in name, and what that needs
 	$(OPS) lock
 
-bench: ## what it costs, beside Terraform, `docker stack deploy` and a bare registry (as root)
+bench: ## costs beside Terraform's, `docker stack deploy`'s (as root)
 	$(OPS) bench

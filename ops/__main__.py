@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ops import (
     checks,
@@ -68,6 +70,34 @@ def _with_environment(act: Callable[[argparse.Namespace], None]) -> Callable[...
     return run
 
 
+VARIABLES: dict[str, dict[str, Any]] = {
+    "STACK": {"default": stack.LOCAL, "help": "name of the stack; %(default)s unless given"},
+    "FORMAT": {
+        "choices": ("terminal", "markdown", "comment"),
+        "default": "terminal",
+        "help": "comment: Markdown, put on the pull request or merge request that CI runs for",
+    },
+    "SLOW": {
+        "type": int,
+        "default": doctor.SLOW_SECONDS,
+        "help": "seconds that the slow upload takes; %(default)s unless given",
+    },
+    "FOLLOW": {"help": "1: go on reading until Ctrl-C"},
+    "NAME": {"help": "name of the new stack"},
+    "FROM": {
+        "dest": "source",
+        "help": "env: the stack to copy; adopt: the swarm stack or compose project that runs",
+    },
+    "DOMAIN": {"help": "host name of the new stack's registry"},
+    "LOGINS": {
+        "choices": ("keep", "new"),
+        "help": "of a registry that has some: keep them, or generate a new one",
+    },
+    "ARGS": {"default": "", "help": "for pytest: '-k mirrors', or tests/unit/test_ops.py"},
+}
+"""What a command may be given, by its name for make; argparse has the name in lower case."""
+
+
 @dataclass(frozen=True)
 class Command:
     """A command, and the variables that it reads."""
@@ -83,7 +113,9 @@ COMMANDS: dict[str, Command] = {
     "tools": Command(_tools, ()),
     "lock": Command(lambda _: virtualenv.lock(), ()),
     "bench": Command(lambda _: checks.bench(), ()),
-    "test": Command(lambda _: checks.run_all(), ()),
+    "check": Command(lambda args: checks.check(args.args), ("ARGS",)),
+    "fmt": Command(lambda _: checks.format_code(), ()),
+    "test": Command(lambda args: checks.run_all(args.args), ("ARGS",)),
     "deploy": Command(_with_environment(lambda args: stack.deploy(args.stack))),
     "preview": Command(
         _with_environment(lambda args: stack.preview(args.stack, args.format)), ("STACK", "FORMAT")
@@ -109,27 +141,42 @@ CHANGING = ("up", "deploy", "down", "recover", "adopt", "env")
 """Commands that two at once in one checkout would spoil for each other."""
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python3 -m ops", epilog="`make help` groups them.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    lines = re.findall(r"^([a-z]+):.*## (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    summaries = dict(lines)
+    for name, command in COMMANDS.items():
+        summary = summaries[name].replace("%", "%%")
+        words = "".join(f" [{variable}=…]" for variable in command.variables)
+        options = "".join(f" [--{variable.lower()} …]" for variable in command.variables)
+        one = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            usage=f"make {name}{words}\n       python3 -m ops {name}{options}",
+            allow_abbrev=False,
+        )
+        for variable in command.variables:
+            about = VARIABLES[variable]
+            metavar = "|".join(about.get("choices", (variable,)))
+            one.add_argument(f"--{variable.lower()}", metavar=metavar, **about)
+    return parser
+
+
 def arguments(words: Sequence[str], variables: Mapping[str, str]) -> argparse.Namespace:
     """Return the command in `words`, with the values of those `variables` that it reads.
 
-    Values come through the environment: no shell reads them, whatever is in them.
+    Values come through the environment: no shell reads them, whatever is in them. What `words` say
+    themselves comes first.
     """
-    parser = argparse.ArgumentParser(prog="make", usage="make COMMAND VARIABLE=VALUE…")
-    parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("--stack", default=stack.LOCAL)
-    parser.add_argument("--slow", type=int, default=doctor.SLOW_SECONDS)
-    parser.add_argument("--name")
-    parser.add_argument("--from", dest="source")
-    parser.add_argument("--domain")
-    parser.add_argument("--logins", choices=("keep", "new"))
-    parser.add_argument("--follow")
-    formats = ("terminal", "markdown", "comment")
-    parser.add_argument("--format", choices=formats, default="terminal")
-    command = COMMANDS[parser.parse_args(words).command]
+    command = COMMANDS.get(words[0]) if words else None
     given = [
-        f"--{name.lower()}={value}" for name in command.variables if (value := variables.get(name))
+        f"--{name.lower()}={value}"
+        for name in (command.variables if command else ())
+        if (value := variables.get(name))
     ]
-    return parser.parse_args([*words, *given])
+    return _parser().parse_args([*words[:1], *given, *words[1:]])
 
 
 def _run() -> None:

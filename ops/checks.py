@@ -1,58 +1,123 @@
-"""`make test`: formatter, linter, types, and all tests that can run here."""
+"""`make check`, `make fmt`, `make test`: formatter, linter, types and tests."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
+import sys
+from collections.abc import Sequence
 
 from ops import engine, images, toolchain, virtualenv
 from ops.console import Problem, say
 from ops.toolchain import ROOT
 
-STATIC = (
+STATIC: Sequence[Sequence[str]] = (
     ("ruff", "format", "--check", "."),
     ("ruff", "check", "."),
     ("mypy",),
 )
+"""What reads the code without running it; .pre-commit-config.yaml has the same."""
+FORMAT: Sequence[Sequence[str]] = (
+    ("ruff", "check", "--fix-only", "."),
+    ("ruff", "format", "."),
+)
 PYTEST = (
     "pytest",
-    *("--dist=loadfile", "--durations=20"),
     # A worker that hung and was ended would be replaced, and run the same test again.
     "--max-worker-restart=0",
 )
+UNIT, SYSTEM = "tests/unit", "tests/system"
 TIERS = {
-    "tests/unit": "--numprocesses=2",
-    # A file of them mostly waits for its swarm, so three get along on two cores.
-    "tests/system": "--numprocesses=3",
+    # The slow ones mostly wait, so three get along on two cores.
+    UNIT: ("--numprocesses=3", "--dist=worksteal"),
+    # So do these, for their swarm. Those of a file share what they deploy to it.
+    SYSTEM: ("--numprocesses=3", "--dist=loadfile", "--durations=20"),
 }
+"""pytest's arguments for each folder of tests."""
 PROGRAMS = ("git", "skopeo", "buildah", "curl", "openssl", "haproxy", "redis-server", "sshd")
 """What the system tests run."""
 PACKAGES = {"sshd": "openssh-server"}
 """Debian packages of programs that have another name than theirs."""
 
 
-def run_all() -> None:
-    """Run everything; a Problem names what failed first. ARGS in the environment go to pytest."""
+def check(pytest_args: str = "") -> None:
+    """Run the static checks beside the unit tests: without root, engines or a network.
+
+    `pytest_args` choose among the tests. A Problem names all that failed.
+    """
+    os.environ.update(virtualenv.ensure("requirements-dev.txt"))
+    tests = (*PYTEST, *TIERS[UNIT], "--quiet", *_folders([UNIT], _words(pytest_args)))
+    with subprocess.Popen(
+        tests, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            failed = [command for command in STATIC if not _passes(*command)]
+            # What the tests have printed meanwhile, and the rest as it comes.
+            say(f"$ {shlex.join(tests)}")
+            if process.stdout:
+                shutil.copyfileobj(process.stdout, sys.stdout.buffer, 1)
+            sys.stdout.flush()
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode != 0:
+        failed.append(tests[:1])
+    if failed:
+        remedy = "; `make fmt` mends what it can" if failed[0][0] == "ruff" else ""
+        raise Problem(f"failed: {', '.join(shlex.join(command) for command in failed)}{remedy}")
+
+
+def format_code() -> None:
+    """Sort imports, mend what the linter can, and format."""
+    os.environ.update(virtualenv.ensure("requirements-dev.txt"))
+    for command in FORMAT:
+        _run(*command)
+
+
+def run_all(pytest_args: str = "") -> None:
+    """Run everything; a Problem names what failed first. `pytest_args` choose among the tests."""
     os.environ.update(virtualenv.ensure("requirements-dev.txt"))
     for command in STATIC:
         _run(*command)
-    tiers = dict(TIERS)
-    if os.geteuid() == 0:
+    chosen = _words(pytest_args)
+    tiers = _tiers(chosen)
+    if SYSTEM in tiers and os.geteuid() == 0:
         _prepare_system_tests()
         _run("python", "-m", "testing.tools")
-    elif os.environ.get("CI"):
-        raise Problem("tests/system starts Docker engines, so in CI the tests must run as root")
-    else:
-        del tiers["tests/system"]
-        say("tests/system is left out: it starts Docker engines, which takes root (sudo make test)")
-    if chosen := shlex.split(os.environ.get("ARGS", "")):
+    elif SYSTEM in tiers and (os.environ.get("CI") or tiers == [SYSTEM]):
+        raise Problem(f"{SYSTEM} starts Docker engines, which takes root: sudo make test")
+    elif SYSTEM in tiers:
+        tiers.remove(SYSTEM)
+        say(f"{SYSTEM} is left out: it starts Docker engines, which takes root (sudo make test)")
+    if chosen:
         # All at once: some that are chosen may be in one tier alone.
-        _run(*PYTEST, *tiers.values(), *tiers, *chosen)
+        options = [option for tier in tiers for option in TIERS[tier]]
+        _run(*PYTEST, *options, *_folders(tiers, chosen))
         return
     # One after the other, so that what takes a minute to find isn't told after half an hour.
-    for tier, workers in tiers.items():
-        _run(*PYTEST, workers, tier)
+    for tier in tiers:
+        _run(*PYTEST, *TIERS[tier], tier)
+
+
+def _words(pytest_args: str) -> list[str]:
+    try:
+        return shlex.split(pytest_args)
+    except ValueError as error:
+        raise Problem(f"ARGS={pytest_args}: {error}") from error
+
+
+def _tiers(chosen: Sequence[str]) -> list[str]:
+    """Return the folders of tests that pytest's arguments name files of; all, if they name none."""
+    named = [tier for tier in TIERS if any(word.startswith(tier) for word in chosen)]
+    return named or list(TIERS)
+
+
+def _folders(tiers: Sequence[str], chosen: Sequence[str]) -> list[str]:
+    """Return pytest's arguments: those that are given, and where to look if they don't say it."""
+    named = any(word.startswith(tuple(TIERS)) for word in chosen)
+    return [*chosen] if named else [*tiers, *chosen]
 
 
 def bench() -> None:
@@ -78,7 +143,11 @@ def _prepare_system_tests(*further: str) -> None:
 
 
 def _run(*command: str) -> None:
-    say(f"$ {' '.join(command)}")
+    if not _passes(*command):
+        raise Problem(f"`{shlex.join(command)}` failed")
+
+
+def _passes(*command: str) -> bool:
+    say(f"$ {shlex.join(command)}")
     # No time limit: each test has one.
-    if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
-        raise Problem(f"`{' '.join(command)}` failed")
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0

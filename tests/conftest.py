@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -12,6 +13,17 @@ import pytest
 # A shell's background job ignores Ctrl-C, and so would all that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+TIERS = ("unit", "system")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with its folder's name, so that `pytest -m unit` chooses."""
+    here = Path(__file__).parent
+    for item in items:
+        for tier in TIERS:
+            if here / tier in item.path.parents:
+                item.add_marker(tier)
 
 
 @pytest.fixture(autouse=True)

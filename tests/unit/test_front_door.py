@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
 import textwrap
@@ -56,8 +57,13 @@ def test_no_shell_reads_what_a_variable_says(
 def test_a_command_reads_its_own_variables_alone() -> None:
     variables = {"STACK": "--yes; id", "FROM": "it's", "NAME": "WSL", "FORMAT": "nonsense"}
     adopt = arguments(["adopt"], variables)
-    assert (adopt.stack, adopt.source, adopt.name) == ("--yes; id", "it's", None)
-    assert arguments(["up"], variables).stack == stack.LOCAL
+    assert vars(adopt) == {
+        "command": "adopt",
+        "stack": "--yes; id",
+        "source": "it's",
+        "logins": None,
+    }
+    assert vars(arguments(["up"], variables)) == {"command": "up"}
     assert arguments(["deploy"], {"STACK": ""}).stack == stack.LOCAL
     assert arguments(["logs"], {"FOLLOW": "1"}).follow
 
@@ -76,6 +82,35 @@ def test_a_variable_that_makes_no_sense_is_refused(
     with pytest.raises(SystemExit):
         arguments([command], variables)
     assert next(iter(variables.values())) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_explains_its_own_variables_alone(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        arguments([name, "--help"], {})
+    assert end.value.code == 0
+    explained = re.findall(r"^  --(\S+)", capsys.readouterr().out, re.MULTILINE)
+    assert [option.upper() for option in explained] == list(COMMANDS[name].variables)
+
+
+def test_a_command_refuses_the_options_of_others(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        arguments(["up", "--from", "x"], {})
+    assert "--from x" in capsys.readouterr().err
+
+
+def test_what_is_typed_comes_before_the_environment() -> None:
+    assert arguments(["deploy", "--stack", "prod"], {"STACK": "stag"}).stack == "prod"
+
+
+def test_help_names_each_command_in_a_terminal_of_80_columns() -> None:
+    done = subprocess.run(
+        ["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert set(re.findall(r"^  make (\S+)", done.stdout, re.MULTILINE)) == {"help", *COMMANDS}
+    assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
 
 
 def test_the_makefile_hands_on_every_variable_that_a_command_reads() -> None:

@@ -45,7 +45,7 @@ def program(name: str) -> str | None:
     return shutil.which(name, path=os.pathsep.join(folders))
 
 
-@pytest.mark.skipif(not program("zizmor") and not os.environ.get("CI"), reason="is not installed")
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="zizmor has no package for Python 3.10")
 def test_zizmor_finds_nothing() -> None:
     done = subprocess.run(
         [program("zizmor") or "zizmor", "--offline", "--no-progress", "--quiet", *WORKFLOWS],
