@@ -1,0 +1,109 @@
+"""Who may import whom: a contract, so that the layers stay layers."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from ops.toolchain import ROOT
+
+PROGRAM = "program"
+"""The files at the top, which Pulumi runs."""
+MAY_IMPORT: Mapping[str, frozenset[str]] = {
+    "components": frozenset(),
+    "policy": frozenset({"components"}),
+    "settings": frozenset({"components", "policy"}),
+    PROGRAM: frozenset({"components", "settings", PROGRAM}),
+    "ops": frozenset({"components", "policy", "settings"}),
+    "testing": frozenset({"components", "ops"}),
+    "bench": frozenset({"components", "settings", "ops", "testing"}),
+    "tests": frozenset({"components", "policy", "settings", PROGRAM, "ops", "testing", "bench"}),
+}
+"""What the files of each folder may import beside each other."""
+
+
+def sources() -> dict[Path, str]:
+    """Return the text of each Python file of the project, by its path in there."""
+    files = [
+        *ROOT.glob("*.py"),
+        *(each for name in MAY_IMPORT for each in ROOT.glob(f"{name}/**/*.py")),
+    ]
+    return {file.relative_to(ROOT): file.read_text() for file in files}
+
+
+def modules(text: str) -> Iterator[str]:
+    """Yield the full names of what a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+def breaks(files: Mapping[Path, str]) -> list[str]:
+    """Return each import that the contract doesn't allow: `FILE imports MODULE`."""
+    top = {file.stem: PROGRAM for file in files if len(file.parts) == 1}
+    layer_of = {name: name for name in MAY_IMPORT} | top
+    return [
+        f"{file} imports {module}"
+        for file, text in files.items()
+        for own in [layer_of[file.with_suffix("").parts[0]]]
+        for module in modules(text)
+        for other in [layer_of.get(module.partition(".")[0], own)]
+        if other != own and other not in MAY_IMPORT[own]
+    ]
+
+
+def test_each_layer_imports_only_what_is_below_it() -> None:
+    assert breaks(sources()) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("components/registry.py", "from settings import parse"),
+        ("components/registry.py", "def late():\n    import ops.stack"),
+        ("components/swarm/engine.py", "from policy import leaks"),
+        ("settings/reader.py", "from ops.console import Problem"),
+        ("settings/reader.py", "import deployment"),
+        ("policy/rules.py", "from settings import parse"),
+        ("ops/stack.py", "from testing.site import Site"),
+        ("__main__.py", "from ops import stack"),
+        ("testing/site.py", "from tests.unit import conftest"),
+        ("bench/data.py", "import tests.system.conftest as conftest"),
+    ],
+)
+def test_an_import_from_above_breaks_the_contract(file: str, line: str) -> None:
+    (broken,) = breaks({Path("deployment.py"): "", Path(file): line})
+    assert broken.startswith(f"{file} imports ")
+
+
+def test_every_folder_with_python_in_it_is_in_the_contract() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "*.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    folders = {line.partition("/")[0] for line in listed.stdout.splitlines() if "/" in line}
+    assert folders <= set(MAY_IMPORT)
+
+
+def test_commands_start_before_any_package_is_installed() -> None:
+    """Without the virtual environment, which they make, there is the standard library alone."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", "import ops.__main__"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stderr == ""
