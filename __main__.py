@@ -39,6 +39,7 @@ from components.stack import SECRET_TYPE
 from components.storage import Storage, StorageArgs, destroy_hook
 from components.swarm import Swarm, look
 from components.takeover import swarm_moved_from, takeover
+from components.version import VERSION
 from settings import Settings, read, read_removal
 from settings.advice import advice
 from settings.mirrors import MirrorSettings
@@ -258,6 +259,7 @@ def deploy() -> None:
     pulumi.export("service", registry.service.resource.name)
     pulumi.export("node", images.node)
     pulumi.export("mirrors", ready.apply(lambda _: told_of_mirrors(settings)))
+    pulumi.export("version", ready.apply(lambda _: VERSION))
 
 
 def deploy_mirrors(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from components.version import VERSION
 from ops.console import wait
 from testing.authority import Authority
 from testing.project import changed
@@ -80,6 +81,7 @@ def test_every_registry_answers_at_its_own_name_to_its_own_login_only(
 ) -> None:
     assert set(pushed) == set(STACKS)
     for stack in STACKS:
+        assert site.project.outputs(stack)["version"] == VERSION
         node = site.node_of(PROXIES[stack])
         url = f"{URLS[stack]}/v2/"
         assert site.status(url, node=node) == 401

@@ -1,0 +1,4 @@
+"""The version of the project: of the program and of these components."""
+
+VERSION = "1.0.0"
+"""The newest release in CHANGELOG.md; output `version` of a stack."""
