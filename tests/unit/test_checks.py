@@ -40,6 +40,11 @@ def test_check_runs_the_static_checks_and_the_unit_tests(commands: Path) -> None
     assert tests.endswith(f" {UNIT}")
 
 
+def test_fmt_mends_and_formats_and_checks_nothing(commands: Path) -> None:
+    checks.format_code()
+    assert log(commands) == ["ruff check --fix-only .", "ruff format ."]
+
+
 @pytest.mark.parametrize("name", ["ruff", "mypy", "pytest"])
 def test_whatever_fails_is_named_and_the_rest_is_run(commands: Path, name: str) -> None:
     write(commands, name, 1)
