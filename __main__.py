@@ -7,12 +7,22 @@ from typing import Any
 
 import pulumi
 
-from components.certificate import refuse_expired
-from components.commands import for_stack
 from components.credentials import Credentials, CredentialsArgs
-from components.deployed import Deployed, read_deployed, refuse_partial_upgrade
-from components.engine import find_engine
-from components.images import (
+from components.distribution.bucket import missing_bucket
+from components.distribution.config import DATA_PATH
+from components.mirrors import Mirror, Mirrors, MirrorsArgs
+from components.network import PublicNetwork, PublicNetworkArgs
+from components.proxy import Dashboard, Proxy, ProxyArgs
+from components.redis import Redis, RedisArgs
+from components.registry import Registry, RegistryArgs
+from components.run.commands import for_stack
+from components.run.deployed import Deployed, read_deployed, refuse_partial_upgrade
+from components.run.operation import operation
+from components.run.takeover import swarm_moved_from, takeover
+from components.socket_proxy import SocketProxy, SocketProxyArgs
+from components.storage import Storage, StorageArgs, destroy_hook
+from components.swarm.engine import find_engine
+from components.swarm.images import (
     MEMORY,
     REFRESH,
     pin_images,
@@ -20,28 +30,18 @@ from components.images import (
     remember_images,
     remember_refresh,
 )
-from components.location import Location, LocationError, Volume, refuse_another_swarm
-from components.mirrors import Mirror, Mirrors, MirrorsArgs
-from components.network import PublicNetwork, PublicNetworkArgs
-from components.object_store import missing_bucket
-from components.operation import operation
-from components.ownership import owned
-from components.proxy import Dashboard, Proxy, ProxyArgs
-from components.proxy_config import STORAGE_PATH, storage_in_use
-from components.redis import Redis, RedisArgs
-from components.registry import Registry, RegistryArgs
-from components.registry_config import DATA_PATH
-from components.rollback import guard_rollbacks
-from components.rollout import RolloutArgs, retry_undone, running
-from components.service import SwarmService, service_name
-from components.socket_proxy import SocketProxy, SocketProxyArgs
-from components.stack import SECRET_TYPE
-from components.storage import Storage, StorageArgs, destroy_hook
-from components.swarm import Swarm, look
-from components.takeover import swarm_moved_from, takeover
+from components.swarm.inspect import Swarm, look
+from components.swarm.location import Location, LocationError, Volume, refuse_another_swarm
+from components.swarm.ownership import owned
+from components.swarm.rollback import guard_rollbacks
+from components.swarm.rollout import RolloutArgs, retry_undone, running
+from components.swarm.service import SwarmService, service_name
+from components.swarm.stack import SECRET_TYPE
+from components.traefik.flags import STORAGE_PATH, storage_in_use
 from components.version import VERSION
 from settings import Settings, read, read_removal
 from settings.advice import advice
+from settings.certificate import refuse_expired
 from settings.mirrors import MirrorSettings
 from settings.preflight import check_swarm
 from settings.proxy import ProxySettings

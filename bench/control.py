@@ -19,7 +19,7 @@ from bench.ground import (
     timed_command,
 )
 from components.credentials import htpasswd_line
-from components.registry_config import Options, Secrets, document
+from components.distribution.config import Options, Secrets, document
 from ops.console import run, wait
 from settings import REGISTRY_IMAGE, TRAEFIK_IMAGE
 from testing.project import Project

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.artifact import Image
 from bench.figures import Figure
 from bench.ground import DOMAIN, Ground, crane, docker_config
-from components.registry_config import CONFIG_PATH, DATA_PATH, Options, Secrets, document
+from components.distribution.config import CONFIG_PATH, DATA_PATH, Options, Secrets, document
 from ops import images
 from ops.console import Problem, wait
 from settings import REGISTRY_IMAGE

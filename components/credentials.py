@@ -14,7 +14,7 @@ import pulumi
 import pulumi_docker as docker
 import pulumi_random as random
 
-from components.stack import swarm_secret
+from components.swarm.stack import swarm_secret
 
 MAX_PASSWORD_BYTES = 72
 """bcrypt ignores what comes after, or, as bcrypt 5 does, refuses it."""

@@ -11,7 +11,7 @@ import pulumi
 import pulumi_docker as docker
 import pulumi_random as random
 
-from components.registry_config import (
+from components.distribution.config import (
     CONFIG_PATH,
     HTPASSWD_PATH,
     UPSTREAM_FOLDER,
@@ -22,10 +22,15 @@ from components.registry_config import (
     folder_of_mirror,
     of_mirrors,
 )
-from components.registry_task import AUTHORITY_FILE, TaskArgs, registry_service, registry_task
-from components.route import Route
-from components.service import SwarmService
-from components.stack import swarm_secret
+from components.distribution.service import (
+    AUTHORITY_FILE,
+    TaskArgs,
+    registry_service,
+    registry_task,
+)
+from components.swarm.service import SwarmService
+from components.swarm.stack import swarm_secret
+from components.traefik.route import Route
 
 
 @dataclass(frozen=True, kw_only=True)

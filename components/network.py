@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.stack import NAMESPACE
+from components.swarm.stack import NAMESPACE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,19 @@ from typing import Any, Literal
 import pulumi
 import pulumi_docker as docker
 
-from components import proxy_config
-from components.proxy_config import (
+from components.distribution.config import HSTS_SECONDS
+from components.socket_proxy import SOCKET_PATH, SocketProxy, socket_mount
+from components.swarm.service import SwarmService, swarm_service
+from components.swarm.stack import MAX_SECRET_NAME, namespace_labels, swarm_secret
+from components.swarm.task import (
+    always_restart,
+    json_file_log,
+    limits,
+    probe,
+    secret_file,
+)
+from components.traefik import flags as proxy_config
+from components.traefik.flags import (
     HTTP_PORT,
     HTTPS_PORT,
     PING_PORT,
@@ -20,18 +31,7 @@ from components.proxy_config import (
     UI_PORT,
     Acme,
 )
-from components.registry_config import HSTS_SECONDS
-from components.route import Https, Route, label_name
-from components.service import SwarmService, swarm_service
-from components.socket_proxy import SOCKET_PATH, SocketProxy, socket_mount
-from components.stack import MAX_SECRET_NAME, namespace_labels, swarm_secret
-from components.task import (
-    always_restart,
-    json_file_log,
-    limits,
-    probe,
-    secret_file,
-)
+from components.traefik.route import Https, Route, label_name
 
 SECRET_PREFIX = "secret"  # noqa: S105 - of a name
 MAX_PROXY_SECRET = MAX_SECRET_NAME - len(f"proxy-{SECRET_PREFIX}-")

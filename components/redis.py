@@ -9,9 +9,9 @@ import pulumi_docker as docker
 import pulumi_random as random
 
 from components.network import overlay
-from components.service import SwarmService, service_name, swarm_service
-from components.stack import swarm_secret
-from components.task import (
+from components.swarm.service import SwarmService, service_name, swarm_service
+from components.swarm.stack import swarm_secret
+from components.swarm.task import (
     always_restart,
     command_probe,
     json_file_log,

@@ -11,12 +11,17 @@ import pulumi
 import pulumi_docker as docker
 import pulumi_random as random
 
+from components.distribution.config import CONFIG_PATH, HTPASSWD_PATH, Options, Secrets, document
+from components.distribution.service import (
+    AUTHORITY_FILE,
+    TaskArgs,
+    registry_service,
+    registry_task,
+)
 from components.redis import Redis
-from components.registry_config import CONFIG_PATH, HTPASSWD_PATH, Options, Secrets, document
-from components.registry_task import AUTHORITY_FILE, TaskArgs, registry_service, registry_task
-from components.route import Route
-from components.service import SwarmService
-from components.stack import swarm_secret
+from components.swarm.service import SwarmService
+from components.swarm.stack import swarm_secret
+from components.traefik.route import Route
 
 
 @dataclass(frozen=True, kw_only=True)

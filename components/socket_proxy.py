@@ -8,9 +8,9 @@ import pulumi
 import pulumi_docker as docker
 
 from components.network import overlay
-from components.service import SwarmService, service_name, swarm_service
-from components.stack import swarm_secret
-from components.task import (
+from components.swarm.service import SwarmService, service_name, swarm_service
+from components.swarm.stack import swarm_secret
+from components.swarm.task import (
     always_restart,
     json_file_log,
     limits,

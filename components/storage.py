@@ -9,8 +9,10 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components.deployed import FORMER_STORAGE_TYPE, Deployed, once
-from components.location import (
+from components.run.deployed import FORMER_STORAGE_TYPE, Deployed, once
+from components.run.operation import deploys
+from components.swarm.inspect import Node, Swarm, label_only, remove_volume
+from components.swarm.location import (
     IMAGES,
     Location,
     LocationError,
@@ -24,11 +26,9 @@ from components.location import (
     refuse_to_leave,
     way_back,
 )
-from components.operation import deploys
-from components.placement import choose_node, holders_of
-from components.stack import NAMESPACE
-from components.swarm import Node, Swarm, label_only, remove_volume
-from components.task import volume_mount
+from components.swarm.placement import choose_node, holders_of
+from components.swarm.stack import NAMESPACE
+from components.swarm.task import volume_mount
 
 VOLUME = "docker:index/volume:Volume"
 

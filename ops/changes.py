@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from components.location import described, is_move
+from components.swarm.location import described, is_move
 from policy.leaks import secret_in
 
 Step = Mapping[str, Any]

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import ssh
-from components.endpoint import TLS_FILES, Endpoint, EndpointError, Tls, find_endpoint
-from components.engine_kind import ROOTLESS, is_rootless
+from components.swarm import ssh
+from components.swarm.endpoint import TLS_FILES, Endpoint, EndpointError, Tls, find_endpoint
+from components.swarm.engine_kind import ROOTLESS, is_rootless
 from ops.console import Problem, last_words, main, run, say, wait, write_whole
 
 LOG = Path("/var/log/dockerd.log")

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from components.commands import for_stack
+from components.run.commands import for_stack
 from ops import state, virtualenv
 from ops.console import LIMIT_SECONDS, Problem
 from ops.toolchain import ROOT

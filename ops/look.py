@@ -16,8 +16,8 @@ import docker
 import docker.errors
 import pulumi
 
-from components.engine import connected, find_engine
-from components.swarm import look
+from components.swarm.engine import connected, find_engine
+from components.swarm.inspect import look
 from settings import engine_tls, rules
 from settings.reader import Reader
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from components.registry_config import HUB
+from components.distribution.config import HUB
 
 HUB_NAME = "docker.io"
 """What images of Docker Hub are called by; only for these does Docker know mirrors."""

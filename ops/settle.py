@@ -6,9 +6,9 @@ these are changed beforehand, by Swarm itself, which brings the old task back if
 
 from __future__ import annotations
 
-from components.engine import connected, find_engine
-from components.rollout import RolloutArgs, summary_running, wait_until_running
-from components.stack import namespace_labels
+from components.swarm.engine import connected, find_engine
+from components.swarm.rollout import RolloutArgs, summary_running, wait_until_running
+from components.swarm.stack import namespace_labels
 
 TIMEOUT_SECONDS = 300
 UPDATE = {

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components import takeover
-from components.endpoint import Tls
-from components.registry_config import HUB
+from components.distribution.config import HUB
+from components.run import takeover
+from components.swarm.endpoint import Tls
 from ops import (
     backend,
     comment,

@@ -19,8 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from components.commands import for_stack
-from components.registry_config import (
+from components.distribution.config import (
     AUTHORITIES,
     CONFIG_PATH,
     PORT,
@@ -31,6 +30,7 @@ from components.registry_config import (
     drivers_in,
     keeps_files,
 )
+from components.run.commands import for_stack
 from ops import state
 from ops.console import LIMIT_SECONDS, Problem, run, say, wait
 from ops.toolchain import ROOT

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from components.location import is_shared
+from components.swarm.location import is_shared
 from policy.leaks import assigned, secret_in, secrets_in_words
 
 Inputs = Mapping[str, Any]

@@ -16,14 +16,8 @@ from typing import Any, Literal, cast
 import pulumi
 from pulumi.runtime.config import CONFIG, is_config_secret
 
-from components.certificate import is_address
 from components.credentials import MAX_PASSWORD_BYTES, MIN_GIVEN_COST
-from components.engine import Tls
-from components.location import IMAGES, MIRRORED, Location, Volume, is_shared, object_store
-from components.operation import option
-from components.proxy_config import DISCOVERY_SECONDS, REGISTRY_OPTIONS, REGISTRY_PATH
-from components.pull_login import PullLogin
-from components.registry_config import (
+from components.distribution.config import (
     DRAIN_SECONDS,
     OWNED,
     REGISTRY_IMAGE,
@@ -32,9 +26,15 @@ from components.registry_config import (
     owned_paths_in,
     value_at,
 )
-from components.route import CORS_OPTIONS, NETWORK_LABELS, Https, Route
-from components.service import service_name
+from components.run.operation import option
+from components.swarm.engine import Tls
+from components.swarm.location import IMAGES, MIRRORED, Location, Volume, is_shared, object_store
+from components.swarm.pull_login import PullLogin
+from components.swarm.service import service_name
+from components.traefik.flags import DISCOVERY_SECONDS, REGISTRY_OPTIONS, REGISTRY_PATH
+from components.traefik.route import CORS_OPTIONS, NETWORK_LABELS, Https, Route
 from settings import rules
+from settings.certificate import is_address
 from settings.limits import check_limits
 from settings.mirrors import MirrorSettings, parse_mirrors
 from settings.proxy import (

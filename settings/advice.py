@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from components.service import service_name
-from components.task_failure import Cause, TaskFailure
+from components.swarm.service import service_name
+from components.swarm.task_failure import Cause, TaskFailure
 from settings import Settings
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from components.registry_config import drivers_in, keeps_files
+from components.distribution.config import drivers_in, keeps_files
 from settings import Settings, settings_of
 from settings.reader import Reader
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from components.credentials import HASH_LENGTH
+from components.distribution.config import Options, Secrets, document
 from components.proxy import MAX_PROXY_SECRET
-from components.registry_config import Options, Secrets, document
-from components.service import MAX_SERVICE_NAME, service_name
-from components.stack import MAX_SECRET_BYTES
+from components.swarm.service import MAX_SERVICE_NAME, service_name
+from components.swarm.stack import MAX_SECRET_BYTES
 from settings.reader import Reader
 from settings.stack_file import path_of
 

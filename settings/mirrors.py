@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.registry_config import HUB, Upstream
+from components.distribution.config import HUB, Upstream
 from settings import rules
 from settings.reader import Reader, admit_everybody, close_to
 from settings.stack_file import path_of

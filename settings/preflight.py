@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from components.preflight import (
+from components.distribution.config import PORT
+from components.swarm.inspect import Swarm, holds
+from components.swarm.preflight import (
     Ports,
     Routed,
     check_collisions,
@@ -11,10 +13,8 @@ from components.preflight import (
     check_ports,
     check_space,
 )
-from components.proxy_config import UI_PORT
-from components.registry_config import PORT
-from components.service import service_name
-from components.swarm import Swarm, holds
+from components.swarm.service import service_name
+from components.traefik.flags import UI_PORT
 from settings import Settings
 from settings.mirrors import admits
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Literal, cast
 
-from components.certificate import ends_soon, wrong_with, wrong_with_key
-from components.location import CERTIFICATES
 from components.proxy import Certificate
-from components.proxy_config import (
+from components.socket_proxy import SOCKET_PATH
+from components.swarm.location import CERTIFICATES
+from components.traefik.flags import (
     HTTP_PORT,
     HTTPS_PORT,
     METRICS_PORT,
@@ -19,8 +19,8 @@ from components.proxy_config import (
     Acme,
     ExternalAccount,
 )
-from components.socket_proxy import SOCKET_PATH
 from settings import rules
+from settings.certificate import ends_soon, wrong_with, wrong_with_key
 from settings.proxy_schema import check_dns_provider, check_options
 from settings.reader import Reader, admit_everybody
 from settings.schema import is_version_of

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from components.proxy_config import STORAGE_PATH, flattened, owned_options_in
+from components.traefik.flags import STORAGE_PATH, flattened, owned_options_in
 from settings import schema
 from settings.reader import Reader, admit_everybody, close_to
 from settings.schema import Program

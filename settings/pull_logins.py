@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from components.pull_login import HUB_HOSTS, PullLogin
+from components.swarm.pull_login import HUB_HOSTS, PullLogin
 from settings import rules
 from settings.reader import Reader, close_to
 from settings.stack_file import path_of

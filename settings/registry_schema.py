@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from components.registry_config import REGISTRY_IMAGE, value_at
+from components.distribution.config import REGISTRY_IMAGE, value_at
 from settings import schema
 from settings.reader import Reader
 from settings.schema import Program

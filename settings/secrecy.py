@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from components.registry_config import OWNED, value_at
+from components.distribution.config import OWNED, value_at
 from policy.leaks import is_secret_setting, secret_in
 from settings.stack_file import Step
 from settings.storage import DRIVERS

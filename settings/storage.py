@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.registry_config import drivers_in
+from components.distribution.config import drivers_in
 from settings.reader import Reader
 
 

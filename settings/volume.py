@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.location import Role
+from components.swarm.location import Role
 from settings import rules
 from settings.reader import Reader
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from components.registry_config import (
+from components.distribution.config import (
     DATA_PATH,
     OWNED,
     Options,

@@ -14,8 +14,8 @@ from typing import Any
 import docker.errors
 import pulumi
 
-from components.engine import connected, find_engine
-from components.registry_config import CONFIG_PATH
+from components.distribution.config import CONFIG_PATH
+from components.swarm.engine import connected, find_engine
 from ops import resume, stack
 from ops.console import Problem, run
 

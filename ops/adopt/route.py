@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from components.route import NETWORK_LABELS
+from components.traefik.route import NETWORK_LABELS
 
 LOGINS = "basicauth"
 _RULE = re.compile(r"Host\(`([^`]+)`\)(\s*&&\s*PathPrefix\(`/v2/?`\))?")

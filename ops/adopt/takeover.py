@@ -16,7 +16,7 @@ from typing import Any
 
 import pulumi
 
-from components import takeover
+from components.run import takeover
 from ops import stack
 from ops.adopt import original, plan
 from ops.adopt.original import Docker, Original

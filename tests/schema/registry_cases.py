@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from components.registry_config import OWNED
+from components.distribution.config import OWNED
 from settings.registry_schema import SCHEMA_FILE
 
 from .samples import Samples

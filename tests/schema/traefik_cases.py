@@ -8,9 +8,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from components import proxy_config
-from components.proxy_config import SOCKET
-from components.registry_config import PORT
+from components.distribution.config import PORT
+from components.traefik import flags as proxy_config
+from components.traefik.flags import SOCKET
 from settings import Settings, parse
 from settings.proxy_schema import SCHEMA_FILE
 from testing.pair import Pair

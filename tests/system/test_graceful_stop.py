@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from components.registry_config import Options, Secrets, document
-from components.registry_task import GRACEFUL_STOP, STORAGE_FIRST
+from components.distribution.config import Options, Secrets, document
+from components.distribution.service import GRACEFUL_STOP, STORAGE_FIRST
 from ops import images
 from ops.console import wait
 from ops.recipes import ALL

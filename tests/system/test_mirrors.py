@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from components.registry_config import HUB
+from components.distribution.config import HUB
 from ops import nodes
 from ops.console import wait
 from testing.project import changed

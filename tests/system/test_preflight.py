@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.engine import Engine
-from components.preflight import is_this_machine
+from components.swarm.engine import Engine
+from components.swarm.preflight import is_this_machine
 from testing.site import Site
 
 STACK = "early"

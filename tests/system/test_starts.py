@@ -16,9 +16,7 @@ from typing import IO, Any, cast
 import pulumi
 from hypothesis import HealthCheck, given, settings
 
-from components import proxy_config
-from components.proxy_config import PING_PORT
-from components.registry_config import (
+from components.distribution.config import (
     CONFIG_PATH,
     DATA_PATH,
     HTPASSWD_PATH,
@@ -27,6 +25,8 @@ from components.registry_config import (
     Secrets,
     document,
 )
+from components.traefik import flags as proxy_config
+from components.traefik.flags import PING_PORT
 from ops import images
 from settings import parse
 from tests.schema.registry_cases import SAMPLES, SCHEMA

@@ -14,8 +14,8 @@ import pytest
 from pulumi.runtime import mocks
 from pulumi.runtime.settings import SETTINGS
 
-from components.engine import Engine
-from components.swarm import Network, Node, RunningService, Swarm
+from components.swarm.engine import Engine
+from components.swarm.inspect import Network, Node, RunningService, Swarm
 from testing import processes
 
 

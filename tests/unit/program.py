@@ -17,7 +17,7 @@ import pytest
 from pulumi.runtime import mocks
 from pulumi.runtime.settings import SETTINGS
 
-from components import engine
+from components.swarm import engine
 
 from .conftest import Recorder, _Hooks
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import ops.adopt.original
-from components.engine import Tls, find_engine
-from components.registry_config import CONFIG_PATH, OWNED
+from components.distribution.config import CONFIG_PATH, OWNED
+from components.swarm.engine import Tls, find_engine
 from ops import stack
 from ops.adopt import configuration, plan, takeover
 from ops.adopt.configuration import Configuration

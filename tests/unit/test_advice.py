@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.task_failure import read_failure
+from components.swarm.task_failure import read_failure
 from settings import REGISTRY_IMAGE, TRAEFIK_IMAGE
 from settings.advice import advice
 

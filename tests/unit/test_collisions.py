@@ -7,11 +7,11 @@ from dataclasses import replace
 import pulumi
 import pytest
 
-from components.collisions import collisions
-from components.preflight import Routed, check_collisions
-from components.route import Https, Route
-from components.stack import NAMESPACE
-from components.swarm import RunningService
+from components.swarm.collisions import collisions
+from components.swarm.inspect import RunningService
+from components.swarm.preflight import Routed, check_collisions
+from components.swarm.stack import NAMESPACE
+from components.traefik.route import Https, Route
 
 from .conftest import node, swarm
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from components.commands import for_stack
-from components.swarm import Network
+from components.run.commands import for_stack
+from components.swarm.inspect import Network
 
 from .conftest import swarm
 

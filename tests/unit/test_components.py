@@ -26,14 +26,7 @@ from components.credentials import (
     generated_password,
     htpasswd_line,
 )
-from components.files import FOLDER
-from components.mirrors import Mirror, Mirrors, MirrorsArgs
-from components.network import PublicNetwork, PublicNetworkArgs
-from components.proxy import MAX_PROXY_SECRET, Dashboard, Proxy, ProxyArgs
-from components.proxy_config import Acme, ExternalAccount, file_content, storage_in_use
-from components.redis import PASSWORD_LENGTH, Redis, RedisArgs
-from components.registry import Registry, RegistryArgs
-from components.registry_config import (
+from components.distribution.config import (
     DATA_PATH,
     HUB,
     Options,
@@ -43,12 +36,19 @@ from components.registry_config import (
     folder_of_mirror,
     of_mirrors,
 )
-from components.registry_task import GRACEFUL_STOP, STORAGE_FIRST
-from components.route import Https, Route
+from components.distribution.service import GRACEFUL_STOP, STORAGE_FIRST
+from components.files import FOLDER
+from components.mirrors import Mirror, Mirrors, MirrorsArgs
+from components.network import PublicNetwork, PublicNetworkArgs
+from components.proxy import MAX_PROXY_SECRET, Dashboard, Proxy, ProxyArgs
+from components.redis import PASSWORD_LENGTH, Redis, RedisArgs
+from components.registry import Registry, RegistryArgs
 from components.socket_proxy import SocketProxy, SocketProxyArgs
-from components.stack import MAX_SECRET_BYTES, secret_data, secret_name
-from components.swarm import Network
-from components.task import volume_mount
+from components.swarm.inspect import Network
+from components.swarm.stack import MAX_SECRET_BYTES, secret_data, secret_name
+from components.swarm.task import volume_mount
+from components.traefik.flags import Acme, ExternalAccount, file_content, storage_in_use
+from components.traefik.route import Https, Route
 
 from .conftest import Deploy, Recorder, swarm
 
@@ -792,7 +792,7 @@ def test_one_traefik_or_one_on_every_manager(deploy: Deploy) -> None:
 
 def test_every_component_registers_its_outputs() -> None:
     components = Path(__file__).parents[2] / "components"
-    for source in components.glob("*.py"):
+    for source in components.rglob("*.py"):
         text = source.read_text()
         assert text.count("pulumi.ComponentResource):") == text.count("self.register_outputs(")
 

@@ -16,8 +16,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.endpoint import DEFAULT_HOST, EndpointError, Tls, find_endpoint
-from components.engine import Engine, connected
+from components.swarm.endpoint import DEFAULT_HOST, EndpointError, Tls, find_endpoint
+from components.swarm.engine import Engine, connected
 from ops import engine, images, stack
 from testing.pair import Pair
 

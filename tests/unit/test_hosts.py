@@ -16,8 +16,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import swarm as inspection
-from components.engine import Engine
+from components.swarm import inspect as inspection
+from components.swarm.engine import Engine
 from ops import engine, toolchain
 from ops.console import Problem
 from ops.toolchain import ROOT

@@ -10,9 +10,9 @@ import docker.errors
 import pulumi
 import pytest
 
-from components import images
-from components.engine import Engine
-from components.images import (
+from components.swarm import images
+from components.swarm.engine import Engine
+from components.swarm.images import (
     MEMORY,
     REFRESH,
     familiar,
@@ -21,7 +21,7 @@ from components.images import (
     remember_images,
     remember_refresh,
 )
-from components.pull_login import PullLogin, registry_of
+from components.swarm.pull_login import PullLogin, registry_of
 from settings.rules import IMAGE
 
 from .conftest import Deploy, swarm

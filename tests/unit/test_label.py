@@ -9,8 +9,8 @@ from typing import Any
 import docker.errors
 import pytest
 
-from components import swarm
-from components.engine import Engine
+from components.swarm import inspect as swarm
+from components.swarm.engine import Engine
 
 LABEL = "s.registry-data"
 ENGINE = Engine(host="unix:///nowhere.sock")

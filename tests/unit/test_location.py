@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.location import (
+from components.swarm.location import (
     IMAGES,
     Location,
     LocationError,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.object_store import missing_bucket
+from components.distribution.bucket import missing_bucket
 
 
 class _Store(BaseHTTPRequestHandler):

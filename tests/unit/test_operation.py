@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.operation import is_partial_of, operation_of
+from components.run.operation import is_partial_of, operation_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,7 +51,7 @@ def test_a_run_that_leaves_resources_out_is_known(line: str, partial: bool) -> N
 def test_it_is_seen_from_a_program_below_the_language_host(tmp_path: Path, word: str) -> None:
     """`pulumi` starts the language host, and that the program."""
     program = (
-        f"{sys.executable} -c 'from components.operation import operation; print(operation())'"
+        f"{sys.executable} -c 'from components.run.operation import operation; print(operation())'"
     )
     # `; true` keeps each shell from becoming the program itself.
     (tmp_path / "pulumi-language").write_text(f"{program}; true")

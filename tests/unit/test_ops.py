@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from components.endpoint import DEFAULT_HOST
-from components.registry_config import HUB as HUB_URL
+from components.distribution.config import HUB as HUB_URL
+from components.swarm.endpoint import DEFAULT_HOST
 from ops import engine, nodes, stack, state, toolchain, virtualenv
 from ops.console import Problem, one_at_a_time, wait
 

@@ -8,11 +8,11 @@ import pulumi
 import pulumi_docker as docker
 import pytest
 
-from components import takeover
-from components.deployed import Deployed
 from components.network import PublicNetwork, PublicNetworkArgs
-from components.ownership import NETWORK, SERVICE, owned
-from components.swarm import Network
+from components.run import takeover
+from components.run.deployed import Deployed
+from components.swarm.inspect import Network
+from components.swarm.ownership import NETWORK, SERVICE, owned
 
 from .conftest import Deploy, node, swarm
 

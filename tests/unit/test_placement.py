@@ -7,8 +7,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.placement import choose_node, fits
-from components.swarm import Node
+from components.swarm.inspect import Node
+from components.swarm.placement import choose_node, fits
 
 from .conftest import node
 

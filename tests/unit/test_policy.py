@@ -12,12 +12,12 @@ import pytest
 
 from components.credentials import Credentials, CredentialsArgs
 from components.proxy import Dashboard, Proxy, ProxyArgs
-from components.proxy_config import Acme
 from components.redis import Redis, RedisArgs
 from components.registry import Registry, RegistryArgs
-from components.route import Https, Route
 from components.socket_proxy import SocketProxy, SocketProxyArgs
-from components.task import volume_mount
+from components.swarm.task import volume_mount
+from components.traefik.flags import Acme
+from components.traefik.route import Https, Route
 from ops import policy as asked
 from policy import rules
 

@@ -15,9 +15,10 @@ import docker.errors
 import pulumi
 import pytest
 
-from components import preflight
-from components.engine import Engine
-from components.preflight import (
+from components.swarm import preflight
+from components.swarm.engine import Engine
+from components.swarm.inspect import Network, RunningService, Swarm
+from components.swarm.preflight import (
     Ports,
     check_images,
     check_nodes,
@@ -25,8 +26,7 @@ from components.preflight import (
     check_space,
     is_this_machine,
 )
-from components.stack import NAMESPACE
-from components.swarm import Network, RunningService, Swarm
+from components.swarm.stack import NAMESPACE
 from settings import parse
 from settings.preflight import opened_to_ipv6
 

@@ -20,7 +20,7 @@ import pulumi
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from components.route import label_name
+from components.traefik.route import label_name
 from settings.proxy_schema import DNS_PROVIDERS_FILE, SCHEMA_FILE
 from tests.schema.engine import NETWORK, engine
 from tests.schema.programs import is_there, program, wrong_with_options

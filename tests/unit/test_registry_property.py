@@ -15,7 +15,7 @@ import pulumi
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from components.registry_config import Options, Secrets, document
+from components.distribution.config import Options, Secrets, document
 from settings import parse
 from tests.schema import starter
 from tests.schema.registry_cases import SAMPLES, SCHEMA

@@ -248,7 +248,7 @@ def test_the_network_is_called_as_the_settings_have_it_by_default(
 
 
 def test_all_services_of_the_program_are_known_by_name() -> None:
-    sources = (Path(stack.__file__).parents[1] / "components").glob("*.py")
+    sources = (Path(stack.__file__).parents[1] / "components").rglob("*.py")
     text = "\n".join(path.read_text() for path in sources)
     called = set(re.findall(r'\n +service(?:=| = f)"([a-z_-]+)', text))
     assert called >= {"redis", "proxy", "socket_proxy", "mirror-"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.rollback import can_roll_back
+from components.swarm.rollback import can_roll_back
 
 
 def spec(*secrets: str) -> dict[str, Any]:

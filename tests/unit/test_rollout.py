@@ -9,9 +9,10 @@ import pulumi
 import pulumi_docker as docker
 import pytest
 
-from components import rollout
-from components.engine import Engine
-from components.rollout import (
+from components.swarm import rollout
+from components.swarm.engine import Engine
+from components.swarm.inspect import RunningService, Swarm, UndoneUpdate
+from components.swarm.rollout import (
     FAILURES,
     NETWORK_SECONDS,
     PENDING_SECONDS,
@@ -23,8 +24,7 @@ from components.rollout import (
     retry_undone,
     summary_running,
 )
-from components.swarm import RunningService, Swarm, UndoneUpdate
-from components.task_failure import Cause, TaskFailure
+from components.swarm.task_failure import Cause, TaskFailure
 
 from .conftest import Deploy
 

@@ -12,12 +12,12 @@ import pulumi
 import pytest
 import yaml
 
-from components.certificate import refuse_expired
 from components.credentials import HASH_LENGTH, htpasswd_line
-from components.deployed import Deployed
-from components.location import ObjectStore, Volume
-from components.stack import SECRET_TYPE
+from components.run.deployed import Deployed
+from components.swarm.location import ObjectStore, Volume
+from components.swarm.stack import SECRET_TYPE
 from settings import REGISTRY_IMAGE, TRAEFIK_IMAGE, Settings, parse
+from settings.certificate import refuse_expired
 from testing.pair import Pair
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pulumi
 import pytest
 
-from components import ssh
-from components.engine import Engine, connected, find_engine
+from components.swarm import ssh
+from components.swarm.engine import Engine, connected, find_engine
 
 UNKNOWN = "No ED25519 host key is known for 10.0.0.4 and you have requested strict checking."
 ANSWER = """\

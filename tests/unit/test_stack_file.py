@@ -11,7 +11,7 @@ import pulumi
 import pytest
 import yaml
 
-from components.operation import option_of
+from components.run.operation import option_of
 from settings import parse
 from settings.secrecy import secrets_in
 from settings.stack_file import config_of, is_encrypted, path_of

@@ -7,14 +7,14 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.deployed import (
+from components.run.deployed import (
     FORMER_STORAGE_TYPE,
     STASH,
     Deployed,
     refuse_partial_upgrade,
 )
-from components.location import IMAGES, MIRRORED, ObjectStore, Role, Volume
 from components.storage import VOLUME, Storage, StorageArgs
+from components.swarm.location import IMAGES, MIRRORED, ObjectStore, Role, Volume
 
 from .conftest import Deploy, Recorder, node, swarm
 
@@ -151,9 +151,9 @@ def test_on_another_swarm_the_volumes_node_has_to_be_named(deploy: Deploy) -> No
 
 def test_an_earlier_versions_stack_is_not_deployed_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
     former = Deployed(outputs={(FORMER_STORAGE_TYPE, "registry-data"): {}})
-    monkeypatch.setattr("components.deployed.is_partial", lambda: True)
+    monkeypatch.setattr("components.run.deployed.is_partial", lambda: True)
     refuse_partial_upgrade(Deployed(), "prod")
     with pytest.raises(pulumi.RunError, match="pulumi up --stack prod"):
         refuse_partial_upgrade(former, "prod")
-    monkeypatch.setattr("components.deployed.is_partial", lambda: False)
+    monkeypatch.setattr("components.run.deployed.is_partial", lambda: False)
     refuse_partial_upgrade(former, "prod")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.registry_config import CONFIG_PATH, PORT
+from components.distribution.config import CONFIG_PATH, PORT
 from ops import store_check
 from ops.console import Problem
 from ops.store_check import LIFETIME_SECONDS, Store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.task_failure import LONGEST, Cause, read_failure
+from components.swarm.task_failure import LONGEST, Cause, read_failure
 
 ID = "ee82170eea6a3943f239dcdfd048af24841994e29bf96e7c811289ea639f0306"
 GATEWAY = (

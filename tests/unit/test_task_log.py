@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.task_log import error_in
+from components.swarm.task_log import error_in
 
 
 def test_the_log_of_a_task_that_failed_says_why() -> None:

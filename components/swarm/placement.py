@@ -14,8 +14,8 @@ from typing import Any
 
 import pulumi
 
-from components.location import IMAGES, Role, config_command, how_to_move, names_of
-from components.swarm import Node, holds
+from components.swarm.inspect import Node, holds
+from components.swarm.location import IMAGES, Role, config_command, how_to_move, names_of
 
 _NO = ("false", "0", "no", "off", "")
 """Values by which people say that a node isn't meant."""

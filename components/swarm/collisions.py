@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from components.swarm import RunningService
+from components.swarm.inspect import RunningService
 
 Labels = Mapping[str, str]
 Parts = Mapping[tuple[str, str], Labels]

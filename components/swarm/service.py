@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.stack import namespace_labels, service_labels
-from components.task import Order, roll_back, update
+from components.swarm.stack import namespace_labels, service_labels
+from components.swarm.task import Order, roll_back, update
 
 
 @dataclass(frozen=True, kw_only=True)

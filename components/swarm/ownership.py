@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 import pulumi
 
-from components.deployed import Deployed
-from components.swarm import Swarm
+from components.run.deployed import Deployed
+from components.swarm.inspect import Swarm
 
 SERVICE = "docker:index/service:Service"
 NETWORK = "docker:index/network:Network"

@@ -11,7 +11,7 @@ from typing import Literal
 
 import pulumi_docker as docker
 
-from components.stack import NAMESPACE
+from components.swarm.stack import NAMESPACE
 
 Order = Literal["start-first", "stop-first"]
 

@@ -18,9 +18,9 @@ import pulumi_docker
 import requests
 from docker.tls import TLSConfig
 
-from components import ssh
-from components.endpoint import DEFAULT_HOST, Endpoint, EndpointError, Tls, find_endpoint
-from components.pull_login import PullLogin, registry_of
+from components.swarm import ssh
+from components.swarm.endpoint import DEFAULT_HOST, Endpoint, EndpointError, Tls, find_endpoint
+from components.swarm.pull_login import PullLogin, registry_of
 
 __all__ = ["DEFAULT_HOST", "Engine", "Tls", "connected", "find_engine"]
 

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from components.registry_config import drivers_in
+from components.distribution.config import drivers_in
 
 SECONDS = 2
 """How long a store may take to answer; a preview goes on without it."""

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtensionOID
 
-from components.deployed import Deployed
-from components.stack import SECRET_TYPE
+from components.run.deployed import Deployed
+from components.swarm.stack import SECRET_TYPE
 
 CERTIFICATE_SECRET = "proxy-certificate"  # noqa: S105 - of a name
 """End of the name, in Pulumi, of the secret with a deployed certificate."""

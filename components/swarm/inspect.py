@@ -15,8 +15,8 @@ import docker
 import docker.errors
 import pulumi
 
-from components.engine import Engine, connected
-from components.engine_kind import ROOTLESS, closed_sockets, is_rootless
+from components.swarm.engine import Engine, connected
+from components.swarm.engine_kind import ROOTLESS, closed_sockets, is_rootless
 
 LABEL_TRIES = 5
 """How often a node is read and updated: a node that has just come back changes by itself."""

@@ -10,8 +10,8 @@ from typing import Any
 import docker.errors
 import pulumi
 
-from components.engine import Engine, connected
-from components.service import SwarmService
+from components.swarm.engine import Engine, connected
+from components.swarm.service import SwarmService
 
 _Raw = Mapping[str, Any]
 

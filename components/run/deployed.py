@@ -12,7 +12,7 @@ from typing import Any
 
 import pulumi
 
-from components.operation import is_partial
+from components.run.operation import is_partial
 
 STASH = "pulumi:index:Stash"
 FORMER_STORAGE_TYPE = "registry:index:PinnedVolume"

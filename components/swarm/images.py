@@ -10,11 +10,11 @@ from functools import partial
 import docker.errors
 import pulumi
 
-from components.deployed import once
-from components.engine import Engine, connected
-from components.pull_login import DOCKER_HUB, HUB_HOSTS, registry_of
-from components.service import service_name
-from components.swarm import Swarm
+from components.run.deployed import once
+from components.swarm.engine import Engine, connected
+from components.swarm.inspect import Swarm
+from components.swarm.pull_login import DOCKER_HUB, HUB_HOSTS, registry_of
+from components.swarm.service import service_name
 
 MEMORY = "service-images"
 """Name of the `pulumi.Stash` with the image of each service."""

@@ -21,12 +21,12 @@ import docker
 import pulumi
 import pulumi_docker as docker_provider
 
-from components.engine import Engine, connected
-from components.operation import deploys
-from components.service import SwarmService
-from components.swarm import Swarm
-from components.task_failure import Cause, TaskFailure, read_failure
-from components.task_log import last_words
+from components.run.operation import deploys
+from components.swarm.engine import Engine, connected
+from components.swarm.inspect import Swarm
+from components.swarm.service import SwarmService
+from components.swarm.task_failure import Cause, TaskFailure, read_failure
+from components.swarm.task_log import last_words
 
 POLL_SECONDS = 0.25
 FAILURES = 3

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
+from components.distribution.config import AUTHORITIES, CONFIG_PATH, DRAIN_SECONDS, PORT
 from components.files import script
-from components.proxy_config import DISCOVERY_SECONDS
-from components.registry_config import AUTHORITIES, CONFIG_PATH, DRAIN_SECONDS, PORT
-from components.route import Route
-from components.service import SwarmService, swarm_service
-from components.task import (
+from components.swarm.service import SwarmService, swarm_service
+from components.swarm.task import (
     always_restart,
     duration,
     json_file_log,
@@ -21,6 +19,8 @@ from components.task import (
     liveness_probe,
     secret_file,
 )
+from components.traefik.flags import DISCOVERY_SECONDS
+from components.traefik.route import Route
 
 AUTHORITY_FILE = f"{AUTHORITIES}/further.pem"
 

@@ -1,0 +1,1 @@
+"""The registry (CNCF distribution): its configuration, its storage and its tasks."""

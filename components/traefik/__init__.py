@@ -1,0 +1,1 @@
+"""Traefik: its options, and the labels by which it finds services."""
