@@ -19,9 +19,9 @@ from bench.ground import (
     timed_command,
 )
 from components.credentials import htpasswd_line
-from components.distribution.config import Options, Secrets, document
+from components.distribution.config import REGISTRY_IMAGE, ConfigOptions, Secrets, Wiring, document
+from components.proxy import TRAEFIK_IMAGE
 from ops.console import run, wait
-from settings import REGISTRY_IMAGE, TRAEFIK_IMAGE
 from testing.project import Project
 
 FIRST_ROUNDS, CHANGE_ROUNDS, QUIET_ROUNDS = 5, 3, 5
@@ -154,7 +154,8 @@ def credentials(number: int) -> dict[str, str]:
     """Configuration and logins of the peers: what the program makes of the same settings."""
     config = marked(number)
     config["http"] = {"headers": {MARK: [f"n{number}"]}}
-    text = json.dumps(document(config, Secrets(http="s" * 32), Options()), indent=2)
+    made = document(ConfigOptions(config=config), Secrets(http="s" * 32), Wiring())
+    text = json.dumps(made, indent=2)
     line = htpasswd_line(USER, PASSWORD, b"0123456789abcdef", 10)
     return {"config": text, "htpasswd": f"{line}\n"}
 

@@ -12,10 +12,17 @@ from pathlib import Path
 from bench.artifact import Image
 from bench.figures import Figure
 from bench.ground import DOMAIN, Ground, crane, docker_config
-from components.distribution.config import CONFIG_PATH, DATA_PATH, Options, Secrets, document
+from components.distribution.config import (
+    CONFIG_PATH,
+    DATA_PATH,
+    REGISTRY_IMAGE,
+    ConfigOptions,
+    Secrets,
+    Wiring,
+    document,
+)
 from ops import images
 from ops.console import Problem, wait
-from settings import REGISTRY_IMAGE
 from testing.hub import registry_program
 from testing.pair import Pair
 
@@ -183,7 +190,7 @@ def _secure(ground: Ground) -> Target:
 
 
 def _configuration(ground: Ground, name: str, changes: dict[str, object]) -> Path:
-    told = document(changes, Secrets(http="s" * 32), Options(login=False))
+    told = document(ConfigOptions(config=changes), Secrets(http="s" * 32), Wiring(login=False))
     path = ground.folder / f"{name}.yml"
     path.write_text(json.dumps(told))
     return path

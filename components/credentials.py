@@ -14,7 +14,7 @@ import pulumi
 import pulumi_docker as docker
 import pulumi_random as random
 
-from components.swarm.stack import swarm_secret
+from components.swarm.stack import SwarmStack
 
 MAX_PASSWORD_BYTES = 72
 """bcrypt ignores what comes after, or, as bcrypt 5 does, refuses it."""
@@ -38,21 +38,25 @@ _BCRYPT = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 @dataclass(frozen=True, kw_only=True)
-class CredentialsArgs:
+class CredentialsOptions:
     """Who may log in."""
 
-    stack_name: str
-    """Swarm stack that the secret belongs to."""
-    users: Sequence[str]
+    users: Sequence[str] = ("admin",)
     """Names without ':'; at least one."""
     passwords: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, repr=False)
     """Given passwords by user, 72 bytes at the most each; the others get a generated one."""
     cost: int = MIN_GIVEN_COST
-    """bcrypt cost of given passwords, 10 or more."""
+    """bcrypt cost of given passwords, 10 or more; generated ones need no slow hash."""
     rotation: str = ""
-    """Another text makes new passwords for the users that have generated ones."""
-    secret_prefix: str = ""
-    """What the names of its Swarm secrets begin with, such as the stack's; none by default."""
+    """Any text; another one makes new passwords for the users that have generated ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CredentialsArgs:
+    """Arguments of `Credentials`."""
+
+    stack: SwarmStack
+    options: CredentialsOptions = CredentialsOptions()
 
 
 class Credentials(pulumi.ComponentResource):
@@ -72,15 +76,16 @@ class Credentials(pulumi.ComponentResource):
         self, name: str, args: CredentialsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("registry:index:Credentials", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
-        keepers = {"rotation": args.rotation}
+        child, options = pulumi.ResourceOptions(parent=self), args.options
+        users = options.users
+        keepers = {"rotation": options.rotation}
         seed = random.RandomBytes(
             f"{name}-seed", length=SEED_BYTES, keepers=keepers, opts=child
         ).base64.apply(base64.b64decode)
-        given = pulumi.Output.secret(dict(args.passwords))
+        given = pulumi.Output.secret(dict(options.passwords))
         self.passwords = pulumi.Output.all(seed, given).apply(
             lambda both: {
-                user: both[1].get(user) or generated_password(both[0], user) for user in args.users
+                user: both[1].get(user) or generated_password(both[0], user) for user in users
             }
         )
 
@@ -91,16 +96,14 @@ class Credentials(pulumi.ComponentResource):
                     user,
                     password,
                     _derived(seed, "salt", user)[:SALT_BYTES],
-                    args.cost if user in args.passwords else GENERATED_COST,
+                    options.cost if user in options.passwords else GENERATED_COST,
                 )
                 + "\n"
                 for user, password in passwords.items()
             )
 
         text = pulumi.Output.all(self.passwords, seed).apply(lines)
-        self.secret = swarm_secret(
-            f"{name}-htpasswd", args.stack_name, text, child, prefix=args.secret_prefix
-        )
+        self.secret = args.stack.secret(f"{name}-htpasswd", text, child)
         self.register_outputs({"passwords": self.passwords})
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pulumi
 import pulumi_docker as docker
@@ -14,10 +13,12 @@ import pulumi_random as random
 from components.distribution.config import (
     CONFIG_PATH,
     HTPASSWD_PATH,
+    REGISTRY_IMAGE,
     UPSTREAM_FOLDER,
-    Options,
+    ConfigOptions,
     Secrets,
     Upstream,
+    Wiring,
     document,
     folder_of_mirror,
     of_mirrors,
@@ -25,40 +26,44 @@ from components.distribution.config import (
 from components.distribution.service import (
     AUTHORITY_FILE,
     TaskArgs,
+    TaskOptions,
     registry_service,
     registry_task,
 )
 from components.swarm.service import SwarmService
-from components.swarm.stack import swarm_secret
 from components.traefik.route import Route
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mirror:
-    """One of them."""
+class MirrorOptions:
+    """What may be chosen of one pull-through cache."""
 
     name: str
-    """Its service is `<stack_name>_mirror-<name>`."""
-    image: pulumi.Input[str]
-    route: Route
-    upstream: Upstream
-    login: bool
-    """Whether it asks for the registry's login."""
-    authority: str | None = None
+    """Its service is `<stack>_mirror-<name>`."""
+    domain: str
+    """Public host name, no scheme."""
+    upstream: Upstream = field(repr=False)
+    image: str = REGISTRY_IMAGE
+    allow: Sequence[str] = ()
+    """Addresses and networks that may pull without a login; none: whoever has a login of the
+    registry may, and nobody else."""
+    ca: str | None = None
     """PEM: authority of the upstream's certificate, besides those that the image trusts."""
+
+    @property
+    def asks_login(self) -> bool:
+        """Return whether it asks for the registry's login."""
+        return not self.allow
 
 
 @dataclass(frozen=True, kw_only=True)
 class MirrorsArgs(TaskArgs):
-    """What mirrors are told."""
+    """Arguments of `Mirrors`; of the registry's configuration they take over log and storage."""
 
-    mirrors: Sequence[Mirror]
-    htpasswd: docker.Secret | None
-    """bcrypt login lines; None where Traefik asks for the login."""
-    authorities: str | None = None
-    """PEM: authority of the object store's certificate."""
-    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """The registry's configuration, of which they take over log and storage."""
+    options: TaskOptions = field(default_factory=TaskOptions)
+    mirrors: Sequence[MirrorOptions]
+    routes: Mapping[str, Route]
+    """By name of the mirror."""
 
 
 class Mirrors(pulumi.ComponentResource):
@@ -78,23 +83,24 @@ class Mirrors(pulumi.ComponentResource):
         self.services = [self._service(mirror) for mirror in args.mirrors]
         self.register_outputs({})
 
-    def _service(self, mirror: Mirror) -> SwarmService:
-        args, upstream = self._args, mirror.upstream
-        login = mirror.login and args.htpasswd
+    def _service(self, mirror: MirrorOptions) -> SwarmService:
+        args, upstream, route = self._args, mirror.upstream, self._args.routes[mirror.name]
+        login = args.htpasswd if mirror.asks_login else None
         files = {
-            CONFIG_PATH: self._config(login=bool(login), https=mirror.route.is_secure),
+            CONFIG_PATH: self._config(login=bool(login), https=route.is_secure),
             f"{UPSTREAM_FOLDER}/get": self._secret(
                 f"{mirror.name}-upstream" if upstream.username else "anonymous", upstream.login()
             ),
         }
         if login:
             files[HTPASSWD_PATH] = login
-        if mirror.authority:
-            both = "\n".join(filter(None, [args.authorities, mirror.authority]))
-            files[AUTHORITY_FILE] = self._secret(f"{mirror.name}-authorities", both)
-        elif args.authorities:
-            files[AUTHORITY_FILE] = self._secret("authorities", args.authorities)
-        driver, folder = folder_of_mirror(args.config, mirror.name)
+        ca = args.options.ca
+        if mirror.ca:
+            bundle = "\n".join(filter(None, [ca, mirror.ca]))
+            files[AUTHORITY_FILE] = self._secret(f"{mirror.name}-authorities", bundle)
+        elif ca:
+            files[AUTHORITY_FILE] = self._secret("authorities", ca)
+        driver, folder = folder_of_mirror(args.options.config, mirror.name)
         # What differs, and nobody needs to hide, comes on top of the configuration that they share
         # ("Override specific configuration options" in distribution's documentation).
         variables = {
@@ -102,27 +108,33 @@ class Mirrors(pulumi.ComponentResource):
             "REGISTRY_PROXY_TTL": upstream.ttl,
             f"REGISTRY_STORAGE_{driver.upper()}_ROOTDIRECTORY": folder,
         }
-        task = registry_task(args, mirror.image, files, variables=variables, folder=UPSTREAM_FOLDER)
+        task = registry_task(
+            args,
+            mirror.image,
+            files,
+            discovery_seconds=route.discovery_seconds,
+            variables=variables,
+            folder=UPSTREAM_FOLDER,
+        )
         service = f"mirror-{mirror.name}"
         opts = pulumi.ResourceOptions(parent=self)
         name = f"{self._name}-{mirror.name}-service"
-        return registry_service(name, args, service, task, mirror.route, opts)
+        return registry_service(name, args, service, task, route, opts)
 
     def _config(self, *, login: bool, https: bool) -> docker.Secret:
-        drain = self._args.drain_seconds
-        options = Options(login=login, https=https, mirror=True, drain_seconds=drain)
-        config = of_mirrors(self._args.config)
+        options = self._args.options
+        of_mirror = ConfigOptions(
+            config=of_mirrors(options.config), drain_seconds=options.drain_seconds
+        )
+        wiring = Wiring(login=login, https=https, mirror=True)
         text = self._http.apply(
-            lambda http: json.dumps(document(config, Secrets(http=http), options), indent=2)
+            lambda http: json.dumps(document(of_mirror, Secrets(http=http), wiring), indent=2)
         )
         return self._secret("config" if login else "config-open", text)
 
-    def _secret(self, what: str, text: pulumi.Input[str]) -> docker.Secret:
-        """The secret of that name, made once."""
-        if what not in self._secrets:
+    def _secret(self, part: str, text: pulumi.Input[str]) -> docker.Secret:
+        """Return the secret of that name, made once."""
+        if part not in self._secrets:
             opts = pulumi.ResourceOptions(parent=self)
-            args, name = self._args, f"{self._name}-{what}"
-            self._secrets[what] = swarm_secret(
-                name, args.stack_name, text, opts, prefix=args.secret_prefix
-            )
-        return self._secrets[what]
+            self._secrets[part] = self._args.stack.secret(f"{self._name}-{part}", text, opts)
+        return self._secrets[part]

@@ -7,21 +7,29 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.swarm.stack import NAMESPACE
+from components.swarm.overlay import overlay
+from components.swarm.stack import SwarmStack
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """Which network Traefik shares with the services behind it, and whose it is."""
+
+    name: str = "traefik-public"
+    """Its name in Docker."""
+    create: bool = False
+    """Made, and with the stack removed, by this stack; else it must be there (`external: true`)."""
+    encrypted: bool = False
+    """Encrypts between nodes (IPsec), when made here; networks within the stack do then, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublicNetworkArgs:
-    """Which network, and whose it is."""
+    """Arguments of `PublicNetwork`."""
 
-    stack_name: str
-    """Swarm stack that the network belongs to, when made here."""
-    network: str
-    """Its name in Docker."""
-    create: bool
-    """Made, and with the stack removed, by this stack; else it must be there (`external: true`)."""
-    encrypted: bool = False
-    """Encrypt between nodes (IPsec), when made here."""
+    stack: SwarmStack
+    """The stack that owns a network made here."""
+    options: NetworkOptions = NetworkOptions()
 
 
 class PublicNetwork(pulumi.ComponentResource):
@@ -34,47 +42,17 @@ class PublicNetwork(pulumi.ComponentResource):
         self, name: str, args: PublicNetworkArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("registry:index:PublicNetwork", name, None, opts)
-        if args.create:
+        if args.options.create:
             self.network_id = overlay(
                 f"{name}-overlay",
-                args.network,
-                args.stack_name,
+                args.options.name,
+                args.stack,
                 self,
                 attachable=True,
-                encrypted=args.encrypted,
+                encrypted=args.options.encrypted,
             ).id
         else:
             self.network_id = docker.get_network_output(
-                name=args.network, opts=pulumi.InvokeOptions(parent=self)
+                name=args.options.name, opts=pulumi.InvokeOptions(parent=self)
             ).id
         self.register_outputs({"networkId": self.network_id})
-
-
-def overlay(
-    name: str,
-    network: str,
-    stack_name: str,
-    parent: pulumi.Resource,
-    *,
-    encrypted: bool,
-    attachable: bool | None = None,
-    internal: bool | None = None,
-) -> docker.Network:
-    """Return the overlay network that Docker calls `network`; its label says whose it is.
-
-    One that is there stays as it is; `Swarm.require_encrypted` refuses one that isn't encrypted.
-    """
-    return docker.Network(
-        name,
-        name=network,
-        driver="overlay",
-        labels=[docker.NetworkLabelArgs(label=NAMESPACE, value=stack_name)],
-        attachable=attachable,
-        internal=internal,
-        options={"encrypted": ""} if encrypted else None,
-        # Swarm adds its address range and VXLAN number here, and every field replaces; the label
-        # came later than some networks.
-        opts=pulumi.ResourceOptions(
-            parent=parent, ignore_changes=["options", "ipamConfigs", "labels"]
-        ),
-    )

@@ -13,26 +13,31 @@ import pulumi_docker as docker
 from components.distribution.config import HSTS_SECONDS
 from components.socket_proxy import SOCKET_PATH, SocketProxy, socket_mount
 from components.swarm.service import SwarmService, swarm_service
-from components.swarm.stack import MAX_SECRET_NAME, namespace_labels, swarm_secret
+from components.swarm.stack import MAX_SECRET_NAME, SwarmStack, namespace_labels
 from components.swarm.task import (
+    MountedData,
     always_restart,
     json_file_log,
     limits,
     probe,
     secret_file,
 )
-from components.traefik import flags as proxy_config
+from components.traefik import dynamic
+from components.traefik import flags as proxy_flags
+from components.traefik.dynamic import REGISTRY_PATH
 from components.traefik.flags import (
     HTTP_PORT,
     HTTPS_PORT,
     PING_PORT,
-    REGISTRY_PATH,
     SOCKET,
     UI_PORT,
     Acme,
+    storage_in_use,
 )
 from components.traefik.route import Https, Route, label_name
 
+TRAEFIK_IMAGE = "traefik:v3.7.15"
+"""The version that `images/` builds where Docker Hub can't be reached."""
 SECRET_PREFIX = "secret"  # noqa: S105 - of a name
 MAX_PROXY_SECRET = MAX_SECRET_NAME - len(f"proxy-{SECRET_PREFIX}-")
 """Characters of a variable's name: Swarm's limit for a secret's name, less what comes with it."""
@@ -61,61 +66,57 @@ class Dashboard:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxyArgs:
-    """What a Traefik is told."""
+class ProxyOptions:
+    """What may be chosen of a Traefik."""
 
-    stack_name: str
-    """Swarm stack that the proxy belongs to."""
-    image: pulumi.Input[str]
-    network: str
-    """Name of the overlay network that the services are on."""
-    network_id: pulumi.Input[str]
-    """The same network's full id."""
-    constraint_label: str
-    """Key of the service label to filter by."""
-    constraint_value: str
-    """Only services that have this value under `constraint_label` are routed."""
-    entry_point: str = "http"
-    """Name of the entry point for plain HTTP."""
+    image: str = TRAEFIK_IMAGE
     http_port: int = 80
-    """Port on the proxy's node."""
+    """Port on the proxy's node, host mode."""
+    https_port: int = 443
+    """Port on the proxy's node, host mode; where TLS ends in front of Traefik, the port there."""
     trusted_proxies: Sequence[str] = ()
     """Addresses and networks (CIDR) of proxies in front, whose `X-Forwarded-…` headers hold."""
+    ui_port: int | None = None
+    """Port of the UI on the proxy's node, without login, for development; None for no UI."""
+    mode: Literal["replicated", "global"] = "replicated"
+    """One task, or one on every manager. `acme` goes with one only: its file can't be shared."""
+    acme: Acme | None = None
+    certificate: Certificate | None = None
     registries_only: bool = False
     """Nothing else is served, so the default TLS options are those of registries."""
-    https: Https | None = None
-    """None: no port for HTTPS."""
-    https_port: int = 443
-    """Port on the proxy's node."""
-    acme: Acme | None = None
-    mounts: Sequence[docker.ServiceTaskSpecContainerSpecMountArgs] = ()
-    """Where the certificates are that `acme` obtains, at STORAGE_PATH; needed with it."""
-    certificate: Certificate | None = None
-    dashboard: Dashboard | None = None
-    ui_port: int | None = None
-    """Port of the UI on the proxy's node, open to all; None for no UI."""
-    socket_proxy: SocketProxy | None = None
-    """None: Docker's socket is mounted, read-only."""
     socket_path: str = SOCKET_PATH
     """Docker's socket on the managers."""
     metrics: bool = False
     """Prometheus metrics for services on the network, on port 8083."""
-    mode: Literal["replicated", "global"] = "replicated"
-    """One task, or one on every manager. `acme` goes with one only: its file can't be shared."""
-    constraints: Sequence[pulumi.Input[str]] = ()
-    """Placement constraints besides `node.role == manager`."""
-    config: Mapping[str, Any] = field(default_factory=dict)
-    """Any option of Traefik's static configuration, over the component's own."""
-    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, repr=False)
-    """Environment variables by name, whose values Traefik reads from files (`NAME_FILE`)."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables that everybody may see."""
     memory_mib: int = 512
     """Hard limit of one task, MiB; 1 024 clients at once take about 200."""
-    secret_prefix: str = ""
-    """What the names of its Swarm secrets begin with, such as the stack's; none by default."""
-    log_mib: int = 10
-    log_files: int = 3
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Any option of Traefik's static configuration, over the component's own."""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Environment variables whose values Traefik reads from files (`NAME_FILE`), such as a DNS
+    API's token."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables that everybody may see."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyArgs:
+    """Arguments of `Proxy`."""
+
+    stack: SwarmStack
+    options: ProxyOptions = ProxyOptions()
+    route: Route
+    """A route that it serves: its entry points, its network and its constraint label are those of
+    this Traefik."""
+    network_id: pulumi.Input[str]
+    """Full id of that network."""
+    data: MountedData = field(default_factory=MountedData)
+    """Where the certificates are that `options.acme` obtains, at STORAGE_PATH; needed with it."""
+    dashboard: Dashboard | None = None
+    socket_proxy: SocketProxy | None = None
+    """None: Docker's socket is mounted, read-only."""
+    running_flags: Sequence[str] = ()
+    """Flags of the Traefik that runs until now: its certificates stay in the file that it has."""
 
 
 class Proxy(pulumi.ComponentResource):
@@ -128,85 +129,17 @@ class Proxy(pulumi.ComponentResource):
         self, name: str, args: ProxyArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("registry:index:Proxy", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
-
-        def secret(part: str, text: pulumi.Input[str]) -> docker.Secret:
-            return swarm_secret(
-                f"{name}-{part}", args.stack_name, text, child, prefix=args.secret_prefix
-            )
-
-        content = proxy_config.dynamic(
-            args.entry_point,
-            args.https.entry_point if args.https else None,
-            own_certificate=args.certificate is not None,
-            registries_only=args.registries_only,
-        )
-        files = {proxy_config.DYNAMIC_PATH: secret("dynamic", json.dumps(content, indent=2))}
-        if args.acme and args.acme.authority:
-            files[proxy_config.AUTHORITY_PATH] = secret("acme-ca", args.acme.authority)
-        if args.certificate:
-            files[proxy_config.CERTIFICATE_PATH] = secret("certificate", args.certificate.chain)
-            files[proxy_config.KEY_PATH] = secret("certificate-key", args.certificate.key)
-        if args.dashboard:
-            files[USERS_PATH] = args.dashboard.users
-        for variable, value in args.secrets.items():
-            part = f"{SECRET_PREFIX}-{variable.lower().replace('_', '-')}"
-            files[f"/run/secrets/{variable}"] = secret(part, value)
-
-        options = proxy_config.options(
-            endpoint=args.socket_proxy.address if args.socket_proxy else SOCKET,
-            network=args.network,
-            constraint=(args.constraint_label, args.constraint_value),
-            entry_point=args.entry_point,
-            https_entry_point=args.https.entry_point if args.https else None,
-            acme=args.acme,
-            dashboard=args.dashboard is not None,
-            ui=args.ui_port is not None,
-            metrics=args.metrics,
-            trusted_proxies=args.trusted_proxies,
-            config=args.config,
-        )
-        flags = proxy_config.flags(options)
-        if args.acme and args.acme.account:
-            # Flags are for all to see, and a file with one option would replace all flags.
-            text = json.dumps(proxy_config.file_content(options), indent=2)
-            files[proxy_config.STATIC_PATH] = secret("static", text)
-            flags = [f"--configfile={proxy_config.STATIC_PATH}"]
-
-        mounts = [*([] if args.socket_proxy else [socket_mount(args.socket_path)]), *args.mounts]
-        networks = [args.network_id]
-        if args.socket_proxy:
-            networks.append(args.socket_proxy.network_id)
-        task = docker.ServiceTaskSpecArgs(
-            container_spec=docker.ServiceTaskSpecContainerSpecArgs(
-                image=args.image,
-                commands=_command(args),
-                args=flags,
-                secrets=[secret_file(path, files[path]) for path in sorted(files)],
-                mounts=mounts,
-                healthcheck=probe(f"http://127.0.0.1:{PING_PORT}/ping"),
-                read_only=True,
-                # Longer than Traefik's own grace time for requests under way, 10 s.
-                stop_grace_period="30s",
-            ),
-            networks_advanceds=[
-                docker.ServiceTaskSpecNetworksAdvancedArgs(id=network) for network in networks
-            ],
-            # Only a manager's engine tells Traefik of services.
-            placement=docker.ServiceTaskSpecPlacementArgs(
-                constraints=["node.role == manager", *args.constraints]
-            ),
-            resources=limits(args.memory_mib, None),
-            restart_policy=always_restart(),
-            log_driver=json_file_log(args.log_mib, args.log_files),
-        )
+        options = _options(args)
+        files, flags = self._files(name, args, options), proxy_flags.flags(options)
+        if proxy_flags.STATIC_PATH in files:
+            flags = [f"--configfile={proxy_flags.STATIC_PATH}"]
         self.service = swarm_service(
             f"{name}-traefik",
-            stack_name=args.stack_name,
+            stack=args.stack,
             service="proxy",
             labels=_labels(args),
-            task=task,
-            replicas=None if args.mode == "global" else 1,
+            task=_task(args, flags, files),
+            replicas=None if args.options.mode == "global" else 1,
             ports=_ports(args),
             # A second task couldn't bind the ports that the first still has.
             order="stop-first",
@@ -219,15 +152,103 @@ class Proxy(pulumi.ComponentResource):
         )
         self.register_outputs({})
 
+    def _files(
+        self, name: str, args: ProxyArgs, static: Mapping[str, str]
+    ) -> Mapping[str, docker.Secret]:
+        """Return secrets by the path that Traefik finds them at."""
+        options, https = args.options, args.route.https
+        child = pulumi.ResourceOptions(parent=self)
+
+        def secret(part: str, text: pulumi.Input[str]) -> docker.Secret:
+            return args.stack.secret(f"{name}-{part}", text, child)
+
+        content = dynamic.content(
+            args.route.entry_point,
+            https.entry_point if https else None,
+            own_certificate=options.certificate is not None,
+            registries_only=options.registries_only,
+        )
+        files = {dynamic.DYNAMIC_PATH: secret("dynamic", json.dumps(content, indent=2))}
+        if options.acme and options.acme.authority:
+            files[proxy_flags.AUTHORITY_PATH] = secret("acme-ca", options.acme.authority)
+        if options.certificate:
+            files[dynamic.CERTIFICATE_PATH] = secret("certificate", options.certificate.chain)
+            files[dynamic.KEY_PATH] = secret("certificate-key", options.certificate.key)
+        if args.dashboard:
+            files[USERS_PATH] = args.dashboard.users
+        for variable, value in options.secrets.items():
+            part = f"{SECRET_PREFIX}-{variable.lower().replace('_', '-')}"
+            files[f"/run/secrets/{variable}"] = secret(part, value)
+        if options.acme and options.acme.account:
+            # Flags are for all to see, and a file with one option would replace all flags.
+            text = json.dumps(proxy_flags.file_content(static), indent=2)
+            files[proxy_flags.STATIC_PATH] = secret("static", text)
+        return files
+
+
+def _options(args: ProxyArgs) -> dict[str, str]:
+    """Return Traefik's static options by path."""
+    options, route = args.options, args.route
+    return proxy_flags.options(
+        endpoint=args.socket_proxy.address if args.socket_proxy else SOCKET,
+        network=route.network,
+        constraint=(route.constraint_label, route.constraint_value),
+        entry_point=route.entry_point,
+        https_entry_point=route.https.entry_point if route.https else None,
+        acme=_acme(options.acme, args.running_flags),
+        dashboard=args.dashboard is not None,
+        ui=options.ui_port is not None,
+        metrics=options.metrics,
+        trusted_proxies=options.trusted_proxies,
+        config=options.config,
+    )
+
+
+def _acme(acme: Acme | None, running_flags: Sequence[str]) -> Acme | None:
+    return acme and replace(acme, storage=storage_in_use(acme, running_flags))
+
+
+def _task(
+    args: ProxyArgs, flags: Sequence[str], files: Mapping[str, docker.Secret]
+) -> docker.ServiceTaskSpecArgs:
+    options = args.options
+    socket = [] if args.socket_proxy else [socket_mount(options.socket_path)]
+    networks = [args.network_id]
+    if args.socket_proxy:
+        networks.append(args.socket_proxy.network_id)
+    return docker.ServiceTaskSpecArgs(
+        container_spec=docker.ServiceTaskSpecContainerSpecArgs(
+            image=options.image,
+            commands=_command(options),
+            args=flags,
+            secrets=[secret_file(path, files[path]) for path in sorted(files)],
+            mounts=[*socket, *args.data.mounts],
+            healthcheck=probe(f"http://127.0.0.1:{PING_PORT}/ping"),
+            read_only=True,
+            # Longer than Traefik's own grace time for requests under way, 10 s.
+            stop_grace_period="30s",
+        ),
+        networks_advanceds=[
+            docker.ServiceTaskSpecNetworksAdvancedArgs(id=network) for network in networks
+        ],
+        # Only a manager's engine tells Traefik of services.
+        placement=docker.ServiceTaskSpecPlacementArgs(
+            constraints=["node.role == manager", *args.data.constraints]
+        ),
+        resources=limits(options.memory_mib, None),
+        restart_policy=always_restart(),
+        log_driver=json_file_log(args.stack.logs),
+    )
+
 
 def _labels(args: ProxyArgs) -> dict[str, str]:
     """Labels of Traefik's own service, which it reads as those of any other."""
-    labels = namespace_labels(args.stack_name)
+    labels = namespace_labels(args.stack.name)
     if args.dashboard:
         labels |= _dashboard_labels(args.dashboard)
-    if args.https:
-        labels |= _redirect_labels(args, args.https)
-    return labels if args.dashboard or args.https else labels | {"traefik.enable": "false"}
+    if https := args.route.https:
+        labels |= _redirect_labels(args, https)
+    return labels if args.dashboard or https else labels | {"traefik.enable": "false"}
 
 
 def _redirect_labels(args: ProxyArgs, https: Https) -> dict[str, str]:
@@ -235,17 +256,17 @@ def _redirect_labels(args: ProxyArgs, https: Https) -> dict[str, str]:
 
     It is on Traefik's own service: Traefik forgets the labels of a service whose tasks don't run.
     """
-    name = label_name(f"{args.stack_name}-redirect")
+    name = label_name(f"{args.stack.name}-redirect")
     router = f"traefik.http.routers.{name}"
     return {
         "traefik.enable": "true",
-        args.constraint_label: args.constraint_value,
-        **https.redirect_labels(args.https_port),
+        args.route.constraint_label: args.route.constraint_value,
+        **https.redirect_labels(args.options.https_port),
         # Without a router Traefik would make one for the service's name. This one sends to HTTPS
         # while there is no other, before the file's own answers 503.
         f"{router}.rule": f"PathPrefix(`{REGISTRY_PATH}`)",
         f"{router}.priority": "2",
-        f"{router}.entrypoints": args.entry_point,
+        f"{router}.entrypoints": args.route.entry_point,
         f"{router}.middlewares": https.redirect,
         f"{router}.service": name,
         f"traefik.http.services.{name}.loadbalancer.server.port": str(HTTP_PORT),
@@ -267,24 +288,24 @@ def _dashboard_labels(dashboard: Dashboard) -> dict[str, str]:
     }
 
 
-def _command(args: ProxyArgs) -> list[str]:
-    """The image's entry point, in its environment.
+def _command(options: ProxyOptions) -> list[str]:
+    """Return the image's entry point, in its environment.
 
     Not the task's own `env`: the provider sends that in random order, which restarts tasks.
     """
     # Go's own limit: else what many clients at once leave behind ends the task at the hard one.
-    variables = {"GOMEMLIMIT": f"{round(args.memory_mib * GO_MEMORY)}MiB", **args.environment}
-    variables |= {f"{name}_FILE": f"/run/secrets/{name}" for name in args.secrets}
+    variables = {"GOMEMLIMIT": f"{round(options.memory_mib * GO_MEMORY)}MiB", **options.environment}
+    variables |= {f"{name}_FILE": f"/run/secrets/{name}" for name in options.secrets}
     pairs = [f"{name}={value}" for name, value in sorted(variables.items())]
     return ["/usr/bin/env", *pairs, "/entrypoint.sh"]
 
 
 def _ports(args: ProxyArgs) -> list[docker.ServiceEndpointSpecPortArgs]:
-    published = {HTTP_PORT: args.http_port}
-    if args.https:
-        published[HTTPS_PORT] = args.https_port
-    if args.ui_port is not None:
-        published[UI_PORT] = args.ui_port
+    published = {HTTP_PORT: args.options.http_port}
+    if args.route.https:
+        published[HTTPS_PORT] = args.options.https_port
+    if args.options.ui_port is not None:
+        published[UI_PORT] = args.options.ui_port
     return [
         docker.ServiceEndpointSpecPortArgs(
             target_port=target, published_port=port, publish_mode="host", protocol="tcp"

@@ -8,9 +8,9 @@ import pulumi
 import pulumi_docker as docker
 import pulumi_random as random
 
-from components.network import overlay
+from components.swarm.overlay import overlay
 from components.swarm.service import SwarmService, service_name, swarm_service
-from components.swarm.stack import swarm_secret
+from components.swarm.stack import SwarmStack
 from components.swarm.task import (
     always_restart,
     command_probe,
@@ -19,6 +19,8 @@ from components.swarm.task import (
     secret_file,
 )
 
+REDIS_IMAGE = "redis:7.4-alpine"
+"""Docker Hub's official image."""
 PORT = 6379
 CONFIG_PATH = "/run/secrets/redis.conf"
 USER_ID = 999
@@ -30,20 +32,20 @@ PROBE = f"REDISCLI_AUTH=$(sed -n 's/^requirepass //p' {CONFIG_PATH}) redis-cli p
 
 
 @dataclass(frozen=True, kw_only=True)
-class RedisArgs:
-    """What a Redis is told."""
+class RedisOptions:
+    """What may be chosen of a Redis."""
 
-    stack_name: str
-    """Swarm stack that it belongs to."""
-    image: pulumi.Input[str]
+    image: str = REDIS_IMAGE
     memory_mib: int = 128
     """Hard limit of its task, MiB; half of it is for what is remembered."""
-    log_mib: int = 10
-    log_files: int = 3
-    encrypted: bool = False
-    """Encrypt its network's traffic between nodes (IPsec)."""
-    secret_prefix: str = ""
-    """What the names of its Swarm secrets begin with, such as the stack's; none by default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisArgs:
+    """Arguments of `Redis`."""
+
+    stack: SwarmStack
+    options: RedisOptions = RedisOptions()
 
 
 class Redis(pulumi.ComponentResource):
@@ -62,26 +64,26 @@ class Redis(pulumi.ComponentResource):
     ) -> None:
         super().__init__("registry:index:Redis", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        service = service_name(args.stack_name, "redis")
+        service = service_name(args.stack.name, "redis")
         self.address = f"{service}:{PORT}"
         self.network_id = overlay(
             f"{name}-network",
             service,
-            args.stack_name,
+            args.stack,
             self,
             internal=True,
-            encrypted=args.encrypted,
+            encrypted=args.stack.encrypted,
         ).id
         self.password = random.RandomPassword(
             f"{name}-password", length=PASSWORD_LENGTH, special=False, opts=child
         ).result
-        text = self.password.apply(lambda password: configuration(password, args.memory_mib))
-        config = swarm_secret(
-            f"{name}-config", args.stack_name, text, child, prefix=args.secret_prefix
+        text = self.password.apply(
+            lambda password: configuration(password, args.options.memory_mib)
         )
+        config = args.stack.secret(f"{name}-config", text, child)
         task = docker.ServiceTaskSpecArgs(
             container_spec=docker.ServiceTaskSpecContainerSpecArgs(
-                image=args.image,
+                image=args.options.image,
                 # Not through the image's entry point, which changes the owner of files first: here
                 # all is read-only.
                 commands=["redis-server", CONFIG_PATH],
@@ -92,13 +94,13 @@ class Redis(pulumi.ComponentResource):
                 stop_grace_period="10s",
             ),
             networks_advanceds=[docker.ServiceTaskSpecNetworksAdvancedArgs(id=self.network_id)],
-            resources=limits(args.memory_mib, None),
+            resources=limits(args.options.memory_mib, None),
             restart_policy=always_restart(),
-            log_driver=json_file_log(args.log_mib, args.log_files),
+            log_driver=json_file_log(args.stack.logs),
         )
         self.service = swarm_service(
             f"{name}-service",
-            stack_name=args.stack_name,
+            stack=args.stack,
             service="redis",
             task=task,
             # Two at once would each know a part; the registry does without for that moment.

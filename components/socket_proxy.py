@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.network import overlay
+from components.swarm.overlay import overlay
 from components.swarm.service import SwarmService, service_name, swarm_service
-from components.swarm.stack import swarm_secret
+from components.swarm.stack import SwarmStack
 from components.swarm.task import (
     always_restart,
     json_file_log,
@@ -18,6 +18,8 @@ from components.swarm.task import (
     secret_file,
 )
 
+HAPROXY_IMAGE = "haproxy:3.2-alpine"
+"""Docker Hub's official image, with long-term support."""
 PORT = 2375
 CONFIG_PATH = "/usr/local/etc/haproxy/haproxy.cfg"
 """Where the official image of HAProxy looks."""
@@ -47,21 +49,21 @@ backend engine
 
 
 @dataclass(frozen=True, kw_only=True)
-class SocketProxyArgs:
-    """What a socket proxy is told."""
+class SocketProxyOptions:
+    """What may be chosen of a socket proxy."""
 
-    stack_name: str
-    """Swarm stack that it belongs to."""
-    image: pulumi.Input[str]
+    image: str = HAPROXY_IMAGE
     """HAProxy."""
     socket_path: str = SOCKET_PATH
     """Docker's socket on the managers."""
-    secret_prefix: str = ""
-    """What the names of its Swarm secrets begin with, such as the stack's; none by default."""
-    log_mib: int = 10
-    log_files: int = 3
-    encrypted: bool = False
-    """Encrypt its network's traffic between nodes (IPsec)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SocketProxyArgs:
+    """Arguments of `SocketProxy`."""
+
+    stack: SwarmStack
+    options: SocketProxyOptions = SocketProxyOptions()
 
 
 class SocketProxy(pulumi.ComponentResource):
@@ -78,27 +80,25 @@ class SocketProxy(pulumi.ComponentResource):
         self, name: str, args: SocketProxyArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("registry:index:SocketProxy", name, None, opts)
-        service = service_name(args.stack_name, "socket_proxy")
+        service = service_name(args.stack.name, "socket_proxy")
         self.address = f"tcp://{service}:{PORT}"
         self.network_id = overlay(
             f"{name}-network",
             service,
-            args.stack_name,
+            args.stack,
             self,
             internal=True,
-            encrypted=args.encrypted,
+            encrypted=args.stack.encrypted,
         ).id
         child = pulumi.ResourceOptions(parent=self)
-        config = swarm_secret(
-            f"{name}-config", args.stack_name, CONFIG, child, prefix=args.secret_prefix
-        )
+        config = args.stack.secret(f"{name}-config", CONFIG, child)
         task = docker.ServiceTaskSpecArgs(
             container_spec=docker.ServiceTaskSpecContainerSpecArgs(
-                image=args.image,
+                image=args.options.image,
                 # The image's own user may not open the socket.
                 user="0",
                 secrets=[secret_file(CONFIG_PATH, config)],
-                mounts=[socket_mount(args.socket_path)],
+                mounts=[socket_mount(args.options.socket_path)],
                 healthcheck=probe(f"http://127.0.0.1:{PORT}/_ping"),
                 read_only=True,
                 # HAProxy takes another signal for an orderly end; nothing here is worth one.
@@ -108,11 +108,11 @@ class SocketProxy(pulumi.ComponentResource):
             placement=docker.ServiceTaskSpecPlacementArgs(constraints=["node.role == manager"]),
             resources=limits(MEMORY_MIB, None),
             restart_policy=always_restart(),
-            log_driver=json_file_log(args.log_mib, args.log_files),
+            log_driver=json_file_log(args.stack.logs),
         )
         self.service = swarm_service(
             f"{name}-haproxy",
-            stack_name=args.stack_name,
+            stack=args.stack,
             service="socket_proxy",
             task=task,
             order="start-first",

@@ -9,14 +9,14 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components.run.deployed import FORMER_STORAGE_TYPE, Deployed, once
+from components.run.deployed import FORMER_STORAGE_TYPE, once
 from components.run.operation import deploys
-from components.swarm.inspect import Node, Swarm, label_only, remove_volume
+from components.run.target import Target
+from components.swarm.inspect import Node, label_only, remove_volume
 from components.swarm.location import (
     IMAGES,
     Location,
     LocationError,
-    ObjectStore,
     Role,
     Volume,
     config_command,
@@ -27,44 +27,54 @@ from components.swarm.location import (
     way_back,
 )
 from components.swarm.placement import choose_node, holders_of
-from components.swarm.stack import NAMESPACE
-from components.swarm.task import volume_mount
+from components.swarm.stack import NAMESPACE, SwarmStack
+from components.swarm.task import MountedData, volume_mount
 
+IMAGES_STORAGE, MIRRORS_STORAGE, CERTIFICATES_STORAGE = STORAGES = (
+    "registry-data",
+    "mirrors",
+    "certificates",
+)
+"""What a stack keeps data in: the last part of a volume's name, and of its node's label."""
 VOLUME = "docker:index/volume:Volume"
 
 
 @dataclass(frozen=True, kw_only=True)
-class StorageArgs:
-    """Which data, and where they may be."""
+class VolumeOptions:
+    """What may be chosen of where data are."""
 
-    stack_name: str
-    """Swarm stack that the data belong to."""
-    key: str
-    """What they are for; a node's label is `<stack_name>.<key>`."""
-    location: Location
-    """Where they shall be. A volume that isn't shared gets its node here."""
-    swarm: Swarm
-    """The swarm as it is now."""
-    deployed: Deployed
-    """What the last deployment left in the state."""
     role: Role = IMAGES
-    """What they are, for the messages."""
-    constraints: Sequence[str] = ()
-    """What the service asks of a node besides the label."""
-    apart_from: Location | None = None
-    """Other data, on whose node these aren't put unless there is no other."""
+    """What the data are, for the messages."""
+    name: str
+    """Name of the volume in Docker."""
     node: str | None = None
     """Host name or id of the node that holds them; None leaves the choice to the program, once."""
     moved_from: str | None = None
     """Consent to a move: the node, volume or bucket that held the data until now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageArgs:
+    """Arguments of `Storage`: which data, and where they may be."""
+
+    stack: SwarmStack
+    options: VolumeOptions
+    location: Location
+    """Where they shall be. A volume that isn't shared gets its node here."""
+    target: Target
+    """The swarm, and what the state has of the place until now."""
+    constraints: Sequence[str] = ()
+    """What the service asks of a node besides the label."""
+    apart_from: Location | None = None
+    """Other data, on whose node these aren't put unless there is no other."""
     destroy: bool = False
     """Delete the volume, and all that is in it, in a `pulumi destroy`."""
-    stack: str = ""
-    """Pulumi's name of the stack, for advice."""
 
 
 class Storage(pulumi.ComponentResource):
     """Data of a stack: where they are, and what ties a service to that place.
+
+    The label of a volume's node is `<stack>.<name>`, with the name of this resource.
 
     Before anything is touched: `LocationError` when the data would be left behind without consent
     by name, `RunError` when their node is gone, down or drained, or when several nodes have the
@@ -88,19 +98,20 @@ class Storage(pulumi.ComponentResource):
             "registry:index:Storage", name, None, pulumi.ResourceOptions.merge(opts, former)
         )
         self._name, self._args = name, args
-        self._remembered = _remembered(args, f"{name}-place")
+        self._label = f"{args.stack.name}.{name}"
+        self._remembered = _remembered(args, place_of(name))
         self.available = True
         try:
-            self.location = _located(args, self._remembered)
+            self.location = _located(args, self._label, self._remembered)
             refuse_to_leave(
                 self._comparable(),
                 self._place,
-                args.moved_from,
-                args.role,
-                args.stack,
+                args.options.moved_from,
+                args.options.role,
+                args.target.stack,
             )
         except (pulumi.RunError, LocationError) as problem:
-            if not args.role.is_cache:
+            if not args.options.role.is_cache:
                 raise
             pulumi.log.warn(f"{problem}\n  Until then the cache is left as it is.")
             self.location, self.available = self._kept(), False
@@ -113,20 +124,20 @@ class Storage(pulumi.ComponentResource):
 
     @property
     def _place(self) -> dict[str, Any]:
-        return self.location.remembered(self._args.swarm.cluster_id)
+        return self.location.remembered(self._args.target.swarm.cluster_id)
 
     @property
     def is_move(self) -> bool:
         """Whether this deployment leaves the place where the data were."""
         return is_move(self._comparable(), self._place)
 
-    def mount(self, path: str) -> list[docker.ServiceTaskSpecContainerSpecMountArgs]:
-        """Return the mount that has the data at `path`; none for an object store."""
-        if isinstance(self.location, ObjectStore):
-            return []
-        volume = self.location
-        stack_name = self._args.stack_name
-        return [volume_mount(stack_name, volume.name, path, volume.driver, volume.options)]
+    def at(self, path: str) -> MountedData:
+        """Return what a task mounts to have the data at `path`, and where it may run."""
+        mounts = []
+        if isinstance(self.location, Volume):
+            volume, stack = self.location, self._args.stack
+            mounts = [volume_mount(stack.name, volume.name, path, volume.driver, volume.options)]
+        return MountedData(mounts=mounts, constraints=self.constraints)
 
     def remember(self, running: pulumi.Output[bool]) -> None:
         """Keep the place in the state; a new one only when all is `running` there.
@@ -136,10 +147,10 @@ class Storage(pulumi.ComponentResource):
         place = once(running, self._place) if self.is_move else self._place
         hooks = None
         if self._args.destroy and isinstance(self.location, Volume):
-            hook = destroy_hook(self._name, self._args.deployed, self._args.swarm)
+            hook = destroy_hook(self._name, self._args.target)
             hooks = pulumi.ResourceHookBinding(after_delete=[hook])
         pulumi.Stash(
-            f"{self._name}-place",
+            place_of(self._name),
             input=place,
             opts=pulumi.ResourceOptions(parent=self, hooks=hooks),
         )
@@ -150,18 +161,18 @@ class Storage(pulumi.ComponentResource):
         if not self.is_move or self._remembered is None:
             return ""
         old, args = self._remembered, self._args
-        home = next((n for n in args.swarm.nodes if n.id == old.get("nodeId")), None)
-        text = f"The {args.role.name} are still in {described(old)}"
+        home = next((n for n in args.target.swarm.nodes if n.id == old.get("nodeId")), None)
+        text = f"The {args.options.role.name} are still in {described(old)}"
         if home and isinstance(self.location, Volume) and old["label"] == self.location.label:
-            label_only(args.swarm.engine, self.location.label, home.id)
+            label_only(args.target.swarm.engine, self.location.label, home.id)
             text += ", and its label is back there"
-        back = way_back(old, self._place, args.role, args.stack)
+        back = way_back(old, self._place, args.options.role, args.target.stack)
         lines = "".join(f"\n      {line}" for line in back)
         return f"{text}. To try the move again, deploy again; to stay there, type:{lines}"
 
     def _comparable(self) -> dict[str, Any] | None:
         """Return what is remembered; after a consented move to another swarm, without its node."""
-        old, cluster = self._remembered, self._args.swarm.cluster_id
+        old, cluster = self._remembered, self._args.target.swarm.cluster_id
         if old is None or old.get("cluster", cluster) == cluster or "nodeId" not in old:
             return old
         place = self._place
@@ -172,15 +183,15 @@ class Storage(pulumi.ComponentResource):
         old, volume = self._remembered, self._args.location
         if not isinstance(volume, Volume) or volume.is_shared:
             return volume
-        label = _label(self._args)
+        label = self._label
         if old and old.get("nodeId"):
             return on_node(volume, old["nodeId"], old["node"], label)
-        holders = holders_of(self._args.swarm.nodes, label) or self._args.swarm.nodes
+        holders = holders_of(self._args.target.swarm.nodes, label) or self._args.target.swarm.nodes
         return on_node(volume, holders[0].id, holders[0].name, label)
 
     def _labelled(self, volume: Volume) -> pulumi.Output[str]:
         """Set the label, in a deployment; return the node's name when it is set."""
-        engine, node_id = self._args.swarm.engine, volume.node_id or ""
+        engine, node_id = self._args.target.swarm.engine, volume.node_id or ""
 
         def label(node: str) -> str:
             if deploys() and self.available:
@@ -196,11 +207,11 @@ class Storage(pulumi.ComponentResource):
         node where a task starts; the provider would, on whichever node it talks to.
         """
         declared = f"{self._name}-volume"
-        if self._args.destroy and self._args.deployed.has(VOLUME, declared):
+        if self._args.destroy and self._args.target.deployed.has(VOLUME, declared):
             docker.Volume(
                 declared,
                 name=volume.name,
-                labels=[docker.VolumeLabelArgs(label=NAMESPACE, value=self._args.stack_name)],
+                labels=[docker.VolumeLabelArgs(label=NAMESPACE, value=self._args.stack.name)],
                 opts=pulumi.ResourceOptions(
                     parent=self,
                     retain_on_delete=True,
@@ -210,12 +221,17 @@ class Storage(pulumi.ComponentResource):
             )
 
 
-def destroy_hook(name: str, deployed: Deployed, swarm: Swarm) -> pulumi.ResourceHook:
+def place_of(storage: str) -> str:
+    """Return the name of the `pulumi.Stash` with the place of a storage's data."""
+    return f"{storage}-place"
+
+
+def destroy_hook(name: str, target: Target) -> pulumi.ResourceHook:
     """Return what deletes the volume of storage `name` when a stack is destroyed, all users gone.
 
     A deployment never deletes what it belongs to, and a destroying program has no more than this.
     """
-    place = deployed.remembers(f"{name}-place") or {}
+    place, swarm = target.deployed.remembers(place_of(name)) or {}, target.swarm
 
     def delete(_: pulumi.ResourceHookArgs) -> None:
         if "nodeId" not in place:
@@ -231,53 +247,50 @@ def destroy_hook(name: str, deployed: Deployed, swarm: Swarm) -> pulumi.Resource
     return pulumi.ResourceHook(f"{name}-destroy", delete)
 
 
-def _label(args: StorageArgs) -> str:
-    return f"{args.stack_name}.{args.key}"
-
-
 def _remembered(args: StorageArgs, name: str) -> dict[str, Any] | None:
     """Return what the state has of the place, where that binds anybody."""
-    remembered: dict[str, Any] | None = args.deployed.remembers(name)
-    if remembered is None or not args.role.is_cache:
+    remembered: dict[str, Any] | None = args.target.deployed.remembers(name)
+    if remembered is None or not args.options.role.is_cache:
         return remembered
     # A cache goes where the images go, and away from a node that is no more.
     kind = args.location.remembered("").get("kind")
-    nodes = {node.id for node in args.swarm.nodes}
+    nodes = {node.id for node in args.target.swarm.nodes}
     stays = remembered.get("kind", "volume") == kind and remembered.get("nodeId") in {None, *nodes}
     return remembered if stays else None
 
 
-def _located(args: StorageArgs, remembered: dict[str, Any] | None) -> Location:
+def _located(args: StorageArgs, label: str, remembered: dict[str, Any] | None) -> Location:
     """Return the location, with the node of a volume that is on one; `RunError` when it has none"""
     volume = args.location
     if not isinstance(volume, Volume) or volume.is_shared:
         return volume
-    label, nodes = _label(args), args.swarm.nodes
+    nodes, options = args.target.swarm.nodes, args.options
     home = remembered if remembered and remembered.get("nodeId") else None
-    if home and home.get("cluster", args.swarm.cluster_id) != args.swarm.cluster_id:
+    if home and home.get("cluster", args.target.swarm.cluster_id) != args.target.swarm.cluster_id:
         _refuse_unnamed(args, nodes, label)
         home = None
     other = args.apart_from
     node = choose_node(
         nodes,
         label,
-        wanted=args.node,
-        consent=args.moved_from,
+        wanted=options.node,
+        consent=options.moved_from,
         remembered=home,
         constraints=args.constraints,
         apart_from=other.node_id if isinstance(other, Volume) else None,
-        role=args.role,
-        stack=args.stack,
+        role=options.role,
+        stack=args.target.stack,
     )
     return on_node(volume, node.id, node.name, label)
 
 
 def _refuse_unnamed(args: StorageArgs, nodes: Sequence[Node], label: str) -> None:
     """On another swarm nobody but its owner knows which node has the volume."""
-    if args.node or len(nodes) == 1 or holders_of(nodes, label) or args.role.is_cache:
+    role = args.options.role
+    if args.options.node or len(nodes) == 1 or holders_of(nodes, label) or role.is_cache:
         return
     names = ", ".join(node.name for node in nodes)
     raise pulumi.RunError(
-        f"Which node of this swarm has the volume with the {args.role.name}? Of {names}, type:\n"
-        f"      {config_command(args.stack, 'set')} registry:{args.role.prefix}Node NODE"
+        f"Which node of this swarm has the volume with the {role.name}? Of {names}, type:\n"
+        f"      {config_command(args.target.stack, 'set')} registry:{role.prefix}Node NODE"
     )

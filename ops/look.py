@@ -18,7 +18,7 @@ import pulumi
 
 from components.swarm.engine import connected, find_engine
 from components.swarm.inspect import look
-from settings import engine_tls, rules
+from settings.engine import parse_endpoint
 from settings.reader import Reader
 
 _Raw = Mapping[str, Any]
@@ -28,8 +28,8 @@ def main() -> None:
     """Remove what is asked for, then print what there is."""
     asked = json.load(sys.stdin)
     reader = Reader(asked["config"], lambda _: True, asked["stack"])
-    host = reader.optional("docker:host", rules.HOST)
-    engine = find_engine(host, engine_tls(reader))
+    settings = parse_endpoint(reader)
+    engine = find_engine(settings.host, settings.tls)
     swarm = look(engine)
     with connected(engine) as client:
         remove = {

@@ -24,8 +24,9 @@ from components.distribution.config import (
     CONFIG_PATH,
     PORT,
     REGISTRY_IMAGE,
-    Options,
+    ConfigOptions,
     Secrets,
+    Wiring,
     document,
     drivers_in,
     keeps_files,
@@ -172,8 +173,8 @@ def _remove(container: str) -> None:
 
 
 def _files(store: Store) -> Mapping[str, str]:
-    options = Options(login=False)
-    config = document(store.config, Secrets(http=secrets.token_hex(16)), options)
+    options, wiring = ConfigOptions(config=store.config), Wiring(login=False)
+    config = document(options, Secrets(http=secrets.token_hex(16)), wiring)
     # It asks for no login, and the keys of the store are in use: so nobody else may reach it.
     config["http"]["addr"] = f"127.0.0.1:{PORT}"
     files = {CONFIG_PATH: json.dumps(config)}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from components.swarm.service import service_name
 from components.swarm.task_failure import Cause, TaskFailure
-from settings import Settings
+from settings import IMAGE_KEYS, Settings
 
 
 def advice(settings: Settings, stack: str) -> Callable[[TaskFailure], str]:
@@ -15,6 +15,8 @@ def advice(settings: Settings, stack: str) -> Callable[[TaskFailure], str]:
     def change(sentence: str, keys: Sequence[str], value: str, flag: str = "") -> str:
         command = f"pulumi config set --stack {stack}{flag}"
         return "\n".join([f"  {sentence}", *(f"      {command} {key} {value}" for key in keys)])
+
+    registry = settings.registry
 
     def advise(failure: TaskFailure) -> str:
         match failure.cause:
@@ -25,16 +27,16 @@ def advice(settings: Settings, stack: str) -> Callable[[TaskFailure], str]:
                 return change("Where its name is wrong:", [key], "IMAGE:TAG")
             case Cause.MEMORY:
                 limits = _memory_limits(settings)
-                key, mib = limits.get(failure.service, ("registry:memory", settings.memory_mib))
+                key, mib = limits.get(failure.service, ("registry:memory", registry.memory_mib))
                 return change("To double the limit:", [key], f"{2 * mib}MiB") if key else ""
-            case Cause.PLACEMENT if settings.constraints:
+            case Cause.PLACEMENT if registry.constraints:
                 return (
-                    f"  The constraints that the settings add: {', '.join(settings.constraints)}."
+                    f"  The constraints that the settings add: {', '.join(registry.constraints)}."
                     f" To take them away:\n      pulumi config rm --stack {stack}"
                     " registry:constraints"
                 )
-            case Cause.MOUNT if settings.volume_options:
-                key = f"registry:volumeOptions.{next(iter(settings.volume_options))}"
+            case Cause.MOUNT if settings.volumes.options:
+                key = f"registry:volumeOptions.{next(iter(settings.volumes.options))}"
                 return change("Where the volume's options are wrong:", [key], "VALUE", " --path")
         return ""
 
@@ -52,20 +54,18 @@ def _ports(settings: Settings) -> Mapping[int, str]:
 
 def _image_key(settings: Settings, failure: TaskFailure) -> str | None:
     """Return the key that names the image which isn't there."""
-    images = {settings.image: "registry:image", settings.redis_image: "registry:redisImage"}
-    if settings.proxy:
-        images[settings.proxy.image] = "registry:proxyImage"
-        images[settings.proxy.socket_proxy_image] = "registry:socketProxyImage"
-    # The engine may have the digest as well.
-    return next((key for image, key in images.items() if failure.image.startswith(image)), None)
+    images = {image: IMAGE_KEYS.get(service, "image") for service, image in settings.images.items()}
+    # Either may be without its digest.
+    name = failure.image.partition("@")[0]
+    keys = [key for image, key in images.items() if image.partition("@")[0] == name]
+    return f"registry:{keys[0]}" if keys else None
 
 
 def _memory_limits(settings: Settings) -> Mapping[str, tuple[str, int]]:
     """Return key and limit by service, of all but registry and mirrors; without key it is fixed."""
-    limits = {
-        "redis": ("registry:redisMemory", settings.redis_memory_mib),
-        "socket_proxy": ("", 0),
-    }
+    limits = {"socket_proxy": ("", 0)}
+    if settings.redis:
+        limits["redis"] = ("registry:redisMemory", settings.redis.memory_mib)
     if settings.proxy:
         limits["proxy"] = ("registry:proxyMemory", settings.proxy.memory_mib)
-    return {service_name(settings.stack_name, name): limits[name] for name in limits}
+    return {service_name(settings.stack.name, name): limits[name] for name in limits}

@@ -44,16 +44,16 @@ def copy_for(values: Mapping[str, str], source: str, name: str, domain: str) -> 
     edits = [
         Edit(key=f"registry:{key}", value=value, reason="")
         for key, value in {
-            "stackName": renamed(settings.stack_name, source, name),
-            "traefikTag": renamed(settings.traefik_tag, source, name),
+            "stackName": renamed(settings.stack.name, source, name),
+            "traefikTag": renamed(settings.routing.tag, source, name),
             "domain": domain,
         }.items()
     ]
     hints: list[str] = []
     for key in sorted(reader.unshared.keys() & values.keys()):
         edits.append(Edit(key=key, value=None, reason=reader.unshared[key]))
-    if settings.volume_options:
-        options = {**settings.volume_options, "device": "ANOTHER-FOLDER"}
+    if settings.volumes.options:
+        options = {**settings.volumes.options, "device": "ANOTHER-FOLDER"}
         command = f"\n      pulumi config set --stack {name} --path registry:volumeOptions"
         commands = "".join(f"{command}.{key} '{value}'" for key, value in options.items())
         hints.append(
@@ -62,7 +62,7 @@ def copy_for(values: Mapping[str, str], source: str, name: str, domain: str) -> 
         )
     edits += _network(settings, source, name, values)
     edits += _storage(settings, name)
-    if settings.proxy_mode == "main" and "docker:host" not in values:
+    if settings.routing.proxy_mode == "main" and "docker:host" not in values:
         hints.append(
             f"{name} runs a main Traefik, for a swarm of its own; behind that of {source}, on the"
             f" same swarm, type:\n      pulumi config set --stack {name} registry:proxy none"
@@ -74,18 +74,17 @@ def _network(
     settings: Settings, source: str, name: str, values: Mapping[str, str]
 ) -> Iterator[Edit]:
     """Yield what keeps two stacks of one swarm from owning one network, or having one port."""
-    if settings.proxy_mode == "stack":
-        network = renamed(settings.network, source, name)
+    if settings.routing.proxy_mode == "stack":
+        network = renamed(settings.network.name, source, name)
         yield Edit(key="registry:network", value=network, reason="one that it owns")
         return
-    joins = settings.proxy_mode == "none"
-    if settings.proxy_mode == "main" and "docker:host" in values:
+    joins = settings.routing.proxy_mode == "none"
+    if settings.routing.proxy_mode == "main" and "docker:host" in values:
         joins = True
         reason = f"the Traefik of {source} is there already, on the swarm at docker:host"
         yield Edit(key="registry:proxy", value="none", reason=reason)
-        yield Edit(
-            key="registry:networkLabel", value=settings.network_label, reason="which that one reads"
-        )
+        label = settings.routing.network_label
+        yield Edit(key="registry:networkLabel", value=label, reason="which that one reads")
         keys = ("proxyUiPort", "proxySecrets", "trustedProxies", "certificate", "certificateKey")
         for key in keys:
             if f"registry:{key}" in values:
@@ -97,7 +96,7 @@ def _network(
 
 def _storage(settings: Settings, name: str) -> Iterator[Edit]:
     """Yield what keeps two stacks apart in one object store, and in one Redis."""
-    config = settings.config
+    config = settings.registry.config
     if not keeps_files(config):
         (driver,) = drivers_in(config)[:1]
         parameters = config["storage"][driver] or {}

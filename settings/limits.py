@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from components.credentials import HASH_LENGTH
-from components.distribution.config import Options, Secrets, document
+from components.distribution.config import ConfigOptions, Secrets, Wiring, document
 from components.proxy import MAX_PROXY_SECRET
 from components.swarm.service import MAX_SERVICE_NAME, service_name
 from components.swarm.stack import MAX_SECRET_BYTES
@@ -42,7 +42,7 @@ def check_limits(reader: Reader, settings: Settings) -> None:
 
 def _check_names(reader: Reader, settings: Settings) -> None:
     for mirror in settings.mirrors:
-        name = service_name(settings.stack_name, f"mirror-{mirror.name}")
+        name = service_name(settings.stack.name, f"mirror-{mirror.name}")
         if len(name) > MAX_SERVICE_NAME:
             what = (
                 f"would be service {name}, of {len(name)} characters: Swarm takes"
@@ -61,22 +61,23 @@ def _sizes(settings: Settings) -> Iterator[tuple[str, int]]:
     Labels and flags are held to the same limit: Swarm takes 1.5 MiB for a whole service, of which
     it keeps the specification of before, too.
     """
-    yield "users", _logins(settings.users)
+    yield "users", _logins(settings.login.users)
     hashes = settings.hashed_passwords
     yield "hashedPasswords", sum(_size(user) + _size(text) + 2 for user, text in hashes.items())
     secrets = Secrets(http=_GENERATED, redis=_GENERATED)
-    options = Options(https=True, redis=_GENERATED)
-    yield "config", _size(json.dumps(document(settings.config, secrets, options), indent=2))
-    yield "storageCa", _size(settings.storage_ca or "")
+    options = ConfigOptions(config=settings.registry.config)
+    wiring = Wiring(https=True, redis=_GENERATED)
+    yield "config", _size(json.dumps(document(options, secrets, wiring), indent=2))
+    yield "storageCa", _size(settings.registry.ca or "")
     for mirror in settings.mirrors:
-        authorities = _size(mirror.ca or "") + _size(settings.storage_ca or "") + 1
+        authorities = _size(mirror.ca or "") + _size(settings.registry.ca or "") + 1
         yield path_of("mirrors", mirror.name, "ca"), authorities if mirror.ca else 0
         yield path_of("mirrors", mirror.name, "password"), _size(mirror.upstream.login())
         yield path_of("mirrors", mirror.name, "allow"), sum(map(len, mirror.allow))
     proxy = settings.proxy
     if proxy is None:
         return
-    yield "dashboardUsers", _logins(proxy.dashboard_users) if proxy.dashboard_domain else 0
+    yield "dashboardUsers", _logins(settings.dashboard.users) if settings.dashboard else 0
     yield "proxyConfig", _size(json.dumps(proxy.config, indent=2))
     yield "proxyEnvironment", _size(json.dumps(dict(proxy.environment)))
     if proxy.acme:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 from components.distribution.config import HUB, Upstream
+from components.mirrors import MirrorOptions
 from settings import rules
 from settings.reader import Reader, admit_everybody, close_to
 from settings.stack_file import path_of
@@ -19,25 +20,12 @@ TTL = "168h"
 """Default: a week, as the registry has it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class MirrorSettings:
-    """What one mirror is told."""
+def parse_mirrors(reader: Reader, image: str) -> tuple[MirrorOptions, ...]:
+    """Return all mirrors, by name; note in `reader` what is wrong with them.
 
-    name: str
-    domain: str
-    """Public host name, no scheme. Required."""
-    upstream: Upstream = field(repr=False)
-    """`upstream` (required), `username`, `password` (a secret) and `ttl` (default a week)."""
-    allow: tuple[str, ...]
-    """Addresses and networks that may pull without a login. Default: whoever has a login of the
-    registry may, and nobody else."""
-    ca: str | None
-    """PEM: authority of the upstream's certificate, besides those that the image trusts."""
-
-
-def parse_mirrors(reader: Reader) -> tuple[MirrorSettings, ...]:
-    """All mirrors, by name; notes in `reader` what is wrong with them."""
-    return tuple(_mirrors(reader))
+    They run the registry's `image`.
+    """
+    return tuple(replace(mirror, image=image) for mirror in _mirrors(reader))
 
 
 def admits(allow: Iterable[str], address: str) -> bool:
@@ -45,40 +33,40 @@ def admits(allow: Iterable[str], address: str) -> bool:
     return any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in allow)
 
 
-def _mirrors(reader: Reader) -> Iterator[MirrorSettings]:
+def _mirrors(reader: Reader) -> Iterator[MirrorOptions]:
     reader.unshare("mirrors", "each has a host name that leads to one stack")
-    for name, told in sorted(reader.mapping("mirrors", "…").items()):
+    for name, values in sorted(reader.mapping("mirrors", "…").items()):
         path = f"mirrors.{name}"
         if not rules.MIRROR.admits(name):
             reader.problem(path, f"has a wrong name: it must be {rules.MIRROR.must}.")
-        elif not isinstance(told, Mapping):
+        elif not isinstance(values, Mapping):
             what = "must be a map with upstream and domain."
             reader.problem(path, what)
         else:
-            yield _mirror(reader, name, path, told)
+            yield _mirror(reader, name, path, values)
 
 
-def _mirror(reader: Reader, name: str, path: str, told: Mapping[str, Any]) -> MirrorSettings:
-    for key in sorted(set(told) - set(KEYS)):
+def _mirror(reader: Reader, name: str, path: str, values: Mapping[str, Any]) -> MirrorOptions:
+    for key in sorted(set(values) - set(KEYS)):
         reader.remove(
             path_of(*path.split("."), key), f"is not a setting of a mirror.{close_to(key, KEYS)}"
         )
-    return MirrorSettings(
+    return MirrorOptions(
         name=name,
-        domain=reader.part(path, told, "domain", rules.DOMAIN) or f"{name}.example.com",
-        upstream=_upstream(reader, path, told),
-        allow=_allow(reader, path, told),
-        ca=reader.pem_part(f"{path}.ca", told["ca"], "CERTIFICATE") if "ca" in told else None,
+        domain=reader.part(path, values, "domain", rules.DOMAIN) or f"{name}.example.com",
+        upstream=_upstream(reader, path, values),
+        allow=_allow(reader, path, values),
+        ca=reader.pem_part(f"{path}.ca", values["ca"], "CERTIFICATE") if "ca" in values else None,
     )
 
 
-def _upstream(reader: Reader, path: str, told: Mapping[str, Any]) -> Upstream:
-    url = reader.part(path, told, "upstream", rules.UPSTREAM) or ""
+def _upstream(reader: Reader, path: str, values: Mapping[str, Any]) -> Upstream:
+    url = reader.part(path, values, "upstream", rules.UPSTREAM) or ""
     if url.partition("://")[2] in HUB_NAMES:
         what = "is a name of Docker Hub's where its registry doesn't answer."
         reader.problem(f"{path}.upstream", what, HUB, path=True)
-    username = reader.part(path, told, "username", rules.LINE, None)
-    password = told.get("password")
+    username = reader.part(path, values, "username", rules.LINE, None)
+    password = values.get("password")
     if password is not None:
         reader.secret("mirrors", path.partition(".")[2], "password")
         if not isinstance(password, str) or not password:
@@ -92,15 +80,15 @@ def _upstream(reader: Reader, path: str, told: Mapping[str, Any]) -> Upstream:
     if username and url.startswith("http:"):
         what = "is plain HTTP, and the login for it would travel in plain text."
         reader.problem(f"{path}.upstream", what, f"https:{url[5:]}", path=True)
-    ttl = reader.part(path, told, "ttl", rules.TTL, TTL) or TTL
+    ttl = reader.part(path, values, "ttl", rules.TTL, TTL) or TTL
     return Upstream(url=url, ttl=ttl, username=username, password=password)
 
 
-def _allow(reader: Reader, path: str, told: Mapping[str, Any]) -> tuple[str, ...]:
-    if "allow" not in told:
+def _allow(reader: Reader, path: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    if "allow" not in values:
         return ()
-    allow = reader.networks(f"{path}.allow", told["allow"])
-    if admit_everybody(allow) and "username" in told:
+    allow = reader.networks(f"{path}.allow", values["allow"])
+    if admit_everybody(allow) and "username" in values:
         what = "is everybody, who could then pull what only the upstream's login may."
         reader.remove(f"{path}.allow", what)
     return allow

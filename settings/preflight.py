@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from components.distribution.config import PORT
+from components.proxy import ProxyOptions
 from components.swarm.inspect import Swarm, holds
 from components.swarm.preflight import (
     Ports,
@@ -15,7 +18,7 @@ from components.swarm.preflight import (
 )
 from components.swarm.service import service_name
 from components.traefik.flags import UI_PORT
-from settings import Settings
+from settings import IMAGE_KEYS, Settings
 from settings.mirrors import admits
 
 BRIDGE = "docker_gwbridge"
@@ -24,63 +27,67 @@ BRIDGE = "docker_gwbridge"
 
 def check_swarm(settings: Settings, swarm: Swarm) -> list[str]:
     """Return warnings; `RunError` when what the settings ask for couldn't come up."""
-    proxy, stack_name = settings.proxy, settings.stack_name
-
-    def name(service: str) -> str:
-        return service_name(stack_name, service)
-
-    routed = [Routed(name("registry"), settings.route.labels(PORT), "registry:domain")]
-    for mirror in settings.mirrors:
-        labels = settings.mirror_route(mirror).labels(PORT)
-        setting = f"--path registry:mirrors.{mirror.name}.domain"
-        routed.append(Routed(name(f"mirror-{mirror.name}"), labels, setting))
-    if route := settings.dashboard_route:
-        labels = route.labels(UI_PORT, service="api@internal")
-        routed.append(Routed(name("proxy"), labels, "registry:dashboardDomain"))
-    if proxy and settings.route.https:
-        labels = settings.route.https.redirect_labels(proxy.https_port)
-        routed.append(Routed(name("proxy"), labels, "registry:redirectMiddleware"))
+    routing = settings.routing
     warnings = check_collisions(
         swarm,
-        routed,
-        stack_name=stack_name,
-        volumes=settings.volumes,
-        constraint=(settings.constraint_label, settings.constraint_value),
-        redirect=settings.redirect_middleware,
+        _routed(settings),
+        stack_name=settings.stack.name,
+        volumes=settings.volumes.names,
+        constraint=(routing.constraint_label, routing.constraint_value),
+        redirect=routing.redirect_middleware,
     )
     warnings += opened_to_ipv6(settings, swarm)
+    registry = service_name(settings.stack.name, "registry")
+    is_new = registry not in swarm.services
     # Where the images are on one node, their storage looks at that one.
-    if not settings.pins_volume and name("registry") not in swarm.services:
-        check_nodes(swarm, name("registry"), settings.constraints)
-    images = {"registry": ("image", settings.image)}
-    if settings.cache == "redis":
-        images["redis"] = ("redisImage", settings.redis_image)
-    if proxy:
-        images["proxy"] = ("proxyImage", proxy.image)
-        if proxy.socket_proxy:
-            images["socket_proxy"] = ("socketProxyImage", proxy.socket_proxy_image)
-        warnings += [
-            f"The Docker engine at {swarm.engine.host} {reason}: a Traefik on such a node would"
-            " find no service. Use another engine, or registry:proxy none behind a Traefik"
-            for reason in swarm.closed_sockets
-        ]
-        ports = {proxy.http_port: "proxyHttpPort"}
-        if settings.route.https:
-            ports[proxy.https_port] = "proxyHttpsPort"
-        if proxy.ui_port:
-            ports[proxy.ui_port] = "proxyUiPort"
-        managers = [node for node in swarm.nodes if node.manager]
-        label = f"{stack_name}.certificates"
-        bound = [node for node in managers if proxy.acme and holds(node.labels, label)]
-        check_ports(
-            swarm,
-            Ports(name("proxy"), ports, bound or managers, everywhere=proxy.mode == "global"),
-        )
-    new = [setting for part, setting in images.items() if name(part) not in swarm.services]
-    warnings += check_images(swarm, dict(new))
-    if name("registry") not in swarm.services:
-        warnings += check_space(swarm)
-    return warnings
+    if not settings.pins_volume and is_new:
+        check_nodes(swarm, registry, settings.registry.constraints)
+    if settings.proxy:
+        warnings += _check_proxy(settings, settings.proxy, swarm)
+    new = {
+        IMAGE_KEYS[service]: image
+        for service, image in settings.images.items()
+        if service in IMAGE_KEYS
+        and service_name(settings.stack.name, service) not in swarm.services
+    }
+    warnings += check_images(swarm, new)
+    return warnings + (check_space(swarm) if is_new else [])
+
+
+def _routed(settings: Settings) -> Iterator[Routed]:
+    """Yield the services that Traefik shall route to."""
+    stack_name, routes = settings.stack.name, settings.routes
+    registry = service_name(stack_name, "registry")
+    yield Routed(registry, routes.registry.labels(PORT), "registry:domain")
+    for name, route in routes.mirrors.items():
+        setting = f"--path registry:mirrors.{name}.domain"
+        yield Routed(service_name(stack_name, f"mirror-{name}"), route.labels(PORT), setting)
+    proxy = service_name(stack_name, "proxy")
+    if dashboard := routes.dashboard:
+        labels = dashboard.labels(UI_PORT, service="api@internal")
+        yield Routed(proxy, labels, "registry:dashboardDomain")
+    if settings.proxy and (https := routes.registry.https):
+        labels = https.redirect_labels(settings.proxy.https_port)
+        yield Routed(proxy, labels, "registry:redirectMiddleware")
+
+
+def _check_proxy(settings: Settings, proxy: ProxyOptions, swarm: Swarm) -> list[str]:
+    """Return warnings; `RunError` when no manager can take Traefik."""
+    ports = {proxy.http_port: "proxyHttpPort"}
+    if settings.routes.registry.https:
+        ports[proxy.https_port] = "proxyHttpsPort"
+    if proxy.ui_port:
+        ports[proxy.ui_port] = "proxyUiPort"
+    managers = [node for node in swarm.nodes if node.manager]
+    label = f"{settings.stack.name}.certificates"
+    bound = [node for node in managers if proxy.acme and holds(node.labels, label)]
+    service, everywhere = service_name(settings.stack.name, "proxy"), proxy.mode == "global"
+    check_ports(swarm, Ports(service, ports, bound or managers, everywhere=everywhere))
+    return [
+        f"The Docker engine at {swarm.engine.host} {reason}: a Traefik on such a node would"
+        " find no service. Use another engine, or registry:proxy none behind a Traefik"
+        for reason in swarm.closed_sockets
+    ]
 
 
 def opened_to_ipv6(settings: Settings, swarm: Swarm) -> list[str]:

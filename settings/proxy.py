@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Literal, cast
+from typing import Literal
 
-from components.proxy import Certificate
-from components.socket_proxy import SOCKET_PATH
-from components.swarm.location import CERTIFICATES
+from components.proxy import Certificate, ProxyOptions
+from components.socket_proxy import SocketProxyOptions
 from components.traefik.flags import (
     HTTP_PORT,
     HTTPS_PORT,
@@ -21,105 +20,51 @@ from components.traefik.flags import (
 )
 from settings import rules
 from settings.certificate import ends_soon, wrong_with, wrong_with_key
+from settings.kinds import BOOLEAN, Choice, Mebibytes, Number
 from settings.proxy_schema import check_dns_provider, check_options
 from settings.reader import Reader, admit_everybody
+from settings.routing import OF_TRAEFIK, HttpsMode, RoutingSettings
 from settings.schema import is_version_of
-from settings.volume import VolumeSettings, parse_volume
 
-TRAEFIK_IMAGE = "traefik:v3.7.15"
-"""The version that `images/` builds where Docker Hub can't be reached."""
+PORT = Number(1, 65535)
+MODES: tuple[Literal["replicated", "global"], ...] = ("replicated", "global")
+DEFAULTS = ProxyOptions()
 
-HAPROXY_IMAGE = "haproxy:3.2-alpine"
-"""Official, long-term support."""
 
-HttpsMode = Literal["acme", "own", "external", "none"]
-HTTPS_MODES: tuple[HttpsMode, ...] = ("acme", "own", "external", "none")
-OF_TRAEFIK: tuple[HttpsMode, ...] = ("acme", "own")
-"""Those in which Traefik itself serves HTTPS."""
-ProxyMode = Literal["none", "stack", "main"]
+@dataclass(frozen=True, kw_only=True)
+class DashboardSettings:
+    """Traefik's dashboard."""
+
+    domain: str
+    """Its host name."""
+    users: Sequence[str]
+    """Who may see it, with generated passwords. Default `admin`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProxySettings:
-    """What a stack's own Traefik is told."""
+    """A stack's own Traefik, and what goes with it."""
 
-    image: str
-    http_port: int
-    """Port on the proxy's node, host mode. Default 80."""
-    https_port: int
-    """Port on the proxy's node, host mode; with `https` external that of the proxy in front.
-    Default 443."""
-    trusted_proxies: tuple[str, ...]
-    """Addresses and networks of proxies in front, whose `X-Forwarded-…` headers hold."""
-    ui_port: int | None
-    """Port of Traefik's UI, without login, for development. Default: no UI."""
-    mode: Literal["replicated", "global"]
-    """One task, or one on every manager. Default `replicated`."""
-    acme: Acme | None
-    certificate: Certificate | None
-    dashboard_domain: str | None
-    """Host name of Traefik's dashboard. Default: no dashboard."""
-    dashboard_users: tuple[str, ...]
-    """Who may see it, with generated passwords. Default `admin`."""
-    certificates: VolumeSettings
-    """Where what ACME obtains is kept, on a manager. Default `<stack_name>_certificates`."""
-    socket_proxy: bool
-    """`registry:proxySocket`. `mount`: Traefik has Docker's socket, read-only. `proxy`: it asks
-    HAProxy, which lets little pass. Default `mount`."""
-    socket_proxy_image: str
-    socket_path: str
-    """`registry:proxySocketPath`: Docker's socket on the managers."""
-    metrics: bool
-    """Prometheus metrics on the public network, port 8083. Default false."""
-    memory_mib: int
-    """Hard memory limit of a task, MiB. Default 512."""
-    config: Mapping[str, Any]
-    """Any option of Traefik's static configuration."""
-    secrets: Mapping[str, str] = field(repr=False)
-    """Environment variables whose values Traefik reads from files, such as a DNS API's token."""
-    environment: Mapping[str, str]
-    """Environment variables that everybody may see."""
+    options: ProxyOptions
+    socket_proxy: SocketProxyOptions | None
+    """`registry:proxySocket`. None (`mount`): Traefik has Docker's socket, read-only. Else
+    (`proxy`) it asks HAProxy, which lets little pass. Default `mount`."""
+    dashboard: DashboardSettings | None
+    """Default: no dashboard."""
 
 
-def parse_proxy(
-    reader: Reader,
-    stack_name: str,
-    domains: Sequence[str],
-    https: HttpsMode,
-    resolver: str,
-    entry_points: tuple[str, str],
-    proxy: ProxyMode,
-) -> ProxySettings:
-    """The keys of the stack's own Traefik; notes in `reader` what is wrong with them.
+def parse_proxy(reader: Reader, routing: RoutingSettings, domains: Sequence[str]) -> ProxySettings:
+    """Return the stack's own Traefik; note in `reader` what is wrong with it.
 
-    `domains` are those that it serves, the registry's first; `entry_points` are the names of those
-    for plain HTTP and for HTTPS. Where `proxy` is none there is no such
-    Traefik: shared settings may speak of one, but what asks for it is wrong.
+    `domains` are those that it serves, the registry's first. Where the stack joins another's there
+    is no such Traefik: shared settings may speak of one, but what asks for it is wrong.
     """
-    joins = proxy == "none"
+    https, joins = routing.https, routing.joins
     if joins:
         _refuse_without_proxy(reader)
-    http_port = reader.number("proxyHttpPort", 1, 65535, 80)
-    https_port = reader.number("proxyHttpsPort", 1, 65535, 443)
-    ui_port = reader.number("proxyUiPort", 0, 65535, 0)
-    if ui_port == http_port:
-        reader.problem("proxyUiPort", f"is {ui_port}, as is proxyHttpPort.", "8090")
-    if ui_port and proxy == "main":
-        what = "opens Traefik's API, with the hashes of all logins, to everybody; dashboardDomain"
-        reader.remove("proxyUiPort", f"{what} has a login.")
-    if https in OF_TRAEFIK and https_port == http_port:
-        reader.problem("proxyHttpsPort", f"is {https_port}, as is proxyHttpPort.", "443")
-    dashboard_domain = reader.optional("dashboardDomain", rules.DOMAIN)
-    reader.unshare("dashboardDomain", "a host name that leads to one dashboard")
-    if dashboard_domain and https == "none":
-        reader.remove("dashboardDomain", "needs HTTPS: a login mustn't travel in plain text.")
-    if dashboard_domain in domains:
-        what = "is the registry's own, or a mirror's."
-        reader.problem("dashboardDomain", what, f"traefik.{domains[0]}")
-    mode = cast(
-        Literal["replicated", "global"],
-        reader.choice("proxyMode", ("replicated", "global"), "replicated"),
-    )
+    http_port, https_port, ui_port = _ports(reader, routing)
+    dashboard = _dashboard(reader, https, domains)
+    mode = reader.get("proxyMode", Choice(MODES), DEFAULTS.mode)
     if mode == "global" and https == "acme":
         reader.problem(
             "proxyMode",
@@ -128,13 +73,12 @@ def parse_proxy(
             " (https own), or keep one Traefik.",
             "replicated",
         )
-    metrics = reader.boolean("proxyMetrics", False)
-    own = _entry_points(reader, entry_points, https, joins)
-    image = reader.text("proxyImage", rules.IMAGE, TRAEFIK_IMAGE)
+    image = reader.get("proxyImage", rules.IMAGE, DEFAULTS.image)
+    own = _entry_points(reader, routing)
     config = reader.mapping("proxyConfig", "…")
-    is_known_version = is_version_of(image, TRAEFIK_IMAGE)
+    is_known_version = is_version_of(image, DEFAULTS.image)
     if not joins:
-        own_resolver = resolver if https == "acme" else None
+        own_resolver = routing.cert_resolver if https == "acme" else None
         config = check_options(
             reader,
             config,
@@ -147,40 +91,77 @@ def parse_proxy(
         reader.secret("proxySecrets", name)
     for key in ("proxyConfig", "proxyEnvironment"):
         reader.open(key, "Traefik's flags and variables are for all to see; see proxySecrets")
-    domains = [*domains, *([dashboard_domain] if dashboard_domain else [])]
-    return ProxySettings(
+    domains = [*domains, *([dashboard.domain] if dashboard else [])]
+    options = ProxyOptions(
         image=image,
         http_port=http_port,
         https_port=https_port,
-        ui_port=ui_port or None,
+        ui_port=ui_port,
         mode=mode,
         trusted_proxies=_trusted_proxies(reader, https, joins),
-        acme=_acme(reader, https, resolver, is_known_version=is_known_version),
+        acme=_acme(reader, https, routing.cert_resolver, is_known_version=is_known_version),
         certificate=None if joins else _certificate(reader, https, domains),
-        dashboard_domain=dashboard_domain,
-        dashboard_users=reader.names("dashboardUsers", rules.USER, ("admin",)),
-        certificates=parse_volume(reader, CERTIFICATES, f"{stack_name}_certificates"),
-        socket_proxy=reader.choice("proxySocket", ("mount", "proxy"), "mount") == "proxy",
-        socket_proxy_image=reader.text("socketProxyImage", rules.IMAGE, HAPROXY_IMAGE),
-        socket_path=reader.text("proxySocketPath", rules.SOCKET_PATH, SOCKET_PATH),
-        metrics=metrics,
-        memory_mib=reader.mebibytes("proxyMemory", 64, 512),
+        registries_only=routing.proxy_mode == "stack",
+        socket_path=reader.get("proxySocketPath", rules.SOCKET_PATH, DEFAULTS.socket_path),
+        metrics=reader.get("proxyMetrics", BOOLEAN, DEFAULTS.metrics),
+        memory_mib=reader.get("proxyMemory", Mebibytes(64), DEFAULTS.memory_mib),
         config=config,
         secrets=secrets,
         environment=reader.texts("proxyEnvironment", rules.VARIABLE, "…"),
     )
+    return ProxySettings(
+        options=options,
+        socket_proxy=_socket_proxy(reader, options.socket_path),
+        dashboard=dashboard,
+    )
 
 
-def _entry_points(
-    reader: Reader, names: tuple[str, str], https: HttpsMode, joins: bool
-) -> dict[str, int]:
+def _ports(reader: Reader, routing: RoutingSettings) -> tuple[int, int, int | None]:
+    """Return the ports of HTTP, HTTPS and the UI, which is None when there is none."""
+    http_port = reader.get("proxyHttpPort", PORT, DEFAULTS.http_port)
+    https_port = reader.get("proxyHttpsPort", PORT, DEFAULTS.https_port)
+    ui_port = reader.get("proxyUiPort", Number(0, 65535), 0)
+    if ui_port == http_port:
+        reader.problem("proxyUiPort", f"is {ui_port}, as is proxyHttpPort.", "8090")
+    if ui_port and routing.proxy_mode == "main":
+        what = "opens Traefik's API, with the hashes of all logins, to everybody; dashboardDomain"
+        reader.remove("proxyUiPort", f"{what} has a login.")
+    if routing.https in OF_TRAEFIK and https_port == http_port:
+        reader.problem("proxyHttpsPort", f"is {https_port}, as is proxyHttpPort.", "443")
+    return http_port, https_port, ui_port or None
+
+
+def _dashboard(
+    reader: Reader, https: HttpsMode, domains: Sequence[str]
+) -> DashboardSettings | None:
+    domain = reader.get("dashboardDomain", rules.DOMAIN)
+    users = reader.names("dashboardUsers", rules.USER, ("admin",))
+    reader.unshare("dashboardDomain", "a host name that leads to one dashboard")
+    if domain and https == "none":
+        reader.remove("dashboardDomain", "needs HTTPS: a login mustn't travel in plain text.")
+    if domain in domains:
+        what = "is the registry's own, or a mirror's."
+        reader.problem("dashboardDomain", what, f"traefik.{domains[0]}")
+    return DashboardSettings(domain=domain, users=users) if domain else None
+
+
+def _socket_proxy(reader: Reader, socket_path: str) -> SocketProxyOptions | None:
+    options = SocketProxyOptions(
+        image=reader.get("socketProxyImage", rules.IMAGE, SocketProxyOptions.image),
+        socket_path=socket_path,
+    )
+    mode = reader.get("proxySocket", Choice(("mount", "proxy")), "mount")
+    return options if mode == "proxy" else None
+
+
+def _entry_points(reader: Reader, routing: RoutingSettings) -> dict[str, int]:
     """Return the ports of all entry points that aren't from `proxyConfig`, by name."""
     own = {"ping": PING_PORT, "metrics": METRICS_PORT, "traefik": UI_PORT}
-    keys = {"entryPoint": HTTP_PORT} | (
-        {"httpsEntryPoint": HTTPS_PORT} if https in OF_TRAEFIK else {}
-    )
-    for (key, port), name in zip(keys.items(), names, strict=False):
-        if name in own and not joins:
+    points = [("entryPoint", routing.entry_point, HTTP_PORT)]
+    if routing.https in OF_TRAEFIK:
+        points.append(("httpsEntryPoint", routing.https_entry_point, HTTPS_PORT))
+    for key, name, port in points:
+        if name in own and not routing.joins:
             what = f"is {name!r}, as is another of Traefik's entry points."
             reader.problem(key, what, "http" if key == "entryPoint" else "https")
         own[name] = port
@@ -221,9 +202,9 @@ def _acme(
 ) -> Acme | None:
     acme = Acme(
         resolver=resolver,
-        email=reader.optional("acmeEmail", rules.EMAIL),
-        directory=reader.optional("acmeServer", rules.URL),
-        challenge=reader.text("acmeChallenge", rules.CHALLENGE, "tls"),
+        email=reader.get("acmeEmail", rules.EMAIL),
+        directory=reader.get("acmeServer", rules.URL),
+        challenge=reader.get("acmeChallenge", rules.CHALLENGE, "tls"),
         authority=reader.pem("acmeCa", "CERTIFICATE"),
         account=_external_account(reader),
     )
@@ -237,7 +218,7 @@ def _acme(
 
 
 def _external_account(reader: Reader) -> ExternalAccount | None:
-    key_id = reader.optional("acmeEabKid", rules.LINE)
+    key_id = reader.get("acmeEabKid", rules.LINE)
     hmac = reader.secret_value("acmeEabHmac", rules.EAB_HMAC)
     if key_id is not None and hmac is not None:
         return ExternalAccount(key_id=key_id, hmac=hmac)

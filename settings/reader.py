@@ -8,11 +8,12 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast, overload
 
-from settings.rules import SIZE, Rule
+from settings.kinds import Kind, Rule, WrongValueError
 from settings.stack_file import NAMESPACE, Step, full_key, is_encrypted, path_of
 
+T = TypeVar("T")
 PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 DOCKER_KEYS = "docker:"
 """Keys of the docker provider, of which the program passes some on."""
@@ -38,7 +39,7 @@ class Reader:
         """Reasons by full key: what is one stack's alone, so that a copy for another has none."""
         self.problems: list[str] = []
         self.warnings: list[str] = []
-        """What is good for now."""
+        """Problems that don't stop a deployment yet."""
 
     def unshare(self, key: str, reason: str) -> None:
         """Note that two stacks mustn't have the same under `key`; `reason` says what it is."""
@@ -75,73 +76,28 @@ class Reader:
         """A value as a message may show it."""
         return "[secret]" if self._is_secret(full_key(key)) else repr(value)
 
-    def text(self, key: str, rule: Rule, default: str) -> str:
-        value = self._raw(key)
-        if value is None:
+    @overload
+    def get(self, key: str, kind: Kind[T], default: T) -> T: ...
+    @overload
+    def get(self, key: str, kind: Kind[T], default: None = None) -> T | None: ...
+    def get(self, key: str, kind: Kind[T], default: T | None = None) -> T | None:
+        """Return the value of `key`; `default` when the stack's file says nothing of it."""
+        text = self._raw(key)
+        if text is None:
             return default
-        if not rule.admits(value):
-            self.problem(key, f"is {self.shown(key, value)}: it must be {rule.must}.", rule.example)
-        return value
+        try:
+            return kind.parse(text)
+        except WrongValueError as error:
+            what = f"is {self.shown(key, text)}: it must be {error}."
+            self.problem(key, what, kind.example(default))
+            return kind.instead(text, default)
 
     def required(self, key: str, rule: Rule) -> str:
+        """Return the text of `key`; that it is missing is a problem."""
         if self._raw(key) is None:
-            self.problem(key, f"is missing: it must be {rule.must}.", rule.example)
-            return rule.example
-        return self.text(key, rule, "")
-
-    def optional(self, key: str, rule: Rule) -> str | None:
-        return None if self._raw(key) is None else self.text(key, rule, "")
-
-    def choice(self, key: str, among: Collection[str], default: str) -> str:
-        value = self._raw(key)
-        if value is None:
-            return default
-        if value not in among:
-            self.problem(
-                key, f"is {self.shown(key, value)}: it must be one of {', '.join(among)}.", default
-            )
-        return value
-
-    def boolean(self, key: str, default: bool) -> bool:
-        text = "true" if default else "false"
-        return self.choice(key, ("true", "false"), text) == "true"
-
-    def number(self, key: str, low: int, high: int, default: int) -> int:
-        value = self._raw(key)
-        if value is None:
-            return default
-        if not re.fullmatch(r"\d{1,9}", value) or not low <= int(value) <= high:
-            what = f"is {self.shown(key, value)}: it must be a whole number from {low} to {high}."
-            self.problem(key, what, str(default))
-            return default
-        return int(value)
-
-    def mebibytes(self, key: str, low: int, default: int) -> int:
-        value = self._raw(key)
-        if value is None:
-            return default
-        if not SIZE.admits(value):
-            self.problem(
-                key, f"is {self.shown(key, value)}: it must be {SIZE.must}.", f"{default}MiB"
-            )
-            return default
-        count = int(re.sub(r"\D", "", value)) * (1024 if value.endswith(("GiB", "g")) else 1)
-        if count < low:
-            self.problem(
-                key, f"is {self.shown(key, value)}: it must be {low}MiB or more.", f"{default}MiB"
-            )
-        return count
-
-    def cores(self, key: str) -> float | None:
-        value = self._raw(key)
-        if value is None:
-            return None
-        if not re.fullmatch(r"\d{1,3}(\.\d{1,3})?", value) or float(value) == 0:
-            self.problem(
-                key, f"is {self.shown(key, value)}: it must be a number of cores over 0.", "1.5"
-            )
-            return None
-        return float(value)
+            self.problem(key, f"is missing: it must be {rule.must}.", rule.sample)
+            return rule.sample
+        return self.get(key, rule, "")
 
     def _json(self, key: str, kind: type, must: str, example: str) -> Any:
         value = self._raw(key)
@@ -157,13 +113,13 @@ class Reader:
         return parsed
 
     def names(self, key: str, rule: Rule, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        items = self._json(key, list, f"a list, each {rule.must}", rule.example)
+        items = self._json(key, list, f"a list, each {rule.must}", rule.sample)
         if items is None:
             return default
         for index, item in enumerate(items):
             if not isinstance(item, str) or not rule.admits(item):
                 what = f"is {self.shown(key, item)}: it must be {rule.must}."
-                self.problem(f"{key}[{index}]", what, rule.example, path=True)
+                self.problem(f"{key}[{index}]", what, rule.sample, path=True)
         texts = tuple(str(item) for item in items)
         for twice in sorted({text for text in texts if texts.count(text) > 1}):
             self.problem(key, f"has {self.shown(key, twice)} twice.")
@@ -186,12 +142,12 @@ class Reader:
         value = told.get(name, default)
         if value == "":
             self.problem(
-                f"{path}.{name}", f"is missing: it must be {rule.must}.", rule.example, path=True
+                f"{path}.{name}", f"is missing: it must be {rule.must}.", rule.sample, path=True
             )
         elif value is not None and not (isinstance(value, str) and rule.admits(value)):
             key = re.split(r"[.\[]", path, maxsplit=1)[0]
             what = f"is {self.shown(key, value)}: it must be {rule.must}."
-            self.problem(f"{path}.{name}", what, rule.example, path=True)
+            self.problem(f"{path}.{name}", what, rule.sample, path=True)
         return None if value is None else str(value)
 
     def texts(self, key: str, names: Rule, example: str) -> Mapping[str, str]:

@@ -2,22 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What text a key takes."""
-
-    pattern: str
-    must: str
-    example: str
-
-    def admits(self, text: str) -> bool:
-        """Whether `text` is of this kind, all of it."""
-        return re.fullmatch(self.pattern, text) is not None
-
+from settings.kinds import Rule
 
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 STACK = Rule(
@@ -164,4 +149,3 @@ HOST = Rule(
 )
 ID = Rule(r"[a-z0-9]{25}", "a full id as Swarm makes them", "nfa3d4df2df34as2fd34230rm")
 LINE = Rule(r"[^\x00-\x1f\x7f]{1,200}", "a line of text", "2026-11")
-SIZE = Rule(r"\d{1,9}(MiB|GiB|m|g)", "a whole number of MiB or GiB", "512MiB")

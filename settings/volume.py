@@ -1,36 +1,102 @@
-"""Named volumes, each on one node: `registry:volume…`, `certificates…`, `mirrors…`."""
+"""Where data are: `registry:volume…`, `certificates…`, `mirrors…`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from components.swarm.location import Role
+from components.distribution.config import drivers_in, keeps_files
+from components.storage import VolumeOptions
+from components.swarm.location import (
+    CERTIFICATES,
+    IMAGES,
+    MIRRORED,
+    Location,
+    Role,
+    Volume,
+    is_shared,
+    object_store,
+)
 from settings import rules
 from settings.reader import Reader
+from settings.stack_file import path_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class VolumeSettings:
-    """A volume, and what says where it is."""
+class VolumesSettings:
+    """The volumes of a stack."""
 
-    role: Role
-    """What is in it; the keys are `<prefix>Name`, `<prefix>Node` and `<prefix>MovedFrom`."""
-    name: str
-    """Its name in Docker. Default `<stack_name>_<key>`."""
-    node: str | None
-    """Host name or id of the node that holds it. Default: one is chosen, once."""
-    moved_from: str | None
-    """Consent to a move: the node, volume or bucket that held the data until now."""
+    images: VolumeOptions
+    """Default `<stack_name>_registry-data`."""
+    mirrors: VolumeOptions
+    """Where mirrors keep what was pulled, if in files. Default `<stack_name>_mirrors`."""
+    certificates: VolumeOptions
+    """Where what ACME obtains is kept, on a manager. Default `<stack_name>_certificates`."""
+    driver: str | None = None
+    """Volume driver of images and mirrors: for storage that all nodes see (NFS), where no node is
+    pinned, or for a folder or disk of one node."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """The driver's options."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of volumes that the stack's data are in, or were in until now."""
+        volumes = (self.images, self.mirrors, self.certificates)
+        names = {name for volume in volumes for name in (volume.name, volume.moved_from)}
+        return frozenset(name for name in names if name)
+
+    def is_pinned(self, config: Mapping[str, Any]) -> bool:
+        """Return whether the images are in a volume of one node; `config` is the registry's."""
+        return keeps_files(config) and not is_shared(self.driver, self.options)
+
+    def location(self, volume: VolumeOptions, config: Mapping[str, Any]) -> Location:
+        """Return where data shall be; a volume of one node without its node yet."""
+        if keeps_files(config):
+            return Volume(name=volume.name, driver=self.driver, options=self.options)
+        (driver,) = drivers_in(config)
+        return object_store(driver, config["storage"][driver] or {})
 
 
-def parse_volume(reader: Reader, role: Role, default: str) -> VolumeSettings:
-    """The three keys of one volume; `default` is its name."""
+def parse_volumes(reader: Reader, stack_name: str) -> VolumesSettings:
+    """Return the volumes of a stack; note in `reader` what is wrong with them."""
+    driver, options = _driver(reader)
+    return VolumesSettings(
+        images=_volume(reader, IMAGES, f"{stack_name}_registry-data"),
+        mirrors=_volume(reader, MIRRORED, f"{stack_name}_mirrors"),
+        certificates=_volume(reader, CERTIFICATES, f"{stack_name}_certificates"),
+        driver=driver,
+        options=options,
+    )
+
+
+def _volume(reader: Reader, role: Role, default: str) -> VolumeOptions:
+    """Return one volume of three keys; `default` is its name."""
     prefix = role.prefix
     for part in ("Name", "Node", "MovedFrom"):
         reader.unshare(f"{prefix}{part}", f"where one stack's {role.name} are")
-    return VolumeSettings(
+    return VolumeOptions(
         role=role,
-        name=reader.text(f"{prefix}Name", rules.NAME, default),
-        node=reader.optional(f"{prefix}Node", rules.NODE),
-        moved_from=reader.optional(f"{prefix}MovedFrom", rules.PLACE),
+        name=reader.get(f"{prefix}Name", rules.NAME, default),
+        node=reader.get(f"{prefix}Node", rules.NODE),
+        moved_from=reader.get(f"{prefix}MovedFrom", rules.PLACE),
     )
+
+
+def _driver(reader: Reader) -> tuple[str | None, Mapping[str, str]]:
+    for key in ("volumeDriver", "volumeOptions"):
+        reader.unshare(key, "storage that both stacks would write into")
+    options = reader.mapping("volumeOptions", "nfs")
+    reader.open("volumeOptions", "`docker volume inspect` shows it; name a file of credentials")
+    for name, value in options.items():
+        if not isinstance(value, str):
+            reader.problem(path_of("volumeOptions", name), "must be a text.", "nfs", path=True)
+    driver = reader.get("volumeDriver", rules.NAME)
+    if options.get("type") == "tmpfs":
+        what = "is tmpfs, which forgets all images when the registry restarts."
+        reader.remove("volumeOptions.type", what)
+    for key in ("volumeNode", "mirrorsNode") if is_shared(driver, options) else ():
+        if reader.has(key):
+            what = "can't go with these volumeOptions or this volumeDriver: every node sees it."
+            reader.remove(key, what)
+    return driver, options

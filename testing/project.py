@@ -14,7 +14,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = (
-    *("__main__.py", "settings", "components", "requirements.txt", "ops", "Makefile", "policy"),
+    *("__main__.py", "deployment.py", "settings", "components", "requirements.txt"),
+    *("ops", "Makefile", "policy"),
     "images",
 )
 LIMIT_S = 600

@@ -101,19 +101,27 @@ class Upstream:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the rest of the deployment decides."""
+class ConfigOptions:
+    """What may be chosen of a registry's configuration."""
+
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Keys of `config.yml`, merged over the component's own."""
+    drain_seconds: int = DRAIN_SECONDS
+    """How long a stopping registry lets requests under way finish, after it has served on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wiring:
+    """How a registry is connected to the rest of a deployment."""
 
     login: bool = True
     """The registry asks for the login itself."""
     https: bool = False
     """It is reached over HTTPS."""
     mirror: bool = False
-    """It is a pull-through cache; of what, is told to each."""
+    """It is a pull-through cache; of what, each task's variables say."""
     redis: str | None = None
     """host:port of the Redis that all replicas share."""
-    drain_seconds: int = DRAIN_SECONDS
-    """How long a stopping registry lets requests under way finish."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +134,9 @@ class Secrets:
     """Password of Redis."""
 
 
-def document(config: Mapping[str, Any], secrets: Secrets, options: Options) -> dict[str, Any]:
-    """The whole configuration: the component's own, with `config` merged over it."""
+def document(options: ConfigOptions, secrets: Secrets, wiring: Wiring) -> dict[str, Any]:
+    """Return the whole configuration: the component's own, with `options.config` over it."""
+    config = options.config
     own: dict[str, Any] = {
         "version": "0.1",
         # Traefik logs each request; here it would be the health checks above all.
@@ -142,12 +151,12 @@ def document(config: Mapping[str, Any], secrets: Secrets, options: Options) -> d
         "auth": {"htpasswd": {"realm": "Registry", "path": HTPASSWD_PATH}},
         "health": {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}},
     }
-    if not options.login:
+    if not wiring.login:
         del own["auth"]
-    if options.redis:
+    if wiring.redis:
         own["storage"]["cache"]["blobdescriptor"] = "redis"
-        own["redis"] = {"addrs": [options.redis], "password": secrets.redis}
-    if options.https:
+        own["redis"] = {"addrs": [wiring.redis], "password": secrets.redis}
+    if wiring.https:
         # Here rather than in Traefik: so it holds behind any Traefik.
         own["http"]["headers"]["Strict-Transport-Security"] = [f"max-age={HSTS_SECONDS}"]
     if "azure" in drivers_in(config):
@@ -155,7 +164,7 @@ def document(config: Mapping[str, Any], secrets: Secrets, options: Options) -> d
         key = "accountkey" in (config["storage"]["azure"] or {})
         kind = "shared_key" if key else "default_credentials"
         own["storage"]["azure"] = {"credentials": {"type": kind}}
-    if options.mirror:
+    if wiring.mirror:
         # With name and password here instead, it asks the upstream for its kind of login as it
         # starts, and ends when nobody answers: no start, and no cached image, in an outage.
         own["proxy"] = {"exec": {"command": "cat"}}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 
 import docker.errors
 import pulumi
 
-from components.run.deployed import once
+from components.run.deployed import Deployed, once
 from components.swarm.engine import Engine, connected
 from components.swarm.inspect import Swarm
 from components.swarm.pull_login import DOCKER_HUB, HUB_HOSTS, registry_of
@@ -20,6 +21,45 @@ MEMORY = "service-images"
 """Name of the `pulumi.Stash` with the image of each service."""
 REFRESH = "image-refresh"
 """Name of the one with the text that asked for new digests last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinnedImages:
+    """The image of each service with its digest, and what the state remembers of them."""
+
+    by_service: Mapping[str, str]
+    remembered: Mapping[str, str] | None
+    refreshed: str | None
+    """The text by which they were asked for last."""
+    refreshed_before: str | None
+
+    def remember(self, running: pulumi.Output[bool]) -> None:
+        """Keep the images in the state, other ones than before once they are `running`."""
+        remember_images(self.by_service, self.remembered, running)
+        remember_refresh(self.refreshed, self.refreshed_before, running)
+
+
+def choose_images(
+    swarm: Swarm,
+    stack_name: str,
+    images: Mapping[str, str],
+    deployed: Deployed,
+    refresh: str | None,
+) -> PinnedImages:
+    """Return the `images` of a deployment, by service; another text `refresh` asks for newer ones.
+
+    Where a registry can't be asked, the images stay as they are, and the next deployment asks
+    again.
+    """
+    remembered, before = deployed.remembers(MEMORY), deployed.remembers(REFRESH)
+    pinned = pin_images(swarm, stack_name, images, remembered)
+    # What is deployed for the first time has the newest images anyway.
+    if refresh and refresh != before and remembered is not None:
+        newest = refresh_images(swarm, images, pinned)
+        pinned, refresh = (newest, refresh) if newest else (pinned, before)
+    return PinnedImages(
+        by_service=pinned, remembered=remembered, refreshed=refresh, refreshed_before=before
+    )
 
 
 def pin_images(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.swarm.stack import namespace_labels, service_labels
+from components.swarm.stack import SwarmStack, namespace_labels, service_labels
 from components.swarm.task import Order, roll_back, update
 
 
@@ -25,7 +25,7 @@ class SwarmService:
 def swarm_service(
     name: str,
     *,
-    stack_name: str,
+    stack: SwarmStack,
     service: str,
     task: docker.ServiceTaskSpecArgs,
     order: Order,
@@ -34,7 +34,7 @@ def swarm_service(
     replicas: int | None = 1,
     ports: Sequence[docker.ServiceEndpointSpecPortArgs] | None = None,
 ) -> SwarmService:
-    """Declare the service `<stack_name>_<service>`; `replicas=None` is one on every node that fits.
+    """Declare the service `<stack>_<service>`; `replicas=None` is one on every node that fits.
 
     Without `labels` Traefik leaves it alone.
     """
@@ -47,9 +47,9 @@ def swarm_service(
     endpoint = docker.ServiceEndpointSpecArgs(mode="dnsrr", ports=ports)
     resource = docker.Service(
         name,
-        name=service_name(stack_name, service),
+        name=service_name(stack.name, service),
         labels=service_labels(
-            namespace_labels(stack_name) | dict(labels or {"traefik.enable": "false"})
+            namespace_labels(stack.name) | dict(labels or {"traefik.enable": "false"})
         ),
         task_spec=task,
         mode=mode,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_docker as docker
@@ -17,6 +18,42 @@ SECRET_TYPE = "docker:index/secret:Secret"  # noqa: S105 - of a resource
 """Pulumi's type of a secret."""
 MAX_SECRET_NAME = 64 - len("-1234567")
 """Characters of a secret's name in Pulumi, which adds a dash and seven digits for Swarm."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logs:
+    """Rotation of a task's log, which Docker doesn't limit by itself."""
+
+    mib: int = 10
+    """Size of one file, MiB."""
+    files: int = 3
+    """How many files are kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwarmStack:
+    """What all parts of a Swarm stack have in common."""
+
+    name: str
+    """Prefix of services, volumes, networks and node labels."""
+    logs: Logs = Logs()
+    encrypted: bool = False
+    """Networks that only services of the stack join encrypt between nodes (IPsec)."""
+    secret_prefix: str = ""
+    """What the names of its Swarm secrets begin with in Pulumi; nothing by default."""
+
+    def secret(
+        self, name: str, text: pulumi.Input[str], opts: pulumi.ResourceOptions
+    ) -> docker.Secret:
+        """Declare `text` as a Swarm secret; it is a secret in Pulumi's state, too."""
+        # No `name=`: a Swarm secret can't be changed, so a new text needs a fresh name. Pulumi
+        # makes it of the resource's.
+        return docker.Secret(
+            secret_name(self.secret_prefix, name),
+            data=pulumi.Output.secret(text).apply(lambda plain: secret_data(name, plain)),
+            labels=[docker.SecretLabelArgs(label=NAMESPACE, value=self.name)],
+            opts=opts,
+        )
 
 
 def namespace_labels(stack_name: str) -> dict[str, str]:
@@ -36,25 +73,6 @@ def service_labels(labels: dict[str, str]) -> list[docker.ServiceLabelArgs]:
         )
         for key in sorted(labels)
     ]
-
-
-def swarm_secret(
-    name: str,
-    stack_name: str,
-    text: pulumi.Input[str],
-    opts: pulumi.ResourceOptions,
-    *,
-    prefix: str,
-) -> docker.Secret:
-    """`text` as a Swarm secret of the stack; in Pulumi's state, a secret too."""
-    # No `name=`: a Swarm secret can't be changed, so a new text needs a fresh name. Pulumi makes it
-    # of the resource's.
-    return docker.Secret(
-        secret_name(prefix, name),
-        data=pulumi.Output.secret(text).apply(lambda plain: secret_data(name, plain)),
-        labels=[docker.SecretLabelArgs(label=NAMESPACE, value=stack_name)],
-        opts=opts,
-    )
 
 
 def secret_name(prefix: str, name: str) -> str:

@@ -6,14 +6,26 @@ compares texts, and any other form would be a difference on each `up`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
+import pulumi
 import pulumi_docker as docker
 
-from components.swarm.stack import NAMESPACE
+from components.swarm.stack import NAMESPACE, Logs
 
 Order = Literal["start-first", "stop-first"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MountedData:
+    """Data as a task finds them: by mounts, on the nodes that have them."""
+
+    mounts: Sequence[docker.ServiceTaskSpecContainerSpecMountArgs] = ()
+    """None for an object store."""
+    constraints: Sequence[pulumi.Input[str]] = ()
+    """Placement constraints; none where every node sees the data."""
 
 
 def probe(url: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
@@ -62,10 +74,10 @@ def always_restart() -> docker.ServiceTaskSpecRestartPolicyArgs:
     )
 
 
-def json_file_log(mib: int, files: int) -> docker.ServiceTaskSpecLogDriverArgs:
-    """Logs in `files` files of `mib` MiB at the most: Docker's default has no limit."""
+def json_file_log(logs: Logs) -> docker.ServiceTaskSpecLogDriverArgs:
+    """Return the log driver that rotates as `logs` says: Docker's default has no limit."""
     return docker.ServiceTaskSpecLogDriverArgs(
-        name="json-file", options={"max-size": f"{mib}m", "max-file": str(files)}
+        name="json-file", options={"max-size": f"{logs.mib}m", "max-file": str(logs.files)}
     )
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from components.traefik.flags import DISCOVERY_SECONDS
+
 NETWORK_LABELS = ("traefik.docker.network", "traefik.swarm.network")
 """What every Traefik reads, with a complaint since 3.2.2, and what 3.2.2 and later ask for.
 Both at once, and Traefik skips the service."""
@@ -85,6 +87,8 @@ class Route:
     cors: Mapping[str, str] = field(default_factory=dict)
     """Values by name of header (`CORS_OPTIONS`): Traefik answers a browser's preflight, which has
     no login."""
+    discovery_seconds: int = DISCOVERY_SECONDS
+    """How long Traefik may go on sending requests to a task that is about to end."""
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Hashes by user: Traefik asks for the login. Whoever may inspect the service sees them."""
 

@@ -13,8 +13,9 @@ import yaml
 from components.distribution.config import (
     DATA_PATH,
     OWNED,
-    Options,
+    ConfigOptions,
     Secrets,
+    Wiring,
     document,
     keeps_files,
     value_at,
@@ -129,7 +130,7 @@ def _sorted(
             if path not in ("version", "auth", "http.addr", "storage.filesystem.rootdirectory"):
                 left_out[path] = "this program decides it"
     in_files = keeps_files(config)
-    config = _without(config, document({}, Secrets(http=""), Options()))
+    config = _without(config, document(ConfigOptions(), Secrets(http=""), Wiring()))
     config = _without(config, _OFFICIAL)
     if not in_files:
         obstacles += [

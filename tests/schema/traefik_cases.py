@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from components.distribution.config import PORT
+from components.traefik import dynamic
 from components.traefik import flags as proxy_config
 from components.traefik.flags import SOCKET
 from settings import Settings, parse
@@ -145,15 +146,15 @@ def flags_of(settings: Settings, endpoint: str = SOCKET) -> list[str]:
     """Return the flags of the stack's Traefik."""
     proxy = settings.proxy
     assert proxy is not None
-    https = settings.route.https
+    https = settings.routes.registry.https
     options = proxy_config.options(
         endpoint=endpoint,
-        network=settings.network,
-        constraint=(settings.constraint_label, settings.constraint_value),
-        entry_point=settings.entry_point,
+        network=settings.network.name,
+        constraint=(settings.routing.constraint_label, settings.routing.constraint_value),
+        entry_point=settings.routing.entry_point,
         https_entry_point=https.entry_point if https else None,
         acme=proxy.acme,
-        dashboard=proxy.dashboard_domain is not None,
+        dashboard=settings.dashboard is not None,
         ui=proxy.ui_port is not None,
         metrics=proxy.metrics,
         trusted_proxies=proxy.trusted_proxies,
@@ -164,17 +165,17 @@ def flags_of(settings: Settings, endpoint: str = SOCKET) -> list[str]:
 
 def dynamic_of(settings: Settings) -> dict[str, Any]:
     """Return the content of the file beside the flags."""
-    https = settings.route.https
-    return proxy_config.dynamic(
-        settings.entry_point,
+    https = settings.routes.registry.https
+    return dynamic.content(
+        settings.routing.entry_point,
         https.entry_point if https else None,
-        own_certificate=settings.https == "own",
-        registries_only=settings.proxy_mode == "stack",
+        own_certificate=settings.routing.https == "own",
+        registries_only=settings.routing.proxy_mode == "stack",
     )
 
 
 def labels_of(settings: Settings) -> Mapping[str, Mapping[str, str]]:
     """Return the labels of the services that a stack routes to, by service."""
-    routes = {"registry": settings.route}
-    routes |= {f"mirror-{each.name}": settings.mirror_route(each) for each in settings.mirrors}
+    routes = {"registry": settings.routes.registry}
+    routes |= {f"mirror-{each.name}": settings.routes.mirror(each) for each in settings.mirrors}
     return {name: route.labels(PORT) for name, route in routes.items()}

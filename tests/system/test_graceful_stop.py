@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from components.distribution.config import Options, Secrets, document
+from components.distribution.config import ConfigOptions, Secrets, Wiring, document
 from components.distribution.service import GRACEFUL_STOP, STORAGE_FIRST
 from ops import images
 from ops.console import wait
@@ -49,7 +49,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with tarfile.open(fileobj=content) as files:
             files.extractall(folder, filter="tar")
     (folder / "dev").mkdir()
-    config = document({}, Secrets(http="a secret"), Options(login=False))
+    config = document(ConfigOptions(), Secrets(http="a secret"), Wiring(login=False))
     (folder / "etc/distribution/config.yml").write_text(json.dumps(config))
     os.mknod(folder / "dev/null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
     return folder

@@ -21,11 +21,11 @@ from components.distribution.config import (
     DATA_PATH,
     HTPASSWD_PATH,
     PORT,
-    Options,
     Secrets,
+    Wiring,
     document,
 )
-from components.traefik import flags as proxy_config
+from components.traefik import dynamic
 from components.traefik.flags import PING_PORT
 from ops import images
 from settings import parse
@@ -129,9 +129,9 @@ def test_a_traefik_starts(tmp_path: Path) -> None:
     assert len(chosen) == STARTS
     for case, made in chosen:
         files = {
-            proxy_config.DYNAMIC_PATH: json.dumps(dynamic_of(made)),
-            proxy_config.CERTIFICATE_PATH: PAIR.chain,
-            proxy_config.KEY_PATH: PAIR.key,
+            dynamic.DYNAMIC_PATH: json.dumps(dynamic_of(made)),
+            dynamic.CERTIFICATE_PATH: PAIR.chain,
+            dynamic.KEY_PATH: PAIR.key,
         }
         with root.runs(files, flags_of(made)) as traefik:
             if why := traefik.wrong(f"http://127.0.0.1:{PING_PORT}/ping"):
@@ -146,13 +146,13 @@ def test_a_registry_starts(tmp_path: Path) -> None:
     def config_of(config: Any) -> Any:
         values = {"registry:stackName": "registry-com", "registry:domain": "registry.example.com"}
         values["registry:config"] = json.dumps(config)
-        return parse(values, lambda _: False, "prod").config
+        return parse(values, lambda _: False, "prod").registry
 
     failed: list[tuple[str, Any]] = []
     chosen = some(SAMPLES.maps(SCHEMA), config_of)
     assert len(chosen) == STARTS
     for config, made in chosen:
-        content = json.dumps(document(made, Secrets(http="secret"), Options()))
+        content = json.dumps(document(made, Secrets(http="secret"), Wiring()))
         with root.runs({CONFIG_PATH: content, HTPASSWD_PATH: ""}, [CONFIG_PATH]) as registry:
             if why := registry.wrong(f"http://127.0.0.1:{PORT}/"):
                 failed.append((why, config))

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from components.distribution.config import REGISTRY_IMAGE
+from components.proxy import TRAEFIK_IMAGE
 from components.swarm.task_failure import read_failure
-from settings import REGISTRY_IMAGE, TRAEFIK_IMAGE
 from settings.advice import advice
 
 from .test_settings import settings

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +20,53 @@ import bcrypt
 import pulumi
 import pytest
 
-from components.credentials import (
+from components import (
     Credentials,
     CredentialsArgs,
-    generated_password,
-    htpasswd_line,
+    CredentialsOptions,
+    Dashboard,
+    Https,
+    MirrorOptions,
+    Mirrors,
+    MirrorsArgs,
+    MountedData,
+    NetworkOptions,
+    Proxy,
+    ProxyArgs,
+    ProxyOptions,
+    PublicNetwork,
+    PublicNetworkArgs,
+    Redis,
+    RedisArgs,
+    Registry,
+    RegistryArgs,
+    RegistryOptions,
+    Route,
+    SocketProxy,
+    SocketProxyArgs,
+    SocketProxyOptions,
+    SwarmStack,
 )
+from components.credentials import generated_password, htpasswd_line
 from components.distribution.config import (
     DATA_PATH,
     HUB,
-    Options,
+    ConfigOptions,
     Secrets,
     Upstream,
+    Wiring,
     document,
     folder_of_mirror,
     of_mirrors,
 )
 from components.distribution.service import GRACEFUL_STOP, STORAGE_FIRST
 from components.files import FOLDER
-from components.mirrors import Mirror, Mirrors, MirrorsArgs
-from components.network import PublicNetwork, PublicNetworkArgs
-from components.proxy import MAX_PROXY_SECRET, Dashboard, Proxy, ProxyArgs
-from components.redis import PASSWORD_LENGTH, Redis, RedisArgs
-from components.registry import Registry, RegistryArgs
-from components.socket_proxy import SocketProxy, SocketProxyArgs
+from components.proxy import MAX_PROXY_SECRET
+from components.redis import PASSWORD_LENGTH
 from components.swarm.inspect import Network
 from components.swarm.stack import MAX_SECRET_BYTES, secret_data, secret_name
 from components.swarm.task import volume_mount
 from components.traefik.flags import Acme, ExternalAccount, file_content, storage_in_use
-from components.traefik.route import Https, Route
 
 from .conftest import Deploy, Recorder, swarm
 
@@ -60,6 +78,7 @@ ROUTE = Route(
     constraint_value="traefik-public",
 )
 
+QUICK = replace(ROUTE, discovery_seconds=5)
 RETRY = {
     "traefik.http.middlewares.registry-com-retry.retry.attempts": "2",
     "traefik.http.middlewares.registry-com-retry.retry.initialinterval": "100ms",
@@ -70,17 +89,28 @@ def labels(inputs: dict[str, Any]) -> dict[str, str]:
     return {label["label"]: label["value"] for label in inputs["labels"]}
 
 
+STACK = SwarmStack(name="s")
+MOUNT = volume_mount("registry-com", "registry-com_registry-data", DATA_PATH)
+
+
+def chosen(options: type[Any], values: dict[str, Any]) -> Any:
+    """Return the `options` that are among `values`, which are taken out of them."""
+    names = {field.name for field in fields(options)} & values.keys()
+    return options(**{name: values.pop(name) for name in names})
+
+
 def registry(deploy: Deploy, **changes: Any) -> Recorder:
+    """Run a registry; `changes` are of its options, or of its arguments."""
+
     def program() -> None:
-        login = Credentials("login", CredentialsArgs(stack_name="s", users=["admin"]))
+        login = Credentials("login", CredentialsArgs(stack=STACK))
         base: dict[str, Any] = {
-            "stack_name": "registry-com",
-            "image": "registry:3.1.2",
+            "stack": SwarmStack(name="registry-com"),
+            "options": chosen(RegistryOptions, changes),
             "route": ROUTE,
-            "network_id": "net-id",
+            "networks": ["net-id"],
             "htpasswd": login.secret,
-            "mounts": [volume_mount("registry-com", "registry-com_registry-data", DATA_PATH)],
-            "constraints": ["node.labels.x == true"],
+            "data": MountedData(mounts=[MOUNT], constraints=["node.labels.x == true"]),
         }
         Registry("registry", RegistryArgs(**(base | changes)))
 
@@ -209,25 +239,21 @@ def test_a_text_that_swarm_takes_no_secret_of_is_refused_by_its_size() -> None:
 
 def test_all_secrets_of_a_stack_begin_with_its_name(deploy: Deploy) -> None:
     def program() -> None:
-        of_stack: dict[str, Any] = {"stack_name": "images", "secret_prefix": "images"}
-        login = Credentials("login", CredentialsArgs(users=["admin"], **of_stack))
-        redis = Redis("redis", RedisArgs(image="redis:7", **of_stack))
+        stack = SwarmStack(name="images", secret_prefix="images")
+        login = Credentials("login", CredentialsArgs(stack=stack))
+        redis = Redis("redis", RedisArgs(stack=stack))
         common: dict[str, Any] = {
-            "network_id": "net-id",
+            "stack": stack,
+            "options": RegistryOptions(ca="-----BEGIN CERTIFICATE-----"),
+            "networks": ["net-id"],
             "htpasswd": login.secret,
-            "authorities": "-----BEGIN CERTIFICATE-----",
-            **of_stack,
         }
-        args = RegistryArgs(image="registry:3", route=ROUTE, redis=redis, **common)
-        Registry("registry", args)
+        Registry("registry", RegistryArgs(route=ROUTE, redis=redis, **common))
         upstream = Upstream(url="https://ghcr.io", username="me", password="token")
-        mirror = Mirror(name="hub", image="registry:3", route=ROUTE, upstream=upstream, login=True)
-        Mirrors("mirrors", MirrorsArgs(mirrors=[mirror], **common))
-        socket = SocketProxy("socket-proxy", SocketProxyArgs(image="haproxy:3", **of_stack))
-        Proxy(
-            "proxy",
-            ProxyArgs(**(PROXY | of_stack | {"socket_proxy": socket, "secrets": {"A": "b"}})),
-        )
+        mirror = MirrorOptions(name="hub", domain="hub.example.com", upstream=upstream)
+        Mirrors("mirrors", MirrorsArgs(mirrors=[mirror], routes={"hub": ROUTE}, **common))
+        socket = SocketProxy("socket-proxy", SocketProxyArgs(stack=stack))
+        Proxy("proxy", proxy_args(stack=stack, socket_proxy=socket, secrets={"A": "b"}))
 
     names = sorted(deploy(program).of_type("Secret"))
     assert {name.partition("-")[0] for name in names} == {"images"}
@@ -259,19 +285,20 @@ def test_a_secrets_name_begins_with_the_stacks_as_far_as_swarm_has_room(
 
 def test_redis_is_found_by_its_password_which_only_secrets_have(deploy: Deploy) -> None:
     def program() -> None:
-        redis = Redis("redis", RedisArgs(stack_name="s", image="redis:7.4-alpine"))
-        args = RegistryArgs(
-            stack_name="s",
-            image="registry:3.1.2",
-            route=ROUTE,
-            network_id="net-id",
-            networks=["storage-id"],
-            htpasswd=None,
+        redis = Redis("redis", RedisArgs(stack=STACK))
+        options = RegistryOptions(
             replicas=3,
             spread="node.labels.zone",
-            redis=redis,
-            authorities="-----BEGIN CERTIFICATE-----",
+            ca="-----BEGIN CERTIFICATE-----",
             config={"storage": {"s3": {"bucket": "b", "region": "r"}}},
+        )
+        args = RegistryArgs(
+            stack=STACK,
+            options=options,
+            route=ROUTE,
+            networks=["net-id", "storage-id"],
+            htpasswd=None,
+            redis=redis,
         )
         Registry("registry", args)
 
@@ -303,14 +330,14 @@ def test_redis_is_found_by_its_password_which_only_secrets_have(deploy: Deploy) 
 def test_a_stopping_registry_gets_longer_than_it_lingers_and_drains(
     deploy: Deploy, drain: int, period: str
 ) -> None:
-    recorder = registry(deploy, linger_seconds=5, drain_seconds=drain)
+    recorder = registry(deploy, route=QUICK, drain_seconds=drain)
     container = recorder.of_type("Service")["registry-service"]["taskSpec"]["containerSpec"]
     assert config_of(recorder)["http"]["draintimeout"] == f"{drain}s"
     assert container["stopGracePeriod"] == period
 
 
 def test_a_task_stops_in_order_and_listens_once_its_storage_can_be_read(deploy: Deploy) -> None:
-    recorder = registry(deploy, linger_seconds=5)
+    recorder = registry(deploy, route=QUICK)
     container = recorder.of_type("Service")["registry-service"]["taskSpec"]["containerSpec"]
     assert container["commands"] == [
         *("/bin/sh", "-c", GRACEFUL_STOP, "graceful-stop", "5"),
@@ -419,7 +446,7 @@ def test_the_users_configuration_is_merged_deeply(deploy: Deploy) -> None:
 
 
 def test_an_object_store_takes_the_place_of_the_volume(deploy: Deploy) -> None:
-    recorder = registry(deploy, config={"storage": {"s3": {"bucket": "b"}}}, mounts=[])
+    recorder = registry(deploy, config={"storage": {"s3": {"bucket": "b"}}}, data=MountedData())
     assert "filesystem" not in config_of(recorder)["storage"]
     task = recorder.of_type("Service")["registry-service"]["taskSpec"]
     assert not task["containerSpec"].get("mounts")
@@ -427,7 +454,8 @@ def test_an_object_store_takes_the_place_of_the_volume(deploy: Deploy) -> None:
 
 def test_a_shared_volumes_driver_and_options_go_into_the_mount(deploy: Deploy) -> None:
     mount = volume_mount("s", "images", DATA_PATH, "local", {"type": "nfs"})
-    task = registry(deploy, mounts=[mount]).of_type("Service")["registry-service"]["taskSpec"]
+    recorder = registry(deploy, data=MountedData(mounts=[mount]))
+    task = recorder.of_type("Service")["registry-service"]["taskSpec"]
     options = task["containerSpec"]["mounts"][0]["volumeOptions"]
     assert options["driverName"] == "local"
     assert options["driverOptions"] == {"type": "nfs"}
@@ -438,7 +466,10 @@ def test_a_generated_password_has_the_lowest_cost_and_a_given_one_its_own(deploy
         Credentials(
             "login",
             CredentialsArgs(
-                stack_name="s", users=["admin", "ci"], passwords={"ci": "given"}, cost=11
+                stack=STACK,
+                options=CredentialsOptions(
+                    users=["admin", "ci"], passwords={"ci": "given"}, cost=11
+                ),
             ),
         )
 
@@ -474,9 +505,8 @@ def test_every_salt_makes_a_line_that_bcrypt_takes_and_always_the_same(fill: int
 
 def test_a_network_is_made_or_joined(deploy: Deploy) -> None:
     def made() -> None:
-        PublicNetwork(
-            "network", PublicNetworkArgs(stack_name="s", network="n", create=True, encrypted=True)
-        )
+        options = NetworkOptions(name="n", create=True, encrypted=True)
+        PublicNetwork("network", PublicNetworkArgs(stack=STACK, options=options))
 
     network = deploy(made).of_type("Network")["network-overlay"]
     assert network["driver"] == "overlay"
@@ -484,9 +514,8 @@ def test_a_network_is_made_or_joined(deploy: Deploy) -> None:
     assert network["options"] == {"encrypted": ""}
 
     def joined() -> pulumi.Output[None]:
-        network = PublicNetwork(
-            "network", PublicNetworkArgs(stack_name="s", network="n", create=False)
-        )
+        args = PublicNetworkArgs(stack=STACK, options=NetworkOptions(name="n"))
+        network = PublicNetwork("network", args)
 
         def check(network_id: str) -> None:
             assert network_id == "joined-id"
@@ -498,8 +527,9 @@ def test_a_network_is_made_or_joined(deploy: Deploy) -> None:
 
 def test_networks_within_the_stack_are_encrypted_too(deploy: Deploy) -> None:
     def program() -> None:
-        Redis("redis", RedisArgs(stack_name="s", image="redis:7", encrypted=True))
-        SocketProxy("socket", SocketProxyArgs(stack_name="s", image="haproxy:3", encrypted=True))
+        stack = SwarmStack(name="s", encrypted=True)
+        Redis("redis", RedisArgs(stack=stack))
+        SocketProxy("socket", SocketProxyArgs(stack=stack))
 
     networks = deploy(program).of_type("Network")
     assert len(networks) == 2
@@ -548,21 +578,16 @@ def test_a_stack_whose_inner_networks_were_never_encrypted_is_warned() -> None:
     assert "s_redis is there and isn't encrypted" in warning
 
 
-PROXY: dict[str, Any] = {
-    "stack_name": "s",
-    "image": "traefik:v3",
-    "network": "n",
-    "network_id": "net-id",
-    "constraint_label": "traefik.constraint-label",
-    "constraint_value": "tag",
-}
+def proxy_args(**changes: Any) -> ProxyArgs:
+    """Return arguments of a proxy; `changes` are of its options, its arguments, or `https`."""
+    route = replace(ROUTE, network="n", constraint_value="tag", https=changes.pop("https", None))
+    options = chosen(ProxyOptions, changes)
+    base: dict[str, Any] = {"stack": STACK, "route": route, "network_id": "net-id"}
+    return ProxyArgs(options=options, **(base | changes))
 
 
 def proxy_recorder(deploy: Deploy, **changes: Any) -> Recorder:
-    def program() -> None:
-        Proxy("proxy", ProxyArgs(**(PROXY | changes)))
-
-    return deploy(program)
+    return deploy(lambda: Proxy("proxy", proxy_args(**changes)) and None)
 
 
 def proxy(deploy: Deploy, **changes: Any) -> dict[str, Any]:
@@ -584,8 +609,8 @@ def test_a_socket_elsewhere_is_mounted_where_the_proxy_looks_for_it(deploy: Depl
     mounts = [proxy(deploy, socket_path=path)["taskSpec"]["containerSpec"]["mounts"][0]]
 
     def program() -> None:
-        args = SocketProxyArgs(stack_name="s", image="haproxy:3", socket_path=path)
-        SocketProxy("socket", args)
+        options = SocketProxyOptions(socket_path=path)
+        SocketProxy("socket", SocketProxyArgs(stack=STACK, options=options))
 
     recorder = deploy(program).of_type("Service")["socket-haproxy"]
     mounts += recorder["taskSpec"]["containerSpec"]["mounts"]
@@ -764,9 +789,9 @@ def test_the_dashboard_has_a_login_and_no_plain_http(deploy: Deploy) -> None:
     route = replace(route, middlewares=("limit@swarm",))
 
     def program() -> None:
-        users = Credentials("dashboard", CredentialsArgs(stack_name="s", users=["admin"]))
+        users = Credentials("dashboard", CredentialsArgs(stack=STACK))
         dashboard = Dashboard(route=route, users=users.secret)
-        Proxy("proxy", ProxyArgs(**(PROXY | {"dashboard": dashboard, "https": Https()})))
+        Proxy("proxy", proxy_args(dashboard=dashboard, https=Https()))
 
     service = deploy(program).of_type("Service")["proxy-traefik"]
     told = labels(service)
@@ -807,14 +832,20 @@ def test_every_component_registers_its_outputs() -> None:
 )
 def test_azure_is_told_which_kind_of_credentials_it_has(told: dict[str, Any], kind: str) -> None:
     config = {"storage": {"azure": {"accountname": "a", "container": "c", **told}}}
-    made = document(config, Secrets(http="s"), Options())
+    made = document(ConfigOptions(config=config), Secrets(http="s"), Wiring())
     assert made["storage"]["azure"]["credentials"]["type"] == kind
 
 
-def mirrors(deploy: Deploy, *told: Mirror) -> Recorder:
+def mirrors(deploy: Deploy, *options: MirrorOptions) -> Recorder:
     def program() -> None:
-        login = Credentials("login", CredentialsArgs(stack_name="s", users=["admin"]))
-        args = MirrorsArgs(stack_name="s", network_id="n", mirrors=told, htpasswd=login.secret)
+        login = Credentials("login", CredentialsArgs(stack=STACK))
+        args = MirrorsArgs(
+            stack=STACK,
+            networks=["n"],
+            mirrors=options,
+            routes=dict.fromkeys((mirror.name for mirror in options), ROUTE),
+            htpasswd=login.secret,
+        )
         Mirrors("mirrors", args)
 
     return deploy(program)
@@ -824,12 +855,10 @@ def plain(secret: dict[str, Any]) -> Any:
     return json.loads(base64.b64decode(secret["data"]["value"]))
 
 
-QUAY = Mirror(
+QUAY = MirrorOptions(
     name="quay",
-    image="registry:3.1.2",
-    route=ROUTE,
+    domain="quay.example.com",
     upstream=Upstream(url="https://quay.io", ttl="24h", username="me", password="the token"),
-    login=True,
 )
 
 
@@ -858,7 +887,7 @@ def test_a_mirror_needs_nobody_upstream_to_start_and_removes_what_has_expired(
 
 
 def test_another_mirror_is_one_more_service_and_nothing_else(deploy: Deploy) -> None:
-    hub = replace(QUAY, upstream=Upstream(url=HUB), login=False)
+    hub = replace(QUAY, upstream=Upstream(url=HUB), allow=["10.0.0.0/8"])
     few = mirrors(deploy, replace(hub, name="a"))
     many = mirrors(deploy, *(replace(hub, name=name) for name in "abcdefgh"))
     assert len(many.registered) == len(few.registered) + 7

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_docker as docker
 import pytest
 
-from components.network import PublicNetwork, PublicNetworkArgs
+from components import NetworkOptions, PublicNetwork, PublicNetworkArgs, SwarmStack
 from components.run import takeover
 from components.run.deployed import Deployed
 from components.swarm.inspect import Network
@@ -42,7 +42,9 @@ def declared(
         return result
 
     opts = pulumi.ResourceOptions(transformations=[spy])
-    args = PublicNetworkArgs(stack_name="s", network=network, create=True)
+    args = PublicNetworkArgs(
+        stack=SwarmStack(name="s"), options=NetworkOptions(name=network, create=True)
+    )
     parent = PublicNetwork("network", args, opts)
     container = docker.ServiceTaskSpecContainerSpecArgs(image="i")
     docker.Service(

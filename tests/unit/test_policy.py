@@ -10,14 +10,29 @@ from typing import Any
 
 import pytest
 
-from components.credentials import Credentials, CredentialsArgs
-from components.proxy import Dashboard, Proxy, ProxyArgs
-from components.redis import Redis, RedisArgs
-from components.registry import Registry, RegistryArgs
-from components.socket_proxy import SocketProxy, SocketProxyArgs
+from components import (
+    Credentials,
+    CredentialsArgs,
+    Dashboard,
+    Https,
+    MountedData,
+    Proxy,
+    ProxyArgs,
+    ProxyOptions,
+    Redis,
+    RedisArgs,
+    RedisOptions,
+    Registry,
+    RegistryArgs,
+    RegistryOptions,
+    Route,
+    SocketProxy,
+    SocketProxyArgs,
+    SocketProxyOptions,
+    SwarmStack,
+)
 from components.swarm.task import volume_mount
 from components.traefik.flags import Acme
-from components.traefik.route import Https, Route
 from ops import policy as asked
 from policy import rules
 
@@ -339,7 +354,8 @@ def test_the_components_own_services_break_no_rule(deploy: Deploy) -> None:
     pin = "node.labels.s.certificates == true"
 
     def program() -> None:
-        users = Credentials("users", CredentialsArgs(stack_name="s", users=["admin"])).secret
+        stack = SwarmStack(name="s")
+        users = Credentials("users", CredentialsArgs(stack=stack)).secret
         route = Route(
             domain="registry.example.com",
             tag="s",
@@ -348,37 +364,45 @@ def test_the_components_own_services_break_no_rule(deploy: Deploy) -> None:
             constraint_value="s",
             https=Https(),
         )
-        told: dict[str, Any] = {"stack_name": "s", "network_id": "n-id"}
         Proxy(
             "proxy",
             ProxyArgs(
-                **told,
-                image=f"traefik:v3{DIGEST}",
-                network="n",
-                constraint_label="traefik.constraint-label",
-                constraint_value="s",
-                https=Https(),
-                acme=Acme(challenge="dns:cloudflare", email="me@example.com"),
-                mounts=[volume_mount("s", "certificates", "/certificates")],
+                stack=stack,
+                options=ProxyOptions(
+                    image=f"traefik:v3{DIGEST}",
+                    acme=Acme(challenge="dns:cloudflare", email="me@example.com"),
+                    secrets={"CF_DNS_API_TOKEN": "hunter2"},
+                    environment={"LEGO_DISABLE_CNAME_SUPPORT": "true"},
+                ),
+                route=route,
+                network_id="n-id",
+                data=MountedData(
+                    mounts=[volume_mount("s", "certificates", "/certificates")], constraints=[pin]
+                ),
                 dashboard=Dashboard(route=route, users=users),
                 socket_proxy=SocketProxy(
-                    "socket", SocketProxyArgs(stack_name="s", image=f"haproxy:3{DIGEST}")
+                    "socket",
+                    SocketProxyArgs(
+                        stack=stack, options=SocketProxyOptions(image=f"haproxy:3{DIGEST}")
+                    ),
                 ),
-                secrets={"CF_DNS_API_TOKEN": "hunter2"},
-                environment={"LEGO_DISABLE_CNAME_SUPPORT": "true"},
-                constraints=[pin],
             ),
         )
         Registry(
             "registry",
             RegistryArgs(
-                **told,
-                image=f"registry:3{DIGEST}",
+                stack=stack,
+                options=RegistryOptions(image=f"registry:3{DIGEST}"),
                 route=route,
+                networks=["n-id"],
                 htpasswd=users,
-                mounts=[volume_mount("s", "data", "/var/lib/registry")],
-                redis=Redis("redis", RedisArgs(stack_name="s", image=f"redis:7{DIGEST}")),
-                constraints=[pin],
+                data=MountedData(
+                    mounts=[volume_mount("s", "data", "/var/lib/registry")], constraints=[pin]
+                ),
+                redis=Redis(
+                    "redis",
+                    RedisArgs(stack=stack, options=RedisOptions(image=f"redis:7{DIGEST}")),
+                ),
             ),
         )
 

@@ -107,11 +107,11 @@ def test_every_label_that_is_accepted_makes_the_routers_that_it_is_meant_to(
         with contextlib.suppress(pulumi.RunError):
             made = parsed(case)
             for part, labels in labels_of(made).items():
-                own = renamed(labels, made.traefik_tag, f"t{number}")
+                own = renamed(labels, made.routing.tag, f"t{number}")
                 services[f"s{number}_{part}"] = own
                 for key in own:
                     if match := re.fullmatch(r"traefik\.http\.routers\.([^.]+)\.rule", key):
-                        expected[match[1]] = (made.domain, case)
+                        expected[match[1]] = (made.routing.domain, case)
 
     judge()
     assert expected

@@ -15,7 +15,7 @@ import pulumi
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from components.distribution.config import Options, Secrets, document
+from components.distribution.config import Secrets, Wiring, document
 from settings import parse
 from tests.schema import starter
 from tests.schema.registry_cases import SAMPLES, SCHEMA
@@ -45,7 +45,7 @@ def test_what_is_accepted_starts(tmp_path: Path) -> None:
         except pulumi.RunError as error:
             refused.append(str(error))
             return
-        made = document(parsed.config, Secrets(http="secret"), Options(login=False))
+        made = document(parsed.registry, Secrets(http="secret"), Wiring(login=False))
         made["storage"]["filesystem"]["rootdirectory"] = str(tmp_path)
         accepted.append(json.dumps(made))
 

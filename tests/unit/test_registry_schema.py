@@ -19,7 +19,8 @@ GOOD = {"registry:stackName": "registry-com", "registry:domain": "registry.examp
 
 
 def config_of(config: Any) -> Any:
-    return parse(GOOD | {"registry:config": json.dumps(config)}, lambda _: False, "prod").config
+    values = GOOD | {"registry:config": json.dumps(config)}
+    return parse(values, lambda _: False, "prod").registry.config
 
 
 @pytest.mark.timeout(600)
@@ -166,4 +167,4 @@ def test_an_option_that_another_version_may_have_is_a_warning() -> None:
     values |= {"registry:image": "registry:4.0.0"}
     settings = parse(GOOD | values, lambda _: False, "prod")
     assert "registry:config.log.colour isn't checked" in "\n".join(settings.warnings)
-    assert settings.config == {"log": {"colour": "red"}}
+    assert settings.registry.config == {"log": {"colour": "red"}}

@@ -244,7 +244,7 @@ def test_the_network_is_called_as_the_settings_have_it_by_default(
     values = {"registry:stackName": "s", "registry:domain": "r.example.com"}
     monkeypatch.setattr(stack_state, "config", lambda _: values)
     settings = parse(values, lambda _: False, "test")
-    assert resume.names("test") == Names(stack="s", network=settings.network)
+    assert resume.names("test") == Names(stack="s", network=settings.network.name)
 
 
 def test_all_services_of_the_program_are_known_by_name() -> None:

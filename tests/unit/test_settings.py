@@ -13,10 +13,12 @@ import pytest
 import yaml
 
 from components.credentials import HASH_LENGTH, htpasswd_line
+from components.distribution.config import REGISTRY_IMAGE
+from components.proxy import TRAEFIK_IMAGE
 from components.run.deployed import Deployed
 from components.swarm.location import ObjectStore, Volume
 from components.swarm.stack import SECRET_TYPE
-from settings import REGISTRY_IMAGE, TRAEFIK_IMAGE, Settings, parse
+from settings import Settings, parse
 from settings.certificate import refuse_expired
 from testing.pair import Pair
 
@@ -307,7 +309,7 @@ def test_the_longest_names_that_are_accepted_are_taken_by_swarm() -> None:
         proxySecrets={"A" * 43: SECRET},
     )
     (mirror,) = longest.mirrors
-    assert len(f"{longest.stack_name}_mirror-{mirror.name}") == 63
+    assert len(f"{longest.stack.name}_mirror-{mirror.name}") == 63
     assert longest.proxy
     (variable,) = longest.proxy.secrets
     # Pulumi adds a dash and seven digits.
@@ -367,8 +369,8 @@ def test_a_file_of_logins_has_the_size_that_is_reckoned_with() -> None:
 def test_a_login_for_images_is_encrypted_and_named_by_host() -> None:
     logins = {"ghcr.io": PULL, "registry.example.com:5000": PULL, "localhost": PULL, "[::1]": PULL}
     told = settings(pullLogins=logins)
-    assert told.pull_logins["ghcr.io"].password == SECRET
-    assert list(told.pull_logins) == sorted(logins)
+    assert told.engine.pull_logins["ghcr.io"].password == SECRET
+    assert list(told.engine.pull_logins) == sorted(logins)
     assert SECRET not in repr(told)
     with pytest.raises(pulumi.RunError, match=r'\["ghcr\.io"\]\.password is in plain') as error:
         settings(secrets=(), pullLogins={"ghcr.io": PULL})
@@ -400,21 +402,21 @@ def test_a_slip_of_the_pen_gets_a_suggestion() -> None:
 
 def test_other_projects_settings_are_left_alone() -> None:
     values = {**GOOD, "aws:region": "eu-central-1"}
-    assert parse(raw(values), lambda _: False, "prod").stack_name == "registry-com"
+    assert parse(raw(values), lambda _: False, "prod").stack.name == "registry-com"
 
 
 def test_the_defaults_are_those_of_the_documentation() -> None:
     plain = settings()
-    assert plain.traefik_tag == "registry-com"
-    assert plain.network == "traefik-public"
-    assert not plain.create_network
+    assert plain.routing.tag == "registry-com"
+    assert plain.network.name == "traefik-public"
+    assert not plain.network.create
     assert plain.proxy is None
-    assert plain.network_label == "traefik.docker.network"
-    assert plain.users == ("admin",)
-    assert plain.volume.name == "registry-com_registry-data"
+    assert plain.routing.network_label == "traefik.docker.network"
+    assert plain.login.users == ("admin",)
+    assert plain.volumes.images.name == "registry-com_registry-data"
     assert plain.pins_volume
     assert not plain.destroy_data
-    assert plain.url == "https://registry.example.com"
+    assert plain.routes.url == "https://registry.example.com"
 
 
 def own(chain: str = OWN.chain, key: str = OWN.key, **changes: Any) -> Settings:
@@ -433,8 +435,8 @@ def test_a_certificate_of_ones_own_is_taken_as_text_or_as_a_file(tmp_path: Path)
         assert each.proxy.certificate
         assert (each.proxy.certificate.chain, each.proxy.certificate.key) == (OWN.chain, OWN.key)
         assert each.proxy.acme is None
-        assert each.route.https
-        assert each.route.https.resolver is None
+        assert each.routes.registry.https
+        assert each.routes.registry.https.resolver is None
         assert OWN.key not in repr(each)
         assert not each.warnings
 
@@ -499,26 +501,26 @@ def test_a_star_stands_for_one_label_and_a_near_end_is_a_warning() -> None:
 def test_an_address_may_be_the_name_with_a_certificate_for_it() -> None:
     for proxy in ("main", "stack"):
         with_one = own(ADDRESS.chain, ADDRESS.key, domain="10.0.0.5", proxy=proxy)
-        assert with_one.url == "https://10.0.0.5"
+        assert with_one.routes.url == "https://10.0.0.5"
         # Clients send no name in TLS then, and get Traefik's default options.
-        assert with_one.route.https
-        assert with_one.route.https.options is None
-    assert settings(domain="10.0.0.5", proxy="stack").url == "http://10.0.0.5"
+        assert with_one.routes.registry.https
+        assert with_one.routes.registry.https.options is None
+    assert settings(domain="10.0.0.5", proxy="stack").routes.url == "http://10.0.0.5"
 
 
 def test_tls_that_ends_at_a_proxy_in_front_is_https_for_clients() -> None:
     behind = settings(proxy="stack", proxyHttpPort="8081", dashboardDomain="t.x.com", **EXTERNAL)
-    assert behind.url == "https://registry.example.com"
-    assert behind.ui_url == "https://t.x.com/dashboard/"
-    assert behind.route.https is None
-    assert behind.route.is_secure
+    assert behind.routes.url == "https://registry.example.com"
+    assert behind.routes.ui_url == "https://t.x.com/dashboard/"
+    assert behind.routes.registry.https is None
+    assert behind.routes.registry.is_secure
     assert behind.proxy
     assert behind.proxy.trusted_proxies == ("10.0.0.5",)
     assert behind.proxy.acme is None
     other_port = settings(proxy="stack", proxyHttpsPort="8443", **EXTERNAL)
-    assert other_port.url == "https://registry.example.com:8443"
+    assert other_port.routes.url == "https://registry.example.com:8443"
     # That one is the main Traefik's to trust.
-    assert settings(https="external").url == "https://registry.example.com"
+    assert settings(https="external").routes.url == "https://registry.example.com"
 
 
 def test_the_key_of_an_external_account_is_a_secret() -> None:
@@ -556,8 +558,8 @@ def test_headers_for_pages_of_other_sites_are_for_a_preflight_too(
     headers: dict[str, Any], cors: dict[str, str]
 ) -> None:
     with_some = settings(config={"http": {"headers": headers}}, mirrors={"hub": MIRROR})
-    assert with_some.route.cors == cors
-    assert not with_some.mirror_route(with_some.mirrors[0]).cors
+    assert with_some.routes.registry.cors == cors
+    assert not with_some.routes.mirror(with_some.mirrors[0]).cors
 
 
 def test_a_certificate_is_asked_for_with_its_key() -> None:
@@ -593,18 +595,21 @@ def test_a_key_in_plain_text_is_refused() -> None:
 
 
 def test_https_is_the_default_but_for_a_proxy_of_the_stacks_own() -> None:
-    assert settings(proxy="main").https == settings().https == "acme"
+    assert settings(proxy="main").routing.https == settings().routing.https == "acme"
     plain = settings(proxy="stack")
-    assert plain.https == "none"
-    assert plain.route.https is None
-    assert plain.url == "http://registry.example.com"
-    assert settings(proxy="main", proxyHttpsPort="8443").url == "https://registry.example.com:8443"
+    assert plain.routing.https == "none"
+    assert plain.routes.registry.https is None
+    assert plain.routes.url == "http://registry.example.com"
+    assert (
+        settings(proxy="main", proxyHttpsPort="8443").routes.url
+        == "https://registry.example.com:8443"
+    )
 
 
 def test_blobs_and_pages_get_the_tls_options_that_suit_them() -> None:
     def options(**told: Any) -> list[str | None]:
         plain = settings(**told)
-        routes = [plain.route, *filter(None, [plain.dashboard_route])]
+        routes = [plain.routes.registry, *filter(None, [plain.routes.dashboard])]
         return [route.https.options for route in routes if route.https]
 
     assert options(proxy="main", dashboardDomain="t.example.com") == ["registry@file", None]
@@ -619,15 +624,15 @@ def test_blobs_and_pages_get_the_tls_options_that_suit_them() -> None:
 
 def test_a_name_that_a_ui_has_too_leads_to_the_registry_below_v2_alone() -> None:
     shared = settings(proxy="main", sharedDomain="true", mirrors={"hub": MIRROR})
-    assert shared.route.rule == "Host(`registry.example.com`) && PathPrefix(`/v2/`)"
+    assert shared.routes.registry.rule == "Host(`registry.example.com`) && PathPrefix(`/v2/`)"
     # Two routers of one name have to have the same TLS options.
-    assert shared.route.https
-    assert shared.route.https.options is None
-    mirror = shared.mirror_route(shared.mirrors[0])
+    assert shared.routes.registry.https
+    assert shared.routes.registry.https.options is None
+    mirror = shared.routes.mirror(shared.mirrors[0])
     assert mirror.rule == "Host(`mirror.example.com`)"
     assert mirror.https
     assert mirror.https.options == "registry@file"
-    assert settings().route.rule == "Host(`registry.example.com`)"
+    assert settings().routes.registry.rule == "Host(`registry.example.com`)"
 
 
 def test_a_rate_limit_is_on_each_router_with_a_login() -> None:
@@ -635,30 +640,34 @@ def test_a_rate_limit_is_on_each_router_with_a_login() -> None:
         proxy="main", dashboardDomain="t.example.com", middlewares=["limit@swarm"],
         mirrors={"hub": MIRROR},
     )  # fmt: skip
-    assert limited.dashboard_route
-    routes = (limited.route, limited.dashboard_route, limited.mirror_route(limited.mirrors[0]))
+    assert limited.routes.dashboard
+    routes = (
+        limited.routes.registry,
+        limited.routes.dashboard,
+        limited.routes.mirror(limited.mirrors[0]),
+    )
     for route in routes:
         assert route.middlewares == ("limit@swarm",)
 
 
 def test_a_dashboard_is_routed_at_its_own_name() -> None:
     with_one = settings(proxy="main", dashboardDomain="t.example.com", traefikTag="registry.com")
-    assert with_one.dashboard_route
-    assert with_one.dashboard_route.name == "registry-com-dashboard"
-    assert with_one.ui_url == "https://t.example.com/dashboard/"
-    assert settings(proxy="main").dashboard_route is None
+    assert with_one.routes.dashboard
+    assert with_one.routes.dashboard.name == "registry-com-dashboard"
+    assert with_one.routes.ui_url == "https://t.example.com/dashboard/"
+    assert settings(proxy="main").routes.dashboard is None
 
 
 def test_an_engine_behind_tls_takes_all_three_parts() -> None:
     given = {"docker:caMaterial": OWN.chain, "docker:certMaterial": OWN.chain}
     with_key = settings(("docker:keyMaterial",), **given, **{"docker:keyMaterial": OWN.key})
-    assert with_key.engine_tls
+    assert with_key.engine.tls
     assert OWN.key not in repr(with_key)
 
 
 def test_sizes_are_taken_in_mib_and_gib() -> None:
-    assert settings(memory="2GiB").memory_mib == 2048
-    assert settings(memory="512m").memory_mib == 512
+    assert settings(memory="2GiB").registry.memory_mib == 2048
+    assert settings(memory="512m").registry.memory_mib == 512
 
 
 @pytest.mark.parametrize(
@@ -666,13 +675,13 @@ def test_sizes_are_taken_in_mib_and_gib() -> None:
     [("none", "traefik-public"), ("main", "traefik-public"), ("stack", "registry.com")],
 )
 def test_a_traefik_of_the_stacks_own_asks_for_the_stacks_own_tag(proxy: str, value: str) -> None:
-    assert settings(proxy=proxy, traefikTag="registry.com").constraint_value == value
+    assert settings(proxy=proxy, traefikTag="registry.com").routing.constraint_value == value
 
 
 @pytest.mark.parametrize("proxy", ["stack", "main"])
 def test_a_stack_with_a_proxy_owns_its_network_unless_told_not_to(proxy: str) -> None:
-    assert settings(proxy=proxy).create_network
-    assert not settings(proxy=proxy, createNetwork="false").create_network
+    assert settings(proxy=proxy).network.create
+    assert not settings(proxy=proxy, createNetwork="false").network.create
 
 
 def test_shared_storage_is_not_pinned() -> None:
@@ -708,7 +717,7 @@ def test_every_committed_stack_is_right(name: str) -> None:
     config = yaml.safe_load((ROOT / f"Pulumi.{name}.yaml").read_text())["config"]
     values = {key: str(value) for key, value in config.items()}
     assert (
-        parse(values, lambda _: False, name.partition(".")[0]).stack_name
+        parse(values, lambda _: False, name.partition(".")[0]).stack.name
         == config["registry:stackName"]
     )
 
@@ -723,9 +732,9 @@ def test_the_images_are_the_versions_that_the_recipes_build() -> None:
 def test_replicas_go_with_storage_that_every_node_sees() -> None:
     s3 = {"storage": {"s3": {**S3, "accesskey": "a", "secretkey": SECRET}}}
     told = settings(("registry:config",), replicas="3", config=s3)
-    assert (told.replicas, told.pins_volume) == (3, False)
+    assert (told.registry.replicas, told.pins_volume) == (3, False)
     assert told.location == ObjectStore(driver="s3", bucket=S3["bucket"])
-    assert settings(replicas="2", config={"storage": {"s3": S3}}).replicas == 2
+    assert settings(replicas="2", config={"storage": {"s3": S3}}).registry.replicas == 2
     shared = settings(replicas="2", volumeOptions={"type": "nfs", "device": ":/images"})
     assert isinstance(shared.location, Volume)
     assert shared.location.is_shared
@@ -741,9 +750,9 @@ def test_a_mirror_asks_for_the_registrys_login_unless_networks_are_let_in() -> N
     told = mirror()
     assert told.mirrors[0].upstream.password == SECRET
     assert SECRET not in repr(told)
-    assert not told.mirror_route(told.mirrors[0]).allow
+    assert not told.routes.mirror(told.mirrors[0]).allow
     told = mirror(allow=["10.0.0.0/8", "2001:db8::/32"])
-    labels = told.mirror_route(told.mirrors[0]).labels(5000)
+    labels = told.routes.mirror(told.mirrors[0]).labels(5000)
     name = "registry-com-mirror-hub"
     assert labels[f"traefik.http.routers.{name}-https.rule"] == "Host(`mirror.example.com`)"
     allowed = f"traefik.http.middlewares.{name}-allow.ipallowlist.sourcerange"

@@ -7,13 +7,15 @@ from typing import Any
 import pulumi
 import pytest
 
+from components import Storage, StorageArgs, SwarmStack, VolumeOptions
 from components.run.deployed import (
     FORMER_STORAGE_TYPE,
     STASH,
     Deployed,
     refuse_partial_upgrade,
 )
-from components.storage import VOLUME, Storage, StorageArgs
+from components.run.target import Target
+from components.storage import VOLUME
 from components.swarm.location import IMAGES, MIRRORED, ObjectStore, Role, Volume
 
 from .conftest import Deploy, Recorder, node, swarm
@@ -47,19 +49,17 @@ def made(
         outputs[STASH, "registry-data-place"] = {"input": remembered}
     if declared:
         outputs[VOLUME, "registry-data-volume"] = {"name": "s_registry-data"}
+    chosen = {name: about.pop(name, None) for name in ("node", "moved_from")}
+    options = VolumeOptions(role=role, name="s_registry-data", **chosen)
     args = {"location": Volume(name="s_registry-data"), **about}
+    target = Target(
+        swarm=swarm(node("dog", **(dog or {})), node("cat")), deployed=Deployed(outputs=outputs)
+    )
 
     def program() -> pulumi.Output[Any]:
         storage = Storage(
             "registry-data",
-            StorageArgs(
-                stack_name="s",
-                key="registry-data",
-                swarm=swarm(node("dog", **(dog or {})), node("cat")),
-                deployed=Deployed(outputs=outputs),
-                role=role,
-                **args,
-            ),
+            StorageArgs(stack=SwarmStack(name="s"), options=options, target=target, **args),
         )
 
         def up(_: bool) -> bool:

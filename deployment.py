@@ -1,0 +1,151 @@
+"""What one stack deploys, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pulumi
+
+import components as parts
+from components.distribution.config import DATA_PATH
+from components.run.takeover import takeover
+from components.run.target import Target
+from components.storage import STORAGES, destroy_hook
+from components.swarm.images import PinnedImages
+from components.swarm.ownership import owned
+from components.swarm.rollback import guard_rollbacks
+from components.swarm.rollout import RolloutArgs, retry_undone, running
+from components.swarm.service import SwarmService, service_name
+from components.swarm.stack import SECRET_TYPE
+from components.traefik.flags import STORAGE_PATH
+from settings import Settings
+from settings.advice import advice
+from settings.outputs import export
+from settings.storages import declare_storages
+
+ENGINE = "engine"
+"""Pulumi's name of the docker provider."""
+
+
+class Deployment:
+    """The parts of one stack; `RunError` or `LocationError` says what stands against it."""
+
+    def __init__(self, settings: Settings, target: Target) -> None:
+        swarm, deployed = target.swarm, target.deployed
+        self._settings, self._target = settings, target
+        # Secrets of an earlier version lack the prefix, and keep their names: an alias for each
+        # would break the state of a stack that is deployed with --target.
+        has_former_names = deployed.has(SECRET_TYPE, "registry-config")
+        prefix = "" if has_former_names else settings.stack.name
+        self._stack = replace(settings.stack, secret_prefix=prefix)
+        self._opts = pulumi.ResourceOptions(
+            providers={"docker": swarm.engine.provider(ENGINE)},
+            transformations=[owned(swarm, deployed, takeover(), target.stack), retry_undone(swarm)],
+        )
+        self._storages = declare_storages(settings, self._stack, target, self._opts)
+        network = parts.PublicNetworkArgs(stack=self._stack, options=settings.network)
+        self._network_id = parts.PublicNetwork("network", network, self._opts).network_id
+        further = swarm.further_networks(settings.networks)
+        self._networks: list[pulumi.Input[str]] = [self._network_id, *further]
+        self._dashboard_login = self._login = None
+        if settings.dashboard:
+            users, rotation = settings.dashboard.users, settings.login.rotation
+            options = parts.CredentialsOptions(users=users, rotation=rotation)
+            self._dashboard_login = self._credentials("dashboard", options)
+        if not settings.hashed_passwords:
+            self._login = self._credentials("login", settings.login)
+        proxies = self._declare_proxies(settings.proxy) if settings.proxy else []
+        self._redis = self._declare_redis(settings.redis) if settings.redis else None
+        self._registry = self._declare_registry()
+        caches = [self._redis.service] if self._redis else []
+        self._services = [self._registry.service, *caches, *proxies, *self._declare_mirrors()]
+
+    def _credentials(self, name: str, options: parts.CredentialsOptions) -> parts.Credentials:
+        args = parts.CredentialsArgs(stack=self._stack, options=options)
+        return parts.Credentials(name, args, self._opts)
+
+    def _declare_proxies(self, options: parts.ProxyOptions) -> Sequence[SwarmService]:
+        routes, certificates = self._settings.routes, self._storages.certificates
+        socket_proxy = dashboard = None
+        if socket_options := self._settings.socket_proxy:
+            socket_args = parts.SocketProxyArgs(stack=self._stack, options=socket_options)
+            socket_proxy = parts.SocketProxy("socket-proxy", socket_args, self._opts)
+        if self._dashboard_login and routes.dashboard:
+            users = self._dashboard_login.secret
+            dashboard = parts.Dashboard(route=routes.dashboard, users=users)
+        runs = self._target.swarm.services.get(service_name(self._stack.name, "proxy"))
+        args = parts.ProxyArgs(
+            stack=self._stack,
+            options=options,
+            route=routes.registry,
+            network_id=self._network_id,
+            data=certificates.at(STORAGE_PATH) if certificates else parts.MountedData(),
+            dashboard=dashboard,
+            socket_proxy=socket_proxy,
+            running_flags=runs.args if runs else (),
+        )
+        proxy = parts.Proxy("proxy", args, self._opts)
+        return [proxy.service, *([socket_proxy.service] if socket_proxy else [])]
+
+    def _declare_redis(self, options: parts.RedisOptions) -> parts.Redis:
+        return parts.Redis("redis", parts.RedisArgs(stack=self._stack, options=options), self._opts)
+
+    def _declare_registry(self) -> parts.Registry:
+        args = parts.RegistryArgs(
+            stack=self._stack,
+            options=self._settings.registry,
+            route=self._settings.routes.registry,
+            networks=self._networks,
+            htpasswd=self._login.secret if self._login else None,
+            data=self._storages.images.at(DATA_PATH),
+            redis=self._redis,
+        )
+        return parts.Registry("registry", args, self._opts)
+
+    def _declare_mirrors(self) -> Sequence[SwarmService]:
+        """Return the services that are waited for: none while the cache's node is away."""
+        storage = self._storages.mirrors
+        if storage is None:
+            return []
+        args = parts.MirrorsArgs(
+            stack=self._stack,
+            options=self._settings.registry,
+            mirrors=self._settings.mirrors,
+            routes=self._settings.routes.mirrors,
+            networks=self._networks,
+            htpasswd=self._login.secret if self._login else None,
+            data=storage.at(DATA_PATH),
+        )
+        mirrors = parts.Mirrors("mirrors", args, self._opts)
+        return mirrors.services if storage.available else []
+
+    def finish(self, images: PinnedImages) -> None:
+        """Wait until all services run, remember where the data are and what runs, and export."""
+        settings, swarm, stack = self._settings, self._target.swarm, self._target.stack
+        rollout = RolloutArgs(
+            timeout=settings.deploy_timeout,
+            again=f"pulumi up --stack {stack}",
+            advise=advice(settings, stack),
+            undo=lambda: [text for each in self._storages if (text := each.undo_move())],
+        )
+        ready = running(swarm.engine, self._services, rollout)
+        ready = guard_rollbacks(swarm.engine, self._services, ready)
+        for storage in self._storages:
+            storage.remember(ready)
+        images.remember(ready)
+        export(
+            settings,
+            ready,
+            login=self._login,
+            dashboard_login=self._dashboard_login,
+            service=self._registry.service.resource.name,
+            node=self._storages.images.node,
+        )
+
+
+def remove(target: Target) -> None:
+    """Declare the engine, and nothing else: for `pulumi destroy --run-program`."""
+    target.swarm.engine.provider(ENGINE)
+    for name in STORAGES:
+        destroy_hook(name, target)
