@@ -8,6 +8,7 @@ import pulumi
 import pulumi_docker as docker
 import pulumi_random as random
 
+from components.files import configuration, script
 from components.swarm.overlay import overlay
 from components.swarm.service import SwarmService, service_name, swarm_service
 from components.swarm.stack import SwarmStack
@@ -27,8 +28,7 @@ USER_ID = 999
 """User of Redis in the official images. Its file is this one's, so any image does that has Redis:
 it writes nothing, and needs no entry in a list of users."""
 PASSWORD_LENGTH = 32
-PROBE = f"REDISCLI_AUTH=$(sed -n 's/^requirepass //p' {CONFIG_PATH}) redis-cli ping | grep -q PONG"
-"""A health check by the password that the configuration has, out of sight of the command line."""
+PROBE = script("redis-healthcheck.sh")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +77,9 @@ class Redis(pulumi.ComponentResource):
         self.password = random.RandomPassword(
             f"{name}-password", length=PASSWORD_LENGTH, special=False, opts=child
         ).result
+        memory_mib = args.options.memory_mib // 2
         text = self.password.apply(
-            lambda password: configuration(password, args.options.memory_mib)
+            lambda password: configuration("redis.conf", password=password, memory_mib=memory_mib)
         )
         config = args.stack.secret(f"{name}-config", text, child)
         task = docker.ServiceTaskSpecArgs(
@@ -108,20 +109,3 @@ class Redis(pulumi.ComponentResource):
             opts=child,
         )
         self.register_outputs({"networkId": self.network_id})
-
-
-def configuration(password: str, memory_mib: int) -> str:
-    """`redis.conf`: a cache that forgets the least used, and writes nothing to a disk.
-
-    It listens at all addresses of its task: those are loopback and, since Docker gives a task on
-    an internal network alone no other, that network's. Which one isn't known beforehand.
-    """
-    return (
-        f"port {PORT}\n"
-        "bind 0.0.0.0\n"
-        f"requirepass {password}\n"
-        f"maxmemory {memory_mib // 2}mb\n"
-        "maxmemory-policy allkeys-lru\n"
-        'save ""\n'
-        "appendonly no\n"
-    )

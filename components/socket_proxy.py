@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
+from components.files import configuration
 from components.swarm.overlay import overlay
 from components.swarm.service import SwarmService, service_name, swarm_service
 from components.swarm.stack import SwarmStack
@@ -26,26 +27,8 @@ CONFIG_PATH = "/usr/local/etc/haproxy/haproxy.cfg"
 MEMORY_MIB = 64
 SOCKET_PATH = "/var/run/docker.sock"
 """Docker's socket, in a task and, unless a setting says otherwise, on its node."""
-CONFIG = f"""\
-global
-    maxconn 100
-    log stdout format raw daemon warning
-defaults
-    mode http
-    log global
-    timeout connect 5s
-    timeout client 1m
-    timeout server 1m
-frontend docker
-    bind :{PORT}
-    http-request deny unless METH_GET
-    acl asked path_reg ^(/v[0-9.]+)?/(_ping|version|services|tasks|networks|nodes/[a-z0-9]+)$
-    http-request deny unless asked
-    default_backend engine
-backend engine
-    server engine {SOCKET_PATH}
-"""
-"""What Traefik's Swarm provider reads: services, their tasks, networks and nodes; no secrets."""
+CONFIG = configuration("haproxy.cfg")
+"""What Traefik may ask of a manager's engine, at PORT; the engine is at SOCKET_PATH."""
 
 
 @dataclass(frozen=True, kw_only=True)

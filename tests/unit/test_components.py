@@ -46,6 +46,8 @@ from components import (
     SocketProxyArgs,
     SocketProxyOptions,
     SwarmStack,
+    redis,
+    socket_proxy,
 )
 from components.credentials import generated_password, htpasswd_line
 from components.distribution.config import (
@@ -425,7 +427,7 @@ def test_scripts_are_sound_shell() -> None:
         [checker, *scripts], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stdout
-    assert len(scripts) == 2
+    assert len(scripts) == 3
 
 
 def test_comments_of_a_script_are_no_part_of_a_task() -> None:
@@ -459,6 +461,14 @@ def test_a_shared_volumes_driver_and_options_go_into_the_mount(deploy: Deploy) -
     options = task["containerSpec"]["mounts"][0]["volumeOptions"]
     assert options["driverName"] == "local"
     assert options["driverOptions"] == {"type": "nfs"}
+
+
+def test_files_of_tasks_name_what_the_components_do() -> None:
+    assert f"port {redis.PORT}\n" in (FOLDER / "redis.conf").read_text()
+    assert redis.CONFIG_PATH in redis.PROBE
+    assert f"bind :{socket_proxy.PORT}\n" in socket_proxy.CONFIG
+    assert f"server engine {socket_proxy.SOCKET_PATH}\n" in socket_proxy.CONFIG
+    assert "#" not in socket_proxy.CONFIG, "another comment must not be an update"
 
 
 def test_a_generated_password_has_the_lowest_cost_and_a_given_one_its_own(deploy: Deploy) -> None:
