@@ -8,7 +8,7 @@ from typing import Any
 from components.distribution.config import OWNED, owned_paths_in, value_at
 from components.registry import RegistryOptions
 from settings import rules
-from settings.kinds import CORES, Mebibytes, Number
+from settings.kinds import BOOLEAN, CORES, Mebibytes, Number
 from settings.reader import Reader
 from settings.registry_schema import conform
 from settings.secrecy import secrets_in
@@ -29,6 +29,7 @@ def parse_registry(reader: Reader) -> RegistryOptions:
         cpus=reader.get("cpus", CORES),
         drain_seconds=reader.get("drainSeconds", Number(10, 3600), DEFAULTS.drain_seconds),
         ca=reader.pem("storageCa", "CERTIFICATE"),
+        read_only=reader.get("readOnly", BOOLEAN, DEFAULTS.read_only),
         config=_config(reader, image),
     )
 
@@ -38,6 +39,10 @@ def _config(reader: Reader, image: str) -> Mapping[str, Any]:
     reader.owned("config", owned_paths_in(config))
     config = conform(reader, config, lambda path: path not in OWNED, image)
     _check_debug(reader, config)
+    if reader.has("readOnly") and value_at(config, "storage.maintenance.readonly") is not None:
+        reader.remove(
+            "config.storage.maintenance.readonly", "can't go with registry:readOnly, which sets it."
+        )
     check_storage(reader, config)
     for path in secrets_in(config):
         reader.secret("config", *path)

@@ -108,6 +108,8 @@ class ConfigOptions:
     """Keys of `config.yml`, merged over the component's own."""
     drain_seconds: int = DRAIN_SECONDS
     """How long a stopping registry lets requests under way finish, after it has served on."""
+    read_only: bool = False
+    """Refuse pushes and deletions; pulls go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +155,8 @@ def document(options: ConfigOptions, secrets: Secrets, wiring: Wiring) -> dict[s
     }
     if not wiring.login:
         del own["auth"]
+    if options.read_only:
+        own["storage"]["maintenance"] = {"readonly": {"enabled": True}}
     if wiring.redis:
         own["storage"]["cache"]["blobdescriptor"] = "redis"
         own["redis"] = {"addrs": [wiring.redis], "password": secrets.redis}

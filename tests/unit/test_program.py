@@ -139,6 +139,28 @@ def test_what_is_wrong_is_one_error(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         declare(wrong, SECRETS, monkeypatch, tmp_path)
 
 
+def test_a_registry_that_is_read_only_has_mirrors_that_fill_themselves(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    declared = declare({**MIRRORS, "readOnly": "true"}, SECRETS, monkeypatch, tmp_path)
+    (registry,) = stored(declared, "registry-config")
+    assert registry["maintenance"] == {"readonly": {"enabled": True}}
+    (mirrors,) = stored(declared, "mirrors-config")
+    assert "maintenance" not in mirrors
+    own = {"config": {"storage": {"maintenance": {"readonly": {"enabled": False}}}}}
+    with pytest.raises(AssertionError, match=r"maintenance\.readonly can't go with"):
+        declare({**FIRST, **own, "readOnly": "true"}, SECRETS, monkeypatch, tmp_path)
+
+
+def stored(declared: Declared, secret: str) -> list[dict[str, Any]]:
+    """Return `storage` of the registry configurations that are secrets of that name."""
+    return [
+        each["inputs"]["data"]["secret"]["base64"]["storage"]
+        for urn, each in declared.resources.items()
+        if urn.endswith(f"-{secret}")
+    ]
+
+
 EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Any]] = {
     "stackName": (FIRST, "other"),
     "domain": (FIRST, "other.example.com"),
@@ -208,6 +230,7 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Any]] = {
     "mirrorsName": (MIRRORS, "other"),
     "mirrorsNode": (MIRRORS, {"cat": "dog", "dog": "emu", "emu": "cat"}),
     "storageCa": (STORE, BLOCK),
+    "readOnly": (FIRST, "true"),
     "replicas": (STORE, "2"),
     "spread": (STORE, "node.labels.zone"),
     "cache": (STORE, "redis"),
