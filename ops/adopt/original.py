@@ -68,6 +68,8 @@ class Original:
     """Names of its networks."""
     ports: Sequence[int] = ()
     """Ports of the nodes that lead to it without Traefik."""
+    hosts: Sequence[str] = ()
+    """Entries of its hosts file, beside what Docker puts there."""
     restart: str = ""
     """Restart policy of a container of Compose."""
     replicas: int = 1
@@ -247,6 +249,7 @@ def _service(raw: _Raw, networks: Mapping[str, str]) -> Original:
             for port in (spec.get("EndpointSpec") or {}).get("Ports") or []
             if port.get("PublishedPort")
         ],
+        hosts=container.get("Hosts") or [],
         replicas=replicas,
         is_ours=any(mount.kind == "secret" and mount.target == CONFIG_PATH for mount in mounts)
         and any(re.fullmatch(resume.SECRETS, each["SecretName"]) for each in secrets),
@@ -271,6 +274,7 @@ def _container(raw: _Raw) -> Original:
         arguments=raw.get("Args") or [],
         networks=list((raw.get("NetworkSettings") or {}).get("Networks") or {}),
         ports=[int(each["HostPort"]) for each in bound if each.get("HostPort")],
+        hosts=host.get("ExtraHosts") or [],
         restart=(host.get("RestartPolicy") or {}).get("Name", ""),
         is_stopped=(raw.get("State") or {}).get("Running") is False,
     )

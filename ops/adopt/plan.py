@@ -172,7 +172,7 @@ def make(
     routing = route.read(original.labels)
     swarm_stack = swarm_stack_of(original, source)
     obstacles = [*told.obstacles, *routing.obstacles]
-    left_out = {**told.left_out, **routing.left_out, **_ports(original)}
+    left_out = {**told.left_out, **routing.left_out, **_surroundings(original)}
     volume = None
     if told.keeps_files:
         volume = _volume(original, told.root, obstacles)
@@ -219,9 +219,11 @@ def _users(configured: Values) -> list[str]:
     return sorted(configured.get("registry:users") or _DEFAULT_USERS)
 
 
-def _ports(original: Original) -> Mapping[str, str]:
-    reason = "isn't published any more: clients come through Traefik"
-    return {f"port {port}": reason for port in original.ports}
+def _surroundings(original: Original) -> Mapping[str, str]:
+    """Return what stays behind of the container's surroundings, with reasons."""
+    ports = {f"port {port}": "clients come through Traefik" for port in original.ports}
+    hosts = {f"host {entry}": "there is no setting for it" for entry in original.hosts}
+    return ports | hosts
 
 
 def _stays_behind(mount: Mount, told: Configuration, volume: str | None) -> bool:

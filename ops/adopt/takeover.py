@@ -111,7 +111,7 @@ def _change_in_place(name: str, planned: Plan) -> None:
     _operations(name, taken)
     say(f"{found.name}: leaving all networks but {planned.network}")
     try:
-        settle(found.id, planned.network, planned.swarm_stack)
+        settle(found.id, planned.network, planned.swarm_stack, planned.volume)
     except pulumi.RunError as error:
         raise Problem(str(error)) from error
     if any("replace" in operation for operation in _operations(name, taken)):

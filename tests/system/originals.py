@@ -9,6 +9,7 @@ import yaml
 
 from testing.authority import Authority
 from testing.site import Site
+from testing.testswarm import SUBNET
 
 MAIN, PROXY = "traefik", "traefik_traefik"
 ORIGINAL, SERVICE = "registry-com", "registry-com_registry"
@@ -29,7 +30,7 @@ def main_traefik(authority: Authority, authority_file: str) -> dict[str, object]
         "traefik.http.routers.traefik-public-http.middlewares": "https-redirect",
         "traefik.http.services.traefik-public.loadbalancer.server.port": "8080",
         # For other stacks' routers: `office@swarm`.
-        "traefik.http.middlewares.office.ipallowlist.sourcerange": "10.0.0.0/8,172.16.0.0/12",
+        "traefik.http.middlewares.office.ipallowlist.sourcerange": f"{SUBNET}.0/24",
     }
     return {
         "version": "3.3",

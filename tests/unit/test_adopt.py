@@ -20,6 +20,7 @@ from ops.adopt.configuration import Configuration
 from ops.adopt.original import Docker, Mount, Original, UnreadableError, find, node_of, reader
 from ops.adopt.plan import Plan
 from ops.console import Problem
+from ops.settle import mounts
 
 LABELS = {
     "traefik.enable": "true",
@@ -369,6 +370,7 @@ def test_all_is_shown_but_secrets(capsys: pytest.CaptureFixture[str]) -> None:
         **variables(**{headers: "hunter2-of-no-known-scheme", "REGISTRY_LOG_LEVEL": "warn"}),
         "mounts": [IMAGES, Mount("bind", "/srv", "/srv")],
         "ports": [5000],
+        "hosts": ["10.0.0.9 store"],
         **labels(**{f"{HTTPS}priority": "7"}),
     }
     configured = {"registry:proxy": "main", "registry:config": {"log": {"level": "hunter2"}}}
@@ -385,7 +387,8 @@ def test_all_is_shown_but_secrets(capsys: pytest.CaptureFixture[str]) -> None:
         "registry:config.log.level: warn (it says something else now)",
         "registry:config.notifications.endpoints[0].headers.authorization[0]: [secret]",
         "registry:hashedPasswords.admin: [secret]",
-        "port 5000: isn't published any more",
+        "port 5000: clients come through Traefik",
+        "host 10.0.0.9 store: there is no setting",
         "bind at /srv: this program mounts",
         "label traefik.http.routers.app-https.priority: there is no setting",
     ):
@@ -669,3 +672,25 @@ def test_the_engine_is_the_one_of_the_stacks_settings(monkeypatch: pytest.Monkey
     found = find_engine(None)
     assert found.host == "tcp://dog.example.com:2376"
     assert found.tls == Tls(ca=parts["ca"], certificate=parts["cert"], key=parts["key"])
+
+
+def test_settled_mounts_leave_pulumi_nothing_to_replace_a_service_for() -> None:
+    """The provider makes a service anew for each mount with a label that comes or goes."""
+    labelled = {"Labels": {"com.docker.stack.namespace": "app"}}
+    here = {
+        "Type": "volume",
+        "Source": "data",
+        "Target": "/var/lib/registry",
+        "VolumeOptions": labelled,
+    }
+    elsewhere = {**here, "Target": "/data", "VolumeOptions": {"NoCopy": True, **labelled}}
+    bind = {"Type": "bind", "Source": "/srv", "Target": "/srv"}
+    bare = {"Type": "volume", "Source": "data", "Target": "/data"}
+    assert mounts([here, bind], "app", "data") == [bind, here]
+    external = {"Type": "volume", "Source": "data", "Target": "/var/lib/registry/"}
+    assert mounts([external], "app", "data") == [here], "docker gives an external volume no label"
+    assert mounts([elsewhere], "app", "data") == [
+        bare | {"VolumeOptions": {"NoCopy": True}},
+        here,
+    ]
+    assert mounts([here], "app", None) == [bare | {"Target": "/var/lib/registry"}]
