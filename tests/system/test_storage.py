@@ -152,7 +152,7 @@ def test_a_move_into_a_bucket_and_back_takes_consent(
     assert f"The images are in volume {VOLUME} on node {holder.name}" in text
     assert f"pulumi config rm --stack {NAME} --path {S3}" in text
     pulled(site, image, tmp_path)
-    # As the README has it: a copy of the files.
+    # As docs/storage-and-replicas.md has it: a copy of the files.
     data = holder.dir / "data/volumes" / VOLUME / "_data/docker"
     shutil.copytree(data, store.bucket / "docker")
     set_all(project, volumeMovedFrom=VOLUME)

@@ -16,7 +16,7 @@ PROXY = f"{NAME}_proxy"
 OTHER = "registry:the-same"
 IMAGE = "kept:1"
 GAP_S = 15
-"""Longer than this nobody's retries would last; what was measured is in the README."""
+"""Longer than this nobody's retries would last; what was measured is in docs/operations.md."""
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -31,9 +31,9 @@ COMMIT = "1" * 40
 
 
 def scopes() -> dict[str, str]:
-    """Environment scopes on GitLab by variable, as the README has them."""
+    """Environment scopes on GitLab by variable, as the documentation has them."""
     found = {}
-    for line in (ROOT / "README.md").read_text().splitlines():
+    for line in (ROOT / "docs/environments-and-review.md").read_text().splitlines():
         cells = [cell.strip() for cell in line.split("|")]
         if len(cells) == 6 and re.match(r"`[A-Z_]+`", cells[1]):
             for name in re.findall(r"`([A-Z_]+)`", cells[1]):
@@ -169,7 +169,7 @@ def test_on_github_tests_get_nothing() -> None:
 
 
 def job_on_gitlab(runner: Runner, name: str, **variables: str) -> str:
-    """What a job on GitLab comes to know, with variables stored as the README says."""
+    """What a job on GitLab comes to know, with variables stored as the documentation says."""
     job = GITLAB[name]
     base = GITLAB.get(job.get("extends", ""), {})
     variables_of = {**base.get("variables", {}), **job.get("variables", {})}
