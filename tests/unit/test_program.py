@@ -259,9 +259,9 @@ WITHOUT_RESOURCE: Mapping[str, str] = {
 
 
 def documented_keys() -> list[str]:
-    """Return the keys of the README's reference."""
-    reference = (ROOT / "README.md").read_text().partition("| key | default |")[2]
-    rows = re.findall(r"^\| (`.*?`) \|", reference.partition("\n\n")[0], re.MULTILINE)
+    """Return the keys of the reference."""
+    reference = (ROOT / "docs/settings.md").read_text()
+    rows = re.findall(r"^\| (`.*?`) \|", reference, re.MULTILINE)
     return [key for row in rows for key in re.findall(r"`([\w:]+)`", row)]
 
 
