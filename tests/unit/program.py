@@ -231,7 +231,11 @@ def declare(
 
         # A release is no difference.
         def recorded() -> pulumi.Output[Any]:
-            return program().apply(lambda values: declared.outputs.update(values, version="…"))
+            return program().apply(
+                lambda values: declared.outputs.update(
+                    {name: "…" if name == "version" else value for name, value in values.items()}
+                )
+            )
 
         try:
             pulumi.runtime.test(recorded)()  # type: ignore[no-untyped-call]
