@@ -14,8 +14,9 @@ from components.run.target import Target
 from components.storage import STORAGES, destroy_hook
 from components.swarm.images import PinnedImages
 from components.swarm.ownership import owned
+from components.swarm.retry import retry_undone
 from components.swarm.rollback import guard_rollbacks
-from components.swarm.rollout import RolloutArgs, retry_undone, running
+from components.swarm.rollout import RolloutArgs, running
 from components.swarm.service import SwarmService, service_name
 from components.swarm.stack import SECRET_TYPE
 from components.traefik.flags import STORAGE_PATH

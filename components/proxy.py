@@ -10,7 +10,6 @@ from typing import Any, Literal
 import pulumi
 import pulumi_docker as docker
 
-from components.distribution.config import HSTS_SECONDS
 from components.socket_proxy import SOCKET_PATH, SocketProxy, socket_mount
 from components.swarm.service import SwarmService, swarm_service
 from components.swarm.stack import MAX_SECRET_NAME, SwarmStack, namespace_labels
@@ -34,14 +33,13 @@ from components.traefik.flags import (
     Acme,
     storage_in_use,
 )
-from components.traefik.route import Https, Route, label_name
+from components.traefik.route import USERS_PATH, Https, Route, dashboard_labels, label_name
 
 TRAEFIK_IMAGE = "traefik:v3.7.15"
 """The version that `images/` builds where Docker Hub can't be reached."""
 SECRET_PREFIX = "secret"  # noqa: S105 - of a name
 MAX_PROXY_SECRET = MAX_SECRET_NAME - len(f"proxy-{SECRET_PREFIX}-")
 """Characters of a variable's name: Swarm's limit for a secret's name, less what comes with it."""
-USERS_PATH = "/run/secrets/dashboard-users"
 GO_MEMORY = 0.75
 """Part of a task's memory that Go may use, stacks included, before it collects its garbage more
 often; the rest is for the kernel's share of connections."""
@@ -245,7 +243,7 @@ def _labels(args: ProxyArgs) -> dict[str, str]:
     """Labels of Traefik's own service, which it reads as those of any other."""
     labels = namespace_labels(args.stack.name)
     if args.dashboard:
-        labels |= _dashboard_labels(args.dashboard)
+        labels |= dashboard_labels(args.dashboard.route)
     if https := args.route.https:
         labels |= _redirect_labels(args, https)
     return labels if args.dashboard or https else labels | {"traefik.enable": "false"}
@@ -270,21 +268,6 @@ def _redirect_labels(args: ProxyArgs, https: Https) -> dict[str, str]:
         f"{router}.middlewares": https.redirect,
         f"{router}.service": name,
         f"traefik.http.services.{name}.loadbalancer.server.port": str(HTTP_PORT),
-    }
-
-
-def _dashboard_labels(dashboard: Dashboard) -> dict[str, str]:
-    """The route, with headers first and the login after the route's own middlewares."""
-    name = dashboard.route.name
-    login, headers = f"{name}-auth", f"{name}-headers"
-    middleware = "traefik.http.middlewares"
-    route = replace(dashboard.route, middlewares=(headers, *dashboard.route.middlewares, login))
-    return route.labels(UI_PORT, service="api@internal") | {
-        f"{middleware}.{login}.basicauth.usersfile": USERS_PATH,
-        f"{middleware}.{headers}.headers.stsseconds": str(HSTS_SECONDS),
-        f"{middleware}.{headers}.headers.contenttypenosniff": "true",
-        f"{middleware}.{headers}.headers.framedeny": "true",
-        f"{middleware}.{headers}.headers.referrerpolicy": "same-origin",
     }
 
 

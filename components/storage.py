@@ -12,7 +12,8 @@ import pulumi_docker as docker
 from components.run.deployed import FORMER_STORAGE_TYPE, once
 from components.run.operation import deploys
 from components.run.target import Target
-from components.swarm.inspect import Node, label_only, remove_volume
+from components.swarm.direct import label_only, remove_volume
+from components.swarm.inspect import Node
 from components.swarm.location import (
     IMAGES,
     Location,

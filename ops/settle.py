@@ -12,8 +12,9 @@ from typing import Any
 
 from components.distribution.config import DATA_PATH
 from components.swarm.engine import connected, find_engine
-from components.swarm.rollout import RolloutArgs, summary_running, wait_until_running
+from components.swarm.rollout import RolloutArgs, wait_until_running
 from components.swarm.stack import namespace_labels
+from components.swarm.summary import actual_summary
 
 TIMEOUT_SECONDS = 300
 UPDATE = {
@@ -49,7 +50,7 @@ def settle(service: str, network: str, stack: str, volume: str | None) -> None:
             endpoint_spec=spec.get("EndpointSpec"),
         )
     args = RolloutArgs(timeout=TIMEOUT_SECONDS)
-    wait_until_running(engine, spec["Name"], summary_running(spec), args)
+    wait_until_running(engine, spec["Name"], actual_summary(spec), args)
 
 
 def mounts(

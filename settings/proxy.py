@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Literal
+from typing import Any, Literal
 
 from components.proxy import Certificate, ProxyOptions
 from components.socket_proxy import SocketProxyOptions
@@ -74,18 +74,8 @@ def parse_proxy(reader: Reader, routing: RoutingSettings, domains: Sequence[str]
             "replicated",
         )
     image = reader.get("proxyImage", rules.IMAGE, DEFAULTS.image)
-    own = _entry_points(reader, routing)
-    config = reader.mapping("proxyConfig", "…")
     is_known_version = is_version_of(image, DEFAULTS.image)
-    if not joins:
-        own_resolver = routing.cert_resolver if https == "acme" else None
-        config = check_options(
-            reader,
-            config,
-            entry_points=own,
-            resolver=own_resolver,
-            is_known_version=is_known_version,
-        )
+    config = _config(reader, routing, is_known_version=is_known_version)
     secrets = reader.texts("proxySecrets", rules.VARIABLE, "…")
     for name in secrets:
         reader.secret("proxySecrets", name)
@@ -113,6 +103,23 @@ def parse_proxy(reader: Reader, routing: RoutingSettings, domains: Sequence[str]
         options=options,
         socket_proxy=_socket_proxy(reader, options.socket_path),
         dashboard=dashboard,
+    )
+
+
+def _config(
+    reader: Reader, routing: RoutingSettings, *, is_known_version: bool
+) -> Mapping[str, Any]:
+    """Return further options of Traefik; where there is none of this stack's, as they are."""
+    own = _entry_points(reader, routing)
+    config = reader.mapping("proxyConfig", "…")
+    if routing.joins:
+        return config
+    return check_options(
+        reader,
+        config,
+        entry_points=own,
+        resolver=routing.cert_resolver if routing.https == "acme" else None,
+        is_known_version=is_known_version,
     )
 
 

@@ -72,6 +72,12 @@ def choose_node(
         node = node_
         if holder and holder.id != node.id and consent not in (holder.id, holder.name):
             _refuse_moved_label(holder, home or node, label, role, stack)
+    _refuse_unfit(node, constraints, role)
+    return node
+
+
+def _refuse_unfit(node: Node, constraints: Iterable[str], role: Role) -> None:
+    """Swarm would start no task on the node that has the volume."""
     unmet = [text for text in constraints if not fits(node, text)]
     if unmet:
         raise pulumi.RunError(
@@ -84,7 +90,6 @@ def choose_node(
             f"The {role.name} of the registry are on node {node.name} ({node.id}), which is"
             f" {_condition(node)}: Swarm would start no task there. {_remedy(node)}"
         )
-    return node
 
 
 def _holder(nodes: Sequence[Node], label: str, role: Role) -> Node | None:

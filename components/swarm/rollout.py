@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import docker
 import pulumi
-import pulumi_docker as docker_provider
 
 from components.run.operation import deploys
 from components.swarm.engine import Engine, connected
-from components.swarm.inspect import Swarm
 from components.swarm.service import SwarmService
+from components.swarm.summary import Summary, runs, summary_output
 from components.swarm.task_failure import Cause, TaskFailure, read_failure
 from components.swarm.task_log import last_words
+from components.swarm.task_state import error_of, is_current, moment, place_of, wanted
 
 POLL_SECONDS = 0.25
 FAILURES = 3
@@ -46,8 +45,6 @@ _FAILED = ("failed", "rejected")
 _UNDER_WAY = ("updating", "rollback_started")
 
 _Raw = Mapping[str, Any]
-Summary = Mapping[str, Any]
-"""What of a service a setting can change: enough to see that it was rolled back."""
 Advise = Callable[[TaskFailure], str]
 """What the caller can do about a failure, in lines for its users; empty when that is nothing."""
 
@@ -131,32 +128,6 @@ def wait_until_running(engine: Engine, name: str, told: Summary, args: RolloutAr
             time.sleep(POLL_SECONDS)
 
 
-def retry_undone(swarm: Swarm) -> pulumi.ResourceTransformation:
-    """Return what makes Pulumi update each service again whose last update Swarm has undone.
-
-    To Pulumi's state that update is done, so it wouldn't send it again, whatever stood against it
-    then. A `forceUpdate` that the service hasn't had yet is a difference; it restarts no task that
-    the update wouldn't.
-    """
-
-    def transform(
-        args: pulumi.ResourceTransformationArgs,
-    ) -> pulumi.ResourceTransformationResult | None:
-        name, task = args.props.get("name"), args.props.get("task_spec")
-        endpoint = args.props.get("endpoint_spec")
-        if not isinstance(task, docker_provider.ServiceTaskSpecArgs) or not isinstance(name, str):
-            return None
-        undone = swarm.services[name].undone if name in swarm.services else None
-        if undone is None:
-            return None
-        task.force_update = summary_output(task, endpoint).apply(
-            lambda told: None if _runs(undone.spec, told) else undone.version
-        )
-        return pulumi.ResourceTransformationResult(args.props, args.opts)
-
-    return transform
-
-
 @dataclass(kw_only=True)
 class Rollout:
     """A service that is waited for, look by look.
@@ -191,26 +162,26 @@ class Rollout:
         `RolloutError` when waiting is no use.
         """
         now, name = self.clock(), service["Spec"]["Name"]
-        current = [task for task in tasks if _is_current(task, service)]
+        current = [task for task in tasks if is_current(task, service)]
         self._note_failures(service, current)
         state = (service.get("UpdateStatus") or {}).get("State", "")
         # Where it is as told, it was another update, before this one, that was undone.
-        if state.startswith("rollback") and not _runs(service["Spec"], self.told):
+        if state.startswith("rollback") and not runs(service["Spec"], self.told):
             # Where only the ports are others, its tasks look like those of the version before.
-            undone = [task for task in tasks if not _is_current(task, service)]
+            undone = [task for task in tasks if not is_current(task, service)]
             raise self._error(
                 service,
                 f"The update of {name} was undone, and the version before runs on",
                 self._newest(service, undone) or self._last or self._newest(service, tasks),
             )
 
-        wanted = _wanted(service, current)
+        count = wanted(service, current)
         up = [
             task
             for task in current
             if task["Status"]["State"] == "running" and task["DesiredState"] == "running"
         ]
-        if len(up) >= wanted:
+        if len(up) >= count:
             self._up_since = now if self._up_since is None else self._up_since
             if state in _UNDER_WAY:
                 waiting_for = "the new task runs; watching it for some seconds"
@@ -229,7 +200,7 @@ class Rollout:
             else:
                 coming = [task for task in current if task["Status"]["State"] not in _FAILED]
                 states = sorted({self._state(task) for task in coming if task not in up})
-                waiting_for = "; ".join([f"{len(up)} of {wanted} tasks run", *states])
+                waiting_for = "; ".join([f"{len(up)} of {count} tasks run", *states])
         if now - self._began > self.args.timeout:
             late = f"{name} doesn't come up within {self.args.timeout} s ({waiting_for})"
             raise self._error(service, late, self._last or self._newest(service, current))
@@ -242,14 +213,14 @@ class Rollout:
             self._unsteady = bool(failed) and self._are_recent(failed)
         for task in failed:
             if task["ID"] not in self._history and task["ID"] not in self._failed:
-                self._failed[task["ID"]] = _place(task)
+                self._failed[task["ID"]] = place_of(task)
                 self._last = self._failure(service, task)
                 self._unsteady = True
 
     def _are_recent(self, tasks: Sequence[_Raw]) -> bool:
         """Return whether one of the tasks was made lately, both moments being the swarm's own."""
-        begin = _moment(self.engine_time()) - timedelta(seconds=RECENT_SECONDS)
-        return any(_moment(task["CreatedAt"]) > begin for task in tasks)
+        begin = moment(self.engine_time()) - timedelta(seconds=RECENT_SECONDS)
+        return any(moment(task["CreatedAt"]) > begin for task in tasks)
 
     def _give_up(self, service: _Raw, current: Sequence[_Raw], now: float) -> None:
         """Raise when a task fails again and again, or finds no node."""
@@ -264,7 +235,7 @@ class Rollout:
         for task in current:
             # Else it is one that an update of the constraints alone is about to replace.
             fits = task["Spec"].get("Placement") == placement
-            if task["Status"]["State"] != "pending" or not fits or not _text(task):
+            if task["Status"]["State"] != "pending" or not fits or not error_of(task):
                 continue
             since = self._homeless_since.setdefault(task["ID"], now)
             if now - since >= PENDING_SECONDS:
@@ -281,7 +252,7 @@ class Rollout:
     def _failure(self, service: _Raw, task: _Raw) -> TaskFailure:
         ports = (service["Spec"].get("EndpointSpec") or {}).get("Ports") or []
         return read_failure(
-            _text(task) or "no error is noted",
+            error_of(task) or "no error is noted",
             service=service["Spec"]["Name"],
             node=self.nodes().get(task.get("NodeID", ""), ""),
             published=tuple(port["PublishedPort"] for port in ports if "PublishedPort" in port),
@@ -289,7 +260,7 @@ class Rollout:
 
     def _newest(self, service: _Raw, tasks: Sequence[_Raw]) -> TaskFailure | None:
         """Return the last failure among `tasks`, if there is one."""
-        failed = [task for task in tasks if _text(task)]
+        failed = [task for task in tasks if error_of(task)]
         newest = max(failed, key=lambda task: str(task["CreatedAt"]), default=None)
         return self._failure(service, newest) if newest else None
 
@@ -310,101 +281,3 @@ class Rollout:
 
 def _host_names(client: docker.APIClient) -> dict[str, str]:
     return {raw["ID"]: raw["Description"]["Hostname"] for raw in client.nodes()}
-
-
-def _wanted(service: _Raw, current: Sequence[_Raw]) -> int:
-    """Return how many tasks shall run: of a global service, one on each node that Swarm chose."""
-    mode = service["Spec"]["Mode"]
-    if "Global" in mode:
-        # One that waits to be started again is `ready`.
-        going_on = [task for task in current if task["DesiredState"] in ("running", "ready")]
-        return max(1, len({_place(task) for task in going_on}))
-    return int(mode.get("Replicated", {}).get("Replicas", 1))
-
-
-def summary_output(task: Any, endpoint: Any) -> pulumi.Output[Summary]:
-    """Return the summary of what the provider is told: `ServiceTaskSpecArgs` and ports."""
-    resolved = pulumi.Output.all(pulumi.Output.from_input(task), pulumi.Output.from_input(endpoint))
-    return resolved.apply(lambda parts: summary_told(*parts))
-
-
-def summary_told(task: Any, endpoint: Any) -> Summary:
-    """Return the summary of what the provider is told, resolved."""
-    container, limits = task.container_spec, task.resources and task.resources.limits
-    health = container.healthcheck
-    return {
-        "image": container.image,
-        "command": list(container.commands or []),
-        "args": list(container.args or []),
-        "folder": container.dir or "",
-        "variables": sorted(f"{key}={value}" for key, value in (container.env or {}).items()),
-        "health": list(health.tests or []) if health else [],
-        "secrets": sorted(secret.secret_id for secret in container.secrets or []),
-        "mounts": sorted(mount.source or "" for mount in container.mounts or []),
-        "networks": sorted(network.id for network in task.networks_advanceds or []),
-        "constraints": sorted(task.placement.constraints or []) if task.placement else [],
-        "memory": int((limits and limits.memory_bytes) or 0),
-        "cpus": int((limits and limits.nano_cpus) or 0),
-        "log": dict(task.log_driver.options or {}) if task.log_driver else {},
-        "ports": sorted(
-            (int(port.published_port or 0), int(port.target_port))
-            for port in (endpoint.ports if endpoint else None) or []
-        ),
-    }
-
-
-def summary_running(spec: _Raw) -> Summary:
-    """Return the summary of what the engine has now, a service's specification."""
-    template, endpoint = spec["TaskTemplate"], spec.get("EndpointSpec") or {}
-    container, limits = template["ContainerSpec"], template.get("Resources", {}).get("Limits") or {}
-    return {
-        "image": container["Image"],
-        "command": container.get("Command") or [],
-        "args": container.get("Args") or [],
-        "folder": container.get("Dir", ""),
-        "variables": sorted(container.get("Env") or []),
-        "health": (container.get("Healthcheck") or {}).get("Test") or [],
-        "secrets": sorted(secret["SecretID"] for secret in container.get("Secrets") or []),
-        "mounts": sorted(mount.get("Source", "") for mount in container.get("Mounts") or []),
-        "networks": sorted(network["Target"] for network in template.get("Networks") or []),
-        "constraints": sorted(template.get("Placement", {}).get("Constraints") or []),
-        "memory": limits.get("MemoryBytes", 0),
-        "cpus": limits.get("NanoCPUs", 0),
-        "log": template.get("LogDriver", {}).get("Options") or {},
-        "ports": sorted(
-            (port.get("PublishedPort", 0), port["TargetPort"])
-            for port in endpoint.get("Ports") or []
-        ),
-    }
-
-
-def _runs(spec: _Raw, told: Summary) -> bool:
-    """Return whether a service's specification is what was told."""
-    summary = {**summary_running(spec)}
-    if "@" not in told["image"]:
-        # The provider adds the digest to a tag when it makes a service.
-        summary["image"] = summary["image"].partition("@")[0]
-    return summary == told
-
-
-def _is_current(task: _Raw, service: _Raw) -> bool:
-    """Whether the task was made from the service's present specification."""
-    spec, template = task["Spec"], service["Spec"]["TaskTemplate"]
-    return all(
-        spec.get(part) == template.get(part)
-        for part in ("ContainerSpec", "Resources", "ForceUpdate")
-    )
-
-
-def _place(task: _Raw) -> str:
-    """Return the replica, or the node of a global service, that the task is one of."""
-    return str(task.get("Slot") or task.get("NodeID", ""))
-
-
-def _text(task: _Raw) -> str:
-    return str(task["Status"].get("Err") or "")
-
-
-def _moment(text: str) -> datetime:
-    """Return a moment as an engine writes it, with nanoseconds, in UTC or a zone."""
-    return datetime.fromisoformat(re.sub(r"\.\d+", "", text).replace("Z", "+00:00"))

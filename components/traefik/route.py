@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from components.traefik.flags import DISCOVERY_SECONDS
+from components.distribution.config import HSTS_SECONDS
+from components.traefik.flags import DISCOVERY_SECONDS, UI_PORT
 
+USERS_PATH = "/run/secrets/dashboard-users"
+"""Where Traefik finds who may see its dashboard."""
 NETWORK_LABELS = ("traefik.docker.network", "traefik.swarm.network")
 """What every Traefik reads, with a complaint since 3.2.2, and what 3.2.2 and later ask for.
 Both at once, and Traefik skips the service."""
@@ -164,3 +167,18 @@ class Route:
             **plain,
             **secure,
         }
+
+
+def dashboard_labels(dashboard: Route) -> dict[str, str]:
+    """Return the labels of Traefik's own dashboard: headers first, the login last."""
+    name = dashboard.name
+    login, headers = f"{name}-auth", f"{name}-headers"
+    middleware = "traefik.http.middlewares"
+    route = replace(dashboard, middlewares=(headers, *dashboard.middlewares, login))
+    return route.labels(UI_PORT, service="api@internal") | {
+        f"{middleware}.{login}.basicauth.usersfile": USERS_PATH,
+        f"{middleware}.{headers}.headers.stsseconds": str(HSTS_SECONDS),
+        f"{middleware}.{headers}.headers.contenttypenosniff": "true",
+        f"{middleware}.{headers}.headers.framedeny": "true",
+        f"{middleware}.{headers}.headers.referrerpolicy": "same-origin",
+    }

@@ -9,7 +9,7 @@ from typing import Any
 import docker.errors
 import pytest
 
-from components.swarm import inspect as swarm
+from components.swarm import direct as swarm
 from components.swarm.engine import Engine
 
 LABEL = "s.registry-data"

@@ -12,6 +12,7 @@ import pytest
 from components.swarm import rollout
 from components.swarm.engine import Engine
 from components.swarm.inspect import RunningService, Swarm, UndoneUpdate
+from components.swarm.retry import retry_undone
 from components.swarm.rollout import (
     FAILURES,
     NETWORK_SECONDS,
@@ -21,9 +22,8 @@ from components.swarm.rollout import (
     Rollout,
     RolloutArgs,
     RolloutError,
-    retry_undone,
-    summary_running,
 )
+from components.swarm.summary import actual_summary
 from components.swarm.task_failure import Cause, TaskFailure
 
 from .conftest import Deploy
@@ -43,7 +43,7 @@ def template(image: str = "registry:3.1.2", constraint: str = "node.role == mana
     }
 
 
-TOLD = summary_running({"TaskTemplate": template()})
+TOLD = actual_summary({"TaskTemplate": template()})
 
 
 def service(
@@ -246,7 +246,7 @@ def test_an_update_that_was_undone_says_why_even_if_it_failed_before_the_first_l
     new = task("new", "rejected", "No such image: registry:3.9", Spec=template("registry:3.9"))
     old = task("old", "failed", "task: non-zero exit (137)", CreatedAt=ENGINE_TIME)
     wait = Wait()
-    wait.rollout.told = summary_running({"TaskTemplate": template("registry:3.9")})
+    wait.rollout.told = actual_summary({"TaskTemplate": template("registry:3.9")})
     with pytest.raises(RolloutError) as error:
         wait.look([new, old, task("a", "running")], service(update="rollback_started"))
     assert "was undone, and the version before runs on: on node dog, there is no image" in str(
@@ -268,7 +268,7 @@ def test_an_update_of_the_digest_alone_that_was_undone_is_seen_as_one(
     told: str, runs: str, undone: bool
 ) -> None:
     wait = Wait()
-    wait.rollout.told = summary_running({"TaskTemplate": template(told)})
+    wait.rollout.told = actual_summary({"TaskTemplate": template(told)})
     after = service(update="rollback_completed", runs=template(runs))
     tasks = [task("a", "running", Spec=template(runs))]
     if undone:
