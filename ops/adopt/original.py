@@ -24,6 +24,9 @@ CONFIG_PATHS = (CONFIG_PATH, "/etc/docker/registry/config.yml")
 """Where a registry's configuration file is, of 3 and of 2.8."""
 _SECRETS_FOLDER = "/run/secrets"
 
+_OFFICIAL = re.compile(r"((docker\.io/)?library/)?registry:|(ghcr\.io/)?distribution/distribution:")
+"""Images whose configuration file says what this program says too, and that have no logins."""
+
 _Raw = Mapping[str, Any]
 Read = Callable[[str], str | None]
 """Returns the text of a file that the original sees, None where there is none; `UnreadableError`
@@ -178,8 +181,8 @@ def reader(docker: Docker, original: Original, node: str) -> Read:
         if mount and mount.kind == "config":
             (config,) = docker.inspect("config", mount.source)
             return base64.b64decode(config["Spec"]["Data"]).decode(errors="replace")
-        if not container and mount is None:
-            return None  # It has what its image has.
+        if not container and mount is None and _OFFICIAL.match(original.image):
+            return None  # Such an image has nothing of its own.
         if not container:
             raise UnreadableError(
                 f"can't be read from here, since {original.name} runs on {node}. If that is a"

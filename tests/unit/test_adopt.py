@@ -433,7 +433,7 @@ class FakeDocker(Docker):
             "TaskTemplate": {"ContainerSpec": task, "Networks": [{"Target": "n1"}]},
             "EndpointSpec": {"Ports": [{"PublishedPort": 5000}]},
         }
-        self.service = {"ID": "id", "Spec": whole}
+        self.service: dict[str, Any] = {"ID": "id", "Spec": whole}
 
     def __call__(self, *words: str) -> str:
         answers = {
@@ -492,6 +492,10 @@ def test_files_of_another_node_are_unreadable_but_for_swarms_configs() -> None:
     assert read("/etc/x") is None, "what its image has"
     with pytest.raises(UnreadableError, match="DOCKER_HOST=ssh://USER@dog"):
         read("/run/secrets/htpasswd")
+    docker.service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] = "example.com/our/registry:2"
+    read = reader(docker, find(docker, "app"), "dog")
+    with pytest.raises(UnreadableError, match="DOCKER_HOST=ssh://USER@dog"):
+        read("/etc/x")
 
 
 def test_what_this_program_deployed_is_known() -> None:
