@@ -18,7 +18,6 @@ from components.swarm.retry import retry_undone
 from components.swarm.rollback import guard_rollbacks
 from components.swarm.rollout import RolloutArgs, running
 from components.swarm.service import SwarmService, service_name
-from components.swarm.stack import SECRET_TYPE
 from components.traefik.flags import STORAGE_PATH
 from settings import Settings
 from settings.advice import advice
@@ -35,10 +34,7 @@ class Deployment:
     def __init__(self, settings: Settings, target: Target) -> None:
         swarm, deployed = target.swarm, target.deployed
         self._settings, self._target = settings, target
-        # Secrets of an earlier version lack the prefix, and keep their names: an alias for each
-        # would break the state of a stack that is deployed with --target.
-        has_former_names = deployed.has(SECRET_TYPE, "registry-config")
-        prefix = "" if has_former_names else settings.stack.name
+        prefix = "" if target.has_former_secrets else settings.stack.name
         self._stack = replace(settings.stack, secret_prefix=prefix)
         self._opts = pulumi.ResourceOptions(
             providers={"docker": swarm.engine.provider(ENGINE)},

@@ -46,6 +46,8 @@ class Declared:
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Inputs and options by type, with those of all parents, and name."""
     outputs: dict[str, Any] = field(default_factory=dict)
+    finished: set[str] = field(default_factory=set)
+    """Components, by type and name, that have registered their outputs."""
     warnings: list[str] = field(default_factory=list)
 
     def as_json(self) -> str:
@@ -141,6 +143,10 @@ class Monitor(mocks.MockMonitor):
             "options": {name: value for name, value in options.items() if value},
         }
         return response
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - Pulumi's name
+        self._declared.finished.add(request.urn.partition("::")[2].partition("::")[2])
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
 
 class FirstDeployment(Recorder):

@@ -825,13 +825,6 @@ def test_one_traefik_or_one_on_every_manager(deploy: Deploy) -> None:
     assert proxy(deploy, mode="global")["mode"] == {"global": True}
 
 
-def test_every_component_registers_its_outputs() -> None:
-    components = Path(__file__).parents[2] / "components"
-    for source in components.rglob("*.py"):
-        text = source.read_text()
-        assert text.count("pulumi.ComponentResource):") == text.count("self.register_outputs(")
-
-
 @pytest.mark.parametrize(
     ("told", "kind"),
     [
