@@ -16,6 +16,7 @@ import pulumi_random as random
 
 from components.swarm.stack import SwarmStack
 
+DEFAULT_USERS = ("admin",)
 MAX_PASSWORD_BYTES = 72
 """bcrypt ignores what comes after, or, as bcrypt 5 does, refuses it."""
 MIN_GIVEN_COST = 10
@@ -41,7 +42,7 @@ _BCRYPT = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 class CredentialsOptions:
     """Who may log in."""
 
-    users: Sequence[str] = ("admin",)
+    users: Sequence[str] = DEFAULT_USERS
     """Names without ':'; at least one."""
     passwords: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, repr=False)
     """Given passwords by user, 72 bytes at the most each; the others get a generated one."""

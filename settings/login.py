@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from components.credentials import MAX_PASSWORD_BYTES, MIN_GIVEN_COST, CredentialsOptions
+from components.credentials import (
+    DEFAULT_USERS,
+    MAX_PASSWORD_BYTES,
+    MIN_GIVEN_COST,
+    CredentialsOptions,
+)
 from settings import rules
 from settings.kinds import Number
 from settings.reader import Reader
@@ -14,7 +19,7 @@ from settings.stack_file import path_of
 
 def parse_login(reader: Reader) -> CredentialsOptions:
     """Return who may log in; note in `reader` what is wrong with it."""
-    users = reader.names("users", rules.USER, ("admin",))
+    users = reader.names("users", rules.USER, DEFAULT_USERS)
     if not users:
         reader.problem("users", "is empty: nobody could log in.")
     return CredentialsOptions(

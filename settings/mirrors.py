@@ -16,8 +16,6 @@ from settings.stack_file import path_of
 HUB_NAMES = ("docker.io", "hub.docker.com", "index.docker.io", "www.docker.com")
 """What people call Docker Hub; its registry answers at none of them."""
 KEYS = ("upstream", "domain", "allow", "username", "password", "ttl", "ca")
-TTL = "168h"
-"""Default: a week, as the registry has it."""
 
 
 def parse_mirrors(reader: Reader, image: str) -> tuple[MirrorOptions, ...]:
@@ -80,7 +78,7 @@ def _upstream(reader: Reader, path: str, values: Mapping[str, Any]) -> Upstream:
     if username and url.startswith("http:"):
         what = "is plain HTTP, and the login for it would travel in plain text."
         reader.problem(f"{path}.upstream", what, f"https:{url[5:]}", path=True)
-    ttl = reader.part(path, values, "ttl", rules.TTL, TTL) or TTL
+    ttl = reader.part(path, values, "ttl", rules.TTL, Upstream.ttl) or Upstream.ttl
     return Upstream(url=url, ttl=ttl, username=username, password=password)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Literal
 
+from components.credentials import DEFAULT_USERS
 from components.proxy import Certificate, ProxyOptions
 from components.socket_proxy import SocketProxyOptions
 from components.traefik.flags import (
@@ -142,7 +143,7 @@ def _dashboard(
     reader: Reader, https: HttpsMode, domains: Sequence[str]
 ) -> DashboardSettings | None:
     domain = reader.get("dashboardDomain", rules.DOMAIN)
-    users = reader.names("dashboardUsers", rules.USER, ("admin",))
+    users = reader.names("dashboardUsers", rules.USER, DEFAULT_USERS)
     reader.unshare("dashboardDomain", "a host name that leads to one dashboard")
     if domain and https == "none":
         reader.remove("dashboardDomain", "needs HTTPS: a login mustn't travel in plain text.")
@@ -211,7 +212,7 @@ def _acme(
         resolver=resolver,
         email=reader.get("acmeEmail", rules.EMAIL),
         directory=reader.get("acmeServer", rules.URL),
-        challenge=reader.get("acmeChallenge", rules.CHALLENGE, "tls"),
+        challenge=reader.get("acmeChallenge", rules.CHALLENGE, Acme.challenge),
         authority=reader.pem("acmeCa", "CERTIFICATE"),
         account=_external_account(reader),
     )

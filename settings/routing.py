@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from components.traefik.route import NETWORK_LABELS
+from components.traefik.flags import CERT_RESOLVER
+from components.traefik.route import NETWORK_LABELS, Https, Route
 from settings import rules
 from settings.certificate import is_address
 from settings.kinds import BOOLEAN, Choice
@@ -84,11 +85,11 @@ def parse_routing(reader: Reader, stack_name: str) -> RoutingSettings:
         tag=reader.get("traefikTag", rules.TAG, stack_name),
         public_tag=reader.get("publicTag", rules.TAG, "traefik-public"),
         constraint_label=reader.get("constraintLabel", rules.LABEL_KEY, "traefik.constraint-label"),
-        entry_point=reader.get("entryPoint", point, "http"),
+        entry_point=reader.get("entryPoint", point, Route.entry_point),
         https=reader.get("https", Choice(HTTPS_MODES), "none" if mode == "stack" else "acme"),
-        https_entry_point=reader.get("httpsEntryPoint", point, "https"),
-        cert_resolver=reader.get("certResolver", point, "le"),
-        redirect_middleware=reader.get("redirectMiddleware", redirect, "https-redirect"),
+        https_entry_point=reader.get("httpsEntryPoint", point, Https.entry_point),
+        cert_resolver=reader.get("certResolver", point, CERT_RESOLVER),
+        redirect_middleware=reader.get("redirectMiddleware", redirect, Https.redirect),
         tls_options=reader.get("tlsOptions", rules.TLS_OPTIONS),
         middlewares=reader.names("middlewares", rules.MIDDLEWARE),
         network_label=reader.get("networkLabel", Choice(NETWORK_LABELS), NETWORK_LABELS[not joins]),

@@ -23,6 +23,8 @@ HTTPS_PORT = 443
 STORAGE_PATH = "/certificates"
 FIRST_STORAGE = f"{STORAGE_PATH}/acme.json"
 """What a Traefik that was deployed by an earlier version keeps all certificates in."""
+CERT_RESOLVER = "le"
+"""Name of the certificate resolver, as DockerSwarm.rocks has it."""
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 """The ACME directory that Traefik asks by itself."""
 STATIC_PATH = "/run/secrets/traefik.yml"
@@ -61,7 +63,7 @@ class ExternalAccount:
 class Acme:
     """How certificates are obtained without a human."""
 
-    resolver: str = "le"
+    resolver: str = CERT_RESOLVER
     """Name under which routers ask for it."""
     email: str | None = None
     """Where the authority writes to."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from components.distribution.config import HSTS_SECONDS
-from components.traefik.flags import DISCOVERY_SECONDS, UI_PORT
+from components.traefik.flags import CERT_RESOLVER, DISCOVERY_SECONDS, UI_PORT
 
 USERS_PATH = "/run/secrets/dashboard-users"
 """Where Traefik finds who may see its dashboard."""
@@ -36,7 +36,7 @@ class Https:
     """How a router is reached over HTTPS, and what plain HTTP does then."""
 
     entry_point: str = "https"
-    resolver: str | None = "le"
+    resolver: str | None = CERT_RESOLVER
     """Traefik's certificate resolver; None for certificates that Traefik is given."""
     options: str | None = None
     """Traefik's TLS options for this host name; None for those of everybody."""
