@@ -9,7 +9,7 @@ export $(VARIABLES)
 OPS := @python3 -m ops
 
 .PHONY: help up build deploy preview down logs doctor drift deployed mirrors env adopt recover
-.PHONY: exports tools check fmt test lock bench
+.PHONY: exports tools check fmt test lock docs bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
@@ -82,6 +82,9 @@ test: ## all that check does, then the tests on a real swarm (as root)
 
 lock: ## pin what requirements*.in name, and what that needs
 	$(OPS) lock
+
+docs: ## write what of the documents is made from the program
+	$(OPS) docs
 
 bench: ## costs beside Terraform's, `docker stack deploy`'s (as root)
 	$(OPS) bench

@@ -42,6 +42,11 @@ def _tools(_: argparse.Namespace) -> None:
     toolchain.install_plugins()
 
 
+def _docs(_: argparse.Namespace) -> None:
+    os.environ.update(virtualenv.ensure())
+    virtualenv.become("ops.documentation")
+
+
 def _env(args: argparse.Namespace) -> None:
     given = {"NAME": args.name, "FROM": args.source, "DOMAIN": args.domain}
     if missing := [f"{key}=…" for key, value in given.items() if not value]:
@@ -111,6 +116,7 @@ COMMANDS: dict[str, Command] = {
     "build": Command(_build, ()),
     "exports": Command(_exports, ()),
     "tools": Command(_tools, ()),
+    "docs": Command(_docs, ()),
     "lock": Command(lambda _: virtualenv.lock(), ()),
     "bench": Command(lambda _: checks.bench(), ()),
     "check": Command(lambda args: checks.check(args.args), ("ARGS",)),

@@ -40,6 +40,11 @@ class Choice(Kind[T]):
         self._values = {str(value): value for value in values}
         self.must = f"one of {', '.join(self._values)}"
 
+    @property
+    def words(self) -> list[str]:
+        """Return the words."""
+        return list(self._values)
+
     def parse(self, text: str) -> T:
         if text not in self._values:
             raise WrongValueError(self.must)
@@ -91,9 +96,10 @@ class Mebibytes(Kind[int]):
 
     low: int
     must = "a whole number of MiB or GiB"
+    pattern = r"\d{1,9}(MiB|GiB|m|g)"
 
     def parse(self, text: str) -> int:
-        if not re.fullmatch(r"\d{1,9}(MiB|GiB|m|g)", text):
+        if not re.fullmatch(self.pattern, text):
             raise WrongValueError(self.must)
         count = int(re.sub(r"\D", "", text)) * (1024 if text.endswith(("GiB", "g")) else 1)
         if count < self.low:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ops.documentation import reference
 from testing.pair import Pair
 
 from .program import ROOT, Declared, declare
@@ -260,9 +260,7 @@ WITHOUT_RESOURCE: Mapping[str, str] = {
 
 def documented_keys() -> list[str]:
     """Return the keys of the reference."""
-    reference = (ROOT / "docs/settings.md").read_text()
-    rows = re.findall(r"^\| (`.*?`) \|", reference, re.MULTILINE)
-    return [key for row in rows for key in re.findall(r"`([\w:]+)`", row)]
+    return [key.removeprefix("registry:") for keys, *_ in reference() for key in keys]
 
 
 @pytest.mark.parametrize("key", documented_keys())
