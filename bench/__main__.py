@@ -13,11 +13,11 @@ from pathlib import Path
 
 from bench import control, data, large, local, logins, many, report
 from bench.figures import Figure
-from bench.ground import Ground, ground
+from bench.testbed import Testbed, testbed
 from ops.console import main, say
 from ops.toolchain import ROOT
 
-SECTIONS: dict[str, Callable[[Ground], Iterator[Figure]]] = {
+SECTIONS: dict[str, Callable[[Testbed], Iterator[Figure]]] = {
     "control": control.measure,
     "large": large.measure,
     "local": local.measure,
@@ -35,7 +35,7 @@ def _run() -> None:
     figures: list[Figure] = []
     for name in [only] if only else SECTIONS:
         say(f"measuring: {name}")
-        with tempfile.TemporaryDirectory() as folder, ground(Path(folder)) as place:
+        with tempfile.TemporaryDirectory() as folder, testbed(Path(folder)) as place:
             for figure in SECTIONS[name](place):
                 figures.append(figure)
                 print(report.table([figure]), flush=True)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from bench.figures import Figure, Turns
-from bench.ground import (
+from bench.figures import Figure, Rounds
+from bench.testbed import (
     DOMAIN,
     HERE,
-    Ground,
+    Testbed,
     terraform,
     terraform_provider,
     timed_command,
@@ -36,12 +36,12 @@ def marked(number: int) -> dict[str, object]:
     return {"http": {"headers": {MARK: [str(number)]}}}
 
 
-class Ours:
+class PulumiDeployment:
     """The program, by `pulumi`."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
-        self.project: Project = ground.project("ours")
+    def __init__(self, testbed: Testbed) -> None:
+        self._testbed = testbed
+        self.project: Project = testbed.project("ours")
         self.project.init(
             "bench",
             {
@@ -64,15 +64,15 @@ class Ours:
 
     def remove(self) -> None:
         self.project.ok("destroy", "--yes", "--stack", "bench")
-        self._ground.docker("volume", "rm", "--force", "ours_registry-data")
+        self._testbed.docker("volume", "rm", "--force", "ours_registry-data")
 
 
 class Terraform:
     """An equal deployment, by `terraform`."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
-        self._folder = ground.folder / "terraform"
+    def __init__(self, testbed: Testbed) -> None:
+        self._testbed = testbed
+        self._folder = testbed.folder / "terraform"
         self._folder.mkdir()
         (self._folder / "main.tf").write_text((HERE / "peers/main.tf").read_text())
         rc = self._folder / "terraform.rc"
@@ -90,13 +90,13 @@ class Terraform:
 
     def mark(self, number: int) -> None:
         told = {
-            "host": self._ground.node.host,
+            "host": self._testbed.node.host,
             "stack": "terraform",
             "domain": DOMAIN,
             "port": PORTS["terraform"],
             "registry_image": REGISTRY_IMAGE,
             "traefik_image": TRAEFIK_IMAGE,
-            "node": self._ground.node.name,
+            "node": self._testbed.node.name,
             **credentials(number),
         }
         (self._folder / "terraform.tfvars.json").write_text(json.dumps(told))
@@ -114,9 +114,9 @@ class Terraform:
 class Stack:
     """An equal deployment, by `docker stack deploy`."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
-        self._folder = ground.folder / "stack"
+    def __init__(self, testbed: Testbed) -> None:
+        self._testbed = testbed
+        self._folder = testbed.folder / "stack"
         self._folder.mkdir()
         (self._folder / "stack.yml").write_text((HERE / "peers/stack.yml").read_text())
         told = credentials(0)
@@ -129,25 +129,25 @@ class Stack:
             "PORT": str(PORTS["stack"]),
             "REGISTRY_IMAGE": REGISTRY_IMAGE,
             "TRAEFIK_IMAGE": TRAEFIK_IMAGE,
-            "NODE": ground.node.name,
+            "NODE": testbed.node.name,
         }
 
     def deploy(self) -> None:
-        docker: list[str | Path] = ["docker", "--host", self._ground.node.host, "stack", "deploy"]
+        docker: list[str | Path] = ["docker", "--host", self._testbed.node.host, "stack", "deploy"]
         deploy = ["--resolve-image", "never", "--compose-file", "stack.yml", "stack"]
         timed_command([*docker, *deploy], self._folder, self._environment)
 
     def remove(self) -> None:
-        self._ground.docker("stack", "rm", "stack")
-        gone = partial(self._gone, self._ground)
+        self._testbed.docker("stack", "rm", "stack")
+        gone = partial(self._gone, self._testbed)
         wait("the stack to be gone", gone, 60)
-        self._ground.docker("volume", "rm", "--force", "stack_registry-data")
+        self._testbed.docker("volume", "rm", "--force", "stack_registry-data")
 
     @staticmethod
-    def _gone(ground: Ground) -> bool:
+    def _gone(testbed: Testbed) -> bool:
         label = "label=com.docker.stack.namespace=stack"
         kinds = (("network", "ls"), ("ps", "--all"))
-        return not any(ground.docker(*kind, "-q", "--filter", label) for kind in kinds)
+        return not any(testbed.docker(*kind, "-q", "--filter", label) for kind in kinds)
 
 
 def credentials(number: int) -> dict[str, str]:
@@ -160,21 +160,21 @@ def credentials(number: int) -> dict[str, str]:
     return {"config": text, "htpasswd": f"{line}\n"}
 
 
-def measure(ground: Ground) -> Iterator[Figure]:
+def measure(testbed: Testbed) -> Iterator[Figure]:
     """All of it; two deployments stay until the end."""
-    ours, peer, stack = Ours(ground), Terraform(ground), Stack(ground)
+    ours, peer, stack = PulumiDeployment(testbed), Terraform(testbed), Stack(testbed)
     login = f"{USER}:{PASSWORD}"
 
     def until_served(name: str, deploy: Callable[[], object], header: str = "") -> None:
         deploy()
-        ground.answers(f"http://127.0.0.1:{PORTS[name]}/v2/", login, header)
+        testbed.answers(f"http://127.0.0.1:{PORTS[name]}/v2/", login, header)
 
-    first = Turns()
+    first = Rounds()
     for _ in range(FIRST_ROUNDS):
         for name, each in (("ours", ours), ("terraform", peer), ("stack", stack)):
             first.run({name: partial(until_served, name, each.deploy)}, 1)
             each.remove()
-            wait("tasks to end", lambda: not ground.docker("ps", "--all", "--quiet"), 120)
+            wait("tasks to end", lambda: not testbed.docker("ps", "--all", "--quiet"), 120)
     for name, target in (("terraform", 1.0), ("stack", 1.5)):
         command = {"terraform": "`terraform apply`", "stack": "`docker stack deploy`"}[name]
         yield Figure(
@@ -187,7 +187,7 @@ def measure(ground: Ground) -> Iterator[Figure]:
 
     until_served("ours", ours.deploy)
     until_served("terraform", peer.deploy)
-    quiet = Turns()
+    quiet = Rounds()
     project = ours.project
     quiet.run(
         {
@@ -215,7 +215,7 @@ def measure(ground: Ground) -> Iterator[Figure]:
             what=what, ours=quiet.times[mine], peer=quiet.times[theirs], unit="s", target=must
         )
 
-    change = Turns()
+    change = Rounds()
     for number in range(1, CHANGE_ROUNDS + 1):
         ours.mark(number)
         peer.mark(number)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.artifact import Image
 from bench.figures import Figure
-from bench.ground import DOMAIN, Ground, crane, docker_config
+from bench.testbed import DOMAIN, Testbed, crane, docker_config
 from components.distribution.config import (
     CONFIG_PATH,
     DATA_PATH,
@@ -23,8 +23,8 @@ from components.distribution.config import (
 )
 from ops import images
 from ops.console import Problem, wait
+from testing.certificates import CertificatePair
 from testing.hub import registry_program
-from testing.pair import Pair
 
 ROUNDS = 3
 BARE_PORT = 5999
@@ -49,13 +49,13 @@ class Target:
     insecure: bool = True
 
 
-def measure(ground: Ground) -> Iterator[Figure]:
+def measure(testbed: Testbed) -> Iterator[Figure]:
     """HTTP first, then the same stack over HTTPS."""
-    targets = {"HTTP": _stack(ground), "direct": _direct(ground), "bare": _bare(ground)}
-    targets["HTTPS"] = _secure(ground)
-    clients = Clients(ground, targets)
+    targets = {"HTTP": _stack(testbed), "direct": _direct(testbed), "bare": _bare(testbed)}
+    targets["HTTPS"] = _secure(testbed)
+    clients = Clients(testbed, targets)
     for what, (count, mib) in IMAGES.items():
-        image = Image(ground.folder / f"image-{count}", count, mib)
+        image = Image(testbed.folder / f"image-{count}", count, mib)
         for _ in range(ROUNDS):
             for name in targets:
                 clients.round(name, image)
@@ -81,12 +81,12 @@ def measure(ground: Ground) -> Iterator[Figure]:
 class Clients:
     """crane on the node, and what it took."""
 
-    def __init__(self, ground: Ground, targets: dict[str, Target]) -> None:
-        self._ground, self._targets = ground, targets
+    def __init__(self, testbed: Testbed, targets: dict[str, Target]) -> None:
+        self._testbed, self._targets = testbed, targets
         self._speeds: dict[tuple[str, str], list[float]] = {}
         self._cpu: dict[tuple[str, str], str] = {}
         logins = {target.host: target.login for target in targets.values() if target.login}
-        self._config = docker_config(ground.folder / "docker", logins)
+        self._config = docker_config(testbed.folder / "docker", logins)
 
     def forget(self) -> None:
         self._speeds.clear()
@@ -100,7 +100,7 @@ class Clients:
         """One push of an image that is new to it, one pull; nothing of it stays."""
         target, digest = self._targets[name], image.renew()
         reference = f"{target.host}/bench/image:1"
-        folder = self._ground.folder / "pulled"
+        folder = self._testbed.folder / "pulled"
         self._timed(name, "push", image.mib, target, ["push", image.folder, reference])
         pull: list[str | Path] = ["pull", "--format", "oci", reference, folder]
         self._timed(name, "pull", image.mib, target, pull)
@@ -117,12 +117,12 @@ class Clients:
         flags = ["--insecure"] if target.insecure else []
         environment = {
             "DOCKER_CONFIG": str(self._config),
-            "SSL_CERT_FILE": str(_root(self._ground)),
+            "SSL_CERT_FILE": str(_root(self._testbed)),
         }
         before = self._busy(target)
         start = time.monotonic()
-        self._ground.swarm.exec(
-            self._ground.node, crane(), *words, *flags, timeout=300, env=environment
+        self._testbed.swarm.exec(
+            self._testbed.node, crane(), *words, *flags, timeout=300, env=environment
         )
         seconds = time.monotonic() - start
         self._speeds.setdefault((name, operation), []).append(mib / seconds)
@@ -134,7 +134,7 @@ class Clients:
     def _busy(self, target: Target) -> dict[str, float]:
         """CPU seconds that its containers have had."""
         return {
-            part: self._ground.stats(container)["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
+            part: self._testbed.stats(container)["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
             for part, container in target.containers.items()
         }
 
@@ -145,37 +145,37 @@ class Clients:
         )
 
 
-def _containers(ground: Ground, stack: str) -> dict[str, str]:
+def _containers(testbed: Testbed, stack: str) -> dict[str, str]:
     parts = {"Traefik": "proxy", "registry": "registry"}
-    return {part: ground.container(f"{stack}_{service}") for part, service in parts.items()}
+    return {part: testbed.container(f"{stack}_{service}") for part, service in parts.items()}
 
 
-def _stack(ground: Ground) -> Target:
-    project = ground.project("data")
+def _stack(testbed: Testbed) -> Target:
+    project = testbed.project("data")
     told = {"stackName": "data", "domain": DOMAIN, "proxy": "stack", "network": "data"}
     project.init("bench", {f"registry:{key}": value for key, value in told.items()})
     project.up("bench")
     login = f"admin:{project.outputs('bench')['password']}"
-    ground.answers("http://127.0.0.1/v2/", login)
-    files = ground.volume("data_registry-data")
-    return Target(DOMAIN, files, _containers(ground, "data"), login=login)
+    testbed.answers("http://127.0.0.1/v2/", login)
+    files = testbed.volume("data_registry-data")
+    return Target(DOMAIN, files, _containers(testbed, "data"), login=login)
 
 
-def _root(ground: Ground) -> Path:
-    return ground.folder / "chain.pem"
+def _root(testbed: Testbed) -> Path:
+    return testbed.folder / "chain.pem"
 
 
-def _secure(ground: Ground) -> Target:
-    pair = Pair.make(DOMAIN)
-    _root(ground).write_text(pair.chain)
-    project = ground.project("secure")
+def _secure(testbed: Testbed) -> Target:
+    pair = CertificatePair.make(DOMAIN)
+    _root(testbed).write_text(pair.chain)
+    project = testbed.project("secure")
     told = {
         "stackName": "secure",
         "domain": DOMAIN,
         "proxy": "stack",
         "network": "secure",
         "https": "own",
-        "certificate": str(_root(ground)),
+        "certificate": str(_root(testbed)),
         "proxyHttpPort": "8080",
         "proxyHttpsPort": str(HTTPS_PORT),
     }
@@ -183,50 +183,50 @@ def _secure(ground: Ground) -> Target:
     project.set("bench", "registry:certificateKey", pair.key, "--secret")
     project.up("bench")
     login = f"admin:{project.outputs('bench')['password']}"
-    host, files = f"{DOMAIN}:{HTTPS_PORT}", ground.volume("secure_registry-data")
-    asked = ("curl", "-s", "--cacert", _root(ground), "--user", login, f"https://{host}/v2/")
-    wait(host, lambda: ground.swarm.exec(ground.node, *asked, check=False).stdout == "{}", 30)
-    return Target(host, files, _containers(ground, "secure"), login=login, insecure=False)
+    host, files = f"{DOMAIN}:{HTTPS_PORT}", testbed.volume("secure_registry-data")
+    asked = ("curl", "-s", "--cacert", _root(testbed), "--user", login, f"https://{host}/v2/")
+    wait(host, lambda: testbed.swarm.exec(testbed.node, *asked, check=False).stdout == "{}", 30)
+    return Target(host, files, _containers(testbed, "secure"), login=login, insecure=False)
 
 
-def _configuration(ground: Ground, name: str, changes: dict[str, object]) -> Path:
+def _configuration(testbed: Testbed, name: str, changes: dict[str, object]) -> Path:
     told = document(ConfigOptions(config=changes), Secrets(http="s" * 32), Wiring(login=False))
-    path = ground.folder / f"{name}.yml"
+    path = testbed.folder / f"{name}.yml"
     path.write_text(json.dumps(told))
     return path
 
 
-def _direct(ground: Ground) -> Target:
+def _direct(testbed: Testbed) -> Target:
     """The same image with the same limit and configuration, but for the login."""
-    config = _configuration(ground, "direct", {})
+    config = _configuration(testbed, "direct", {})
     command = ["run", "--detach", "--memory", MEMORY, "--env", "OTEL_TRACES_EXPORTER=none"]
     mounts = ["--volume", f"direct:{DATA_PATH}", "--volume", f"{config}:{CONFIG_PATH}:ro"]
-    container = ground.docker(*command, *mounts, REGISTRY_IMAGE)
-    address = ground.docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container)
+    container = testbed.docker(*command, *mounts, REGISTRY_IMAGE)
+    address = testbed.docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container)
     host = f"{address}:5000"
-    _up(ground, host)
-    return Target(host, ground.volume("direct"), {"registry": container})
+    _up(testbed, host)
+    return Target(host, testbed.volume("direct"), {"registry": container})
 
 
-def _bare(ground: Ground) -> Target:
+def _bare(testbed: Testbed) -> Target:
     """The program alone, on the node's loopback."""
-    folder = ground.node.dir / "bare"
-    (ground.folder / "program").mkdir()
-    program = registry_program(images.tarballs(), ground.folder / "program")
+    folder = testbed.node.dir / "bare"
+    (testbed.folder / "program").mkdir()
+    program = registry_program(images.tarballs(), testbed.folder / "program")
     changes: dict[str, object] = {
         "http": {"addr": f"127.0.0.1:{BARE_PORT}"},
         "storage": {"filesystem": {"rootdirectory": str(folder)}},
     }
-    config = _configuration(ground, "bare", changes)
+    config = _configuration(testbed, "bare", changes)
     quiet = ("env", "OTEL_TRACES_EXPORTER=none")
-    ground.swarm.spawn(
-        ground.node, *quiet, program, "serve", config, log=ground.folder / "bare.log"
+    testbed.swarm.spawn(
+        testbed.node, *quiet, program, "serve", config, log=testbed.folder / "bare.log"
     )
     host = f"127.0.0.1:{BARE_PORT}"
-    _up(ground, host)
+    _up(testbed, host)
     return Target(host, folder)
 
 
-def _up(ground: Ground, host: str) -> None:
+def _up(testbed: Testbed, host: str) -> None:
     asked = ("curl", "-sf", "--max-time", "2", f"http://{host}/v2/")
-    wait(host, lambda: ground.swarm.exec(ground.node, *asked, check=False).returncode == 0, 30)
+    wait(host, lambda: testbed.swarm.exec(testbed.node, *asked, check=False).returncode == 0, 30)

@@ -49,7 +49,7 @@ class Figure:
 
 
 @dataclass
-class Turns:
+class Rounds:
     """Contestants that run in turns, so that what disturbs one disturbs all."""
 
     times: dict[str, list[float]] = field(default_factory=dict)

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from bench.figures import Figure, Turns
-from bench.ground import Ground
+from bench.figures import Figure, Rounds
+from bench.testbed import Testbed
 from ops.console import wait
 from testing.project import Project
 
@@ -17,21 +17,21 @@ SIZES = {"large": (100, 20), "small": (1, 1)}
 """Users and mirrors."""
 
 
-def measure(ground: Ground) -> Iterator[Figure]:
+def measure(testbed: Testbed) -> Iterator[Figure]:
     """Both are deployed; their tasks are at rest, since here they would share the cores."""
     projects = {
-        name: _deployed(ground, name, *size, port=8100 + number)
+        name: _deployed(testbed, name, *size, port=8100 + number)
         for number, (name, size) in enumerate(SIZES.items())
     }
-    names = ground.docker("service", "ls", "--format", "{{.Name}}").split()
-    ground.docker("service", "scale", "--detach", *(f"{name}=0" for name in names))
-    wait("tasks to end", lambda: not ground.docker("ps", "--quiet"), 120)
+    names = testbed.docker("service", "ls", "--format", "{{.Name}}").split()
+    testbed.docker("service", "scale", "--detach", *(f"{name}=0" for name in names))
+    wait("tasks to end", lambda: not testbed.docker("ps", "--quiet"), 120)
 
     def preview(project: Project) -> None:
         project.ok("preview", "--expect-no-changes", "--stack", "bench")
 
-    turns = Turns()
-    turns.run(
+    rounds = Rounds()
+    rounds.run(
         {
             "large": lambda: preview(projects["large"]),
             "small": lambda: preview(projects["small"]),
@@ -40,15 +40,15 @@ def measure(ground: Ground) -> Iterator[Figure]:
     )
     yield Figure(
         what="preview with 100 users and 20 mirrors / with 1 and 1",
-        ours=turns.times["large"],
-        peer=turns.times["small"],
+        ours=rounds.times["large"],
+        peer=rounds.times["small"],
         unit="s",
         target=1.5,
     )
 
 
-def _deployed(ground: Ground, name: str, users: int, mirrors: int, port: int) -> Project:
-    project = ground.project(name)
+def _deployed(testbed: Testbed, name: str, users: int, mirrors: int, port: int) -> Project:
+    project = testbed.project(name)
     project.init("bench")
     file = project.folder / "Pulumi.bench.yaml"
     told: dict[str, Any] = yaml.safe_load(file.read_text()) if file.exists() else {}

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from bench.figures import Figure
-from bench.ground import Ground
+from bench.testbed import Testbed
 
 ROUNDS = 3
 SHIM = """#!/bin/sh
@@ -20,10 +20,10 @@ exit $code
 """Stands before `pulumi` on PATH, and notes how long that took."""
 
 
-def measure(ground: Ground) -> Iterator[Figure]:
+def measure(testbed: Testbed) -> Iterator[Figure]:
     """Once to deploy, then again and again."""
-    project = ground.project("local")
-    folder, log = ground.folder / "shim", ground.folder / "pulumi.log"
+    project = testbed.project("local")
+    folder, log = testbed.folder / "shim", testbed.folder / "pulumi.log"
     folder.mkdir()
     shim = folder / "pulumi"
     shim.write_text(SHIM.format(program=shutil.which("pulumi"), log=log))
@@ -33,8 +33,8 @@ def measure(ground: Ground) -> Iterator[Figure]:
     for _ in range(ROUNDS + 1):
         log.write_text("")
         start = time.monotonic()
-        ground.swarm.exec(
-            ground.node,
+        testbed.swarm.exec(
+            testbed.node,
             *("make", "--no-print-directory", "-C", str(project.folder), "up"),
             timeout=300,
             env={**project.environment, "PATH": path},

@@ -7,16 +7,16 @@ import secrets
 from collections.abc import Iterator
 
 from bench.figures import Figure
-from bench.ground import DOMAIN, Ground
+from bench.testbed import DOMAIN, Testbed
 from ops.console import Problem
 
 ROUNDS, SECONDS, CONNECTIONS = 3, 5, 4
 GIVEN = secrets.token_urlsafe(24)
 
 
-def measure(ground: Ground) -> Iterator[Figure]:
+def measure(testbed: Testbed) -> Iterator[Figure]:
     """Two users of one stack: one with a generated password, one with a given one (cost 10)."""
-    project = ground.project("logins")
+    project = testbed.project("logins")
     told = {"stackName": "logins", "domain": DOMAIN, "proxy": "stack", "network": "logins"}
     project.init("bench", {f"registry:{key}": value for key, value in told.items()})
     for index, user in enumerate(("admin", "given")):
@@ -26,10 +26,10 @@ def measure(ground: Ground) -> Iterator[Figure]:
     logins = {"admin": str(project.outputs("bench")["password"]), "given": GIVEN}
     rates: dict[str, list[float]] = {user: [] for user in logins}
     for user, password in logins.items():
-        ground.answers("http://127.0.0.1/v2/", f"{user}:{password}")
+        testbed.answers("http://127.0.0.1/v2/", f"{user}:{password}")
     for _ in range(ROUNDS):
         for user, password in logins.items():
-            rates[user].append(_rate(ground, f"{user}:{password}"))
+            rates[user].append(_rate(testbed, f"{user}:{password}"))
     yield Figure(
         what="logged-in requests, generated password / a given one, cost 10",
         ours=rates["admin"],
@@ -40,9 +40,9 @@ def measure(ground: Ground) -> Iterator[Figure]:
     )
 
 
-def _rate(ground: Ground, login: str) -> float:
+def _rate(testbed: Testbed, login: str) -> float:
     url = f"http://{DOMAIN}/v2/"
-    said = ground.load(url, login, connections=CONNECTIONS, seconds=SECONDS)
+    said = testbed.load(url, login, connections=CONNECTIONS, seconds=SECONDS)
     if "Non-2xx" in said:
         raise Problem(f"not every request was let in: {said}")
     found = re.search(r"Requests/sec:\s+([\d.]+)", said)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.artifact import Image
 from bench.figures import Figure
-from bench.ground import DOMAIN, Ground, crane, docker_config
+from bench.testbed import DOMAIN, Testbed, crane, docker_config
 from ops.console import Problem
 
 ROUNDS = 3
@@ -23,38 +23,38 @@ LOOK_S = 0.2
 """Between two looks at the memory."""
 
 
-def measure(ground: Ground) -> Iterator[Figure]:
+def measure(testbed: Testbed) -> Iterator[Figure]:
     """All pull the same image, each into a folder of its own."""
-    project = ground.project("many")
+    project = testbed.project("many")
     told = {"stackName": "many", "domain": DOMAIN, "proxy": "stack", "network": "many"}
     project.init("bench", {f"registry:{key}": value for key, value in told.items()})
     project.up("bench")
     login = f"admin:{project.outputs('bench')['password']}"
-    ground.answers("http://127.0.0.1/v2/", login)
-    environment = {"DOCKER_CONFIG": str(docker_config(ground.folder / "docker", {DOMAIN: login}))}
-    image = Image(ground.folder / "image", LAYERS, LAYER_MIB)
+    testbed.answers("http://127.0.0.1/v2/", login)
+    environment = {"DOCKER_CONFIG": str(docker_config(testbed.folder / "docker", {DOMAIN: login}))}
+    image = Image(testbed.folder / "image", LAYERS, LAYER_MIB)
     image.renew()
     reference = f"{DOMAIN}/bench/many:1"
 
     def run(*words: str | Path, check: bool = True) -> int:
-        return ground.swarm.exec(
-            ground.node, crane(), *words, "--insecure", timeout=300, env=environment, check=check
+        return testbed.swarm.exec(
+            testbed.node, crane(), *words, "--insecure", timeout=300, env=environment, check=check
         ).returncode
 
     run("push", image.folder, reference)
 
     def pull(number: int) -> int:
-        folder = ground.folder / f"pulled-{number}"
+        folder = testbed.folder / f"pulled-{number}"
         return run("pull", "--format", "oci", reference, folder, check=False)
 
-    containers = [ground.container("many_registry"), ground.container("many_proxy")]
+    containers = [testbed.container("many_registry"), testbed.container("many_proxy")]
     failures, rounds = 0, []
     for _ in range(ROUNDS):
-        with Memory(ground, containers) as memory, ThreadPoolExecutor(CLIENTS) as pool:
+        with Memory(testbed, containers) as memory, ThreadPoolExecutor(CLIENTS) as pool:
             failures += sum(code != 0 for code in pool.map(pull, range(CLIENTS)))
         rounds.append(memory)
         for number in range(CLIENTS):
-            shutil.rmtree(ground.folder / f"pulled-{number}", ignore_errors=True)
+            shutil.rmtree(testbed.folder / f"pulled-{number}", ignore_errors=True)
     yield Figure(
         what=f"{CLIENTS} clients pulling at once: failures", ours=[failures], unit="", target=0
     )
@@ -66,25 +66,25 @@ def measure(ground: Ground) -> Iterator[Figure]:
         target=400,
         note=f"with page cache, which the kernel takes back: {cached:.0f} MiB",
     )
-    proxy = ground.container("many_proxy")
+    proxy = testbed.container("many_proxy")
     failed, peaks = [], []
     for _ in range(ROUNDS):
-        with Memory(ground, [proxy]) as memory:
-            failed.append(_connected(ground, login, f"http://{DOMAIN}/v2/bench/many/manifests/1"))
+        with Memory(testbed, [proxy]) as memory:
+            failed.append(_connected(testbed, login, f"http://{DOMAIN}/v2/bench/many/manifests/1"))
         peaks.append(memory.peak)
     what = f"{CONNECTIONS} connections that ask for a manifest"
     yield Figure(what=f"{what}: failures", ours=failed, unit="", target=0)
-    limit = ground.stats(proxy)["memory_stats"]["limit"] / 1024**2
+    limit = testbed.stats(proxy)["memory_stats"]["limit"] / 1024**2
     note = f"its limit: {limit:.0f} MiB"
     yield Figure(
         what=f"{what}: Traefik's memory at the peak", ours=peaks, unit="MiB", target=400, note=note
     )
 
 
-def _connected(ground: Ground, login: str, url: str) -> int:
+def _connected(testbed: Testbed, login: str, url: str) -> int:
     """Return how many requests of all those connections failed, by status or without one."""
     accept = "Accept: application/vnd.oci.image.manifest.v1+json"
-    printed = ground.load(url, login, accept, connections=CONNECTIONS, seconds=CONNECTED_S)
+    printed = testbed.load(url, login, accept, connections=CONNECTIONS, seconds=CONNECTED_S)
     if not re.search(r"[1-9]\d* requests in", printed):
         raise Problem(f"wrk printed: {printed}")
     # "Socket errors: connect 0, read 0, write 0, timeout 0", "Non-2xx or 3xx responses: 0".
@@ -95,8 +95,8 @@ def _connected(ground: Ground, login: str, url: str) -> int:
 class Memory:
     """Looks at the containers' memory while the block runs."""
 
-    def __init__(self, ground: Ground, containers: list[str]) -> None:
-        self._ground, self._containers = ground, containers
+    def __init__(self, testbed: Testbed, containers: list[str]) -> None:
+        self._testbed, self._containers = testbed, containers
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self.peak = 0.0
@@ -119,7 +119,7 @@ class Memory:
             self.cached = max(self.cached, sum(cached for _, cached in used))
 
     def _used(self, container: str) -> tuple[float, float]:
-        memory = self._ground.stats(container)["memory_stats"]
+        memory = self._testbed.stats(container)["memory_stats"]
         counted = memory["stats"]
         # The first name is that of cgroup version 1, the second of 2.
         held = counted.get("total_rss", counted.get("anon", 0))

@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography import x509
 
 from ops.console import wait
-from testing.pair import Pair
+from testing.certificates import CertificatePair
 from testing.tools import tool
 
 from .testswarm import ENDED_S, SOON_S, TestSwarm
@@ -38,7 +38,7 @@ class Authority:
         outside = swarm.outside
         self.directory = f"https://{outside.ip}:{ports[0]}/dir"
         """What ACME clients are told."""
-        pair = Pair.make(address=outside.ip)
+        pair = CertificatePair.make(address=outside.ip)
         self.transport_root = pair.chain
         """Root of the certificate of `directory` itself: this one is its own."""
         (folder / "certificate.pem").write_text(pair.chain)

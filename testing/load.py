@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ops.console import Problem
 
-from .site import Site
+from .site import SwarmUnderTest
 
 OPERATION_S = 120
 """How long a push or a pull may take."""
@@ -23,7 +23,7 @@ class Load:
 
     def __init__(
         self,
-        site: Site,
+        site: SwarmUnderTest,
         stack: str,
         domain: str,
         proxy: str,

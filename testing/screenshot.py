@@ -14,7 +14,7 @@ from ops.console import main, wait
 
 from .authority import Authority
 from .project import ROOT, Project
-from .site import Site
+from .site import SwarmUnderTest
 from .testswarm import TestSwarm
 
 DOMAIN, DASHBOARD = "registry.tmd.fakhred.in", "traefik.tmd.fakhred.in"
@@ -27,7 +27,7 @@ def _shoot() -> None:
     ):
         folder, (node,) = Path(name), swarm.nodes
         authority = Authority(swarm, folder / "authority")
-        site = Site(swarm, Project(folder / "registry", node.host))
+        site = SwarmUnderTest(swarm, Project(folder / "registry", node.host))
         site.trust(authority.root_file)
         for domain in (DOMAIN, DASHBOARD, f"stag.{DOMAIN}"):
             swarm.add_host(domain, node.ip)

@@ -13,14 +13,14 @@ from typing import Any
 from ops.console import Problem, wait
 
 from .project import ROOT, CommandError, Project, Result
-from .testswarm import Node, Outside, TestSwarm
+from .testswarm import ClientHost, Node, TestSwarm
 
 STARTED_S = 120
 """How long a task may take to run again after its node came back."""
 
 
 @dataclass
-class Site:
+class SwarmUnderTest:
     """What the tests ask of a deployment."""
 
     swarm: TestSwarm
@@ -140,7 +140,7 @@ class Site:
         self,
         url: str,
         login: str | None = None,
-        node: Node | Outside | None = None,
+        node: Node | ClientHost | None = None,
         patience_s: int = 10,
     ) -> int:
         """HTTP status of `url` seen from a node; 0 when there is no answer, or no good one."""
@@ -150,7 +150,7 @@ class Site:
         self,
         url: str,
         login: str | None = None,
-        node: Node | Outside | None = None,
+        node: Node | ClientHost | None = None,
         patience_s: int = 10,
     ) -> tuple[int, str]:
         """Return the status as `status` does, and why there is none, in curl's words."""

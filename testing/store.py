@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 from ops.console import wait
-from testing.pair import Pair
+from testing.certificates import CertificatePair
 from testing.tools import tool
 
 from .testswarm import ENDED_S, SOON_S, TestSwarm
@@ -22,7 +22,7 @@ class Store:
     def __init__(self, swarm: TestSwarm, folder: Path) -> None:
         self._swarm, self._folder, outside = swarm, folder, swarm.outside
         self.endpoint = f"https://{outside.ip}:{PORT}"
-        pair = Pair.make(address=outside.ip)
+        pair = CertificatePair.make(address=outside.ip)
         self.root_file = folder / "certificate.pem"
         """PEM: its certificate is its own authority."""
         self.access_key, self.secret_key = "registry", secrets.token_hex(16)

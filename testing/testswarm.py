@@ -94,7 +94,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Outside:
+class ClientHost:
     """A machine in the nodes' network that isn't one of them: where clients are."""
 
     ip: str
@@ -135,7 +135,7 @@ class TestSwarm:
         """The run's folder while it is up."""
         self.nodes: list[Node] = []
         """Managers first. Any manager will do to talk to."""
-        self.outside = Outside("", Path(), "")
+        self.outside = ClientHost("", Path(), "")
         """Where clients are, and the rest of the world; up as long as the swarm."""
 
     def __enter__(self) -> TestSwarm:
@@ -188,7 +188,7 @@ class TestSwarm:
 
     def exec(
         self,
-        node: Node | Outside,
+        node: Node | ClientHost,
         *words: str | Path,
         stdin: str | None = None,
         check: bool = True,
@@ -215,7 +215,9 @@ class TestSwarm:
             raise Problem(f"{where}: `{words[0]}` exited with {done.returncode}: {said}")
         return done
 
-    def spawn(self, node: Node | Outside, *words: str | Path, log: Path) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, node: Node | ClientHost, *words: str | Path, log: Path
+    ) -> subprocess.Popen[bytes]:
         """Start a program as `exec` does, and leave it running; on a node it ends with that."""
         with log.open("ab") as output:
             return subprocess.Popen(
@@ -299,7 +301,7 @@ class TestSwarm:
         self._lock = (self.dir / "lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         hosts = ["127.0.0.1 localhost", *(f"{node.ip} {node.name}" for node in self.nodes)]
-        self.outside = Outside(f"{SUBNET}.1", self.dir / "hosts", f"{self.prefix}-switch")
+        self.outside = ClientHost(f"{SUBNET}.1", self.dir / "hosts", f"{self.prefix}-switch")
         self.outside.hosts.write_text("\n".join(hosts) + "\n")
         for node in self.nodes:
             for part in ("run", "etc", "work", "data"):
@@ -427,9 +429,9 @@ def remove_abandoned() -> None:
             _remove(folder.name.split("-")[1], folder)
 
 
-def _entering(node: Node | Outside, *words: str | Path) -> list[str | Path]:
+def _entering(node: Node | ClientHost, *words: str | Path) -> list[str | Path]:
     """The command that runs `words` on a node, or outside."""
-    if isinstance(node, Outside):
+    if isinstance(node, ClientHost):
         hosts = 'mount --bind "$0" /etc/hosts && exec setpriv --pdeathsig=KILL "$@"'
         enter = ["nsenter", f"--net=/run/netns/{node.netns}", "unshare", "--mount"]
         return [*enter, "setpriv", "--pdeathsig=KILL", "sh", "-c", hosts, node.hosts, *words]

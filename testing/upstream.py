@@ -11,7 +11,7 @@ import bcrypt
 
 from ops import images
 from ops.console import wait
-from testing.pair import Pair
+from testing.certificates import CertificatePair
 
 from .hub import registry_program
 from .testswarm import ENDED_S, SOON_S, TestSwarm
@@ -28,7 +28,7 @@ class Upstream:
         self.address = f"{swarm.outside.ip}:{PORT}"
         self.url = f"https://{self.address}"
         self.username, self.password = "reader", secrets.token_hex(16)
-        pair = Pair.make(address=swarm.outside.ip)
+        pair = CertificatePair.make(address=swarm.outside.ip)
         self.root_file = folder / "certificate.pem"
         """PEM: its certificate is its own authority."""
         self.root_file.write_text(pair.chain)

@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from .site import Site
+from .site import SwarmUnderTest
 from .testswarm import Node
 
 PATIENCE_S = 30
@@ -30,7 +30,7 @@ class Answer:
 class Watch:
     """Asks `url` twice a second, with `login`, from `node`, until the block ends."""
 
-    def __init__(self, site: Site, url: str, login: str, node: Node) -> None:
+    def __init__(self, site: SwarmUnderTest, url: str, login: str, node: Node) -> None:
         self._site, self._url, self._login, self._node = site, url, login, node
         self._ended = threading.Event()
         self._worker = threading.Thread(target=self._ask)

@@ -14,14 +14,14 @@ from components.traefik import flags as proxy_config
 from components.traefik.flags import SOCKET
 from settings import Settings, parse
 from settings.proxy_schema import SCHEMA_FILE
-from testing.pair import Pair
+from testing.certificates import CertificatePair
 
 from .samples import Samples
 
 Case = dict[str, Any]
 """Settings by key, without namespace."""
 DOMAIN = "registry.example.com"
-PAIR = Pair.make("*.example.com", "example.com")
+PAIR = CertificatePair.make("*.example.com", "example.com")
 SCHEMA = json.loads(SCHEMA_FILE.read_text())
 OPTIONS = Samples(
     # A daemon elsewhere that Traefik waits for, and plugins that it fetches as it starts.

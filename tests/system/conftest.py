@@ -15,7 +15,7 @@ from testing.archive import archive_of
 from testing.authority import Authority
 from testing.hub import Hub
 from testing.project import Project
-from testing.site import Site
+from testing.site import SwarmUnderTest
 from testing.testswarm import SUBNET, TestSwarm, remove_abandoned
 
 HUB = f"{SUBNET}.11:5001"
@@ -57,10 +57,10 @@ def swarm() -> Iterator[TestSwarm]:
 
 
 @pytest.fixture(scope="module")
-def site(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwarmUnderTest]:
     """A fresh checkout that deploys to the swarm's first node, which is empty again in the end."""
     folder = tmp_path_factory.mktemp("checkout") / "registry"
-    site = Site(swarm, Project(folder, swarm.nodes[0].host))
+    site = SwarmUnderTest(swarm, Project(folder, swarm.nodes[0].host))
     yield site
     site.clean()
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from testing.authority import Authority
-from testing.site import Site
+from testing.site import SwarmUnderTest
 from testing.testswarm import SUBNET
 
 MAIN, PROXY = "traefik", "traefik_traefik"
@@ -137,7 +137,7 @@ def registry_stack(labels: dict[str, str], node: str, **service: Any) -> dict[st
     }
 
 
-def deploy(site: Site, folder: Path, name: str, stack: dict[str, object]) -> None:
+def deploy(site: SwarmUnderTest, folder: Path, name: str, stack: dict[str, object]) -> None:
     """`docker stack deploy`."""
     file = folder / f"{name}.yml"
     file.write_text(yaml.safe_dump(stack))

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from ops.console import wait
-from testing.pair import Pair
-from testing.site import STARTED_S, Site
-from testing.testswarm import ENDED_S, Node, Outside
+from testing.certificates import CertificatePair
+from testing.site import STARTED_S, SwarmUnderTest
+from testing.testswarm import ENDED_S, ClientHost, Node
 from testing.tools import tool
 
 from .conftest import PLAIN_DOMAIN, PLAIN_PORT
@@ -65,9 +65,9 @@ class Place:
 class Client:
     """A client's run against one place."""
 
-    site: Site
+    site: SwarmUnderTest
     place: Place
-    machine: Node | Outside
+    machine: Node | ClientHost
     archive: Path
     """The image, as `docker save` writes it."""
     folder: Path
@@ -174,14 +174,16 @@ PLACES = ("HTTP with a port", "HTTPS with a port", "an address", "behind a proxy
 
 
 @pytest.fixture(scope="module")
-def places(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Place]]:
+def places(
+    site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Place]]:
     """Each place by name; one stack stands behind the proxy, and on its own port without TLS."""
     swarm, project = site.swarm, site.project
     folder = tmp_path_factory.mktemp("certificates")
     first = swarm.nodes[0]
     pairs = {
-        name: Pair.make(name) for name in (PLAIN_DOMAIN, SECURE_DOMAIN)
-    } | {first.ip: Pair.make(address=first.ip)}  # fmt: skip
+        name: CertificatePair.make(name) for name in (PLAIN_DOMAIN, SECURE_DOMAIN)
+    } | {first.ip: CertificatePair.make(address=first.ip)}  # fmt: skip
     root = folder / "root.pem"
     root.write_text("".join(pair.chain for pair in pairs.values()))
     site.trust(root)
@@ -237,14 +239,14 @@ def places(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
     front.wait(ENDED_S)
 
 
-def answers(site: Site, url: str) -> bool:
+def answers(site: SwarmUnderTest, url: str) -> bool:
     return site.status(url, node=site.swarm.outside) == 401
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: str(client.__name__))
 @pytest.mark.parametrize("name", PLACES)
 def test_a_client_pushes_and_pulls(
-    site: Site,
+    site: SwarmUnderTest,
     places: dict[str, Place],
     archive: Path,
     tmp_path: Path,
@@ -266,7 +268,7 @@ def test_a_client_pushes_and_pulls(
     client(Client(site, place, machine, archive, folder))
 
 
-def test_the_name_in_tls_does_not_matter(site: Site, places: dict[str, Place]) -> None:
+def test_the_name_in_tls_does_not_matter(site: SwarmUnderTest, places: dict[str, Place]) -> None:
     outside = site.swarm.outside
     for place in (places["HTTPS with a port"], places["an address"]):
         port = place.host.partition(":")[2] or "443"
@@ -281,7 +283,9 @@ def test_the_name_in_tls_does_not_matter(site: Site, places: dict[str, Place]) -
             assert said == "401", (place, url)
 
 
-def test_where_plain_http_is_meant_no_tls_is_answered(site: Site, places: dict[str, Place]) -> None:
+def test_where_plain_http_is_meant_no_tls_is_answered(
+    site: SwarmUnderTest, places: dict[str, Place]
+) -> None:
     host = places["HTTP with a port"].host
     ask = ("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", f"https://{host}/v2/")
     done = site.swarm.exec(site.swarm.outside, *ask, check=False)
@@ -290,14 +294,14 @@ def test_where_plain_http_is_meant_no_tls_is_answered(site: Site, places: dict[s
 
 
 def test_what_a_proxy_in_front_says_holds_and_what_a_stranger_says_does_not(
-    site: Site, places: dict[str, Place]
+    site: SwarmUnderTest, places: dict[str, Place]
 ) -> None:
     place = places["behind a proxy"]
     assert site.project.outputs("plain")["url"] == f"https://{PLAIN_DOMAIN}"
     headers = ("-H", "X-Forwarded-Proto: https", "-o", "/dev/null", "-D", "-", "-X", "POST")
     node = site.node_of("plain_proxy")
 
-    def location(machine: Node | Outside, url: str) -> str:
+    def location(machine: Node | ClientHost, url: str) -> str:
         login = ("--user", site.login("plain"), "--cacert", site.root)
         to = ("--resolve", f"{PLAIN_DOMAIN}:{PLAIN_PORT}:{node.ip}")
         words = ("curl", "-sS", *login, *headers, *to, f"{url}/v2/a/blobs/uploads/")
@@ -311,7 +315,9 @@ def test_what_a_proxy_in_front_says_holds_and_what_a_stranger_says_does_not(
     assert "location: http://" in location(stranger, direct)
 
 
-def test_the_doctor_looks_at_the_outer_address(site: Site, places: dict[str, Place]) -> None:
+def test_the_doctor_looks_at_the_outer_address(
+    site: SwarmUnderTest, places: dict[str, Place]
+) -> None:
     said = site.made("doctor", "STACK=plain", "SLOW=0")
     assert f"https://{places['behind a proxy'].host}, seen from this machine" in said
     for line in ("strangers are refused (401), admin gets in (200)", "insist on HTTPS"):
@@ -319,7 +325,9 @@ def test_the_doctor_looks_at_the_outer_address(site: Site, places: dict[str, Pla
     assert "wrong" not in said
 
 
-def test_a_browsers_preflight_needs_no_login(site: Site, places: dict[str, Place]) -> None:
+def test_a_browsers_preflight_needs_no_login(
+    site: SwarmUnderTest, places: dict[str, Place]
+) -> None:
     url = f"https://{places['behind a proxy'].host}/v2/_catalog"
     ask = ("-X", "OPTIONS", "-H", f"Origin: {UI}", "-H", "Access-Control-Request-Method: GET")
     words = ("curl", "-sS", "--cacert", site.root, "-D", "-", "-o", "/dev/null")
@@ -334,5 +342,5 @@ def test_a_browsers_preflight_needs_no_login(site: Site, places: dict[str, Place
 
 
 @pytest.mark.usefixtures("places")
-def test_nothing_changes_later(site: Site) -> None:
+def test_nothing_changes_later(site: SwarmUnderTest) -> None:
     site.project.ok("preview", "--expect-no-changes", "--stack", "plain")

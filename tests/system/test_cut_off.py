@@ -11,7 +11,7 @@ import pytest
 from ops import images
 from ops.console import wait
 from testing.project import Project
-from testing.site import Site
+from testing.site import SwarmUnderTest
 from testing.testswarm import TestSwarm
 from testing.watch import Watch
 
@@ -36,7 +36,7 @@ def test_a_node_that_was_cut_off_serves_again_within_seconds(
     swarm: TestSwarm, tmp_path: Path
 ) -> None:
     manager, worker = swarm.nodes
-    site = Site(swarm, Project(tmp_path / "registry", manager.host))
+    site = SwarmUnderTest(swarm, Project(tmp_path / "registry", manager.host))
     values = {"registry:stackName": NAME, "registry:domain": DOMAIN, "registry:proxy": "stack"}
     site.project.init(NAME, values)
     site.project.up(NAME)

@@ -13,7 +13,7 @@ from ops import images
 from testing.archive import archive_of
 from testing.documents import blocks, script
 from testing.project import ROOT, Project
-from testing.site import Site
+from testing.site import SwarmUnderTest
 from testing.testswarm import TestSwarm
 
 DOCUMENTS = [file for file in sorted((ROOT / "docs").rglob("*.md")) if list(blocks(file))]
@@ -27,7 +27,7 @@ LIMIT_S = 500
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwarmUnderTest]:
     """A fresh checkout on a machine whose engine has the image `alpine`, which isn't deployed."""
     folder = tmp_path_factory.mktemp("reader")
     layer = folder / "layer.tar"
@@ -39,12 +39,12 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         (project.folder / "Pulumi.local.yaml").unlink(missing_ok=True)
         for file in ROOT.glob("*.example.yaml"):
             (project.folder / file.name).write_text(file.read_text())
-        yield Site(swarm, project)
+        yield SwarmUnderTest(swarm, project)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.stem)
 def test_the_commands_of_a_document_do_what_it_says(
-    reader: Site, document: Path, tmp_path: Path
+    reader: SwarmUnderTest, document: Path, tmp_path: Path
 ) -> None:
     unset = [word for name in CHOSEN for word in ("-u", name)]
     done = reader.swarm.exec(

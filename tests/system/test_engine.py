@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testing.site import Site
+from testing.site import SwarmUnderTest
 
 STACK = "moved"
 REGISTRY = f"{STACK}_registry"
@@ -21,7 +21,7 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _deployed(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _deployed(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A stack that was deployed through an address of the engine that leads nowhere by now."""
     environment = site.project.environment
     configured = environment["DOCKER_HOST"]
@@ -36,13 +36,13 @@ def _deployed(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
     environment["PULUMI_RUN_PROGRAM"] = "true"
 
 
-def resources(site: Site) -> dict[str, dict[str, object]]:
+def resources(site: SwarmUnderTest) -> dict[str, dict[str, object]]:
     """What the state has, by URN."""
     raw = json.loads(site.project.ok("stack", "export", "--stack", STACK))
     return {each["urn"]: each for each in raw["deployment"].get("resources", [])}
 
 
-def test_a_refresh_asks_the_engine_that_is_configured(site: Site) -> None:
+def test_a_refresh_asks_the_engine_that_is_configured(site: SwarmUnderTest) -> None:
     before, outputs = resources(site), site.project.outputs(STACK)
     site.project.ok("refresh", "--yes", "--stack", STACK)
     assert set(resources(site)) == set(before)
@@ -50,7 +50,7 @@ def test_a_refresh_asks_the_engine_that_is_configured(site: Site) -> None:
     site.project.ok("preview", "--refresh", "--stack", STACK)
 
 
-def test_a_refresh_waits_for_no_service_and_sets_no_label(site: Site) -> None:
+def test_a_refresh_waits_for_no_service_and_sets_no_label(site: SwarmUnderTest) -> None:
     first = site.any_node()
     (holder,) = site.holders(LABEL)
     site.swarm.docker(first, "service", "update", "--detach", "--image", "no:such", REGISTRY)
@@ -64,7 +64,7 @@ def test_a_refresh_waits_for_no_service_and_sets_no_label(site: Site) -> None:
         site.update_node(holder, "--label-add", f"{LABEL}=true")
 
 
-def test_a_destroy_on_another_swarm_is_refused(site: Site) -> None:
+def test_a_destroy_on_another_swarm_is_refused(site: SwarmUnderTest) -> None:
     """There nothing of the stack is found: all of it would be forgotten, and run on elsewhere."""
     state = site.project.ok("stack", "export", "--stack", STACK)
     cluster = site.swarm.docker(site.any_node(), "info", "--format", "{{.Swarm.Cluster.ID}}")
@@ -83,7 +83,7 @@ def test_a_destroy_on_another_swarm_is_refused(site: Site) -> None:
     assert REGISTRY in site.swarm.docker(site.any_node(), "service", "ls")
 
 
-def test_down_needs_nothing_but_the_engine(site: Site) -> None:
+def test_down_needs_nothing_but_the_engine(site: SwarmUnderTest) -> None:
     """Neither right settings, nor the node of the images, nor a service that runs."""
     (holder,) = site.holders(LABEL)
     site.project.set(STACK, "registry:memory", "lots")
@@ -107,7 +107,9 @@ def test_down_needs_nothing_but_the_engine(site: Site) -> None:
     assert f"{REGISTRY}-data" in site.swarm.docker(there, "volume", "ls"), "the images stay"
 
 
-def test_down_through_an_engine_out_of_reach_says_which(site: Site, tmp_path: Path) -> None:
+def test_down_through_an_engine_out_of_reach_says_which(
+    site: SwarmUnderTest, tmp_path: Path
+) -> None:
     gone = f"unix://{tmp_path}/docker.sock"
     refused = site.make("down", f"STACK={STACK}", "YES=1", DOCKER_HOST=gone)
     assert refused.code != 0

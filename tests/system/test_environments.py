@@ -12,7 +12,7 @@ from components.version import VERSION
 from ops.console import wait
 from testing.authority import Authority
 from testing.project import changed
-from testing.site import Site
+from testing.site import SwarmUnderTest
 
 STACKS = {"local": "registry-local", "prod": "registry-com", "stag": "stag-registry-com"}
 DOMAINS = {
@@ -30,7 +30,7 @@ EACH = pytest.mark.parametrize("stack", STACKS)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _deployed(site: Site, authority: Authority) -> None:
+def _deployed(site: SwarmUnderTest, authority: Authority) -> None:
     """All three; production first, whose network staging joins. One volume on each node."""
     site.trust(authority.root_file)
     # All that differs from what is committed is who certifies.
@@ -48,7 +48,7 @@ def _deployed(site: Site, authority: Authority) -> None:
 
 
 @pytest.fixture(scope="module")
-def pushed(site: Site, archive: Path) -> dict[str, str]:
+def pushed(site: SwarmUnderTest, archive: Path) -> dict[str, str]:
     """Digest of the image `hello:1` in each registry."""
     digests = {}
     for stack, domain in DOMAINS.items():
@@ -58,14 +58,14 @@ def pushed(site: Site, archive: Path) -> dict[str, str]:
 
 
 @EACH
-def test_the_second_deployment_changes_nothing(site: Site, stack: str) -> None:
+def test_the_second_deployment_changes_nothing(site: SwarmUnderTest, stack: str) -> None:
     site.project.up(stack, "--expect-no-changes")
     site.project.ok("preview", "--expect-no-changes", "--stack", stack)
     site.project.ok("refresh", "--yes", "--expect-no-changes", "--stack", stack)
     site.project.ok("preview", "--expect-no-changes", "--stack", stack)
 
 
-def test_another_domain_shows_as_the_changed_labels_of_one_service(site: Site) -> None:
+def test_another_domain_shows_as_the_changed_labels_of_one_service(site: SwarmUnderTest) -> None:
     domain = "registry:domain"
     site.project.set("stag", domain, "other.example.com")
     (step,) = site.project.steps("stag")
@@ -77,7 +77,7 @@ def test_another_domain_shows_as_the_changed_labels_of_one_service(site: Site) -
 
 
 def test_every_registry_answers_at_its_own_name_to_its_own_login_only(
-    site: Site, pushed: dict[str, str]
+    site: SwarmUnderTest, pushed: dict[str, str]
 ) -> None:
     assert set(pushed) == set(STACKS)
     for stack in STACKS:
@@ -93,7 +93,7 @@ def test_every_registry_answers_at_its_own_name_to_its_own_login_only(
         assert site.status(stranger, node=local) in (0, 503)
 
 
-def test_traefiks_ui_is_there_in_development_only(site: Site) -> None:
+def test_traefiks_ui_is_there_in_development_only(site: SwarmUnderTest) -> None:
     local, main = site.node_of(PROXIES["local"]), site.node_of(PROXIES["prod"])
     assert site.status("http://localhost:8090/dashboard/", node=local) == 200
     for port in (8080, 8090):
@@ -101,7 +101,7 @@ def test_traefiks_ui_is_there_in_development_only(site: Site) -> None:
 
 
 def test_docker_and_skopeo_bring_back_what_they_pushed(
-    site: Site, archive: Path, tmp_path: Path
+    site: SwarmUnderTest, archive: Path, tmp_path: Path
 ) -> None:
     node, swarm = site.node_of(PROXIES["local"]), site.swarm
     user, _, password = site.login("local").partition(":")
@@ -122,7 +122,7 @@ def test_docker_and_skopeo_bring_back_what_they_pushed(
     assert not list(tmp_path.iterdir())
 
 
-def test_no_name_or_router_of_one_stack_is_anothers(site: Site) -> None:
+def test_no_name_or_router_of_one_stack_is_anothers(site: SwarmUnderTest) -> None:
     routers: list[str] = []
     for name in STACKS.values():
         labels = site.inspect("service", f"{name}_registry")["Spec"]["Labels"]
@@ -134,7 +134,7 @@ def test_no_name_or_router_of_one_stack_is_anothers(site: Site) -> None:
     assert len(set(routers)) == len(routers)
 
 
-def test_docker_auto_labels_finds_nothing_to_do(site: Site, tmp_path: Path) -> None:
+def test_docker_auto_labels_finds_nothing_to_do(site: SwarmUnderTest, tmp_path: Path) -> None:
     before = [site.labels(node) for node in site.swarm.nodes]
     for name in STACKS.values():
         spec = site.inspect("service", f"{name}_registry")["Spec"]["TaskTemplate"]
@@ -144,7 +144,7 @@ def test_docker_auto_labels_finds_nothing_to_do(site: Site, tmp_path: Path) -> N
     assert [site.labels(node) for node in site.swarm.nodes] == before
 
 
-def test_volumes_carry_the_stacks_label_wherever_they_were_made(site: Site) -> None:
+def test_volumes_carry_the_stacks_label_wherever_they_were_made(site: SwarmUnderTest) -> None:
     for name in STACKS.values():
         node = site.node_of(f"{name}_registry")
         template = '{{index .Labels "com.docker.stack.namespace"}}'
@@ -156,7 +156,7 @@ def test_volumes_carry_the_stacks_label_wherever_they_were_made(site: Site) -> N
 
 @EACH
 def test_the_image_is_there_after_the_node_came_back(
-    site: Site, pushed: dict[str, str], stack: str
+    site: SwarmUnderTest, pushed: dict[str, str], stack: str
 ) -> None:
     node = site.node_of(f"{STACKS[stack]}_registry")
     site.swarm.kill(node)
@@ -166,7 +166,9 @@ def test_the_image_is_there_after_the_node_came_back(
     assert site.digest(stack, DOMAINS[stack], "hello:1") == pushed[stack]
 
 
-def test_a_node_that_is_down_or_drained_stops_a_deployment_in_the_preview(site: Site) -> None:
+def test_a_node_that_is_down_or_drained_stops_a_deployment_in_the_preview(
+    site: SwarmUnderTest,
+) -> None:
     node = site.node_of("stag-registry-com_registry")
     manager = site.swarm.nodes[0]
     assert node is not manager
@@ -193,7 +195,7 @@ def test_a_node_that_is_down_or_drained_stops_a_deployment_in_the_preview(site: 
 
 @EACH
 def test_the_image_is_there_after_destroying_and_deploying_again(
-    site: Site, pushed: dict[str, str], stack: str
+    site: SwarmUnderTest, pushed: dict[str, str], stack: str
 ) -> None:
     before = site.node_of(f"{STACKS[stack]}_registry")
     if stack == "prod":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ops.console import wait
-from testing.site import STARTED_S, Site
+from testing.site import STARTED_S, SwarmUnderTest
 from testing.watch import Watch
 
 NAME = "faulty"
@@ -21,7 +21,7 @@ AWAY = {502, 503, 504}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def image(site: Site, archive: Path) -> str:
+def image(site: SwarmUnderTest, archive: Path) -> str:
     """Digest of an image that was pushed before."""
     values = {"registry:stackName": NAME, "registry:domain": DOMAIN, "registry:proxy": "stack"}
     site.project.init(NAME, {**values, "registry:network": NAME})
@@ -30,7 +30,7 @@ def image(site: Site, archive: Path) -> str:
     return site.push(NAME, DOMAIN, "hello:1", archive)
 
 
-def kill(site: Site, service: str) -> None:
+def kill(site: SwarmUnderTest, service: str) -> None:
     """End the service's task without a word; return when another one runs."""
     node = site.node_of(service)
     named = ("--filter", f"label=com.docker.swarm.service.name={service}")
@@ -46,7 +46,7 @@ def kill(site: Site, service: str) -> None:
     site.serves(NAME, DOMAIN, PROXY)
 
 
-def test_while_no_task_runs_clients_are_told_to_come_back(site: Site, image: str) -> None:
+def test_while_no_task_runs_clients_are_told_to_come_back(site: SwarmUnderTest, image: str) -> None:
     node, login = site.resolve(DOMAIN, PROXY), site.login(NAME)
     with Watch(site, URL, login, node) as watch:
         for _ in range(3):
@@ -63,7 +63,9 @@ def test_while_no_task_runs_clients_are_told_to_come_back(site: Site, image: str
     assert site.digest(NAME, DOMAIN, "hello:1") == image
 
 
-def test_when_traefik_dies_it_comes_back_and_no_image_seems_to_be_missing(site: Site) -> None:
+def test_when_traefik_dies_it_comes_back_and_no_image_seems_to_be_missing(
+    site: SwarmUnderTest,
+) -> None:
     node = site.resolve(DOMAIN, PROXY)
     with Watch(site, URL, site.login(NAME), node) as watch:
         kill(site, PROXY)
@@ -74,6 +76,6 @@ def test_when_traefik_dies_it_comes_back_and_no_image_seems_to_be_missing(site: 
         assert answer.status != 404 or before.status in {0, 404}
 
 
-def test_after_all_that_the_next_deployment_finds_nothing_to_do(site: Site) -> None:
+def test_after_all_that_the_next_deployment_finds_nothing_to_do(site: SwarmUnderTest) -> None:
     site.project.up(NAME)
     site.project.ok("preview", "--expect-no-changes", "--stack", NAME)

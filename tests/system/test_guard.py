@@ -9,7 +9,7 @@ import pytest
 
 from ops.console import wait
 from testing.project import Project, changed
-from testing.site import Site
+from testing.site import SwarmUnderTest
 from testing.testswarm import SOON_S
 
 from .conftest import HUB
@@ -22,7 +22,7 @@ DOMAIN = "guarded.example.com"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _deployed(site: Site) -> None:
+def _deployed(site: SwarmUnderTest) -> None:
     """One stack with a Traefik of its own."""
     site.project.init(
         "dev",
@@ -37,7 +37,7 @@ def _deployed(site: Site) -> None:
 
 
 @pytest.fixture
-def unchanged(site: Site) -> Iterator[None]:
+def unchanged(site: SwarmUnderTest) -> Iterator[None]:
     """Whatever happens in the test, every service of the stack stays as it is."""
 
     def now() -> tuple[object, ...]:
@@ -60,13 +60,13 @@ def refused(project: Project, stack: str = "dev") -> str:
     return preview.text
 
 
-def set_label(site: Site, node: str, value: str | None) -> None:
+def set_label(site: SwarmUnderTest, node: str, value: str | None) -> None:
     change = ("--label-rm", LABEL) if value is None else ("--label-add", f"{LABEL}={value}")
     site.update_node(node, *change)
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_the_label_on_two_nodes_is_refused(site: Site) -> None:
+def test_the_label_on_two_nodes_is_refused(site: SwarmUnderTest) -> None:
     other = next(node.name for node in site.swarm.nodes if node.name not in site.holders(LABEL))
     set_label(site, other, "true")
     try:
@@ -79,7 +79,7 @@ def test_the_label_on_two_nodes_is_refused(site: Site) -> None:
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("named", ["nobody", "another"])
-def test_a_wrong_node_is_refused(site: Site, named: str) -> None:
+def test_a_wrong_node_is_refused(site: SwarmUnderTest, named: str) -> None:
     (holder,) = site.holders(LABEL)
     other = next(node.name for node in site.swarm.nodes if node.name != holder)
     site.project.set("dev", "registry:volumeNode", "cow" if named == "nobody" else other)
@@ -95,7 +95,9 @@ def test_a_wrong_node_is_refused(site: Site, named: str) -> None:
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_another_stack_name_would_leave_the_images_behind_and_is_refused(site: Site) -> None:
+def test_another_stack_name_would_leave_the_images_behind_and_is_refused(
+    site: SwarmUnderTest,
+) -> None:
     site.project.set("dev", "registry:stackName", "renamed")
     try:
         text = refused(site.project)
@@ -105,7 +107,7 @@ def test_another_stack_name_would_leave_the_images_behind_and_is_refused(site: S
     assert f"pulumi config set --stack dev registry:volumeName {NAME}_registry-data" in text
 
 
-def test_a_label_that_left_its_node_is_refused_and_put_back(site: Site) -> None:
+def test_a_label_that_left_its_node_is_refused_and_put_back(site: SwarmUnderTest) -> None:
     (holder,) = site.holders(LABEL)
     other = next(node.name for node in site.swarm.nodes if node.name != holder)
     set_label(site, holder, None)
@@ -119,7 +121,7 @@ def test_a_label_that_left_its_node_is_refused_and_put_back(site: Site) -> None:
     assert site.node_of(SERVICE).name == holder
 
 
-def test_many_wrong_settings_are_told_at_once_and_nothing_is_touched(site: Site) -> None:
+def test_many_wrong_settings_are_told_at_once_and_nothing_is_touched(site: SwarmUnderTest) -> None:
     wrong = {
         "registry:stackName": "Wrong Name",
         "registry:domain": "https://registry.example.com/",
@@ -144,7 +146,7 @@ def test_many_wrong_settings_are_told_at_once_and_nothing_is_touched(site: Site)
     site.project.remove("wrong")
 
 
-def test_a_network_to_join_must_be_there_and_an_overlay(site: Site) -> None:
+def test_a_network_to_join_must_be_there_and_an_overlay(site: SwarmUnderTest) -> None:
     node = site.swarm.nodes[0]
     values = {"registry:stackName": "joiner", "registry:domain": "joiner.example.com"}
     site.project.init("joiner", {**values, "registry:network": "nowhere"})
@@ -158,7 +160,7 @@ def test_a_network_to_join_must_be_there_and_an_overlay(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_a_network_that_is_there_cant_be_encrypted(site: Site) -> None:
+def test_a_network_that_is_there_cant_be_encrypted(site: SwarmUnderTest) -> None:
     site.project.set("dev", "registry:encryptNetwork", "true")
     try:
         text = refused(site.project)
@@ -170,7 +172,7 @@ def test_a_network_that_is_there_cant_be_encrypted(site: Site) -> None:
 
 @pytest.mark.parametrize("service", [SERVICE, PROXY])
 def test_a_service_that_was_scaled_by_hand_is_scaled_back_in_place(
-    site: Site, service: str
+    site: SwarmUnderTest, service: str
 ) -> None:
     before = site.inspect("service", service)["ID"]
     site.swarm.docker(site.any_node(), "service", "scale", "--detach", f"{service}=0")
@@ -181,7 +183,7 @@ def test_a_service_that_was_scaled_by_hand_is_scaled_back_in_place(
     site.serves("dev", DOMAIN, PROXY)
 
 
-def test_an_engine_out_of_reach_is_one_clear_error(site: Site) -> None:
+def test_an_engine_out_of_reach_is_one_clear_error(site: SwarmUnderTest) -> None:
     project = site.project
     host = project.environment["DOCKER_HOST"]
     project.environment["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
@@ -192,7 +194,9 @@ def test_an_engine_out_of_reach_is_one_clear_error(site: Site) -> None:
     assert "No Docker engine answers at unix:///nowhere/docker.sock" in text
 
 
-def test_an_update_that_fails_is_undone_and_told_and_the_next_one_works(site: Site) -> None:
+def test_an_update_that_fails_is_undone_and_told_and_the_next_one_works(
+    site: SwarmUnderTest,
+) -> None:
     site.serves("dev", DOMAIN, PROXY)
     site.project.set("dev", "registry:image", "registry:no-such-tag")
     failed = site.project.pulumi("up", "--yes", "--stack", "dev")
@@ -208,7 +212,7 @@ def test_an_update_that_fails_is_undone_and_told_and_the_next_one_works(site: Si
     site.serves("dev", DOMAIN, PROXY)
 
 
-def test_a_rollback_by_hand_works_after_a_deployment(site: Site) -> None:
+def test_a_rollback_by_hand_works_after_a_deployment(site: SwarmUnderTest) -> None:
     before = site.inspect("service", SERVICE)["Spec"]["TaskTemplate"]
     for node in site.swarm.nodes:
         site.swarm.docker(node, "tag", "registry:3.1.2", "registry:the-same")
@@ -221,7 +225,7 @@ def test_a_rollback_by_hand_works_after_a_deployment(site: Site) -> None:
     site.project.up("dev", "--refresh")
 
 
-def test_a_rollback_by_hand_to_secrets_that_are_gone_changes_nothing(site: Site) -> None:
+def test_a_rollback_by_hand_to_secrets_that_are_gone_changes_nothing(site: SwarmUnderTest) -> None:
     site.project.set("dev", "registry:config.log.level", "warn", "--path")
     site.project.up("dev")
     tasks = site.swarm.docker(site.any_node(), "service", "ps", "-q", SERVICE)
@@ -235,14 +239,14 @@ def test_a_rollback_by_hand_to_secrets_that_are_gone_changes_nothing(site: Site)
     site.project.up("dev")
 
 
-def roll_back(site: Site, service: str) -> None:
+def roll_back(site: SwarmUnderTest, service: str) -> None:
     """`docker service rollback`, until it has ended."""
     words = ("service", "rollback", "--detach=false", "--quiet", service)
     site.swarm.docker(site.any_node(), *words, timeout=180)
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_a_constraint_that_the_images_node_does_not_meet_is_refused(site: Site) -> None:
+def test_a_constraint_that_the_images_node_does_not_meet_is_refused(site: SwarmUnderTest) -> None:
     site.project.set("dev", "registry:constraints[0]", "node.labels.disk == none", "--path")
     try:
         text = refused(site.project)
@@ -251,7 +255,9 @@ def test_a_constraint_that_the_images_node_does_not_meet_is_refused(site: Site) 
     assert "where node.labels.disk == none doesn't hold" in text
 
 
-def test_a_tag_that_gets_its_digest_from_a_registry_makes_no_difference_later(site: Site) -> None:
+def test_a_tag_that_gets_its_digest_from_a_registry_makes_no_difference_later(
+    site: SwarmUnderTest,
+) -> None:
     first = site.swarm.nodes[0]
     image = f"{HUB}/registry:3.1.2"
     run = ("run", "--detach", "--name", "hub", "--publish", "5001:5000", "registry:3.1.2")
@@ -274,7 +280,7 @@ def test_a_tag_that_gets_its_digest_from_a_registry_makes_no_difference_later(si
         site.swarm.docker(first, "rm", "--force", "--volumes", "hub")
 
 
-def test_a_move_that_is_asked_for_by_name_is_done(site: Site) -> None:
+def test_a_move_that_is_asked_for_by_name_is_done(site: SwarmUnderTest) -> None:
     (holder,) = site.holders(LABEL)
     other = next(node.name for node in site.swarm.nodes if node.name != holder)
     site.project.set("dev", "registry:volumeNode", other)
@@ -288,7 +294,7 @@ def test_a_move_that_is_asked_for_by_name_is_done(site: Site) -> None:
 
 
 @pytest.mark.parametrize("tool", ["docker-auto-labels", "docker node update"])
-def test_a_label_that_is_there_is_adopted(site: Site, tool: str, tmp_path: Path) -> None:
+def test_a_label_that_is_there_is_adopted(site: SwarmUnderTest, tool: str, tmp_path: Path) -> None:
     name = f"by-{tool.replace(' ', '-')}"
     label = f"{name}.registry-data"
     if tool == "docker-auto-labels":

@@ -16,7 +16,7 @@ import pytest
 
 from ops.console import wait
 from testing.authority import Authority, served
-from testing.site import Site
+from testing.site import SwarmUnderTest
 
 DOMAIN = "registry.tmd.fakhred.in"
 DASHBOARD = "traefik.tmd.fakhred.in"
@@ -30,7 +30,9 @@ BLOCK = b"\0" * (1 << 20)
 
 
 @pytest.fixture(scope="module")
-def short_lived(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
+def short_lived(
+    site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Authority]:
     """An authority whose certificates Traefik renews as soon as it looks: in about a minute.
 
     Traefik renews what was made for an hour when 20 minutes are left, and looks once a minute.
@@ -42,7 +44,9 @@ def short_lived(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _deployed(site: Site, hub: None, authority: Authority, short_lived: Authority) -> None:
+def _deployed(
+    site: SwarmUnderTest, hub: None, authority: Authority, short_lived: Authority
+) -> None:
     """Production as committed, and a stack with a Traefik of its own on another node."""
     assert hub is None  # It only has to be there.
     site.trust(authority.root_file)
@@ -82,7 +86,9 @@ def _deployed(site: Site, hub: None, authority: Authority, short_lived: Authorit
 
 
 @pytest.fixture(scope="module")
-def slow(site: Site, _deployed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upload]:
+def slow(
+    site: SwarmUnderTest, _deployed: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Upload]:
     """An upload over a slow link, under way while the other tests run."""
     upload = Upload(site, tmp_path_factory.mktemp("slow") / "blob")
     upload.start()
@@ -93,7 +99,7 @@ def slow(site: Site, _deployed: None, tmp_path_factory: pytest.TempPathFactory) 
 class Upload(threading.Thread):
     """Sends a blob so slowly that it takes over 90 s."""
 
-    def __init__(self, site: Site, file: Path) -> None:
+    def __init__(self, site: SwarmUnderTest, file: Path) -> None:
         super().__init__(daemon=True)
         self._site, self._file = site, file
         self.seconds = 0.0
@@ -114,7 +120,7 @@ class Upload(threading.Thread):
         self.seconds = time.monotonic() - start
 
 
-def curl(site: Site, *words: str, timeout: float = 60) -> str:
+def curl(site: SwarmUnderTest, *words: str, timeout: float = 60) -> str:
     """curl outside the swarm, logged in to production."""
     login = ("--cacert", site.root, "--user", site.login("prod"))
     return site.swarm.exec(
@@ -122,7 +128,7 @@ def curl(site: Site, *words: str, timeout: float = 60) -> str:
     ).stdout
 
 
-def begin_upload(site: Site, name: str) -> str:
+def begin_upload(site: SwarmUnderTest, name: str) -> str:
     """Address that a blob of repository `name` goes to."""
     url = f"https://{DOMAIN}/v2/{name}/blobs/uploads/"
     headers = curl(site, "-X", "POST", "-D", "-", "-o", "/dev/null", url)
@@ -133,20 +139,20 @@ def begin_upload(site: Site, name: str) -> str:
 
 
 @pytest.mark.usefixtures("slow")
-def test_the_certificate_is_the_authoritys(site: Site) -> None:
+def test_the_certificate_is_the_authoritys(site: SwarmUnderTest) -> None:
     assert "Pebble" in served(site.swarm, DOMAIN).issuer.rfc4514_string()
     outside = site.swarm.outside
     assert site.status(f"https://{DOMAIN}/v2/", node=outside) == 401
     assert site.status(f"https://{DOMAIN}/v2/", site.login("prod"), outside) == 200
 
 
-def test_nothing_changes_later(site: Site) -> None:
+def test_nothing_changes_later(site: SwarmUnderTest) -> None:
     for stack in ("prod", "short"):
         site.project.ok("preview", "--expect-no-changes", "--stack", stack)
         site.project.ok("refresh", "--yes", "--expect-no-changes", "--stack", stack)
 
 
-def test_the_doctor_finds_nothing_wrong(site: Site) -> None:
+def test_the_doctor_finds_nothing_wrong(site: SwarmUnderTest) -> None:
     said = site.made("doctor", "STACK=prod", "SLOW=0")
     for line in (
         f"{DOMAIN} leads to",
@@ -161,7 +167,9 @@ def test_the_doctor_finds_nothing_wrong(site: Site) -> None:
     assert "wrong" not in said
 
 
-def test_docker_logs_in_pushes_and_pulls(site: Site, authority: Authority, archive: Path) -> None:
+def test_docker_logs_in_pushes_and_pulls(
+    site: SwarmUnderTest, authority: Authority, archive: Path
+) -> None:
     swarm, node = site.swarm, site.swarm.nodes[2]
     trusted = f"/etc/docker/certs.d/{DOMAIN}"
     swarm.exec(node, "mkdir", "-p", trusted)
@@ -178,14 +186,14 @@ def test_docker_logs_in_pushes_and_pulls(site: Site, authority: Authority, archi
     swarm.exec(node, "docker", "logout", DOMAIN)
 
 
-def test_the_registry_speaks_http_1_and_the_dashboard_http_2(site: Site) -> None:
+def test_the_registry_speaks_http_1_and_the_dashboard_http_2(site: SwarmUnderTest) -> None:
     asked = ("curl", "-s", "--cacert", site.root, "-o", "/dev/null", "-w", "%{http_version}")
     for domain, version in ((DOMAIN, "1.1"), (DASHBOARD, "2")):
         said = site.swarm.exec(site.swarm.outside, *asked, f"https://{domain}/").stdout
         assert said == version, domain
 
 
-def test_plain_http_leads_to_https(site: Site) -> None:
+def test_plain_http_leads_to_https(site: SwarmUnderTest) -> None:
     asked = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}")
     for domain in (DOMAIN, DASHBOARD, SHORT):
         said = site.swarm.exec(site.swarm.outside, *asked, f"http://{domain}/v2/").stdout
@@ -204,7 +212,9 @@ def test_plain_http_leads_to_https(site: Site) -> None:
         ("-tls1_2 -cipher AES128-GCM-SHA256:AES128-SHA", False),
     ],
 )
-def test_old_protocols_and_weak_ciphers_are_refused(site: Site, flags: str, accepted: bool) -> None:
+def test_old_protocols_and_weak_ciphers_are_refused(
+    site: SwarmUnderTest, flags: str, accepted: bool
+) -> None:
     # This machine's own OpenSSL would refuse some of them too: it mustn't be what decides.
     cipher = flags if "-cipher" in flags else f"{flags} -cipher ALL"
     command = f"openssl s_client {cipher}:@SECLEVEL=0 -connect {DOMAIN}:443 -servername {DOMAIN}"
@@ -214,14 +224,14 @@ def test_old_protocols_and_weak_ciphers_are_refused(site: Site, flags: str, acce
         assert "alert" in done.stderr, "refused by the server, and not by this machine"
 
 
-def test_browsers_are_told_to_insist_on_https(site: Site) -> None:
+def test_browsers_are_told_to_insist_on_https(site: SwarmUnderTest) -> None:
     for url in (f"https://{DOMAIN}/v2/", f"https://{DASHBOARD}/dashboard/"):
         headers = curl(site, "-D", "-", "-o", "/dev/null", url).lower()
         assert "strict-transport-security: max-age=31536000" in headers
         assert "x-content-type-options: nosniff" in headers
 
 
-def test_the_dashboard_is_behind_a_login_and_nowhere_else(site: Site) -> None:
+def test_the_dashboard_is_behind_a_login_and_nowhere_else(site: SwarmUnderTest) -> None:
     outside, page = site.swarm.outside, f"https://{DASHBOARD}/dashboard/"
     password = site.project.outputs("prod")["uiPasswords"]["admin"]
     assert site.status(page, node=outside) == 401
@@ -238,7 +248,7 @@ def test_the_dashboard_is_behind_a_login_and_nowhere_else(site: Site) -> None:
     assert curl(site, *to_second, "-w", "%{http_code}", page) == "404"
 
 
-def test_metrics_are_for_services_on_the_network_only(site: Site) -> None:
+def test_metrics_are_for_services_on_the_network_only(site: SwarmUnderTest) -> None:
     node = site.node_of(PROXY)
     container = site.swarm.docker(node, "ps", "-q", "--filter", f"name={PROXY}")
     fetch = ("exec", container, "wget", "-q", "-O-", "http://127.0.0.1:8083/metrics")
@@ -246,7 +256,7 @@ def test_metrics_are_for_services_on_the_network_only(site: Site) -> None:
     assert site.status(f"http://{node.ip}:8083/metrics", node=site.swarm.outside) == 0
 
 
-def test_a_blob_of_5_gib_passes(site: Site) -> None:
+def test_a_blob_of_5_gib_passes(site: SwarmUnderTest) -> None:
     digest = hashlib.sha256()
     for _ in range(SIZE // len(BLOCK)):
         digest.update(BLOCK)
@@ -273,7 +283,9 @@ def test_an_upload_that_lasts_over_90_s_passes(slow: Upload) -> None:
     assert slow.seconds > 90
 
 
-def test_the_certificate_survives_traefik_and_its_node(site: Site, authority: Authority) -> None:
+def test_the_certificate_survives_traefik_and_its_node(
+    site: SwarmUnderTest, authority: Authority
+) -> None:
     node = site.node_of(PROXY)
     serial, orders = served(site.swarm, DOMAIN).serial_number, authority.orders()
     (file,) = (node.dir / "data/volumes/registry-com_certificates/_data").glob("acme-*.json")
@@ -288,7 +300,7 @@ def test_the_certificate_survives_traefik_and_its_node(site: Site, authority: Au
     assert authority.orders() == orders
 
 
-def test_no_log_has_a_credential(site: Site) -> None:
+def test_no_log_has_a_credential(site: SwarmUnderTest) -> None:
     secrets = [site.login("prod").partition(":")[2]]
     secrets += site.project.outputs("prod")["uiPasswords"].values()
     said = site.swarm.docker(site.any_node(), "service", "logs", PROXY)
@@ -296,7 +308,9 @@ def test_no_log_has_a_credential(site: Site) -> None:
     assert not [secret for secret in secrets if secret in said]
 
 
-def test_a_certificate_that_ends_soon_is_renewed(site: Site, short_lived: Authority) -> None:
+def test_a_certificate_that_ends_soon_is_renewed(
+    site: SwarmUnderTest, short_lived: Authority
+) -> None:
     first = served(site.swarm, SHORT)
     wait(
         "a newer certificate",
@@ -312,7 +326,7 @@ def test_a_certificate_that_ends_soon_is_renewed(site: Site, short_lived: Author
 
 
 def test_another_authority_takes_over_with_an_account_of_its_own(
-    site: Site, tmp_path: Path
+    site: SwarmUnderTest, tmp_path: Path
 ) -> None:
     key = base64.urlsafe_b64encode(b"the key of the external account:)").decode()
     bound = Authority(site.swarm, tmp_path, ports=(14002, 15002), accounts={"kid-1": key})

@@ -12,7 +12,7 @@ import pytest
 from ops import images
 from testing.hub import Hub
 from testing.project import changed
-from testing.site import Site
+from testing.site import SwarmUnderTest
 from testing.testswarm import TestSwarm
 
 NAME = "kept"
@@ -23,7 +23,7 @@ LONG = f"docker.io/library/{TAG}"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _offline(site: Site) -> None:
+def _offline(site: SwarmUnderTest) -> None:
     """A stack that was deployed while no registry could be asked."""
     values = {"registry:stackName": NAME, "registry:domain": "kept.example.com"}
     values |= {"registry:proxy": "stack", "registry:network": NAME, "registry:image": LONG}
@@ -39,32 +39,32 @@ def tags(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     hub.end()
 
 
-def running(site: Site) -> str:
+def running(site: SwarmUnderTest) -> str:
     """The service's image."""
     spec = site.inspect("service", SERVICE)["Spec"]
     return str(spec["TaskTemplate"]["ContainerSpec"]["Image"])
 
 
-def same(site: Site, *flags: str) -> None:
+def same(site: SwarmUnderTest, *flags: str) -> None:
     """Nothing would be changed."""
     site.project.ok("preview", "--expect-no-changes", "--stack", NAME, *flags)
 
 
-def test_without_a_registry_the_tag_runs_and_nothing_changes_later(site: Site) -> None:
+def test_without_a_registry_the_tag_runs_and_nothing_changes_later(site: SwarmUnderTest) -> None:
     assert running(site) == TAG
     same(site)
     same(site, "--refresh")
     assert f"no digest can be had of {TAG}" in site.project.preview(NAME).text
 
 
-def test_the_next_deployment_that_finds_the_digest_adds_it(site: Site, tags: Hub) -> None:
+def test_the_next_deployment_that_finds_the_digest_adds_it(site: SwarmUnderTest, tags: Hub) -> None:
     assert tags
     site.project.up(NAME)
     assert running(site).startswith(f"{TAG}@sha256:")
     same(site)
 
 
-def test_a_tag_that_is_pushed_again_changes_nothing(site: Site, tags: Hub) -> None:
+def test_a_tag_that_is_pushed_again_changes_nothing(site: SwarmUnderTest, tags: Hub) -> None:
     digest = running(site)
     tags.push(TAG, TAG, "--format", "oci")
     same(site)
@@ -76,7 +76,7 @@ def test_a_tag_that_is_pushed_again_changes_nothing(site: Site, tags: Hub) -> No
         same(site)
 
 
-def test_another_digest_by_hand_is_drift_and_put_back(site: Site, tags: Hub) -> None:
+def test_another_digest_by_hand_is_drift_and_put_back(site: SwarmUnderTest, tags: Hub) -> None:
     digest = running(site)
     other = f"{TAG}@{tags.digest(TAG)}"
     assert other != digest
@@ -91,7 +91,7 @@ def test_another_digest_by_hand_is_drift_and_put_back(site: Site, tags: Hub) -> 
     same(site, "--refresh")
 
 
-def test_another_tag_is_resolved_anew(site: Site, tags: Hub) -> None:
+def test_another_tag_is_resolved_anew(site: SwarmUnderTest, tags: Hub) -> None:
     before = running(site)
     tags.push(TAG, "registry:other", "--format", "oci")
     site.project.set(NAME, "registry:image", "registry:other")
@@ -104,7 +104,9 @@ def test_another_tag_is_resolved_anew(site: Site, tags: Hub) -> None:
     same(site)
 
 
-def test_a_stack_without_memory_remembers_what_runs(site: Site, tags: Hub, tmp_path: Path) -> None:
+def test_a_stack_without_memory_remembers_what_runs(
+    site: SwarmUnderTest, tags: Hub, tmp_path: Path
+) -> None:
     """As those are that were deployed before there was a memory."""
     digest = running(site)
     tags.push(TAG, TAG)
@@ -123,7 +125,7 @@ def test_a_stack_without_memory_remembers_what_runs(site: Site, tags: Hub, tmp_p
     same(site)
 
 
-def test_tags_are_asked_for_again_when_that_is_set(site: Site, tags: Hub) -> None:
+def test_tags_are_asked_for_again_when_that_is_set(site: SwarmUnderTest, tags: Hub) -> None:
     newest = f"{TAG}@{tags.digest(TAG)}"
     assert running(site) != newest
     site.project.set(NAME, "registry:imageRefresh", "2026-11")
@@ -135,7 +137,7 @@ def test_tags_are_asked_for_again_when_that_is_set(site: Site, tags: Hub) -> Non
 
 
 def test_a_private_image_is_pulled_with_the_login_that_nothing_shows(
-    site: Site, tags: Hub, tmp_path: Path
+    site: SwarmUnderTest, tags: Hub, tmp_path: Path
 ) -> None:
     tags.end()
     hub = Hub(site.swarm, tmp_path, {TAG: images.tarballs()[TAG]}, ("me", PASSWORD))

@@ -23,7 +23,7 @@ import pytest
 from ops import images
 from ops.console import wait
 from testing.project import Project, Result
-from testing.site import Site
+from testing.site import SwarmUnderTest
 from testing.testswarm import TestSwarm
 
 TIMES = int(os.environ.get("INTERRUPTIONS", "2"))
@@ -44,7 +44,7 @@ VICTIMS = {
 class Machine:
     """A developer's machine: its engine is a swarm of one node."""
 
-    site: Site
+    site: SwarmUnderTest
     logs: Path
     passwords: set[str] = field(default_factory=set)
     """All that the registry has had so far, as `serves` saw."""
@@ -213,7 +213,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     with TestSwarm(nodes=1, images=images.tarballs().values()) as swarm:
         folder = tmp_path_factory.mktemp("checkout") / "registry"
         project = Project(folder, "unix:///var/run/docker.sock")
-        machine = Machine(Site(swarm, project), tmp_path_factory.mktemp("logs"))
+        machine = Machine(SwarmUnderTest(swarm, project), tmp_path_factory.mktemp("logs"))
         yield machine
 
 

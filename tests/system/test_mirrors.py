@@ -18,7 +18,7 @@ from components.distribution.config import HUB
 from ops import nodes
 from ops.console import wait
 from testing.project import changed
-from testing.site import Site
+from testing.site import SwarmUnderTest
 from testing.testswarm import SOON_S, Node
 from testing.upstream import Upstream
 
@@ -37,7 +37,7 @@ BRIEFLY_S = 20
 
 @pytest.fixture(scope="module")
 def upstream(
-    site: Site, archive: Path, tmp_path_factory: pytest.TempPathFactory
+    site: SwarmUnderTest, archive: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Upstream]:
     upstream = Upstream(site.swarm, tmp_path_factory.mktemp("upstream"))
     upstream.push(f"docker-archive:{archive}", SMALL)
@@ -47,7 +47,7 @@ def upstream(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _deployed(site: Site, upstream: Upstream) -> None:
+def _deployed(site: SwarmUnderTest, upstream: Upstream) -> None:
     project = site.project
     values = {"registry:stackName": NAME, "registry:domain": DOMAIN, "registry:proxy": "stack"}
     project.init(NAME, {**values, "registry:network": NAME})
@@ -71,7 +71,7 @@ def _deployed(site: Site, upstream: Upstream) -> None:
         wait(f"Traefik to know {domain}", partial(answers, site, domain), SOON_S)
 
 
-def answers(site: Site, domain: str) -> bool:
+def answers(site: SwarmUnderTest, domain: str) -> bool:
     """Whether a registry is behind the name: it asks for a login, or lets in."""
     return site.status(f"http://{domain}/v2/") in (200, 401)
 
@@ -111,14 +111,16 @@ def large_image(folder: Path) -> Path:
     return folder
 
 
-def pull(site: Site, domain: str, image: str, folder: Path, login: str | None = None) -> str:
+def pull(
+    site: SwarmUnderTest, domain: str, image: str, folder: Path, login: str | None = None
+) -> str:
     """Pulls all of an image into an empty folder; returns the digest of its manifest."""
     creds = ("--src-creds", login) if login else ()
     site.skopeo(domain, "copy", *creds, f"docker://{domain}/{image}", f"dir:{folder}")
     return f"sha256:{hashlib.sha256((folder / 'manifest.json').read_bytes()).hexdigest()}"
 
 
-def restart(site: Site, service: str, domain: str) -> None:
+def restart(site: SwarmUnderTest, service: str, domain: str) -> None:
     """Its task ends, and Swarm starts another one."""
     node = site.node_of(service)
     named = ("--filter", f"label=com.docker.swarm.service.name={service}")
@@ -130,7 +132,7 @@ def restart(site: Site, service: str, domain: str) -> None:
 
 
 def test_a_second_pull_comes_from_the_cache_while_the_upstream_is_down(
-    site: Site, upstream: Upstream, tmp_path: Path
+    site: SwarmUnderTest, upstream: Upstream, tmp_path: Path
 ) -> None:
     first = pull(site, MIRROR_DOMAIN, LARGE, tmp_path / "first")
     upstream.end()
@@ -146,7 +148,9 @@ def test_a_second_pull_comes_from_the_cache_while_the_upstream_is_down(
         upstream.start()
 
 
-def test_whoever_is_not_allowed_needs_the_registrys_login(site: Site, tmp_path: Path) -> None:
+def test_whoever_is_not_allowed_needs_the_registrys_login(
+    site: SwarmUnderTest, tmp_path: Path
+) -> None:
     assert site.status(f"http://{GUARDED_DOMAIN}/v2/") == 401
     pull(site, GUARDED_DOMAIN, SMALL, tmp_path / "small", site.login(NAME))
     project = site.project
@@ -162,7 +166,7 @@ def test_whoever_is_not_allowed_needs_the_registrys_login(site: Site, tmp_path: 
     wait("friends to be let in", lambda: site.status(f"http://{MIRROR_DOMAIN}/v2/") == 200, SOON_S)
 
 
-def test_nothing_is_pushed_to_a_mirror(site: Site, archive: Path) -> None:
+def test_nothing_is_pushed_to_a_mirror(site: SwarmUnderTest, archive: Path) -> None:
     target = f"docker://{MIRROR_DOMAIN}/hello:1"
     words = ("skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false")
     pushed = site.swarm.exec(
@@ -172,7 +176,7 @@ def test_nothing_is_pushed_to_a_mirror(site: Site, archive: Path) -> None:
     assert "unsupported" in pushed.stderr.lower() or "405" in pushed.stderr
 
 
-def test_what_has_expired_is_removed(site: Site, tmp_path: Path) -> None:
+def test_what_has_expired_is_removed(site: SwarmUnderTest, tmp_path: Path) -> None:
     pull(site, BRIEF_DOMAIN, SMALL, tmp_path / "small")
     node = site.node_of(BRIEF)
     named = ("--filter", f"label=com.docker.swarm.service.name={BRIEF}")
@@ -189,7 +193,9 @@ def test_what_has_expired_is_removed(site: Site, tmp_path: Path) -> None:
     pull(site, BRIEF_DOMAIN, SMALL, tmp_path / "again")
 
 
-def test_the_upstreams_password_is_nowhere_in_plain_text(site: Site, upstream: Upstream) -> None:
+def test_the_upstreams_password_is_nowhere_in_plain_text(
+    site: SwarmUnderTest, upstream: Upstream
+) -> None:
     services = site.swarm.docker(site.any_node(), "service", "inspect", MIRROR, GUARDED)
     text = site.project.state_text() + services
     text += (site.project.folder / f"Pulumi.{NAME}.yaml").read_text()
@@ -198,7 +204,7 @@ def test_the_upstreams_password_is_nowhere_in_plain_text(site: Site, upstream: U
     assert upstream.password not in text
 
 
-def test_nothing_changes_later(site: Site) -> None:
+def test_nothing_changes_later(site: SwarmUnderTest) -> None:
     site.project.ok("preview", "--expect-no-changes", "--stack", NAME)
     site.project.ok("refresh", "--yes", "--expect-no-changes", "--stack", NAME)
     site.project.ok("preview", "--expect-no-changes", "--stack", NAME)
@@ -209,7 +215,7 @@ def reload(node: Node) -> None:
     os.kill(node.init, signal.SIGHUP)
 
 
-def test_docker_pulls_by_the_line_that_is_printed(site: Site) -> None:
+def test_docker_pulls_by_the_line_that_is_printed(site: SwarmUnderTest) -> None:
     # The real Docker Hub isn't to be had here; what the mirror's upstream is, Docker doesn't know.
     told = {"url": f"http://{MIRROR_DOMAIN}", "upstream": HUB, "login": False}
     found = re.search(r"^\{.*?^\}", nodes.lines({"hub": told}), re.DOTALL | re.MULTILINE)
@@ -229,7 +235,7 @@ def test_docker_pulls_by_the_line_that_is_printed(site: Site) -> None:
 
 
 def test_containerd_pulls_by_the_lines_that_are_printed(
-    site: Site, upstream: Upstream, tmp_path: Path
+    site: SwarmUnderTest, upstream: Upstream, tmp_path: Path
 ) -> None:
     printed = site.made("mirrors", f"STACK={NAME}")
     assert f"docker pull {MIRROR_DOMAIN}/" in printed

@@ -16,7 +16,7 @@ import yaml
 from ops.console import run, wait
 from testing.authority import Authority, served
 from testing.project import Result
-from testing.site import Site
+from testing.site import SwarmUnderTest
 from testing.testswarm import SOON_S
 
 from .originals import (
@@ -39,7 +39,9 @@ DOCTOR_LIMIT_S = 240
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _there(site: Site, authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _there(
+    site: SwarmUnderTest, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """What was there before: a main Traefik and the original's stack, on different nodes."""
     site.trust(authority.root_file)
     folder, swarm = tmp_path_factory.mktemp("before"), site.swarm
@@ -62,7 +64,7 @@ def _there(site: Site, authority: Authority, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def digest(site: Site, archive: Path) -> str:
+def digest(site: SwarmUnderTest, archive: Path) -> str:
     """Digest of an image that was pushed to the original's registry."""
     answers(site, DOMAIN, LOGIN)
     site.resolve(DOMAIN, PROXY)
@@ -71,7 +73,7 @@ def digest(site: Site, archive: Path) -> str:
     return pulled(site, LOGIN)
 
 
-def pulled(site: Site, login: str) -> str:
+def pulled(site: SwarmUnderTest, login: str) -> str:
     """Digest of that image, with all of it brought back."""
     shown = ("inspect", "--format", "{{.Digest}}", "--creds", login)
     image = f"docker://{DOMAIN}/team/hello:1"
@@ -79,7 +81,7 @@ def pulled(site: Site, login: str) -> str:
     return site.skopeo(DOMAIN, *shown, image).strip()
 
 
-def answers(site: Site, domain: str, login: str) -> None:
+def answers(site: SwarmUnderTest, domain: str, login: str) -> None:
     """Waits until strangers get 401 and `login` 200, with a certificate that is trusted."""
     url, outside = f"https://{domain}/v2/", site.swarm.outside
     wait(
@@ -92,7 +94,7 @@ def answers(site: Site, domain: str, login: str) -> None:
 class Watch(threading.Thread):
     """Asks for the image's manifest again and again."""
 
-    def __init__(self, site: Site, url: str, logins: list[str]) -> None:
+    def __init__(self, site: SwarmUnderTest, url: str, logins: list[str]) -> None:
         super().__init__(daemon=True)
         self._site, self._url, self._logins = site, url, logins
         self._end = threading.Event()
@@ -123,7 +125,7 @@ class Watch(threading.Thread):
 
 
 def test_a_stack_joins_the_recipes_traefik_with_nothing_but_settings(
-    site: Site, archive: Path
+    site: SwarmUnderTest, archive: Path
 ) -> None:
     # As Pulumi.stag.yaml, but for the label that older Traefiks read too, which is the default.
     site.project.init("stag")
@@ -136,14 +138,14 @@ def test_a_stack_joins_the_recipes_traefik_with_nothing_but_settings(
 
 
 @pytest.fixture(scope="module")
-def doctor(site: Site) -> Iterator[Future[Result]]:
+def doctor(site: SwarmUnderTest) -> Iterator[Future[Result]]:
     """`make doctor` of the stack that joined; it takes over a minute, while other tests run."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(site.make, "doctor", "STACK=stag", timeout=DOCTOR_LIMIT_S)
 
 
 @pytest.fixture(scope="module")
-def taken(site: Site, digest: str) -> tuple[str, list[float]]:
+def taken(site: SwarmUnderTest, digest: str) -> tuple[str, list[float]]:
     """What `make adopt` said, and the gaps that a client met meanwhile."""
     assert digest
     volume, node = f"{ORIGINAL}_app-registry-data", site.swarm.nodes[1]
@@ -158,7 +160,7 @@ def taken(site: Site, digest: str) -> tuple[str, list[float]]:
 
 @pytest.mark.usefixtures("doctor")
 def test_the_originals_registry_is_taken_over_with_its_images(
-    site: Site, digest: str, taken: tuple[str, list[float]]
+    site: SwarmUnderTest, digest: str, taken: tuple[str, list[float]]
 ) -> None:
     said, gaps = taken
     assert "of admin: the registry can't use their hashes: new passwords" in said
@@ -178,13 +180,15 @@ def test_the_originals_registry_is_taken_over_with_its_images(
 
 
 @pytest.mark.usefixtures("taken")
-def test_nothing_changes_after_the_takeover(site: Site) -> None:
+def test_nothing_changes_after_the_takeover(site: SwarmUnderTest) -> None:
     site.project.ok("preview", "--expect-no-changes", "--stack", "moved")
     assert "adoptService" not in (site.project.folder / "Pulumi.moved.yaml").read_text()
 
 
 @pytest.mark.usefixtures("taken")
-def test_old_logins_are_kept_through_traefik_where_that_is_wanted(site: Site, digest: str) -> None:
+def test_old_logins_are_kept_through_traefik_where_that_is_wanted(
+    site: SwarmUnderTest, digest: str
+) -> None:
     hashed = run(["openssl", "passwd", "-apr1", "changethis"]).strip()
     key = "registry:hashedPasswords.admin"
     site.project.set("moved", key, hashed, "--path", "--secret")
@@ -215,7 +219,7 @@ def test_the_doctor_sees_that_this_traefik_cuts_off_long_uploads(doctor: Future[
     assert "readTimeout=0s" in result.text
 
 
-def test_a_container_of_compose_is_taken_over_too(site: Site, archive: Path) -> None:
+def test_a_container_of_compose_is_taken_over_too(site: SwarmUnderTest, archive: Path) -> None:
     """Its labels and networks are as Compose gives them; the engine sees no difference."""
     node, domain, volume = site.swarm.nodes[0], "compose.example.com", "old_registry-data"
     site.swarm.add_host(domain, node.ip)
@@ -249,7 +253,7 @@ def test_a_container_of_compose_is_taken_over_too(site: Site, archive: Path) -> 
     site.swarm.docker(node, "rm", "old_registry_1")
 
 
-def test_what_cant_be_taken_over_is_told(site: Site) -> None:
+def test_what_cant_be_taken_over_is_told(site: SwarmUnderTest) -> None:
     for source, says in (
         ("nobody", "no swarm stack and no compose project of this name runs here"),
         (MAIN, "traefik has 0 registries"),
@@ -273,7 +277,7 @@ def domain_of(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def others(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
+def others(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Deploy further originals; return the line of the one that has logins of its own."""
     folder = tmp_path_factory.mktemp("others")
     first, second, _ = site.swarm.nodes
@@ -337,7 +341,7 @@ def others(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.usefixtures("others", "taken")
-def test_nothing_is_touched_before_somebody_agrees(site: Site) -> None:
+def test_nothing_is_touched_before_somebody_agrees(site: SwarmUnderTest) -> None:
     before = site.inspect("service", f"{FILED}_registry")["Version"]
     result = site.make("adopt", f"STACK={FILED}", f"FROM={FILED}")
     assert result.code != 0
@@ -356,7 +360,7 @@ def test_nothing_is_touched_before_somebody_agrees(site: Site) -> None:
 
 
 @pytest.fixture(scope="module")
-def moved(site: Site, others: str, archive: Path) -> dict[str, str]:
+def moved(site: SwarmUnderTest, others: str, archive: Path) -> dict[str, str]:
     """What `make adopt` printed of each of them."""
     assert others
     domain = domain_of(FILED)
@@ -373,7 +377,7 @@ def moved(site: Site, others: str, archive: Path) -> dict[str, str]:
     return printed
 
 
-def test_a_configuration_file_is_taken_over(site: Site, moved: dict[str, str]) -> None:
+def test_a_configuration_file_is_taken_over(site: SwarmUnderTest, moved: dict[str, str]) -> None:
     assert "registry:config.storage.delete.enabled: true" in moved[FILED]
     login = site.login(FILED)
     answers(site, domain_of(FILED), login)
@@ -382,7 +386,7 @@ def test_a_configuration_file_is_taken_over(site: Site, moved: dict[str, str]) -
 
 
 def test_the_registrys_own_logins_and_an_allow_list_are_kept(
-    site: Site, moved: dict[str, str], others: str
+    site: SwarmUnderTest, moved: dict[str, str], others: str
 ) -> None:
     assert (
         "of admin: kept, Traefik asks for them, and the registry itself no longer"
@@ -396,7 +400,7 @@ def test_the_registrys_own_logins_and_an_allow_list_are_kept(
 
 
 def test_variables_of_2_8_have_their_types_and_redis_stays_behind(
-    site: Site, moved: dict[str, str]
+    site: SwarmUnderTest, moved: dict[str, str]
 ) -> None:
     assert "redis: its address and its login went with the cache" in moved[CACHED]
     assert "compatibility: no registry 3 knows it" in moved[CACHED]
@@ -407,7 +411,7 @@ def test_variables_of_2_8_have_their_types_and_redis_stays_behind(
 
 
 def test_secrets_of_the_originals_are_in_nothing_that_is_written_or_printed(
-    site: Site, moved: dict[str, str], others: str
+    site: SwarmUnderTest, moved: dict[str, str], others: str
 ) -> None:
     files = [path.read_text() for path in site.project.folder.glob("Pulumi.*.yaml")]
     everything = "".join([*files, *moved.values(), site.project.state_text()])
@@ -416,14 +420,16 @@ def test_secrets_of_the_originals_are_in_nothing_that_is_written_or_printed(
 
 
 @pytest.mark.usefixtures("moved")
-def test_a_second_run_changes_nothing(site: Site) -> None:
+def test_a_second_run_changes_nothing(site: SwarmUnderTest) -> None:
     before = site.inspect("service", f"{CACHED}_registry")["Spec"]
     printed = site.made("adopt", f"STACK={CACHED}", f"FROM={CACHED}", "CHECK=no")
     assert "is taken over already" in printed
     assert site.inspect("service", f"{CACHED}_registry")["Spec"] == before
 
 
-def test_what_would_lose_a_restriction_is_refused_whole(site: Site, tmp_path: Path) -> None:
+def test_what_would_lose_a_restriction_is_refused_whole(
+    site: SwarmUnderTest, tmp_path: Path
+) -> None:
     labels = router_labels("open.example.com", "open", "inside")
     labels["traefik.http.middlewares.inside.ipallowlist.sourcerange"] = "10.0.0.0/8"
     stack = registry_stack(labels, "node.role == manager")

@@ -11,7 +11,7 @@ import yaml
 
 from testing.authority import Authority, served
 from testing.project import changed
-from testing.site import Site
+from testing.site import SwarmUnderTest
 
 PROXY = "registry-com_proxy"
 DOMAINS = {
@@ -24,7 +24,7 @@ GIVEN = "a-given-Passw0rd-of-staging"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _deployed(site: Site, hub: None, authority: Authority) -> None:
+def _deployed(site: SwarmUnderTest, hub: None, authority: Authority) -> None:
     """Production with its Traefik, and staging, which has a password that was given."""
     assert hub is None  # It only has to be there.
     site.trust(authority.root_file)
@@ -45,7 +45,7 @@ def _deployed(site: Site, hub: None, authority: Authority) -> None:
 
 
 @pytest.fixture(scope="module")
-def preprod(site: Site, archive: Path) -> float:
+def preprod(site: SwarmUnderTest, archive: Path) -> float:
     """Seconds from nothing to a pushed image."""
     begin = time.monotonic()
     before = files(site)
@@ -59,17 +59,19 @@ def preprod(site: Site, archive: Path) -> float:
     return time.monotonic() - begin
 
 
-def files(site: Site) -> dict[str, str]:
+def files(site: SwarmUnderTest) -> dict[str, str]:
     """Settings by file."""
     return {path.name: path.read_text() for path in site.project.folder.glob("Pulumi*.yaml")}
 
 
-def settings_of(site: Site, stack: str) -> dict[str, object]:
+def settings_of(site: SwarmUnderTest, stack: str) -> dict[str, object]:
     file = site.project.folder / f"Pulumi.{stack}.yaml"
     return dict(yaml.safe_load(file.read_text())["config"])
 
 
-def test_one_command_makes_the_settings_of_a_new_environment(site: Site, preprod: float) -> None:
+def test_one_command_makes_the_settings_of_a_new_environment(
+    site: SwarmUnderTest, preprod: float
+) -> None:
     print(f"preprod, from nothing to a pushed image: {preprod:.1f} s")
     old, new = settings_of(site, "stag"), settings_of(site, "preprod")
     assert new["registry:stackName"] == "preprod-registry-com"
@@ -85,7 +87,9 @@ def test_one_command_makes_the_settings_of_a_new_environment(site: Site, preprod
     assert "# That Traefik is production's, a recent one." in file, "comments come along"
 
 
-def test_secrets_are_encrypted_anew_and_the_store_has_a_folder_for_each(site: Site) -> None:
+def test_secrets_are_encrypted_anew_and_the_store_has_a_folder_for_each(
+    site: SwarmUnderTest,
+) -> None:
     project = site.project
     source = project.folder / "Pulumi.store.yaml"
     source.write_text(
@@ -122,7 +126,7 @@ def test_secrets_are_encrypted_anew_and_the_store_has_a_folder_for_each(site: Si
     assert keys[0] != keys[1]
 
 
-def test_secrets_of_a_stack_that_isnt_known_here_cant_be_copied(site: Site) -> None:
+def test_secrets_of_a_stack_that_isnt_known_here_cant_be_copied(site: SwarmUnderTest) -> None:
     (site.project.folder / "Pulumi.foreign.yaml").write_text(
         "config:\n"
         "  registry:stackName: foreign\n"
@@ -137,7 +141,7 @@ def test_secrets_of_a_stack_that_isnt_known_here_cant_be_copied(site: Site) -> N
 
 
 @pytest.mark.usefixtures("preprod")
-def test_each_has_its_own_certificate_and_its_own_login(site: Site) -> None:
+def test_each_has_its_own_certificate_and_its_own_login(site: SwarmUnderTest) -> None:
     serials = {served(site.swarm, domain).serial_number for domain in DOMAINS.values()}
     assert len(serials) == 3
     outside = site.swarm.outside
@@ -149,13 +153,13 @@ def test_each_has_its_own_certificate_and_its_own_login(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("preprod")
-def test_nothing_changes_for_anybody(site: Site) -> None:
+def test_nothing_changes_for_anybody(site: SwarmUnderTest) -> None:
     for stack in DOMAINS:
         site.project.ok("preview", "--expect-no-changes", "--stack", stack)
 
 
 @pytest.mark.usefixtures("preprod")
-def test_an_environment_that_is_there_is_not_made_again(site: Site) -> None:
+def test_an_environment_that_is_there_is_not_made_again(site: SwarmUnderTest) -> None:
     for words, says in (
         (NEW, "there is an environment preprod already"),
         (("env", "NAME=x y", "FROM=stag", "DOMAIN=x.example.com"), "NAME=x y: letters"),
@@ -171,7 +175,7 @@ def test_an_environment_that_is_there_is_not_made_again(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("preprod")
-def test_a_change_of_one_environment_is_that_ones_alone(site: Site) -> None:
+def test_a_change_of_one_environment_is_that_ones_alone(site: SwarmUnderTest) -> None:
     site.project.set("preprod", "registry:domain", "other.example.com")
     service = "update docker:index/service:Service registry-service"
     assert changed(site.project.steps("preprod")) == {service}

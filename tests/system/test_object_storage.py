@@ -15,7 +15,7 @@ from ops.console import wait
 from testing.archive import redis_image
 from testing.load import Load
 from testing.project import changed
-from testing.site import STARTED_S, Site
+from testing.site import STARTED_S, SwarmUnderTest
 from testing.store import BUCKET, REGION, Store
 from testing.testswarm import SOON_S, Node
 from testing.watch import Watch
@@ -34,14 +34,14 @@ OUTAGE_S = 80
 
 
 @pytest.fixture(scope="module")
-def store(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def store(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store = Store(site.swarm, tmp_path_factory.mktemp("store"))
     yield store
     store.end()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _deployed(site: Site, store: Store, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _deployed(site: SwarmUnderTest, store: Store, tmp_path_factory: pytest.TempPathFactory) -> None:
     site.swarm.load(redis_image(tmp_path_factory.mktemp("redis"), REDIS))
     for node in site.swarm.nodes:
         site.swarm.docker(node, "tag", "registry:3.1.2", OTHER)
@@ -75,12 +75,12 @@ def _deployed(site: Site, store: Store, tmp_path_factory: pytest.TempPathFactory
     site.serves(NAME, DOMAIN, PROXY)
 
 
-def watch_registry(site: Site) -> Watch:
+def watch_registry(site: SwarmUnderTest) -> Watch:
     """Return what asks the registry until its block ends."""
     return Watch(site, f"http://{DOMAIN}/v2/", site.login(NAME), site.node_of(PROXY))
 
 
-def containers(site: Site) -> Iterator[tuple[Node, str]]:
+def containers(site: SwarmUnderTest) -> Iterator[tuple[Node, str]]:
     """Node and container of each task of the registry that runs."""
     for node in site.swarm.nodes:
         name = ("--filter", f"label=com.docker.swarm.service.name={SERVICE}")
@@ -88,7 +88,7 @@ def containers(site: Site) -> Iterator[tuple[Node, str]]:
             yield node, container
 
 
-def settled(site: Site) -> list[tuple[Node, str]]:
+def settled(site: SwarmUnderTest) -> list[tuple[Node, str]]:
     """Node and container of each, once those that an update ends have gone."""
 
     def found() -> list[tuple[Node, str]]:
@@ -98,12 +98,12 @@ def settled(site: Site) -> list[tuple[Node, str]]:
     return wait("one container a replica", found, STARTED_S)
 
 
-def running(site: Site) -> set[str]:
+def running(site: SwarmUnderTest) -> set[str]:
     """Ids of the registry's containers."""
     return {container for _, container in settled(site)}
 
 
-def digest_in(site: Site, node: Node, container: str, image: str) -> str:
+def digest_in(site: SwarmUnderTest, node: Node, container: str, image: str) -> str:
     """Digest of the manifest that one task has, asked there."""
     name, _, tag = image.partition(":")
     login = base64.b64encode(site.login(NAME).encode()).decode()
@@ -121,7 +121,7 @@ def side_by_side(work: Callable[[int], str]) -> list[str]:
         return list(pool.map(work, range(CLIENTS)))
 
 
-def test_there_is_a_replica_on_each_node_and_nothing_changes_later(site: Site) -> None:
+def test_there_is_a_replica_on_each_node_and_nothing_changes_later(site: SwarmUnderTest) -> None:
     assert site.tasks(SERVICE) == site.swarm.nodes
     site.project.ok("preview", "--expect-no-changes", "--stack", NAME)
     site.project.ok("refresh", "--yes", "--expect-no-changes", "--stack", NAME)
@@ -129,7 +129,7 @@ def test_there_is_a_replica_on_each_node_and_nothing_changes_later(site: Site) -
 
 
 def test_no_key_of_the_store_and_no_password_of_redis_is_in_plain_text(
-    site: Site, store: Store
+    site: SwarmUnderTest, store: Store
 ) -> None:
     services = site.swarm.docker(
         site.any_node(), "service", "inspect", SERVICE, f"{NAME}_redis", PROXY
@@ -146,7 +146,7 @@ def test_no_key_of_the_store_and_no_password_of_redis_is_in_plain_text(
         assert secret not in text
 
 
-def test_redis_is_no_root_and_on_no_other_network(site: Site) -> None:
+def test_redis_is_no_root_and_on_no_other_network(site: SwarmUnderTest) -> None:
     node = site.node_of(f"{NAME}_redis")
     named = ("--filter", f"label=com.docker.swarm.service.name={NAME}_redis")
     container = site.swarm.docker(node, "ps", "-q", *named)
@@ -159,7 +159,9 @@ def test_redis_is_no_root_and_on_no_other_network(site: Site) -> None:
 
 
 @pytest.mark.parametrize("cache", ["redis", "memory"])
-def test_what_is_pushed_once_is_in_every_replica(site: Site, archive: Path, cache: str) -> None:
+def test_what_is_pushed_once_is_in_every_replica(
+    site: SwarmUnderTest, archive: Path, cache: str
+) -> None:
     if cache == "memory":
         site.project.set(NAME, "registry:cache", "memory")
         assert "delete docker:index/service:Service redis-service" in changed(
@@ -182,7 +184,9 @@ def test_what_is_pushed_once_is_in_every_replica(site: Site, archive: Path, cach
         assert found == {digest}
 
 
-def test_updates_and_scaling_lose_no_operation(site: Site, archive: Path, tmp_path: Path) -> None:
+def test_updates_and_scaling_lose_no_operation(
+    site: SwarmUnderTest, archive: Path, tmp_path: Path
+) -> None:
     project = site.project
     image = "from-one-redis:1"
     with Load(site, NAME, DOMAIN, PROXY, archive, tmp_path, pulled=image) as load:
@@ -202,7 +206,9 @@ def test_updates_and_scaling_lose_no_operation(site: Site, archive: Path, tmp_pa
     assert load.done > 20
 
 
-def test_wrong_keys_are_undone_and_the_tasks_that_work_serve_on(site: Site, store: Store) -> None:
+def test_wrong_keys_are_undone_and_the_tasks_that_work_serve_on(
+    site: SwarmUnderTest, store: Store
+) -> None:
     project, before = site.project, running(site)
     key = "registry:config.storage.s3.secretkey"
     with watch_registry(site) as watch:
@@ -219,7 +225,9 @@ def test_wrong_keys_are_undone_and_the_tasks_that_work_serve_on(site: Site, stor
     project.ok("preview", "--expect-no-changes", "--stack", NAME)
 
 
-def test_an_outage_of_the_store_is_told_and_restarts_nothing(site: Site, store: Store) -> None:
+def test_an_outage_of_the_store_is_told_and_restarts_nothing(
+    site: SwarmUnderTest, store: Store
+) -> None:
     before = running(site)
     with watch_registry(site) as watch:
         store.end()
@@ -232,7 +240,7 @@ def test_an_outage_of_the_store_is_told_and_restarts_nothing(site: Site, store: 
     assert running(site) == before
 
 
-def test_replicas_of_a_volume_on_one_node_are_refused(site: Site) -> None:
+def test_replicas_of_a_volume_on_one_node_are_refused(site: SwarmUnderTest) -> None:
     values = {"registry:stackName": "one", "registry:domain": "one.example.com"}
     site.project.init("one", {**values, "registry:replicas": "2", "registry:network": NAME})
     said = site.project.preview("one")

@@ -14,8 +14,8 @@ import pytest
 
 from ops.console import wait
 from testing.archive import haproxy_image
-from testing.pair import Pair
-from testing.site import Site
+from testing.certificates import CertificatePair
+from testing.site import SwarmUnderTest
 from testing.testswarm import SOON_S, Node
 
 NAME = "optional"
@@ -47,7 +47,7 @@ def relay(target: Path, tls: ssl.SSLContext | None = None) -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def tls_context(engine: Pair, client: Pair, folder: Path) -> ssl.SSLContext:
+def tls_context(engine: CertificatePair, client: CertificatePair, folder: Path) -> ssl.SSLContext:
     """Return what an engine with that certificate takes from clients with the other."""
     (folder / "engine.pem").write_text(engine.chain + engine.key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -66,7 +66,7 @@ def pump(source: socket.socket, sink: socket.socket) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _deployed(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _deployed(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> None:
     """One stack that sets about everything; its volume is of a kind that is nowhere pinned."""
     site.swarm.docker(site.swarm.nodes[0], "network", "create", "--driver", "overlay", STORAGE)
     site.project.init(
@@ -102,13 +102,13 @@ def _deployed(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
     site.project.up("options")
 
 
-def test_nothing_changes_later(site: Site) -> None:
+def test_nothing_changes_later(site: SwarmUnderTest) -> None:
     site.project.ok("preview", "--expect-no-changes", "--stack", "options")
     site.project.ok("refresh", "--yes", "--expect-no-changes", "--stack", "options")
     site.project.ok("preview", "--expect-no-changes", "--stack", "options")
 
 
-def test_the_service_is_as_told(site: Site) -> None:
+def test_the_service_is_as_told(site: SwarmUnderTest) -> None:
     task = site.inspect("service", f"{NAME}_registry")["Spec"]["TaskTemplate"]
     assert task["Resources"]["Limits"] == {"NanoCPUs": 1_500_000_000, "MemoryBytes": 1 << 30}
     assert task["LogDriver"]["Options"] == {"max-size": "5m", "max-file": "2"}
@@ -122,7 +122,7 @@ def test_the_service_is_as_told(site: Site) -> None:
     assert len(site.holders(label)) == 1, "a folder of one node"
 
 
-def test_traefik_asks_the_engine_for_what_it_needs_and_gets_no_more(site: Site) -> None:
+def test_traefik_asks_the_engine_for_what_it_needs_and_gets_no_more(site: SwarmUnderTest) -> None:
     node = site.node_of(f"{NAME}_proxy")
     mounts = site.inspect("service", f"{NAME}_proxy")["Spec"]["TaskTemplate"]["ContainerSpec"]
     assert "Mounts" not in mounts
@@ -141,7 +141,9 @@ def test_traefik_asks_the_engine_for_what_it_needs_and_gets_no_more(site: Site) 
     assert "403" in asked("/v1.41/services", "--post-data", "{}")
 
 
-def test_the_registrys_own_configuration_is_passed_through(site: Site, archive: Path) -> None:
+def test_the_registrys_own_configuration_is_passed_through(
+    site: SwarmUnderTest, archive: Path
+) -> None:
     node = site.resolve(DOMAIN, f"{NAME}_proxy")
     domain = f"{DOMAIN}:8080"
     site.resolve(domain, f"{NAME}_proxy")
@@ -154,7 +156,7 @@ def test_the_registrys_own_configuration_is_passed_through(site: Site, archive: 
 
 
 def test_an_encrypted_network_stays_and_data_are_deleted_only_when_that_was_deployed(
-    site: Site,
+    site: SwarmUnderTest,
 ) -> None:
     first = site.swarm.nodes[0]
     site.project.init(
@@ -189,7 +191,7 @@ def test_an_encrypted_network_stays_and_data_are_deleted_only_when_that_was_depl
     site.project.remove("gone")
 
 
-def test_a_remote_engine_is_deployed_to_and_labelled_over_its_address(site: Site) -> None:
+def test_a_remote_engine_is_deployed_to_and_labelled_over_its_address(site: SwarmUnderTest) -> None:
     local = site.project.environment["DOCKER_HOST"]
     values = {"registry:domain": "far.example.com", "registry:network": NAME}
     site.project.init("remote", {**values, "registry:stackName": "far"})
@@ -205,9 +207,9 @@ def test_a_remote_engine_is_deployed_to_and_labelled_over_its_address(site: Site
 
 
 def test_an_engine_behind_tls_is_reached_with_material_from_the_configuration(
-    site: Site, tmp_path: Path
+    site: SwarmUnderTest, tmp_path: Path
 ) -> None:
-    engine, client = Pair.make(address="127.0.0.1"), Pair.make("client")
+    engine, client = CertificatePair.make(address="127.0.0.1"), CertificatePair.make("client")
     context = tls_context(engine, client, tmp_path)
     values = {"registry:domain": "tls.example.com", "registry:network": NAME}
     site.project.init("tls", {**values, "registry:stackName": "behind-tls"})
@@ -228,7 +230,7 @@ def test_an_engine_behind_tls_is_reached_with_material_from_the_configuration(
         project.environment["DOCKER_HOST"] = host
 
 
-def test_an_engine_that_is_no_manager_is_one_clear_error(site: Site) -> None:
+def test_an_engine_that_is_no_manager_is_one_clear_error(site: SwarmUnderTest) -> None:
     first, *_, last = site.swarm.nodes
     site.swarm.docker(first, "node", "demote", last.name)
     site.project.environment["DOCKER_HOST"] = last.host
@@ -245,12 +247,12 @@ def test_an_engine_that_is_no_manager_is_one_clear_error(site: Site) -> None:
     wait("the node to be a manager again", lambda: not is_worker(site, last), SOON_S)
 
 
-def is_worker(site: Site, node: Node) -> bool:
+def is_worker(site: SwarmUnderTest, node: Node) -> bool:
     said = site.swarm.docker(node, "info", "--format", "{{.Swarm.ControlAvailable}}")
     return said.strip() == "false"
 
 
-def test_the_doctor_notices_a_disk_that_can_not_be_written_to(site: Site) -> None:
+def test_the_doctor_notices_a_disk_that_can_not_be_written_to(site: SwarmUnderTest) -> None:
     site.resolve(DOMAIN, f"{NAME}_proxy")
     doctor = ("doctor", "STACK=options", "SLOW=0")
     assert "an upload of 64 KiB is stored" in site.made(*doctor)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from testing.project import LIMIT_S, ROOT
-from testing.site import Site
+from testing.site import SwarmUnderTest
 
 DIGEST = "@sha256:" + "0" * 64
 # Each breaks the policy of its name; together they are one program.
@@ -102,7 +102,7 @@ def environment(folder: Path, host: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def broken(site: Site, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def broken(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A project whose program breaks every policy once, and the engine."""
     folder = tmp_path_factory.mktemp("broken")
     for name in ("Pulumi.yaml", "policy", "components"):
@@ -163,7 +163,7 @@ def test_advice_stops_nobody(broken: tuple[Path, str]) -> None:
 
 
 @pytest.mark.parametrize("stack", ["prod", "stag"])
-def test_the_front_door_asks_for_what_the_stack_says(site: Site, stack: str) -> None:
+def test_the_front_door_asks_for_what_the_stack_says(site: SwarmUnderTest, stack: str) -> None:
     """Without a digest, production is refused, and staging warned."""
     name = f"strict-{stack}"
     new = site.project.folder / f"Pulumi.{name}.yaml"
@@ -181,7 +181,7 @@ def test_the_front_door_asks_for_what_the_stack_says(site: Site, stack: str) -> 
 
 @pytest.mark.usefixtures("hub")
 @pytest.mark.parametrize("stack", ["prod", "stag", "local"])
-def test_the_real_stacks_pass(site: Site, stack: str) -> None:
+def test_the_real_stacks_pass(site: SwarmUnderTest, stack: str) -> None:
     """In a preview of what isn't there yet, and of what is."""
     mandatory = ("--policy-pack", "policy", "--policy-pack-config", "policy/mandatory.json")
     settings = {"registry:https": "none", "registry:policy": "mandatory"}

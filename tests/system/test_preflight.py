@@ -8,7 +8,7 @@ import pytest
 
 from components.swarm.engine import Engine
 from components.swarm.preflight import is_this_machine
-from testing.site import Site
+from testing.site import SwarmUnderTest
 
 STACK = "early"
 DOMAIN = "early.example.com"
@@ -22,13 +22,13 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _stack(site: Site) -> None:
+def _stack(site: SwarmUnderTest) -> None:
     """A stack that isn't deployed."""
     site.project.init(STACK, SETTINGS)
 
 
 @pytest.fixture
-def other(site: Site, request: pytest.FixtureRequest) -> Iterator[None]:
+def other(site: SwarmUnderTest, request: pytest.FixtureRequest) -> Iterator[None]:
     """A service of somebody else's, with those flags."""
     first = site.any_node()
     create = ("service", "create", "--detach=false", "--no-resolve-image", "--name", OTHER)
@@ -38,7 +38,7 @@ def other(site: Site, request: pytest.FixtureRequest) -> Iterator[None]:
     site.swarm.docker(first, "service", "rm", OTHER)
 
 
-def refused(site: Site) -> str:
+def refused(site: SwarmUnderTest) -> str:
     """What a deployment without a preview says; nothing has been made by it."""
     result = site.project.pulumi("up", "--yes", "--skip-preview", "--stack", STACK)
     assert result.code != 0
@@ -64,7 +64,7 @@ EVERYWHERE = ("--mode", "global", "--publish", "mode=host,target=5000,published=
 
 @pytest.mark.parametrize("other", [EVERYWHERE], indirect=True)
 @pytest.mark.usefixtures("other")
-def test_a_port_that_is_taken_on_every_manager_is_refused(site: Site) -> None:
+def test_a_port_that_is_taken_on_every_manager_is_refused(site: SwarmUnderTest) -> None:
     text = refused(site)
     for node in site.swarm.nodes:
         assert f"Port 80 of node {node.name} is taken by service {OTHER} of stack shop" in text
@@ -73,13 +73,15 @@ def test_a_port_that_is_taken_on_every_manager_is_refused(site: Site) -> None:
 
 @pytest.mark.parametrize("other", [routed(f"Host(`{DOMAIN}`)")], indirect=True)
 @pytest.mark.usefixtures("other")
-def test_a_host_that_another_service_has_is_refused(site: Site) -> None:
+def test_a_host_that_another_service_has_is_refused(site: SwarmUnderTest) -> None:
     assert f"{DOMAIN} leads to service {OTHER} of stack shop already" in refused(site)
 
 
 @pytest.mark.parametrize("other", [routed(f"Host(`{DOMAIN}`) && PathPrefix(`/ui`)")], indirect=True)
 @pytest.mark.usefixtures("other")
-def test_a_part_of_the_host_is_a_warning_and_so_is_an_image_that_isnt_here(site: Site) -> None:
+def test_a_part_of_the_host_is_a_warning_and_so_is_an_image_that_isnt_here(
+    site: SwarmUnderTest,
+) -> None:
     site.project.set(STACK, "registry:image", "registry:no-such-tag")
     preview = site.project.preview(STACK)
     site.project.unset(STACK, "registry:image")
@@ -88,6 +90,6 @@ def test_a_part_of_the_host_is_a_warning_and_so_is_an_image_that_isnt_here(site:
     assert "The image registry:no-such-tag isn't on the engine, and can't be pulled" in preview.text
 
 
-def test_an_engine_in_a_network_of_its_own_isnt_this_machine(site: Site) -> None:
+def test_an_engine_in_a_network_of_its_own_isnt_this_machine(site: SwarmUnderTest) -> None:
     for node in site.swarm.nodes:
         assert not is_this_machine(Engine(host=node.host), node.name)

@@ -11,9 +11,9 @@ import pytest
 
 from ops import engine
 from ops.console import wait
-from testing.pair import Pair
+from testing.certificates import CertificatePair
 from testing.project import Result
-from testing.site import Site
+from testing.site import SwarmUnderTest
 from testing.testswarm import SOON_S, Node
 
 from .test_options import relay, tls_context
@@ -44,7 +44,7 @@ exec "$@"
 class Home:
     """A user on a machine outside the swarm, who has keys, known hosts and a configuration."""
 
-    site: Site
+    site: SwarmUnderTest
     folder: Path
     known_hosts: str
     key: Path
@@ -94,7 +94,9 @@ def _make_key(path: Path, passphrase: str = "") -> Path:
     return path
 
 
-def _serve(site: Site, node: Node, port: int, folder: Path, key: Path) -> subprocess.Popen[bytes]:
+def _serve(
+    site: SwarmUnderTest, node: Node, port: int, folder: Path, key: Path
+) -> subprocess.Popen[bytes]:
     (folder / "authorized_keys").write_text(key.with_suffix(".pub").read_text())
     config = folder / "sshd_config"
     config.write_text(
@@ -111,7 +113,7 @@ def _serve(site: Site, node: Node, port: int, folder: Path, key: Path) -> subpro
 
 
 @pytest.fixture(scope="module")
-def home(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+def home(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """Somebody who reaches the first node over the second, and whose stack is there."""
     folder = tmp_path_factory.mktemp("home")
     key, known, servers = _make_key(folder / "key"), "", []
@@ -183,8 +185,10 @@ def test_each_failure_of_ssh_is_one_line_with_what_to_type(home: Home) -> None:
         assert "Traceback" not in refused.text
 
 
-def test_a_context_with_tls_is_used_with_its_certificates(site: Site, tmp_path: Path) -> None:
-    server, client = Pair.make(address="127.0.0.1"), Pair.make("client")
+def test_a_context_with_tls_is_used_with_its_certificates(
+    site: SwarmUnderTest, tmp_path: Path
+) -> None:
+    server, client = CertificatePair.make(address="127.0.0.1"), CertificatePair.make("client")
     for name, text in (
         ("ca.pem", server.chain), ("cert.pem", client.chain), ("key.pem", client.key),
     ):  # fmt: skip

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from testing.project import ROOT, Result
-from testing.reading import Reading, reading
-from testing.site import Site
+from testing.read_only_socket import ReadOnlySocket, read_only_socket
+from testing.site import SwarmUnderTest
 
 GOLDEN = ROOT / "tests/golden"
 STACK = "review"
@@ -43,14 +43,16 @@ REFUSED = {
 
 
 @pytest.fixture(scope="module")
-def engine(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reading]:
+def engine(
+    site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ReadOnlySocket]:
     """The first node's engine, to be looked at."""
     target = Path(site.project.environment["DOCKER_HOST"].removeprefix("unix://"))
-    with reading(target, tmp_path_factory.mktemp("engine") / "docker.sock") as engine:
+    with read_only_socket(target, tmp_path_factory.mktemp("engine") / "docker.sock") as engine:
         yield engine
 
 
-def look(site: Site, engine: Reading, *words: str, **variables: str) -> Result:
+def look(site: SwarmUnderTest, engine: ReadOnlySocket, *words: str, **variables: str) -> Result:
     """`make WORDS` for the stack, with an engine that takes no changes."""
     variables["DOCKER_HOST"] = engine.host
     result = site.make("-s", *words, f"STACK={STACK}", timeout=300, **variables)
@@ -58,7 +60,7 @@ def look(site: Site, engine: Reading, *words: str, **variables: str) -> Result:
     return result
 
 
-def preview(site: Site, engine: Reading, changes: dict[str, str]) -> Result:
+def preview(site: SwarmUnderTest, engine: ReadOnlySocket, changes: dict[str, str]) -> Result:
     """A report with `changes` to the settings, which are as before afterwards."""
     for key, value in changes.items():
         site.project.set(STACK, key, value)
@@ -72,7 +74,7 @@ def preview(site: Site, engine: Reading, changes: dict[str, str]) -> Result:
 
 
 @pytest.fixture(scope="module")
-def new(site: Site, hub: None, engine: Reading) -> Result:
+def new(site: SwarmUnderTest, hub: None, engine: ReadOnlySocket) -> Result:
     """The preview of a stack that isn't deployed."""
     assert hub is None  # It only has to be there.
     site.project.init(STACK, {**SETTINGS, "registry:volumeNode": site.swarm.nodes[0].name})
@@ -83,7 +85,7 @@ def new(site: Site, hub: None, engine: Reading) -> Result:
 
 
 @pytest.fixture(scope="module")
-def deployed(site: Site, new: Result, tmp_path_factory: pytest.TempPathFactory) -> None:
+def deployed(site: SwarmUnderTest, new: Result, tmp_path_factory: pytest.TempPathFactory) -> None:
     """That stack, deployed through an address that leads nowhere afterwards.
 
     So whatever still asks the engine that the state names, past the one that is configured, fails.
@@ -99,7 +101,9 @@ def deployed(site: Site, new: Result, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def reports(site: Site, engine: Reading, new: Result, deployed: None) -> dict[str, Result]:
+def reports(
+    site: SwarmUnderTest, engine: ReadOnlySocket, new: Result, deployed: None
+) -> dict[str, Result]:
     """All previews by name."""
     assert deployed is None
     changed = {name: preview(site, engine, CHANGES[name]) for name in CHANGES}
@@ -123,7 +127,7 @@ def test_a_report_is_as_reviewed(reports: dict[str, Result], name: str) -> None:
 
 
 def test_a_preview_in_the_terminal_says_what_is_deleted_before_its_new_one_is_made(
-    site: Site, engine: Reading, deployed: None
+    site: SwarmUnderTest, engine: ReadOnlySocket, deployed: None
 ) -> None:
     assert deployed is None
     site.project.set(STACK, "registry:proxyMode", "global")
@@ -136,7 +140,7 @@ def test_a_preview_in_the_terminal_says_what_is_deleted_before_its_new_one_is_ma
 
 
 def test_a_preview_needs_no_right_to_write_the_state(
-    site: Site, engine: Reading, deployed: None
+    site: SwarmUnderTest, engine: ReadOnlySocket, deployed: None
 ) -> None:
     """With what a preview is given on a CI service, a deployment gets nowhere."""
     assert deployed is None
@@ -185,7 +189,7 @@ def test_what_cant_be_deployed_is_reported_and_fails(
 
 
 def test_a_report_is_commented_on_a_pull_request(
-    site: Site, engine: Reading, deployed: None, tmp_path: Path
+    site: SwarmUnderTest, engine: ReadOnlySocket, deployed: None, tmp_path: Path
 ) -> None:
     assert deployed is None
     # A stand-in for `gh`, since GitHub is out of reach here: no comments yet, and it keeps one.
@@ -203,7 +207,9 @@ def test_a_report_is_commented_on_a_pull_request(
     assert posted == f"<!-- preview of stack {STACK} -->\n{report.out}\nCommit 0123abc"
 
 
-def test_a_move_of_the_images_stands_out(site: Site, engine: Reading, deployed: None) -> None:
+def test_a_move_of_the_images_stands_out(
+    site: SwarmUnderTest, engine: ReadOnlySocket, deployed: None
+) -> None:
     assert deployed is None
     site.project.set(STACK, "registry:volumeName", "elsewhere")
     site.project.set(STACK, "registry:volumeMovedFrom", f"{REGISTRY}-data")
@@ -216,7 +222,7 @@ def test_a_move_of_the_images_stands_out(site: Site, engine: Reading, deployed: 
     assert row in report.out, report.text
 
 
-def test_no_secret_is_in_a_report(site: Site, reports: dict[str, Result]) -> None:
+def test_no_secret_is_in_a_report(site: SwarmUnderTest, reports: dict[str, Result]) -> None:
     raw = site.project.ok("stack", "export", "--show-secrets", "--stack", STACK)
     hidden = {text for text in plain(json.loads(raw)) if len(text) > 8}
     for data in list(hidden):
@@ -247,7 +253,7 @@ def decoded(data: str) -> str:
 
 
 def test_that_engine_would_refuse_a_deployment(
-    site: Site, engine: Reading, reports: dict[str, Result]
+    site: SwarmUnderTest, engine: ReadOnlySocket, reports: dict[str, Result]
 ) -> None:
     assert reports
     assert any(line.startswith("GET ") for line in engine.passed)
@@ -259,12 +265,14 @@ def test_that_engine_would_refuse_a_deployment(
     engine.refused.clear()
 
 
-def service_id(site: Site) -> str:
+def service_id(site: SwarmUnderTest) -> str:
     """Full id of the registry's service."""
     return str(site.inspect("service", REGISTRY)["ID"])
 
 
-def test_drift_is_found_and_left_as_it_is(site: Site, engine: Reading, deployed: None) -> None:
+def test_drift_is_found_and_left_as_it_is(
+    site: SwarmUnderTest, engine: ReadOnlySocket, deployed: None
+) -> None:
     assert deployed is None
     first, state = site.any_node(), site.project.state_text()
     engine.passed.clear()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ops.console import wait
-from testing.site import STARTED_S, Site
+from testing.site import STARTED_S, SwarmUnderTest
 
 NAME = "failing"
 DOMAIN = "failing.example.com"
@@ -20,7 +20,7 @@ OTHER_PORT = 8081
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _settings(site: Site) -> None:
+def _settings(site: SwarmUnderTest) -> None:
     values = {"registry:stackName": NAME, "registry:domain": DOMAIN, "registry:proxy": "stack"}
     # Not on the node whose engine is deployed to, since the tests restart its own.
     where = {"registry:network": NAME, "registry:volumeNode": site.swarm.nodes[1].name}
@@ -28,7 +28,7 @@ def _settings(site: Site) -> None:
 
 
 @contextlib.contextmanager
-def taken(site: Site, port: int, folder: Path) -> Iterator[None]:
+def taken(site: SwarmUnderTest, port: int, folder: Path) -> Iterator[None]:
     """Another program has `port` on each node."""
     server = ("python3", "-m", "http.server", str(port), "--directory", folder)
     others = [
@@ -49,7 +49,7 @@ def taken(site: Site, port: int, folder: Path) -> Iterator[None]:
             other.wait(30)
 
 
-def failed_up(site: Site) -> str:
+def failed_up(site: SwarmUnderTest) -> str:
     """What an `up` says that must fail."""
     failed = site.project.pulumi("up", "--yes", "--skip-preview", "--stack", NAME)
     assert failed.code != 0, failed.text
@@ -67,7 +67,7 @@ def says_that_it_is_taken(text: str, port: int) -> None:
 
 
 def test_a_port_that_is_taken_is_told_and_once_it_is_free_the_next_up_works(
-    site: Site, tmp_path: Path
+    site: SwarmUnderTest, tmp_path: Path
 ) -> None:
     with taken(site, 80, tmp_path):
         says_that_it_is_taken(failed_up(site), 80)
@@ -79,7 +79,7 @@ def test_a_port_that_is_taken_is_told_and_once_it_is_free_the_next_up_works(
 
 
 def test_an_update_that_was_undone_is_tried_again_by_the_next_up(
-    site: Site, tmp_path: Path
+    site: SwarmUnderTest, tmp_path: Path
 ) -> None:
     site.project.set(NAME, "registry:proxyHttpPort", str(OTHER_PORT))
     with taken(site, OTHER_PORT, tmp_path):
@@ -93,7 +93,7 @@ def test_an_update_that_was_undone_is_tried_again_by_the_next_up(
     site.project.ok("preview", "--expect-no-changes", "--refresh", "--stack", NAME)
 
 
-def test_what_was_rolled_back_to_what_is_wanted_is_left_alone(site: Site) -> None:
+def test_what_was_rolled_back_to_what_is_wanted_is_left_alone(site: SwarmUnderTest) -> None:
     first = site.swarm.nodes[0]
     for service in (PROXY, SERVICE):
         site.swarm.docker(first, "service", "update", "--env-add", "BY=hand", service)
@@ -104,7 +104,9 @@ def test_what_was_rolled_back_to_what_is_wanted_is_left_alone(site: Site) -> Non
     site.project.up(NAME)
 
 
-def test_a_service_that_has_failed_again_and_again_and_runs_is_deployed(site: Site) -> None:
+def test_a_service_that_has_failed_again_and_again_and_runs_is_deployed(
+    site: SwarmUnderTest,
+) -> None:
     node = site.swarm.nodes[1]
     for _ in range(3):
         wait("the registry to run", partial(site.tasks, SERVICE), STARTED_S)

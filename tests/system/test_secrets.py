@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from ops.console import run, wait
-from testing.pair import Pair
-from testing.site import Site
+from testing.certificates import CertificatePair
+from testing.site import SwarmUnderTest
 from testing.testswarm import SOON_S
 
 GIVEN = "a-given-Passw0rd-that-nobody-else-has"
 NAME, DOMAIN = "secretive", "secretive.example.com"
 TOKEN = "a-token-of-a-DNS-provider"
-PAIR = Pair.make(DOMAIN, f"traefik.{DOMAIN}")
+PAIR = CertificatePair.make(DOMAIN, f"traefik.{DOMAIN}")
 HASHES, HASHES_KEY = "hashes", "registry:hashedPasswords.admin"
 """A stack behind another's Traefik, which has the hashes in a label."""
 
@@ -53,7 +53,7 @@ class ProcessList(threading.Thread):
 
 
 @pytest.fixture(scope="module")
-def said(site: Site) -> str:
+def said(site: SwarmUnderTest) -> str:
     """All that two deployments and a preview of the second said, with the process list."""
     values = {"registry:domain": DOMAIN, "registry:proxy": "stack", "registry:https": "own"}
     names = {"registry:stackName": NAME, "registry:network": NAME}
@@ -78,7 +78,7 @@ def said(site: Site) -> str:
 
 
 @pytest.fixture(scope="module")
-def secrets(site: Site, said: str) -> dict[str, str]:
+def secrets(site: SwarmUnderTest, said: str) -> dict[str, str]:
     """What must stay hidden, by what it is."""
     assert said
     raw = site.project.ok("stack", "export", "--show-secrets", "--stack", "dev")
@@ -114,7 +114,9 @@ def test_there_is_something_to_look_for(secrets: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "place", ["the services", "the swarm's secrets and configs", "the containers", "the state"]
 )
-def test_nothing_is_in_plain_text_in(site: Site, secrets: dict[str, str], place: str) -> None:
+def test_nothing_is_in_plain_text_in(
+    site: SwarmUnderTest, secrets: dict[str, str], place: str
+) -> None:
     node = site.node_of(f"{NAME}_registry")
 
     def all_of(kind: str) -> str:
@@ -137,7 +139,7 @@ def test_nothing_is_in_plain_text_in_what_was_said(said: str, secrets: dict[str,
     assert [what for what, value in secrets.items() if value in said] == []
 
 
-def test_both_users_can_log_in(site: Site, secrets: dict[str, str]) -> None:
+def test_both_users_can_log_in(site: SwarmUnderTest, secrets: dict[str, str]) -> None:
     site.serves("dev", DOMAIN, f"{NAME}_proxy")
     node = site.node_of(f"{NAME}_proxy")
     url = f"https://{DOMAIN}/v2/"
@@ -146,7 +148,9 @@ def test_both_users_can_log_in(site: Site, secrets: dict[str, str]) -> None:
     assert site.status(url, "ci:wrong", node) == 401
 
 
-def test_passwords_are_shown_only_when_asked_for(site: Site, secrets: dict[str, str]) -> None:
+def test_passwords_are_shown_only_when_asked_for(
+    site: SwarmUnderTest, secrets: dict[str, str]
+) -> None:
     shown = site.project.ok("stack", "output", "--stack", "dev")
     assert secrets["the generated password"] not in shown
     asked = site.project.ok("stack", "output", "password", "--show-secrets", "--stack", "dev")
@@ -154,7 +158,7 @@ def test_passwords_are_shown_only_when_asked_for(site: Site, secrets: dict[str, 
 
 
 @pytest.mark.usefixtures("said")
-def test_traefik_finds_the_token_and_is_shown_with_its_place_only(site: Site) -> None:
+def test_traefik_finds_the_token_and_is_shown_with_its_place_only(site: SwarmUnderTest) -> None:
     node = site.node_of(f"{NAME}_proxy")
     container = site.swarm.docker(node, "ps", "-q", "--filter", f"name={NAME}_proxy")
     environment = site.swarm.docker(node, "exec", container, "cat", "/proc/1/environ")
@@ -165,7 +169,7 @@ def test_traefik_finds_the_token_and_is_shown_with_its_place_only(site: Site) ->
 
 
 @pytest.mark.usefixtures("said")
-def test_a_certificate_of_ones_own_is_served_on_every_manager(site: Site) -> None:
+def test_a_certificate_of_ones_own_is_served_on_every_manager(site: SwarmUnderTest) -> None:
     site.project.set("dev", "registry:proxyMode", "global")
     # A service's mode can't be changed, so Traefik is made anew.
     site.project.up("dev")
@@ -189,7 +193,9 @@ def hashes() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def reports(site: Site, hashes: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reports(
+    site: SwarmUnderTest, hashes: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A folder with what previews, reports, drift, failed and interrupted runs print, a file each.
 
     The hash that is in use is no longer in the configuration: so Pulumi itself masks it nowhere.
@@ -221,12 +227,12 @@ def reports(site: Site, hashes: dict[str, str], tmp_path_factory: pytest.TempPat
     return folder
 
 
-def labels(site: Site, service: str) -> dict[str, str]:
+def labels(site: SwarmUnderTest, service: str) -> dict[str, str]:
     """Return the labels of a service."""
     return dict(site.inspect("service", service)["Spec"]["Labels"])
 
 
-def interrupted_up(site: Site, log: Path) -> str:
+def interrupted_up(site: SwarmUnderTest, log: Path) -> str:
     """Return what an `up` prints that is interrupted when it has begun."""
     words = ["pulumi", "up", "--yes", "--skip-preview", "--diff", "--non-interactive"]
     with log.open("w") as output:
@@ -268,6 +274,8 @@ def test_a_report_says_that_a_login_differs(reports: Path, place: str) -> None:
 
 
 @pytest.mark.usefixtures("reports")
-def test_no_hash_is_in_plain_text_in_the_state(site: Site, hashes: dict[str, str]) -> None:
+def test_no_hash_is_in_plain_text_in_the_state(
+    site: SwarmUnderTest, hashes: dict[str, str]
+) -> None:
     text = site.project.state_text()
     assert [name for name, value in hashes.items() if value in text] == []

@@ -11,7 +11,7 @@ import pytest
 
 from ops.console import wait
 from testing.project import Project, changed
-from testing.site import STARTED_S, Site
+from testing.site import STARTED_S, SwarmUnderTest
 from testing.store import BUCKET, REGION, Store
 from testing.testswarm import Node
 
@@ -25,7 +25,7 @@ S3 = "registry:config.storage.s3"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def image(site: Site, archive: Path) -> str:
+def image(site: SwarmUnderTest, archive: Path) -> str:
     """Digest of an image that was pushed before anything is changed.
 
     The first deployment finds a label that somebody has set by hand, with a capital letter.
@@ -49,13 +49,13 @@ def image(site: Site, archive: Path) -> str:
 
 
 @pytest.fixture
-def store(site: Site, tmp_path: Path) -> Iterator[Store]:
+def store(site: SwarmUnderTest, tmp_path: Path) -> Iterator[Store]:
     store = Store(site.swarm, tmp_path)
     yield store
     store.end()
 
 
-def pulled(site: Site, image: str, tmp_path: Path) -> None:
+def pulled(site: SwarmUnderTest, image: str, tmp_path: Path) -> None:
     """Every byte of the image comes, by its digest."""
     site.serves(NAME, DOMAIN, PROXY)
     target = tmp_path / "pulled"
@@ -72,7 +72,7 @@ def refused(project: Project, *words: str) -> str:
     return done.text
 
 
-def volumes(site: Site, node: Node) -> list[str]:
+def volumes(site: SwarmUnderTest, node: Node) -> list[str]:
     return site.swarm.docker(node, "volume", "ls", "-q").split()
 
 
@@ -86,16 +86,18 @@ def unset_all(project: Project, *keys: str) -> None:
         project.unset(NAME, f"registry:{key}")
 
 
-def quiet(site: Site) -> None:
+def quiet(site: SwarmUnderTest) -> None:
     site.project.ok("preview", "--expect-no-changes", "--stack", NAME)
 
 
-def test_a_label_with_a_capital_letter_holds(site: Site, image: str, tmp_path: Path) -> None:
+def test_a_label_with_a_capital_letter_holds(
+    site: SwarmUnderTest, image: str, tmp_path: Path
+) -> None:
     quiet(site)
     pulled(site, image, tmp_path)
 
 
-def test_the_node_is_one_that_the_constraints_admit(site: Site) -> None:
+def test_the_node_is_one_that_the_constraints_admit(site: SwarmUnderTest) -> None:
     for number, node in enumerate(site.swarm.nodes):
         name = f"disk{number}"
         site.update_node(node.name, "--label-add", "disk=ssd")
@@ -117,7 +119,7 @@ def test_the_node_is_one_that_the_constraints_admit(site: Site) -> None:
 
 @pytest.mark.parametrize("flags", ["--target=**login-htpasswd", "--exclude=**registry-data*"])
 def test_a_partial_deployment_leaves_the_images_where_they_are(
-    site: Site, image: str, tmp_path: Path, flags: str
+    site: SwarmUnderTest, image: str, tmp_path: Path, flags: str
 ) -> None:
     (holder,) = (node for node in site.swarm.nodes if node.name == site.node_of(SERVICE).name)
     other = site.swarm.nodes[0]
@@ -134,7 +136,7 @@ def test_a_partial_deployment_leaves_the_images_where_they_are(
 
 
 def test_a_move_into_a_bucket_and_back_takes_consent(
-    site: Site, image: str, tmp_path: Path, store: Store
+    site: SwarmUnderTest, image: str, tmp_path: Path, store: Store
 ) -> None:
     project, holder = site.project, site.node_of(SERVICE)
     for key, value in {
@@ -171,7 +173,7 @@ def test_a_move_into_a_bucket_and_back_takes_consent(
     pulled(site, image, tmp_path)
 
 
-def test_only_destroy_deletes_a_volume(site: Site, image: str, tmp_path: Path) -> None:
+def test_only_destroy_deletes_a_volume(site: SwarmUnderTest, image: str, tmp_path: Path) -> None:
     project, holder = site.project, site.node_of(SERVICE)
     set_all(project, destroyData="true")
     project.up(NAME)
@@ -188,7 +190,7 @@ def test_only_destroy_deletes_a_volume(site: Site, image: str, tmp_path: Path) -
 
 
 def test_after_a_move_that_failed_the_way_back_is_one_command(
-    site: Site, image: str, tmp_path: Path
+    site: SwarmUnderTest, image: str, tmp_path: Path
 ) -> None:
     project, holder = site.project, site.node_of(SERVICE)
     other = next(node for node in site.swarm.nodes if node.name != holder.name)
@@ -209,7 +211,7 @@ def test_after_a_move_that_failed_the_way_back_is_one_command(
     pulled(site, image, tmp_path)
 
 
-def test_the_plan_is_the_same_from_every_manager(site: Site) -> None:
+def test_the_plan_is_the_same_from_every_manager(site: SwarmUnderTest) -> None:
     project = site.project
     host = project.environment["DOCKER_HOST"]
     for node in site.swarm.nodes:
@@ -222,7 +224,7 @@ def test_the_plan_is_the_same_from_every_manager(site: Site) -> None:
     project.environment["DOCKER_HOST"] = host
 
 
-def test_another_swarm_is_refused_before_the_state_knows_it(site: Site) -> None:
+def test_another_swarm_is_refused_before_the_state_knows_it(site: SwarmUnderTest) -> None:
     project = site.project
     exported = json.loads(project.ok("stack", "export", "--stack", NAME))
     resources = exported["deployment"]["resources"]
@@ -244,7 +246,7 @@ def test_another_swarm_is_refused_before_the_state_knows_it(site: Site) -> None:
     quiet(site)
 
 
-def test_a_mirror_whose_node_is_down_holds_up_nothing(site: Site) -> None:
+def test_a_mirror_whose_node_is_down_holds_up_nothing(site: SwarmUnderTest) -> None:
     project, holder = site.project, site.node_of(SERVICE)
     busy = {holder.name, site.node_of(PROXY).name, site.swarm.nodes[0].name}
     away = next((node for node in site.swarm.nodes if node.name not in busy), None)
@@ -273,7 +275,9 @@ def test_a_mirror_whose_node_is_down_holds_up_nothing(site: Site) -> None:
     project.up(NAME)
 
 
-def test_a_lost_state_is_recovered_with_every_image(site: Site, image: str, tmp_path: Path) -> None:
+def test_a_lost_state_is_recovered_with_every_image(
+    site: SwarmUnderTest, image: str, tmp_path: Path
+) -> None:
     project, service = site.project, site.inspect("service", SERVICE)["ID"]
     shutil.rmtree(project.state)
     project.state.mkdir()

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from testing.project import Result
-from testing.site import Site
+from testing.site import SwarmUnderTest
 from testing.store import BUCKET, REGION, Store
 
 NAME = "tried"
@@ -21,18 +21,20 @@ WRONG_KEY = "not-the-key-of-this-store"
 
 
 @pytest.fixture(scope="module")
-def store(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def store(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store = Store(site.swarm, tmp_path_factory.mktemp("store"))
     yield store
     store.end()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _stack(site: Site) -> None:
+def _stack(site: SwarmUnderTest) -> None:
     site.project.init(NAME, {"registry:stackName": NAME, "registry:domain": "tried.example.com"})
 
 
-def tried(site: Site, driver: str, told: dict[str, object], authority: Path | None) -> Result:
+def tried(
+    site: SwarmUnderTest, driver: str, told: dict[str, object], authority: Path | None
+) -> Result:
     """`make doctor` with that storage; nothing of the trial may stay."""
     project = site.project
     file = project.folder / f"Pulumi.{NAME}.yaml"
@@ -64,7 +66,7 @@ def s3(store: Store, **changes: object) -> dict[str, object]:
 
 
 def test_a_store_that_can_be_used_is_told_from_one_that_is_not_deployed_to(
-    site: Site, store: Store
+    site: SwarmUnderTest, store: Store
 ) -> None:
     result = tried(site, "s3", s3(store), store.root_file)
     assert result.code == 0, result.text
@@ -86,7 +88,7 @@ def test_a_store_that_can_be_used_is_told_from_one_that_is_not_deployed_to(
     ids=["missing bucket", "wrong secret key", "unknown access key", "unknown authority"],
 )
 def test_what_is_wrong_with_a_store_is_one_line(
-    site: Site, store: Store, changes: dict[str, object], trusted: bool, said: str
+    site: SwarmUnderTest, store: Store, changes: dict[str, object], trusted: bool, said: str
 ) -> None:
     result = tried(site, "s3", s3(store, **changes), store.root_file if trusted else None)
     assert result.code != 0
@@ -97,7 +99,7 @@ def test_what_is_wrong_with_a_store_is_one_line(
         assert secret not in result.text
 
 
-def test_a_store_where_nobody_answers_is_named(site: Site, store: Store) -> None:
+def test_a_store_where_nobody_answers_is_named(site: SwarmUnderTest, store: Store) -> None:
     told = s3(store, regionendpoint=store.endpoint.replace(":7070", ":7071"))
     result = tried(site, "s3", told, store.root_file)
     assert result.code != 0
@@ -126,13 +128,13 @@ AZURE: dict[str, object] = {
 }
 
 
-def test_gcs_is_configured_up_to_its_first_contact(site: Site) -> None:
+def test_gcs_is_configured_up_to_its_first_contact(site: SwarmUnderTest) -> None:
     result = tried(site, "gcs", {"bucket": "images", "credentials": account()}, None)
     assert "nobody answers for gcs" in result.text, result.text
     assert "googleapis.com" in result.text
 
 
-def test_azure_is_configured_up_to_its_first_contact(site: Site) -> None:
+def test_azure_is_configured_up_to_its_first_contact(site: SwarmUnderTest) -> None:
     result = tried(site, "azure", AZURE, None)
     assert "nobody answers for tests" in result.text, result.text
     assert "blob.core.windows.net" in result.text
@@ -147,7 +149,7 @@ def test_azure_is_configured_up_to_its_first_contact(site: Site) -> None:
     ids=["gcs", "azure"],
 )
 def test_what_is_no_configuration_is_told_from_that(
-    site: Site, driver: str, told: dict[str, object]
+    site: SwarmUnderTest, driver: str, told: dict[str, object]
 ) -> None:
     result = tried(site, driver, told, None)
     assert result.code != 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from testing.load import Load
-from testing.site import Site
+from testing.site import SwarmUnderTest
 
 NAME = "single"
 DOMAIN = "single.example.com"
@@ -20,7 +20,7 @@ GAP_S = 15
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _deployed(site: Site, archive: Path) -> None:
+def _deployed(site: SwarmUnderTest, archive: Path) -> None:
     for node in site.swarm.nodes:
         site.swarm.docker(node, "tag", "registry:3.1.2", OTHER)
     values = {"registry:stackName": NAME, "registry:domain": DOMAIN, "registry:proxy": "stack"}
@@ -31,7 +31,7 @@ def _deployed(site: Site, archive: Path) -> None:
 
 
 def test_clients_own_retries_get_them_over_an_update(
-    site: Site, archive: Path, tmp_path: Path
+    site: SwarmUnderTest, archive: Path, tmp_path: Path
 ) -> None:
     project, before = site.project, site.digest(NAME, DOMAIN, IMAGE)
     load = Load(site, NAME, DOMAIN, PROXY, archive, tmp_path, pulled=IMAGE, retries=3)

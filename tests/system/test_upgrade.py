@@ -13,7 +13,7 @@ from ops.console import Problem, run
 from testing.archive import redis_image
 from testing.authority import Authority
 from testing.project import ROOT, Project
-from testing.site import Site
+from testing.site import SwarmUnderTest
 from testing.store import BUCKET, REGION, Store
 from testing.testswarm import TestSwarm
 from testing.upstream import Upstream
@@ -86,17 +86,17 @@ def checkout(commit: str, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwarmUnderTest]:
     """The earlier version's checkout, and the swarm."""
     folder = tmp_path_factory.mktemp("checkout") / "registry"
     earlier = checkout(EARLIER, tmp_path_factory.mktemp("earlier"))
-    site = Site(swarm, Project(folder, swarm.nodes[0].host, earlier))
+    site = SwarmUnderTest(swarm, Project(folder, swarm.nodes[0].host, earlier))
     yield site
     site.clean()
 
 
 @pytest.fixture(scope="module")
-def store(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def store(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store = Store(site.swarm, tmp_path_factory.mktemp("store"))
     yield store
     store.end()
@@ -104,7 +104,7 @@ def store(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stor
 
 @pytest.fixture(scope="module")
 def upstream(
-    site: Site, archive: Path, tmp_path_factory: pytest.TempPathFactory
+    site: SwarmUnderTest, archive: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Upstream]:
     upstream = Upstream(site.swarm, tmp_path_factory.mktemp("upstream"))
     upstream.push(f"docker-archive:{archive}", CACHED)
@@ -114,7 +114,7 @@ def upstream(
 
 @pytest.fixture(scope="module", autouse=True)
 def digests(
-    site: Site,
+    site: SwarmUnderTest,
     hub: None,
     authority: Authority,
     store: Store,
@@ -182,7 +182,9 @@ def digests(
     return found
 
 
-def pull(site: Site, domain: str, image: str, folder: Path, login: str | None = None) -> None:
+def pull(
+    site: SwarmUnderTest, domain: str, image: str, folder: Path, login: str | None = None
+) -> None:
     """Pull all of an image."""
     site.resolve(domain, PROXY)
     creds = ("--src-creds", login) if login else ()
@@ -202,7 +204,7 @@ def properties(step: Mapping[str, Any]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def plans(site: Site, digests: dict[str, str]) -> dict[str, dict[str, Any]]:
+def plans(site: SwarmUnderTest, digests: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Each stack's first preview by the present version."""
     site.project.install(ROOT)
     return {stack: site.project.plan(stack) for stack in digests}
@@ -238,7 +240,7 @@ def test_the_first_preview_shows_what_is_meant_to_change_and_asks_nothing(
 @pytest.mark.parametrize("flag", ["--target=**login-htpasswd", "--exclude=**registry-data*"])
 @pytest.mark.usefixtures("plans")
 def test_a_part_of_an_earlier_stack_is_refused_before_anything_is_touched(
-    site: Site, flag: str
+    site: SwarmUnderTest, flag: str
 ) -> None:
     result = site.project.preview(FILES, flag)
     assert result.code != 0
@@ -254,7 +256,7 @@ def test_all_that_is_meant_to_change_does(plans: dict[str, dict[str, Any]]) -> N
 @pytest.mark.usefixtures("plans")
 @pytest.mark.parametrize("stack", DOMAINS)
 def test_what_was_stored_is_there_after_the_first_deployment(
-    site: Site, upstream: Upstream, digests: dict[str, str], stack: str, tmp_path: Path
+    site: SwarmUnderTest, upstream: Upstream, digests: dict[str, str], stack: str, tmp_path: Path
 ) -> None:
     site.project.up(stack)
     site.project.ok("preview", "--expect-no-changes", "--stack", stack)
@@ -269,7 +271,7 @@ def test_what_was_stored_is_there_after_the_first_deployment(
 
 
 @pytest.mark.usefixtures("plans")
-def test_certificates_that_were_obtained_stay_in_use(site: Site) -> None:
+def test_certificates_that_were_obtained_stay_in_use(site: SwarmUnderTest) -> None:
     """After the deployment: a renamed file would have each obtained anew."""
     flags = site.inspect("service", PROXY)["Spec"]["TaskTemplate"]["ContainerSpec"]["Args"]
     assert "--certificatesresolvers.le.acme.storage=/certificates/acme.json" in flags

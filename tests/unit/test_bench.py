@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
-from bench.figures import Figure, Turns
+from bench.figures import Figure, Rounds
 from bench.report import LETTER, as_json, picture, read, table, write
 from ops.toolchain import ROOT
 
@@ -30,10 +30,10 @@ def test_the_spread_is_the_widest_run() -> None:
 
 def test_contestants_take_turns() -> None:
     seen: list[str] = []
-    turns = Turns()
-    turns.run({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, 2)
+    rounds = Rounds()
+    rounds.run({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, 2)
     assert seen == ["a", "b", "a", "b"]
-    assert len(turns.times["a"]) == 2
+    assert len(rounds.times["a"]) == 2
 
 
 def test_no_figure_is_left_out() -> None:

@@ -19,7 +19,7 @@ import pytest
 from components.swarm.endpoint import DEFAULT_HOST, EndpointError, Tls, find_endpoint
 from components.swarm.engine import Engine, connected
 from ops import engine, images, stack
-from testing.pair import Pair
+from testing.certificates import CertificatePair
 
 from .conftest import Deploy
 
@@ -200,7 +200,7 @@ def test_a_context_stays_in_charge_of_the_machine_that_is_prepared(
 
 
 @contextlib.contextmanager
-def server(folder: Path, pair: Pair, client: Pair | None) -> Iterator[str]:
+def server(folder: Path, pair: CertificatePair, client: CertificatePair | None) -> Iterator[str]:
     """An engine behind TLS that hangs up after the handshake."""
     (folder / "server.pem").write_text(pair.chain + pair.key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -224,8 +224,8 @@ def server(folder: Path, pair: Pair, client: Pair | None) -> Iterator[str]:
         thread.join(60)
 
 
-OURS, EXPIRED = Pair.make("client"), Pair.make(address="127.0.0.1", days=-0.5)
-SERVER, OTHER = Pair.make(address="127.0.0.1"), Pair.make(address="127.0.0.2")
+OURS, EXPIRED = CertificatePair.make("client"), CertificatePair.make(address="127.0.0.1", days=-0.5)
+SERVER, OTHER = CertificatePair.make(address="127.0.0.1"), CertificatePair.make(address="127.0.0.2")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,11 @@ SERVER, OTHER = Pair.make(address="127.0.0.1"), Pair.make(address="127.0.0.2")
     ],
 )
 def test_each_failure_of_tls_is_one_line(
-    tmp_path: Path, pair: Pair, authority: Pair, client: Pair, reason: str
+    tmp_path: Path,
+    pair: CertificatePair,
+    authority: CertificatePair,
+    client: CertificatePair,
+    reason: str,
 ) -> None:
     tls = Tls(ca=authority.chain, certificate=OURS.chain, key=OURS.key)
     with (

@@ -72,7 +72,7 @@ def test_each_layer_imports_only_what_is_below_it() -> None:
         ("settings/reader.py", "from ops.console import Problem"),
         ("settings/reader.py", "import deployment"),
         ("policy/rules.py", "from settings import parse"),
-        ("ops/stack.py", "from testing.site import Site"),
+        ("ops/stack.py", "from testing.site import SwarmUnderTest"),
         ("__main__.py", "from ops import stack"),
         ("testing/site.py", "from tests.unit import conftest"),
         ("bench/data.py", "import tests.system.conftest as conftest"),

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from ops.documentation import reference
-from testing.pair import Pair
+from testing.certificates import CertificatePair
 
 from .program import ROOT, Declared, declare
 
@@ -28,7 +28,10 @@ SECRETS = (
     "registry:certificateKey",
     "docker:keyMaterial",
 )
-PAIR, OTHER_PAIR = Pair.make("images.example.com"), Pair.make("images.example.com")
+PAIR, OTHER_PAIR = (
+    CertificatePair.make("images.example.com"),
+    CertificatePair.make("images.example.com"),
+)
 BLOCK = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n"
 APR1 = "$apr1$8sdhfjsd$Mb6IbAMxSMVRIsDe0lS.j/"
 HMAC = "YSBrZXkgb2YgMjU2IGJpdHMsIHdoaWNoIGlzIHRoZSBsZWFzdA"

@@ -20,15 +20,15 @@ from components.swarm.location import ObjectStore, Volume
 from components.swarm.stack import SECRET_TYPE
 from settings import Settings, parse
 from settings.certificate import refuse_expired
-from testing.pair import Pair
+from testing.certificates import CertificatePair
 
 ROOT = Path(__file__).parents[2]
 GOOD: Mapping[str, Any] = {"stackName": "registry-com", "domain": "registry.example.com"}
 SECRET = "hunter2-but-longer"
 APR1 = "$apr1$8sdhfjsd$Mb6IbAMxSMVRIsDe0lS.j/"
-OWN = Pair.make("registry.example.com", "*.apps.example.com")
-AUTHORITY = Pair.make()
-ADDRESS = Pair.make(address="10.0.0.5")
+OWN = CertificatePair.make("registry.example.com", "*.apps.example.com")
+AUTHORITY = CertificatePair.make()
+ADDRESS = CertificatePair.make(address="10.0.0.5")
 BROKEN = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n"
 S3 = {"bucket": "b", "region": "r"}
 GCS = {"bucket": "b", "credentials": {"private_key": SECRET}}
@@ -442,7 +442,7 @@ def test_a_certificate_of_ones_own_is_taken_as_text_or_as_a_file(tmp_path: Path)
 
 
 def test_an_expired_certificate_is_a_warning_and_keeps_no_other_change_back() -> None:
-    expired = Pair.make("registry.example.com", days=-0.5)
+    expired = CertificatePair.make("registry.example.com", days=-0.5)
     (warning,) = own(expired.chain, expired.key).warnings
     assert "has expired on" in warning
 
@@ -453,8 +453,8 @@ def deployed_with(chain: str) -> Deployed:
 
 
 def test_a_new_certificate_that_has_expired_is_refused() -> None:
-    expired = Pair.make("registry.example.com", days=-0.5).chain
-    other = Pair.make("registry.example.com", days=-0.5).chain
+    expired = CertificatePair.make("registry.example.com", days=-0.5).chain
+    other = CertificatePair.make("registry.example.com", days=-0.5).chain
     refuse_expired(expired, deployed_with(expired + "\n"))
     refuse_expired(OWN.chain, Deployed())
     broken = Deployed(outputs={(SECRET_TYPE, "proxy-certificate"): {"data": "é"}})
@@ -469,21 +469,21 @@ def test_a_new_certificate_that_has_expired_is_refused() -> None:
         (
             "certificate",
             "isn't valid before",
-            Pair.make("registry.example.com", since_days=-1),
+            CertificatePair.make("registry.example.com", since_days=-1),
             None,
         ),
         ("certificate", "is for registry.example.com, *.apps", OWN, "other.example.com"),
         ("certificate", "and not for a.b.apps.example.com", OWN, "a.b.apps.example.com"),
         ("certificate", "no host name, and not for", AUTHORITY, None),
         ("certificate", "is for 10.0.0.5, and not for 10.0.0.6", ADDRESS, "10.0.0.6"),
-        ("certificate", "and not for 10.0.0.5", Pair.make("10.0.0.5"), "10.0.0.5"),
-        ("certificate", "can't be read|that can be read", Pair(BROKEN, OWN.key), None),
-        ("certificateKey", "isn't the key of", Pair(OWN.chain, AUTHORITY.key), None),
-        ("certificateKey", "that can be read", Pair(OWN.chain, BROKEN_KEY), None),
+        ("certificate", "and not for 10.0.0.5", CertificatePair.make("10.0.0.5"), "10.0.0.5"),
+        ("certificate", "can't be read|that can be read", CertificatePair(BROKEN, OWN.key), None),
+        ("certificateKey", "isn't the key of", CertificatePair(OWN.chain, AUTHORITY.key), None),
+        ("certificateKey", "that can be read", CertificatePair(OWN.chain, BROKEN_KEY), None),
     ],
 )
 def test_a_certificate_that_would_not_do_is_refused_beforehand(
-    key: str, says: str, pair: Pair, domain: str | None
+    key: str, says: str, pair: CertificatePair, domain: str | None
 ) -> None:
     with pytest.raises(pulumi.RunError) as error:
         own(pair.chain, pair.key, domain=domain or GOOD["domain"])
@@ -493,7 +493,7 @@ def test_a_certificate_that_would_not_do_is_refused_beforehand(
 
 
 def test_a_star_stands_for_one_label_and_a_near_end_is_a_warning() -> None:
-    soon = Pair.make("*.example.com", days=5)
+    soon = CertificatePair.make("*.example.com", days=5)
     assert "renew it soon" in own(soon.chain, soon.key).warnings[0]
     own(domain="x.apps.example.com")
 

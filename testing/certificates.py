@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 
-class Pair:
+class CertificatePair:
     """A certificate and its key, as PEM texts."""
 
     def __init__(self, chain: str, key: str) -> None:
@@ -25,7 +25,7 @@ class Pair:
         address: str | None = None,
         days: float = 30,
         since_days: float = 1,
-    ) -> Pair:
+    ) -> CertificatePair:
         """Self-signed, for `domains` and maybe an address; it ends in `days`."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])

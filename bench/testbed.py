@@ -18,7 +18,7 @@ from ops import images
 from ops.console import Problem, run, say, wait
 from ops.toolchain import ROOT, cache
 from testing.project import Project
-from testing.site import Site
+from testing.site import SwarmUnderTest
 from testing.testswarm import Node, TestSwarm
 from testing.tools import compiled
 
@@ -31,7 +31,7 @@ LOOK_S = 0.1
 
 
 @dataclass
-class Ground:
+class Testbed:
     """One node, and a folder for what lasts as long as the run."""
 
     swarm: TestSwarm
@@ -46,9 +46,9 @@ class Ground:
         """A checkout that deploys there."""
         return Project(self.folder / name, self.node.host)
 
-    def site(self, project: Project) -> Site:
+    def site(self, project: Project) -> SwarmUnderTest:
         """The swarm with that checkout's stacks on it."""
-        return Site(self.swarm, project)
+        return SwarmUnderTest(self.swarm, project)
 
     def docker(self, *words: str | Path, timeout: float = 120) -> str:
         """`docker WORDS` on the node."""
@@ -89,11 +89,11 @@ class Ground:
 
 
 @contextlib.contextmanager
-def ground(folder: Path) -> Iterator[Ground]:
+def testbed(folder: Path) -> Iterator[Testbed]:
     """A swarm of one node, gone afterwards."""
     with TestSwarm(nodes=1, images=images.tarballs().values()) as swarm:
         swarm.add_host(DOMAIN, swarm.nodes[0].ip)
-        yield Ground(swarm, folder)
+        yield Testbed(swarm, folder)
 
 
 def docker_config(folder: Path, logins: Mapping[str, str]) -> Path:

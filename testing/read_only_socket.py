@@ -19,7 +19,7 @@ Connection: close\r
 
 
 @dataclass
-class Reading:
+class ReadOnlySocket:
     """The relay while it is there."""
 
     host: str
@@ -30,12 +30,12 @@ class Reading:
 
 
 @contextlib.contextmanager
-def reading(target: Path, here: Path) -> Iterator[Reading]:
+def read_only_socket(target: Path, here: Path) -> Iterator[ReadOnlySocket]:
     """A Unix socket at `here` that leads to the one at `target`, for requests without a body."""
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(here))
         server.listen()
-        relay = Reading(f"unix://{here}")
+        relay = ReadOnlySocket(f"unix://{here}")
 
         def serve() -> None:
             # Closing the server ends `accept`, and so this thread.
@@ -51,7 +51,7 @@ def reading(target: Path, here: Path) -> Iterator[Reading]:
         yield relay
 
 
-def _ask(near: socket.socket, far: socket.socket, relay: Reading) -> None:
+def _ask(near: socket.socket, far: socket.socket, relay: ReadOnlySocket) -> None:
     with contextlib.suppress(OSError), near.makefile("rb") as lines:
         while first := lines.readline():
             head = [first]
