@@ -149,7 +149,7 @@ def _tell(name: str, source: str, edits: Sequence[Edit], hints: Sequence[str]) -
     for hint in hints:
         say(f"  {hint}")
     say(
-        f"{stack.file_of(name).name} is there, after {stack.file_of(source).name}: look at it, then"
+        f"{stack.file_of(name).name} was made from {stack.file_of(source).name}: look at it, then"
         f" `make deploy STACK={name}`"
     )
 

@@ -176,7 +176,8 @@ def down(stack: str) -> None:
         forget: resume.Forget = "at home" if stack == LOCAL else "never"
         rest = resume.finish_before_destroying(stack, forget=forget)
         allowed = takeover.environment({}, rest.swarm)
-        pulumi("destroy", "--yes", "--stack", stack, env=allowed)
+        # Whoever had to agree has done so.
+        pulumi("destroy", "--yes", "--skip-preview", "--stack", stack, env=allowed)
 
     _alone(stack, destroy_now)
     # Now nothing is on the networks, and nothing uses the secrets, that earlier runs have left.

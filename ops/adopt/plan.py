@@ -130,7 +130,7 @@ class Plan:
             lost = "".join(f"\n  - {each}" for each in self.obstacles)
             raise Problem(
                 f"{self.original.name} can't be taken over as it is; nothing was touched:{lost}\n"
-                "  What can be moved by hand is in README.md, Moving in"
+                "  What can be moved by hand: docs/moving-in.md"
             )
         values = laid_over(self.configured, self.values)
         secret = ("registry:config", "registry:hashedPasswords", "registry:passwords")
