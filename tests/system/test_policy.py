@@ -48,10 +48,11 @@ SERVICE = f"""
 import base64
 import pulumi
 import pulumi_docker as docker
+from components.swarm.stack import Logs
 from components.swarm.task import always_restart, json_file_log, limits, probe, roll_back, update
 
 def service(name, *, image="registry:3.1.2{DIGEST}", env=None, mounts=None, memory=64,
-            update=update("start-first"), log=json_file_log(10, 3), endpoint=None,
+            update=update("start-first"), log=json_file_log(Logs()), endpoint=None,
             constraints=None):
     docker.Service(
         name,
