@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from settings import Settings, parse
 from settings.certificate import refuse_expired
 from testing.certificates import CertificatePair
 
+from .program import raw
+
 ROOT = Path(__file__).parents[2]
 GOOD: Mapping[str, Any] = {"stackName": "registry-com", "domain": "registry.example.com"}
 SECRET = "hunter2-but-longer"
@@ -39,16 +40,6 @@ HMAC = "YSBrZXkgb2YgMjU2IGJpdHMsIHdoaWNoIGlzIHRoZSBsZWFzdA"
 CA = "https://ca.example.com/directory"
 EXTERNAL: dict[str, Any] = {"https": "external", "trustedProxies": ["10.0.0.5"]}
 BROKEN_KEY = BROKEN.replace("CERTIFICATE", "PRIVATE KEY")
-
-
-def raw(values: Mapping[str, Any]) -> dict[str, str]:
-    """Values in the form in which the CLI hands them to a program."""
-    return {
-        key if ":" in key else f"registry:{key}": value
-        if isinstance(value, str)
-        else json.dumps(value)
-        for key, value in values.items()
-    }
 
 
 SECRETS = (
