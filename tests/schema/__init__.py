@@ -16,7 +16,7 @@ MODULE = HERE.parents[1] / "images" / "registry"
 
 def made_anew() -> str:
     """Return the schema as JSON. `Problem` when Go is missing or doesn't compile it."""
-    return _go("run", HERE / "main.go")
+    return go("run", HERE / "main.go")
 
 
 def starter() -> Path:
@@ -28,12 +28,13 @@ def starter() -> Path:
     if not program.exists():
         program.parent.mkdir(parents=True, exist_ok=True)
         half = program.with_suffix(f".{os.getpid()}")
-        _go("build", "-o", half, HERE / "start" / "main.go")
+        go("build", "-o", half, HERE / "start" / "main.go")
         half.rename(program)
     return program
 
 
-def _go(*arguments: str | Path) -> str:
+def go(*arguments: str | Path) -> str:
+    """Return what `go` prints, asked in the module of the registry's image."""
     settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
     env = {**os.environ, **settings}
     return run(["go", *arguments], cwd=MODULE, env=env, timeout=BUILD_SECONDS)

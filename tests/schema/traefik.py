@@ -7,7 +7,6 @@ value of a wrong type by that type's name.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -15,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ops.console import Problem, run
+from ops.console import Problem
 from settings.proxy_schema import OWN_SECTIONS
 
+from . import go
 from .programs import ANSWER_S, program, wrong_with_options
 
 Schema = dict[str, Any]
@@ -40,19 +40,14 @@ def made_anew() -> str:
 
 def dns_providers() -> str:
     """Return the names of the DNS providers that Traefik's ACME client knows, a line each."""
-    parts = _go("version", "-m", str(program("traefik"))).split()
+    parts = go("version", "-m", str(program("traefik"))).split()
     module = next(part for part in parts if part.startswith("github.com/go-acme/lego/"))
     version = parts[parts.index(module) + 1]
-    answer = json.loads(_go("mod", "download", "-json", f"{module}@{version}"))
+    answer = json.loads(go("mod", "download", "-json", f"{module}@{version}"))
     source = Path(answer["Dir"]) / "providers/dns/zz_gen_dns_providers.go"
     cases = re.findall(r"^\tcase (.*):$", source.read_text(), re.MULTILINE)
     names = sorted({name for case in cases for name in re.findall(r'"([^"]+)"', case)})
     return "\n".join(names) + "\n"
-
-
-def _go(*arguments: str) -> str:
-    # Go's own environment, and no module's: these are asked about, not built.
-    return run(["go", *arguments], env={**os.environ, "GOWORK": "off"}, cwd=Path("/"), timeout=300)
 
 
 def option_names(traefik: Path) -> set[str]:
