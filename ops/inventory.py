@@ -55,12 +55,17 @@ class Inventory:
         return any(labels.get(label, "").lower() == "true" for labels in self.node_labels)
 
 
-def take(stack: str, remove: Mapping[str, Sequence[str]] | None = None) -> Inventory:
+def take(
+    stack: str,
+    remove: Mapping[str, Sequence[str]] | None = None,
+    config: Mapping[str, str] | None = None,
+) -> Inventory:
     """Return what is on the swarm of the stack's settings, after `remove` (ids by kind) is gone.
 
-    What is in use stays. A Problem when no manager answers.
+    What is in use stays. `config` is `state.config` of the stack, where it is known already. A
+    Problem when no manager answers.
     """
-    config = state.config(stack)
+    config = state.config(stack) if config is None else config
     # Only these are needed in plain text, and most stacks have none.
     if any(key.startswith("docker:") and not value for key, value in config.items()):
         config = state.config(stack, secrets=True)

@@ -57,9 +57,8 @@ class Names:
         return named is not None and secret.labels.get(NAMESPACE) == self.stack
 
 
-def names(stack: str) -> Names:
-    """Return what the stack's settings say of names."""
-    config = state.config(stack)
+def names(config: Mapping[str, str]) -> Names:
+    """Return what a stack's settings, of `state.config`, say of names."""
     network = config.get("registry:network") or DEFAULT_NETWORK
     return Names(stack=config.get("registry:stackName", ""), network=network)
 
@@ -193,9 +192,9 @@ def _compared(stack: str) -> tuple[Checkpoint, Differences]:
     # Each asks a program that takes some tenths of a second to start.
     with ThreadPoolExecutor() as pool:
         known = pool.submit(checkpoint.read, stack)
-        there = pool.submit(inventory.take, stack)
-        named = pool.submit(names, stack)
-        return known.result(), compare(known.result(), there.result(), named.result())
+        config = state.config(stack)
+        there = inventory.take(stack, config=config)
+        return known.result(), compare(known.result(), there, names(config))
 
 
 def _settle(stack: str, known: Checkpoint, found: Differences) -> None:

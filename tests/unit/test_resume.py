@@ -141,7 +141,8 @@ def stays(monkeypatch: pytest.MonkeyPatch, known: Checkpoint, there: Inventory) 
     written: list[Checkpoint] = []
     monkeypatch.setattr(checkpoint, "read", lambda _: known)
     monkeypatch.setattr(checkpoint, "write", lambda _, changed: written.append(changed))
-    monkeypatch.setattr(inventory, "take", lambda *_: there)
+    monkeypatch.setattr(stack_state, "config", lambda _: {})
+    monkeypatch.setattr(inventory, "take", lambda *_, **__: there)
     monkeypatch.setattr(resume, "names", lambda _: NAMES)
     monkeypatch.setattr(backend, "wait_for_lock", lambda _: None)
     return written
@@ -238,13 +239,10 @@ def test_only_secrets_that_nobody_uses_or_knows_are_left_over() -> None:
     assert compare(state(SECRET, NETWORK, SERVICE), there, NAMES).left == (left,)
 
 
-def test_the_network_is_called_as_the_settings_have_it_by_default(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_network_is_called_as_the_settings_have_it_by_default() -> None:
     values = {"registry:stackName": "s", "registry:domain": "r.example.com"}
-    monkeypatch.setattr(stack_state, "config", lambda _: values)
     settings = parse(values, lambda _: False, "test")
-    assert resume.names("test") == Names(stack="s", network=settings.network.name)
+    assert resume.names(values) == Names(stack="s", network=settings.network.name)
 
 
 def test_all_services_of_the_program_are_known_by_name() -> None:
