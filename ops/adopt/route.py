@@ -119,7 +119,7 @@ def _settings(
     redirect: str | None,
 ) -> Mapping[str, str]:
     routers = [*secure, *plain]
-    hosts = {host for router in routers for host in re.findall(r"Host\(`([^`]+)`", router.rule)}
+    hosts = _hosts(routers)
     settings: dict[str, str | None] = {
         "domain": next(iter(sorted(hosts)), None),
         "sharedDomain": "true" if any("PathPrefix" in each.rule for each in routers) else None,
@@ -146,11 +146,19 @@ def _settings(
     return {key: value for key, value in settings.items() if value}
 
 
+def _hosts(routers: Sequence[Router]) -> set[str]:
+    return {host for router in routers for host in re.findall(r"Host\(`([^`]+)`", router.rule)}
+
+
+def _without_providers(middlewares: Sequence[str]) -> set[str]:
+    return {name.lower().partition("@")[0] for name in middlewares}
+
+
 def _obstacles(routers: Sequence[Router]) -> Iterator[str]:
     if not routers:
         yield "no label of it makes a router of Traefik, and no other way leads to it afterwards"
         return
-    hosts = {host for router in routers for host in re.findall(r"Host\(`([^`]+)`", router.rule)}
+    hosts = _hosts(routers)
     if len(hosts) != 1:
         what = ", ".join(sorted(hosts)) or "none"
         yield f"one host name is needed in the rules of its routers, and there is: {what}"
@@ -164,7 +172,7 @@ def _obstacles(routers: Sequence[Router]) -> Iterator[str]:
 
 
 def _lost_middlewares(kinds: Mapping[str, str], used: Sequence[str]) -> Iterator[str]:
-    names = {name.lower().partition("@")[0] for name in used}
+    names = _without_providers(used)
     for name, kind in sorted(kinds.items()):
         if kind != LOGINS and name in names:
             yield (
@@ -176,7 +184,7 @@ def _lost_middlewares(kinds: Mapping[str, str], used: Sequence[str]) -> Iterator
 def _left_out(
     labels: Mapping[str, str], kinds: Mapping[str, str], used: Sequence[str]
 ) -> Mapping[str, str]:
-    names = {name.lower().partition("@")[0] for name in used}
+    names = _without_providers(used)
     reasons = {
         f"middleware {name} ({kind})": "its routers don't use it; if others do, define it elsewhere"
         for name, kind in sorted(kinds.items())
