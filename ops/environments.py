@@ -18,6 +18,7 @@ from ops import stack, state
 from ops.console import Problem, main, run, say
 from ops.settings_check import wrong
 from settings.copies import Edit, copy_for
+from settings.stack_file import as_text
 
 KEY_OF_SECRETS = ("encryptionsalt", "encryptedkey", "secretsprovider")
 """What Pulumi notes in a stack's file about the key of its secrets."""
@@ -65,7 +66,7 @@ def _raw(value: object) -> str:
     """Return a value of a stack's file as Pulumi hands it to a program; a secret as some text."""
     if isinstance(value, dict | list):
         return json.dumps(_hidden(value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return as_text(value)
 
 
 def _hidden(value: Any) -> Any:

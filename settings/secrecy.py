@@ -7,7 +7,7 @@ from typing import Any
 
 from components.distribution.config import OWNED, value_at
 from policy.leaks import is_secret_setting, secret_in
-from settings.stack_file import Step
+from settings.stack_file import Step, leaves
 from settings.storage import DRIVERS
 
 
@@ -18,7 +18,7 @@ def secrets_in(config: Mapping[str, Any]) -> Iterator[tuple[Step, ...]]:
         if isinstance(parameters, Mapping):
             for parameter in sorted(driver.secret & set(parameters)):
                 yield "storage", name, parameter
-    for path, value in ends(config, ()):
+    for path, value in ends(config):
         dotted = ".".join(map(str, path))
         if any(dotted == owned or dotted.startswith(f"{owned}.") for owned in OWNED):
             continue  # Refused whatever its value.
@@ -30,13 +30,8 @@ def secrets_in(config: Mapping[str, Any]) -> Iterator[tuple[Step, ...]]:
             yield path
 
 
-def ends(value: Any, path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], str]]:
-    """Yield each text and number below `value`; the registry takes a number for a text."""
-    if isinstance(value, Mapping):
-        for name, each in value.items():
-            yield from ends(each, (*path, str(name)))
-    elif isinstance(value, list):
-        for index, each in enumerate(value):
-            yield from ends(each, (*path, index))
-    elif isinstance(value, str | int | float) and not isinstance(value, bool) and path:
-        yield path, str(value)
+def ends(config: Any) -> Iterator[tuple[tuple[Step, ...], str]]:
+    """Yield each text and number below `config`; the registry takes a number for a text."""
+    for path, value in leaves(config):
+        if isinstance(value, str | int | float) and not isinstance(value, bool) and path:
+            yield path, str(value)

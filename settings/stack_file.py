@@ -91,6 +91,23 @@ def _ends(value: Any) -> Iterator[Any]:
         yield value
 
 
+def leaves(value: Any, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], Any]]:
+    """Yield what is no map or list below `value`, each with its path."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from leaves(each, (*path, str(name)))
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from leaves(each, (*path, index))
+    else:
+        yield path, value
+
+
+def as_text(value: object) -> str:
+    """Return a single value as Pulumi hands it to a program, and as its CLI takes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def full_key(key: str) -> str:
     """Return the key with its namespace; without one it is this project's."""
     return key if ":" in key else f"{NAMESPACE}:{key}"

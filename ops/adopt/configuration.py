@@ -141,7 +141,7 @@ def _sorted(
         ]
     obstacles += [
         f"{'.'.join(map(str, path))} names {value}, a file that is mounted there, and would be gone"
-        for path, value in ends(config, ())
+        for path, value in ends(config)
         if value.startswith("/") and _other_mount(original, value, root)
     ]
     return Configuration(

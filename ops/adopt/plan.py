@@ -16,7 +16,7 @@ from ops.adopt.original import Mount, Original, Read, UnreadableError
 from ops.console import Problem, say
 from settings import parse
 from settings.secrecy import secrets_in
-from settings.stack_file import Step, path_of
+from settings.stack_file import as_text, leaves, path_of
 
 Values = Mapping[str, Any]
 """Settings by full key: a text, or a list or map."""
@@ -74,9 +74,10 @@ class Plan:
     def settings(self) -> Sequence[Setting]:
         """Each value that is to be written."""
         hidden = {("registry:config", *path) for path in secrets_in(self._config)}
-        now = {path_of(*path): text for path, text in _leaves(self.configured)}
+        now = {path_of(*path): as_text(value) for path, value in leaves(self.configured)}
         settings = []
-        for path, text in _leaves(self.values):
+        for path, value in leaves(self.values):
+            text = as_text(value)
             whole = path_of(*path)
             is_secret = path in hidden or path[0] == "registry:hashedPasswords"
             before = now.get(whole)
@@ -319,20 +320,3 @@ def laid_over(below: Any, over: Any) -> Any:
     if isinstance(below, list) and isinstance(over, list):
         return [*over, *below[len(over) :]]
     return over
-
-
-def _leaves(values: Values) -> Iterator[tuple[tuple[Step, ...], str]]:
-    """Yield each single value with its path, as the CLI takes it."""
-    for path, value in _below(values, ()):
-        yield path, str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _below(value: Any, path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], Any]]:
-    if isinstance(value, Mapping):
-        for name, each in value.items():
-            yield from _below(each, (*path, str(name)))
-    elif isinstance(value, list):
-        for index, each in enumerate(value):
-            yield from _below(each, (*path, index))
-    else:
-        yield path, value

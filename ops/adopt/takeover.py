@@ -24,7 +24,7 @@ from ops.adopt.plan import Plan, Setting
 from ops.console import LIMIT_SECONDS, Problem, confirm, run, say
 from ops.settle import settle
 from ops.toolchain import ROOT
-from settings.stack_file import config_of, is_encrypted
+from settings.stack_file import as_text, config_of, is_encrypted
 
 
 def adopt(name: str, source: str, logins: str | None) -> None:
@@ -72,7 +72,7 @@ def _configured(name: str) -> Mapping[str, Any]:
     if name not in stack.names():
         values = config_of(name, ROOT)
         return {
-            key: value if isinstance(value, list | dict) else _text(value)
+            key: value if isinstance(value, list | dict) else as_text(value)
             for key, value in values.items()
             if not (isinstance(value, list | dict) and is_encrypted(value))
         }
@@ -81,10 +81,6 @@ def _configured(name: str) -> Mapping[str, Any]:
         key: entry["objectValue"] if "objectValue" in entry else entry.get("value", "")
         for key, entry in entries.items()
     }
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def write(name: str, settings: Sequence[Setting]) -> None:
