@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -15,6 +16,8 @@ FOLLOW_SECONDS = 1.0
 """How long lines are collected, to be put in order, while more is to come."""
 LIMIT_SECONDS = 30.0
 """The same where no more is to come: a node that doesn't answer keeps a service's log open."""
+_LINE = re.compile(r"(?P<time>\S+T[\d:]+)\S* (?P<service>\S+?)\.\w+\.\w+@(?P<node>\S+) +\| ?")
+"""How `docker service logs --timestamps` begins a line."""
 
 
 def show(services: Sequence[str], *, follow: bool) -> None:
@@ -35,13 +38,18 @@ def show(services: Sequence[str], *, follow: bool) -> None:
     try:
         streams = [reader.stdout or () for reader in readers]
         for line in merged(streams, FOLLOW_SECONDS if follow else LIMIT_SECONDS):
-            sys.stdout.write(line)
+            sys.stdout.write(shortened(line))
             sys.stdout.flush()
     finally:
         for reader in readers:
             reader.terminate()
         for reader in readers:
             reader.wait(timeout=60)
+
+
+def shortened(line: str) -> str:
+    """Return `line` with the time (UTC) to the second, and without the task's number and id."""
+    return _LINE.sub(lambda begin: f"{begin['time']} {begin['service']}@{begin['node']} | ", line)
 
 
 def merged(streams: Sequence[Iterable[str]], seconds: float) -> Iterator[str]:

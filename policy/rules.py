@@ -90,9 +90,8 @@ def images_by_digest(inputs: Inputs) -> Iterator[str]:
     image = _image(inputs)
     if image and not _DIGEST.search(image):
         yield (
-            f"image {image} has no digest. Where the engine reaches its registry, the program adds"
-            " it; else name it (registry:image, registry:proxyImage), or, for images that were"
-            " loaded by hand, let this be advice (registry:policy)"
+            f"image {image} has no digest: its registry wasn't reached. Name it in the setting"
+            f" ({image}@sha256:…), or, where images are loaded by hand, leave this a warning"
         )
 
 

@@ -168,8 +168,8 @@ def _resolve(
     if reasons:
         # One for all: mostly it is one registry that is out of reach.
         pulumi.log.warn(
-            f"no digest can be had of {', '.join(reasons)}, so {consequence}:"
-            f" {'; '.join(sorted(set(reasons.values())))}. {remedy}"
+            f"no digest can be had of {', '.join(reasons)}, so {consequence}.\n"
+            f"  Why: {'; '.join(sorted(set(reasons.values())))}\n  {remedy}."
         )
     return {image: answer for image, answer in answers.items() if image not in reasons}
 

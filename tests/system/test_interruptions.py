@@ -277,9 +277,9 @@ def test_logs_are_one_stream_in_the_order_of_time(machine: Machine, digest: str)
     shown = machine.make("logs")
     assert shown.code == 0, shown.text
     lines = shown.out.splitlines()
-    assert {f"{STACK}_proxy", REGISTRY} <= {line.split()[1].partition(".")[0] for line in lines}
+    assert {f"{STACK}_proxy", REGISTRY} <= {line.split()[1].partition("@")[0] for line in lines}
     times = [line.split()[0] for line in lines]
-    assert all(re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{9}Z", each) for each in times)
+    assert all(re.fullmatch(r"[\d-]{10}T[\d:]{8}", each) for each in times)
     assert times == sorted(times)
 
 

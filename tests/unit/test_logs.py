@@ -24,6 +24,16 @@ def test_lines_of_all_services_come_in_the_order_of_time() -> None:
     assert list(logs.merged([], 30)) == []
 
 
+def test_a_line_begins_with_time_service_and_node() -> None:
+    """Docker's beginning takes up to 75 characters, of a terminal that has 80."""
+    assert (
+        logs.shortened(line(1, "stack_registry"))
+        == "2026-01-01T00:00:01 stack_registry@dog | a line\n"
+    )
+    error = "error from daemon: no such service\n"
+    assert logs.shortened(error) == error
+
+
 @pytest.mark.timeout(60)
 def test_a_stream_that_goes_on_is_shown_as_it_comes() -> None:
     """Also where lines never stop: what was collected is shown after a moment."""
