@@ -14,8 +14,8 @@ from pathlib import Path
 from bench import control, data, large, local, logins, many, report
 from bench.figures import Figure
 from bench.testbed import Testbed, testbed
-from ops.console import main, say
-from ops.toolchain import ROOT
+from ops.bootstrap import ROOT
+from ops.bootstrap.console import main, say
 
 SECTIONS: dict[str, Callable[[Testbed], Iterator[Figure]]] = {
     "control": control.measure,

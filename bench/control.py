@@ -21,7 +21,7 @@ from bench.testbed import (
 from components.credentials import htpasswd_line
 from components.distribution.config import REGISTRY_IMAGE, ConfigOptions, Secrets, Wiring, document
 from components.proxy import TRAEFIK_IMAGE
-from ops.console import run, wait
+from ops.bootstrap.console import run, wait
 from testing.project import Project
 
 FIRST_ROUNDS, CHANGE_ROUNDS, QUIET_ROUNDS = 5, 3, 5

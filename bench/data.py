@@ -21,8 +21,8 @@ from components.distribution.config import (
     Wiring,
     document,
 )
-from ops import images
-from ops.console import Problem, wait
+from ops.bootstrap import images
+from ops.bootstrap.console import Problem, wait
 from testing.certificates import CertificatePair
 from testing.hub import registry_program
 

@@ -9,7 +9,7 @@ import yaml
 
 from bench.figures import Figure, Rounds
 from bench.testbed import Testbed
-from ops.console import wait
+from ops.bootstrap.console import wait
 from testing.project import Project
 
 ROUNDS = 5

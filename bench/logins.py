@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from bench.figures import Figure
 from bench.testbed import DOMAIN, Testbed
-from ops.console import Problem
+from ops.bootstrap.console import Problem
 
 ROUNDS, SECONDS, CONNECTIONS = 3, 5, 4
 GIVEN = secrets.token_urlsafe(24)

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.artifact import Image
 from bench.figures import Figure
 from bench.testbed import DOMAIN, Testbed, crane, docker_config
-from ops.console import Problem
+from ops.bootstrap.console import Problem
 
 ROUNDS = 3
 CLIENTS = 64

@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from bench.figures import Figure
-from ops.toolchain import ROOT
+from ops.bootstrap import ROOT
 
 ROW, REACH, MARGIN = 26, 170, 10
 """Pixels: of a row, of the longest bar on either side of the middle, and around texts."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops import images
-from ops.console import Problem, run, say, wait
-from ops.toolchain import ROOT, cache
+from ops.bootstrap import ROOT, images
+from ops.bootstrap.console import Problem, run, say, wait
+from ops.bootstrap.toolchain import cache
 from testing.project import Project
 from testing.site import SwarmUnderTest
 from testing.testswarm import Node, TestSwarm

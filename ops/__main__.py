@@ -11,21 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops import (
-    checks,
-    doctor,
-    engine,
-    history,
-    images,
-    recover,
-    review,
-    stack,
-    state,
-    toolchain,
-    virtualenv,
-)
-from ops.console import Problem, main, one_at_a_time
-from ops.toolchain import ROOT
+from ops import checks, doctor, history, recover, review, stack
+from ops.bootstrap import ROOT, engine, images, state, toolchain, virtualenv
+from ops.bootstrap.console import Problem, main, one_at_a_time
 
 
 def _build(_: argparse.Namespace) -> None:

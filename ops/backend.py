@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from ops import state
-from ops.console import Problem, say, wait
-from ops.toolchain import ROOT
+from ops.bootstrap import ROOT, state
+from ops.bootstrap.console import Problem, say, wait
 
 ROOM_MIB = 50
 """Free space without which a deployment doesn't begin. Pulumi writes the state again with each

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops.console import Problem, run
+from ops.bootstrap.console import Problem, run
 
 KINDS = {
     "docker:index/service:Service": "services",

@@ -9,9 +9,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from ops import engine, images, toolchain, virtualenv
-from ops.console import Problem, say
-from ops.toolchain import ROOT
+from ops.bootstrap import ROOT, engine, images, toolchain, virtualenv
+from ops.bootstrap.console import Problem, say
 
 STATIC: Sequence[Sequence[str]] = (
     ("ruff", "format", "--check", "."),

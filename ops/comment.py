@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ops.console import Problem, run, say
+from ops.bootstrap.console import Problem, run, say
 
 LONGEST = 60_000
 """Characters of a comment; GitHub takes 65 536."""

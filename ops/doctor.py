@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from urllib.parse import urlsplit
 
-from ops.console import Problem, say
+from ops.bootstrap.console import Problem, say
 
 TIMEOUT_SECONDS = 10
 SLOW_SECONDS = 70

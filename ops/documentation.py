@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.console import main, write_whole
-from ops.toolchain import ROOT
+from ops.bootstrap import ROOT
+from ops.bootstrap.console import main, write_whole
 from settings.stack_file import full_key
 from settings.stack_schema import stack_file
 

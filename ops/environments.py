@@ -14,8 +14,9 @@ from typing import Any
 
 import yaml
 
-from ops import stack, state
-from ops.console import Problem, main, run, say
+from ops import stack
+from ops.bootstrap import state
+from ops.bootstrap.console import Problem, main, run, say
 from ops.settings_check import wrong
 from settings.copies import Edit, copy_for
 from settings.stack_file import as_text

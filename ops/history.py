@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ops.console import Problem, run, say
+from ops.bootstrap.console import Problem, run, say
 
 
 def deployed_commit(stack: str) -> str:

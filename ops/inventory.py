@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from components.run.commands import for_stack
-from ops import state, virtualenv
-from ops.console import LIMIT_SECONDS, Problem
-from ops.toolchain import ROOT
+from ops.bootstrap import ROOT, state, virtualenv
+from ops.bootstrap.console import LIMIT_SECONDS, Problem
 
 NAMESPACE = "com.docker.stack.namespace"
 """Label by which `docker stack` finds what belongs together."""

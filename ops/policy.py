@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ops import state
-from ops.toolchain import ROOT
+from ops.bootstrap import ROOT, state
 
 PACK = ROOT / "policy"
 

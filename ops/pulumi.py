@@ -7,7 +7,7 @@ import signal
 import subprocess
 from collections.abc import Mapping
 
-from ops.console import Problem, Terminated
+from ops.bootstrap.console import Problem, Terminated
 
 
 def pulumi(*words: str, env: Mapping[str, str] | None = None) -> None:

@@ -10,8 +10,9 @@ import json
 import re
 from collections.abc import Sequence
 
-from ops import backend, checkpoint, inventory, resume, stack, state
-from ops.console import Problem, say
+from ops import backend, checkpoint, inventory, resume, stack
+from ops.bootstrap import state
+from ops.bootstrap.console import Problem, say
 from ops.inventory import NAMESPACE, Inventory, Item
 
 

@@ -13,9 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ops import backend, checkpoint, inventory, state
+from ops import backend, checkpoint, inventory
+from ops.bootstrap import state
+from ops.bootstrap.console import Problem, say
 from ops.checkpoint import KINDS, Checkpoint, Resource
-from ops.console import Problem, say
 from ops.inventory import NAMESPACE, Inventory, Item
 
 DEFAULT_NETWORK = "traefik-public"

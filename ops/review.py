@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops import changes
-from ops.console import Problem, say
+from ops.bootstrap.console import Problem, say
 
 _ORDER = ("delete", "replace", "change", "create")
 """The gravest first."""

@@ -10,8 +10,8 @@ import sys
 
 import pulumi
 
-from ops.console import Problem, main, run
-from ops.toolchain import ROOT
+from ops.bootstrap import ROOT
+from ops.bootstrap.console import Problem, main, run
 from settings import parse
 from settings.stack_file import config_of
 

@@ -13,25 +13,11 @@ from typing import Any
 from components.distribution.config import HUB
 from components.run import takeover
 from components.swarm.endpoint import Tls
-from ops import (
-    backend,
-    comment,
-    doctor,
-    engine,
-    images,
-    nodes,
-    policy,
-    resume,
-    review,
-    state,
-    store_check,
-    toolchain,
-    virtualenv,
-)
+from ops import backend, comment, doctor, nodes, policy, resume, review, store_check
 from ops import logs as service_logs
-from ops.console import Problem, confirm, run, say, wait, write_whole
+from ops.bootstrap import ROOT, engine, images, state, toolchain, virtualenv
+from ops.bootstrap.console import Problem, confirm, run, say, wait, write_whole
 from ops.pulumi import pulumi
-from ops.toolchain import ROOT
 
 LOCAL = "local"
 LOCAL_EXAMPLE = ROOT / "Pulumi.local.example.yaml"

@@ -32,9 +32,8 @@ from components.distribution.config import (
     keeps_files,
 )
 from components.run.commands import for_stack
-from ops import state
-from ops.console import LIMIT_SECONDS, Problem, run, say, wait
-from ops.toolchain import ROOT
+from ops.bootstrap import ROOT, state
+from ops.bootstrap.console import LIMIT_SECONDS, Problem, run, say, wait
 
 START_SECONDS = 20
 ANSWER_SECONDS = 180

@@ -10,9 +10,9 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ops import engine
-from ops.console import run
-from ops.recipes import busybox
+from ops.bootstrap import engine
+from ops.bootstrap.console import run
+from ops.bootstrap.image_build import busybox
 
 
 def archive_of(layer: Path, name: str, config: Mapping[str, object] | None = None) -> Path:

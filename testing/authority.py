@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from ops.console import wait
+from ops.bootstrap.console import wait
 from testing.certificates import CertificatePair
 from testing.tools import tool
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from components.credentials import GENERATED_COST, htpasswd_line
-from ops.console import run, wait
+from ops.bootstrap.console import run, wait
 
 from .testswarm import ENDED_S, MIRROR_PORT, SOON_S, TestSwarm
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ops.console import Problem
+from ops.bootstrap.console import Problem
 
 from .site import SwarmUnderTest
 

@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ops import images
-from ops.console import main, wait
+from ops.bootstrap import images
+from ops.bootstrap.console import main, wait
 
 from .authority import Authority
 from .project import ROOT, Project

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ops.console import Problem, wait
+from ops.bootstrap.console import Problem, wait
 
 from .project import ROOT, CommandError, Project, Result
 from .testswarm import ClientHost, Node, TestSwarm

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from ops.console import wait
+from ops.bootstrap.console import wait
 from testing.certificates import CertificatePair
 from testing.tools import tool
 

@@ -4,7 +4,7 @@ A node is a network, mount, UTS and PID namespace with a dockerd of its own; the
 a bridge in one more namespace, so the host gets no interface, address, port or firewall rule.
 `python3 -m testing.testswarm [image.tar …]` keeps a swarm up until Ctrl-C.
 
-Needs root, Linux and the programs that `ops.engine.install` brings.
+Needs root, Linux and the programs that `ops.bootstrap.engine.install` brings.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Any
 
-from ops import engine
-from ops.console import Problem, main, run, say, wait
+from ops.bootstrap import engine
+from ops.bootstrap.console import Problem, main, run, say, wait
 
 SUBNET = "198.18.0"  # Set aside for tests; Docker's default address pools are elsewhere.
 MIRROR_PORT = 5000

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import bcrypt
 
-from ops import images
-from ops.console import wait
+from ops.bootstrap import images
+from ops.bootstrap.console import wait
 from testing.certificates import CertificatePair
 
 from .hub import registry_program

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from ops.adopt.takeover import adopt
-from ops.console import main, one_at_a_time
-from ops.toolchain import ROOT
+from ops.bootstrap import ROOT
+from ops.bootstrap.console import main, one_at_a_time
 
 
 def _adopt() -> None:

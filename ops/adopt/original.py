@@ -17,7 +17,7 @@ import pulumi
 from components.distribution.config import CONFIG_PATH
 from components.swarm.engine import connected, find_engine
 from ops import resume, stack
-from ops.console import Problem, run
+from ops.bootstrap.console import Problem, run
 
 PROJECT_LABEL = "com.docker.compose.project"
 CONFIG_PATHS = (CONFIG_PATH, "/etc/docker/registry/config.yml")

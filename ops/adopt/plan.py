@@ -13,7 +13,7 @@ import pulumi
 from ops.adopt import configuration, route
 from ops.adopt.configuration import Configuration
 from ops.adopt.original import Mount, Original, Read, UnreadableError
-from ops.console import Problem, say
+from ops.bootstrap.console import Problem, say
 from settings import parse
 from settings.secrecy import secrets_in
 from settings.stack_file import as_text, leaves, path_of

@@ -21,9 +21,9 @@ from ops import stack
 from ops.adopt import original, plan
 from ops.adopt.original import Docker, Original
 from ops.adopt.plan import Plan, Setting
-from ops.console import LIMIT_SECONDS, Problem, confirm, run, say
+from ops.bootstrap import ROOT
+from ops.bootstrap.console import LIMIT_SECONDS, Problem, confirm, run, say
 from ops.settle import settle
-from ops.toolchain import ROOT
 from settings.stack_file import as_text, config_of, is_encrypted
 
 

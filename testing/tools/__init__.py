@@ -11,9 +11,9 @@ import hashlib
 import os
 from pathlib import Path
 
-from ops.console import run, say
-from ops.recipes import BUILD_SECONDS
-from ops.toolchain import cache
+from ops.bootstrap.console import run, say
+from ops.bootstrap.image_build import BUILD_SECONDS
+from ops.bootstrap.toolchain import cache
 
 HERE = Path(__file__).parent
 CLIENTS = HERE / "clients"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.console import main
+from ops.bootstrap.console import main
 from testing.tools import PACKAGES, tool
 
 

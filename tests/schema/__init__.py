@@ -6,9 +6,9 @@ import hashlib
 import os
 from pathlib import Path
 
-from ops.console import run
-from ops.recipes import BUILD_SECONDS
-from ops.toolchain import cache
+from ops.bootstrap.console import run
+from ops.bootstrap.image_build import BUILD_SECONDS
+from ops.bootstrap.toolchain import cache
 
 HERE = Path(__file__).parent
 MODULE = HERE.parents[1] / "images" / "registry"

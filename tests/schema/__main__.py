@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.console import main
+from ops.bootstrap.console import main
 from settings import proxy_schema, registry_schema
 from tests import schema
 from tests.schema import traefik

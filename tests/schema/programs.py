@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, cast
 
-from ops import recipes
-from ops.console import Problem
-from ops.toolchain import cache
+from ops.bootstrap import image_build
+from ops.bootstrap.console import Problem
+from ops.bootstrap.toolchain import cache
 
 ANSWER_S = 60
 """How long Traefik may take to read its options."""
@@ -22,8 +22,8 @@ _DECODING = re.compile(r'failed to decode configuration from \w+: (.*?)","time"'
 
 def program(name: str) -> Path:
     """Return the program of the image `name`, as a file of this machine."""
-    recipe = next(each for each in recipes.ALL if each.name == name)
-    image = recipes.tarball(recipe)
+    recipe = next(each for each in image_build.ALL if each.name == name)
+    image = image_build.tarball(recipe)
     digest = hashlib.sha256(str(image).encode()).hexdigest()[:16]
     file = cache() / f"{name}-{digest}"
     if not file.exists():

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ops.console import Problem
+from ops.bootstrap.console import Problem
 from settings.proxy_schema import OWN_SECTIONS
 
 from . import go

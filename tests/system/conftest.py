@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ops import images
+from ops.bootstrap import images
 from testing.archive import archive_of
 from testing.authority import Authority
 from testing.hub import Hub

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.console import wait
+from ops.bootstrap.console import wait
 from testing.certificates import CertificatePair
 from testing.site import STARTED_S, SwarmUnderTest
 from testing.testswarm import ENDED_S, ClientHost, Node

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ops import images
-from ops.console import wait
+from ops.bootstrap import images
+from ops.bootstrap.console import wait
 from testing.project import Project
 from testing.site import SwarmUnderTest
 from testing.testswarm import TestSwarm

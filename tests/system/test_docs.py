@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ops import images
+from ops.bootstrap import images
 from testing.archive import archive_of
 from testing.documents import blocks, script
 from testing.project import ROOT, Project

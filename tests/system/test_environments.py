@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.version import VERSION
-from ops.console import wait
+from ops.bootstrap.console import wait
 from testing.authority import Authority
 from testing.project import changed
 from testing.site import SwarmUnderTest

@@ -21,9 +21,9 @@ import pytest
 
 from components.distribution.config import ConfigOptions, Secrets, Wiring, document
 from components.distribution.service import GRACEFUL_STOP, STORAGE_FIRST
-from ops import images
-from ops.console import wait
-from ops.recipes import ALL
+from ops.bootstrap import images
+from ops.bootstrap.console import wait
+from ops.bootstrap.image_build import ALL
 
 STOPS = 1000
 SIDE_BY_SIDE = 16

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.console import wait
+from ops.bootstrap.console import wait
 from testing.project import Project, changed
 from testing.site import SwarmUnderTest
 from testing.testswarm import SOON_S

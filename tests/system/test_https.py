@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.console import wait
+from ops.bootstrap.console import wait
 from testing.authority import Authority, served
 from testing.site import SwarmUnderTest
 

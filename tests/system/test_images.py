@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ops import images
+from ops.bootstrap import images
 from testing.hub import Hub
 from testing.project import changed
 from testing.site import SwarmUnderTest

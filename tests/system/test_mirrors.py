@@ -16,7 +16,7 @@ import pytest
 
 from components.distribution.config import HUB
 from ops import nodes
-from ops.console import wait
+from ops.bootstrap.console import wait
 from testing.project import changed
 from testing.site import SwarmUnderTest
 from testing.testswarm import SOON_S, Node

@@ -13,7 +13,7 @@ import bcrypt
 import pytest
 import yaml
 
-from ops.console import run, wait
+from ops.bootstrap.console import run, wait
 from testing.authority import Authority, served
 from testing.project import Result
 from testing.site import SwarmUnderTest

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.console import wait
+from ops.bootstrap.console import wait
 from testing.archive import redis_image
 from testing.load import Load
 from testing.project import changed

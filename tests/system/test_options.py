@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.console import wait
+from ops.bootstrap.console import wait
 from testing.archive import haproxy_image
 from testing.certificates import CertificatePair
 from testing.site import SwarmUnderTest

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ops import engine
-from ops.console import wait
+from ops.bootstrap import engine
+from ops.bootstrap.console import wait
 from testing.certificates import CertificatePair
 from testing.project import Result
 from testing.site import SwarmUnderTest
@@ -151,7 +151,7 @@ def test_the_makefile_reaches_it_as_the_program_does(home: Home) -> None:
     )
     assert logs.code == 0, logs.text
     asked = home.run(
-        *(f"{folder}/.venv/bin/python", "-m", "ops.engine"),
+        *(f"{folder}/.venv/bin/python", "-m", "ops.bootstrap.engine"),
         env={"DOCKER_HOST": "ssh://Mgr", "PYTHONPATH": folder},
         known_hosts="",
     )
@@ -215,7 +215,7 @@ def test_a_context_with_tls_is_used_with_its_certificates(
             project.ok("refresh", "--yes", "--run-program", "--stack", "context")
             assert client.key.splitlines()[1] not in project.state_text()
             asked = subprocess.run(
-                ["python3", "-m", "ops.engine"], cwd=project.folder, env=variables,
+                ["python3", "-m", "ops.bootstrap.engine"], cwd=project.folder, env=variables,
                 capture_output=True, text=True, timeout=120, check=False,
             )  # fmt: skip
             assert asked.stdout.strip() == f"tcp://127.0.0.1:{port}", asked.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.console import wait
+from ops.bootstrap.console import wait
 from testing.site import STARTED_S, SwarmUnderTest
 
 NAME = "failing"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.console import run, wait
+from ops.bootstrap.console import run, wait
 from testing.certificates import CertificatePair
 from testing.site import SwarmUnderTest
 from testing.testswarm import SOON_S

@@ -27,7 +27,7 @@ from components.distribution.config import (
 )
 from components.traefik import dynamic
 from components.traefik.flags import PING_PORT
-from ops import images
+from ops.bootstrap import images
 from settings import parse
 from tests.schema.registry_cases import SAMPLES, SCHEMA
 from tests.schema.traefik_cases import PAIR, Case, cases, dynamic_of, flags_of, parsed

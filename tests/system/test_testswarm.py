@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ops import images
-from ops.console import Problem, wait
+from ops.bootstrap import images
+from ops.bootstrap.console import Problem, wait
 from testing.testswarm import SOON_S, TestSwarm, remove_abandoned
 
 REGISTRY = next(image for image in images.tarballs() if image.startswith("registry:"))

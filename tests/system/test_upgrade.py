@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ops.console import Problem, run
+from ops.bootstrap.console import Problem, run
 from testing.archive import redis_image
 from testing.authority import Authority
 from testing.project import ROOT, Project

@@ -19,7 +19,7 @@ from ops.adopt import configuration, plan, takeover
 from ops.adopt.configuration import Configuration
 from ops.adopt.original import Docker, Mount, Original, UnreadableError, find, node_of, reader
 from ops.adopt.plan import Plan
-from ops.console import Problem
+from ops.bootstrap.console import Problem
 from ops.settle import mounts
 
 LABELS = {

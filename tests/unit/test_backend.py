@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from ops import backend
-from ops.console import Problem, wait
+from ops.bootstrap.console import Problem, wait
 
 
 @pytest.fixture

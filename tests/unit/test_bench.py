@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from bench.figures import Figure, Rounds
 from bench.report import LETTER, as_json, picture, read, table, write
-from ops.toolchain import ROOT
+from ops.bootstrap import ROOT
 
 FAST = Figure(what="preview / plan", ours=[1, 2, 30], peer=[8, 8, 4], unit="s", target=0.5)
 SLOW = Figure(what="push", ours=[10], peer=[20], unit="MiB/s", better="more", target=0.85)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ops import checks, virtualenv
+from ops import checks
+from ops.bootstrap import ROOT, virtualenv
+from ops.bootstrap.console import Problem
 from ops.checks import SYSTEM, UNIT
-from ops.console import Problem
-from ops.toolchain import ROOT
 
 
 @pytest.fixture

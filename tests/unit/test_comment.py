@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ops import comment
-from ops.console import Problem
+from ops.bootstrap.console import Problem
 
 from .test_ops import command
 

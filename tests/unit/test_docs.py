@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from ops.__main__ import COMMANDS
+from ops.bootstrap import ROOT
 from ops.documentation import pages, reference
-from ops.toolchain import ROOT
 from settings import stack_schema
 from settings.mirrors import KEYS
 from settings.pull_logins import PARTS

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from ops import doctor
-from ops.console import Problem
+from ops.bootstrap.console import Problem
 
 
 @contextlib.contextmanager

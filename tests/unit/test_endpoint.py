@@ -18,7 +18,8 @@ import pytest
 
 from components.swarm.endpoint import DEFAULT_HOST, EndpointError, Tls, find_endpoint
 from components.swarm.engine import Engine, connected
-from ops import engine, images, stack
+from ops import stack
+from ops.bootstrap import engine, images
 from testing.certificates import CertificatePair
 
 from .conftest import Deploy

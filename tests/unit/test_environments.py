@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from ops import environments, stack, state
-from ops.console import Problem
+from ops import environments, stack
+from ops.bootstrap import state
+from ops.bootstrap.console import Problem
 
 CONFIG = {
     "registry:stackName": "store",

@@ -15,8 +15,8 @@ import pytest
 
 from ops import resume, stack
 from ops.__main__ import COMMANDS, arguments
-from ops.console import Problem
-from ops.toolchain import ROOT
+from ops.bootstrap import ROOT
+from ops.bootstrap.console import Problem
 
 ODD = ("x; touch HERE/made", "$(touch HERE/made)", "$(shell touch HERE/made)", "a'b\"c `id` $$HOME")
 
@@ -143,7 +143,7 @@ def test_a_stack_is_removed_when_somebody_says_so(monkeypatch: pytest.MonkeyPatc
 def test_at_a_terminal_a_person_is_asked(answer: str, goes_on: bool) -> None:
     ours, theirs = pty.openpty()
     code = """\
-        from ops.console import confirm, main
+        from ops.bootstrap.console import confirm, main
         main(lambda: confirm("Remove it?"))
         """
     os.write(ours, answer.encode())

@@ -18,9 +18,8 @@ import pytest
 
 from components.swarm import inspect as inspection
 from components.swarm.engine import Engine
-from ops import engine, toolchain
-from ops.console import Problem
-from ops.toolchain import ROOT
+from ops.bootstrap import ROOT, engine, toolchain
+from ops.bootstrap.console import Problem
 
 FRONT_DOOR = ROOT / "ops/__init__.py"
 OLD_PYTHONS = [name for name in ("python3.9", "python3.8", "python3.7") if shutil.which(name)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.toolchain import ROOT
+from ops.bootstrap import ROOT
 
 PROGRAM = "program"
 """The files at the top, which Pulumi runs."""
@@ -25,6 +25,16 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "tests": frozenset({"components", "policy", "settings", PROGRAM, "ops", "testing", "bench"}),
 }
 """What the files of each folder may import beside each other."""
+BARE = frozenset(
+    {
+        "ops",
+        "components.swarm.endpoint",
+        "components.swarm.engine_kind",
+        "components.swarm.ssh",
+    }
+)
+"""What of the project `ops.bootstrap` may import beside itself: modules that, as it does, need the
+standard library alone."""
 
 
 def sources() -> dict[Path, str]:
@@ -59,6 +69,34 @@ def breaks(files: Mapping[Path, str]) -> list[str]:
     ]
 
 
+def needs_packages(files: Mapping[Path, str]) -> list[str]:
+    """Return each import of a file that isn't there on a bare Python: `FILE imports MODULE`."""
+    return [
+        f"{file} imports {module}"
+        for file, text in files.items()
+        for module in map(module_of, names(text))
+        if module.partition(".")[0] not in sys.stdlib_module_names
+        and module not in BARE
+        and not f"{module}.".startswith("ops.bootstrap.")
+    ]
+
+
+def names(text: str) -> Iterator[str]:
+    """Yield the full names of what a file imports: modules, and what is taken from them."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def module_of(name: str) -> str:
+    """Return the module that a full name leads to: itself, or the one that it is taken from."""
+    path = ROOT.joinpath(*name.split("."))
+    is_module = path.is_dir() or path.with_suffix(".py").is_file()
+    return name if is_module or "." not in name else name.rpartition(".")[0]
+
+
 def test_each_layer_imports_only_what_is_below_it() -> None:
     assert breaks(sources()) == []
 
@@ -69,7 +107,7 @@ def test_each_layer_imports_only_what_is_below_it() -> None:
         ("components/registry.py", "from settings import parse"),
         ("components/registry.py", "def late():\n    import ops.stack"),
         ("components/swarm/engine.py", "from policy import leaks"),
-        ("settings/reader.py", "from ops.console import Problem"),
+        ("settings/reader.py", "from ops.bootstrap.console import Problem"),
         ("settings/reader.py", "import deployment"),
         ("policy/rules.py", "from settings import parse"),
         ("ops/stack.py", "from testing.site import SwarmUnderTest"),
@@ -96,10 +134,15 @@ def test_every_folder_with_python_in_it_is_in_the_contract() -> None:
     assert folders <= set(MAY_IMPORT)
 
 
-def test_commands_start_before_any_package_is_installed() -> None:
-    """Without the virtual environment, which they make, there is the standard library alone."""
+def test_the_bootstrap_needs_no_package() -> None:
+    """Without the virtual environment, which it makes, there is the standard library alone."""
+    bare = [file.with_suffix("") for file in sources() if file.parts[:2] == ("ops", "bootstrap")]
+    bare += [Path(*module.split(".")) for module in BARE - {"ops"}]
+    files = [path.with_suffix(".py") for path in bare] + [Path("ops/__init__.py")]
+    assert needs_packages({file: (ROOT / file).read_text() for file in files}) == []
+    starts = ["ops.__main__", *(str(path).replace("/", ".") for path in bare)]
     done = subprocess.run(
-        [sys.executable, "-S", "-c", "import ops.__main__"],
+        [sys.executable, "-S", "-c", f"import {', '.join(starts)}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -107,3 +150,21 @@ def test_commands_start_before_any_package_is_installed() -> None:
         timeout=60,
     )
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import yaml",
+        "from docker import errors",
+        "from settings import parse",
+        "from ops import stack",
+        "from ops.pulumi import pulumi",
+        "from components.swarm import inspect",
+        "from components.swarm.engine import find_engine",
+        "def late():\n    import pulumi",
+    ],
+)
+def test_a_bootstrap_that_needs_a_package_breaks_the_contract(line: str) -> None:
+    (broken,) = needs_packages({Path("ops/bootstrap/engine.py"): line})
+    assert broken.startswith("ops/bootstrap/engine.py imports ")

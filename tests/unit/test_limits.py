@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ops.bootstrap import ROOT
 from ops.checks import PYTEST
-from ops.toolchain import ROOT
 
 CONFTEST = "from tests.unit.conftest import _no_process_is_left, pytest_timeout_set_timer\n"
 HANG = """

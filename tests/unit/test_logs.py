@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ops import logs
-from ops.console import wait
+from ops.bootstrap.console import wait
 
 
 def line(second: int, service: str) -> str:

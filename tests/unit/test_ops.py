@@ -19,8 +19,9 @@ import pytest
 
 from components.distribution.config import HUB as HUB_URL
 from components.swarm.endpoint import DEFAULT_HOST
-from ops import engine, nodes, stack, state, toolchain, virtualenv
-from ops.console import Problem, one_at_a_time, wait
+from ops import nodes, stack
+from ops.bootstrap import ROOT, engine, state, toolchain, virtualenv
+from ops.bootstrap.console import Problem, one_at_a_time, wait
 
 
 @pytest.fixture
@@ -132,11 +133,11 @@ def test_two_commands_in_one_checkout_come_one_after_the_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = (
-        "import pathlib, time; from ops.console import one_at_a_time\n"
+        "import pathlib, time; from ops.bootstrap.console import one_at_a_time\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
         "with one_at_a_time(folder):\n    (folder / 'in').touch()\n    time.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", code], cwd=toolchain.ROOT) as first:
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as first:
         wait("the first to begin", (tmp_path / "in").exists, 20)
         threading.Timer(1, first.kill).start()
         with one_at_a_time(tmp_path):
@@ -155,11 +156,14 @@ def test_an_interruption_lets_pulumi_end_in_order(tmp_path: Path, number: int) -
         f"trap 'sleep 1; echo saved >{tmp_path}/state; exit 1' INT\ntouch {tmp_path}/up\n"
         "while :; do sleep 0.1; done",
     )
-    code = "from ops.console import main; from ops.pulumi import pulumi; main(lambda: pulumi('up'))"
+    code = (
+        "from ops.bootstrap.console import main; from ops.pulumi import pulumi; "
+        "main(lambda: pulumi('up'))"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"},
-        cwd=toolchain.ROOT,
+        cwd=ROOT,
         start_new_session=True,
     ) as process:
         wait("pulumi to run", (tmp_path / "up").exists, 20)
@@ -274,10 +278,10 @@ def test_a_toolchain_that_does_not_compile_is_a_problem(nothing_found: Path) -> 
 
 def test_the_sdk_and_the_compiled_command_line_are_one_version() -> None:
     pinned = toolchain.pinned_version()
-    module = (toolchain.ROOT / "toolchain/cli/go.mod").read_text()
+    module = (ROOT / "toolchain/cli/go.mod").read_text()
     assert f"pulumi/pkg/v3 v{pinned}\n" in module
     for plugin in ("docker", "random"):
-        main = (toolchain.ROOT / f"toolchain/plugins/{plugin}/main.go").read_text()
+        main = (ROOT / f"toolchain/plugins/{plugin}/main.go").read_text()
         version = main.partition('const version = "')[2].partition('"')[0]
         assert version == toolchain.pinned_version(f"pulumi-{plugin}")
 
@@ -292,7 +296,7 @@ def test_what_commands_write_into_the_checkout_is_no_change_of_it(
         ).stdout
 
     for name in (".gitignore", "Pulumi.yaml", "Pulumi.local.example.yaml"):
-        shutil.copy(toolchain.ROOT / name, tmp_path)
+        shutil.copy(ROOT / name, tmp_path)
     git("init", "--quiet")
     git("add", ".")
     git("commit", "--quiet", "-m", "as it is published")

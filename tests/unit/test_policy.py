@@ -336,7 +336,7 @@ def test_the_smallest_service_breaks_no_rule_by_a_traceback() -> None:
 def test_a_stack_gets_the_policies_as_its_file_says(
     monkeypatch: pytest.MonkeyPatch, config: Any, mandatory: bool
 ) -> None:
-    monkeypatch.setattr("ops.state.run", lambda _: json.dumps(config))
+    monkeypatch.setattr("ops.bootstrap.state.run", lambda _: json.dumps(config))
     flags = asked.flags("any")
     assert flags[:2] == ["--policy-pack", str(asked.PACK)]
     assert ("--policy-pack-config" in flags) is mandatory

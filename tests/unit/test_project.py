@@ -18,8 +18,8 @@ from packaging.utils import canonicalize_name
 
 from components.version import VERSION
 from ops import OLDEST
+from ops.bootstrap import ROOT
 from ops.checks import STATIC
-from ops.toolchain import ROOT
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from ops import backend, checkpoint, inventory, resume, stack
-from ops import state as stack_state
+from ops.bootstrap import state as stack_state
+from ops.bootstrap.console import Problem
 from ops.checkpoint import Checkpoint
-from ops.console import Problem
 from ops.inventory import NAMESPACE, Inventory, Item
 from ops.resume import Differences, Names, compare
 from settings import parse

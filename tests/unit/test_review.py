@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ops import review
+from ops.bootstrap.console import Problem
 from ops.changes import DELETE_REPLACED, SECRET, SIGNATURE, changes, code, flat, kind
-from ops.console import Problem
 
 from .test_ops import command
 

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 import yaml
 
-from ops.console import Problem
+from ops.bootstrap import ROOT
+from ops.bootstrap.console import Problem
 from ops.history import last_commit
-from ops.toolchain import ROOT
 
 GITLAB = yaml.safe_load((ROOT / ".gitlab-ci.example.yml").read_text())
 NAMES = ("PULUMI_ACCESS_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "SSH_PRIVATE_KEY")

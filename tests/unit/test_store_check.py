@@ -10,7 +10,7 @@ import pytest
 
 from components.distribution.config import CONFIG_PATH, PORT
 from ops import store_check
-from ops.console import Problem
+from ops.bootstrap.console import Problem
 from ops.store_check import LIFETIME_SECONDS, Store
 
 STORE = Store(

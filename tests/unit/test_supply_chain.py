@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from ops import toolchain, virtualenv
-from ops.console import Problem
-from ops.toolchain import ROOT
+from ops.bootstrap import ROOT, toolchain, virtualenv
+from ops.bootstrap.console import Problem
 
 VERSION = "3.259.0"
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ops.recipes import BUILD_SECONDS
-from ops.toolchain import ROOT
+from ops.bootstrap import ROOT
+from ops.bootstrap.image_build import BUILD_SECONDS
 from testing.tools import tool
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))

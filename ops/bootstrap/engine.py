@@ -1,6 +1,6 @@
 """Which Docker engine is used; where this machine has none yet, one is installed and started.
 
-`python3 -m ops.engine` prints its address. An engine elsewhere is only ever looked at.
+`python3 -m ops.bootstrap.engine` prints its address. An engine elsewhere is only ever looked at.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from components.swarm import ssh
 from components.swarm.endpoint import TLS_FILES, Endpoint, EndpointError, Tls, find_endpoint
 from components.swarm.engine_kind import ROOTLESS, is_rootless
-from ops.console import Problem, last_words, main, run, say, wait, write_whole
+from ops.bootstrap.console import Problem, last_words, main, run, say, wait, write_whole
 
 LOG = Path("/var/log/dockerd.log")
 PID_FILE = Path("/var/run/docker.pid")

@@ -8,8 +8,9 @@ import secrets
 import time
 from pathlib import Path
 
-from ops.console import Problem, run, say, write_whole
-from ops.toolchain import ROOT, credentials_folder
+from ops.bootstrap import ROOT
+from ops.bootstrap.console import Problem, run, say, write_whole
+from ops.bootstrap.toolchain import credentials_folder
 
 FOLDER = ROOT / ".state"
 PASSPHRASE = FOLDER / "passphrase"

@@ -1,6 +1,6 @@
 """The two images that are deployed: pulled, or built where Docker Hub can't be reached.
 
-`python3 -m ops.images` has them on the engine.
+`python3 -m ops.bootstrap.images` has them on the engine.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import subprocess
 import threading
 from pathlib import Path
 
-from ops import engine, recipes
-from ops.console import Problem, last_words, main, say
+from ops.bootstrap import engine, image_build
+from ops.bootstrap.console import Problem, last_words, main, say
 
 PULL_ANSWER_S = 8
 """How long Docker Hub may take to say that it has an image; the download takes what it takes."""
@@ -20,20 +20,20 @@ PULL_ANSWER_S = 8
 def ensure(engine_host: str | None = None) -> None:
     """Have both images on the engine; by default on the one that the environment names."""
     host = engine_host or engine.chosen_host()
-    missing = [recipe for recipe in recipes.ALL if not _has(host, recipe.image)]
+    missing = [recipe for recipe in image_build.ALL if not _has(host, recipe.image)]
     obstacle = None
     for recipe in missing:
         if obstacle is None and (obstacle := _pull(host, recipe.image)):
             say(f"no images from Docker Hub ({obstacle}): using those that images/ describes")
         if obstacle:
-            tarball = recipes.tarball(recipe)
+            tarball = image_build.tarball(recipe)
             say(f"loading {recipe.image}")
             engine.docker(host, "load", "--input", tarball, timeout=300)
 
 
 def tarballs() -> dict[str, Path]:
     """Both images as `docker load` takes them, by name; built where the cache hasn't got them."""
-    return {recipe.image: recipes.tarball(recipe) for recipe in recipes.ALL}
+    return {recipe.image: image_build.tarball(recipe) for recipe in image_build.ALL}
 
 
 def _has(host: str, image: str) -> bool:

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from ops import OLDEST, engine
-from ops.console import LIMIT_SECONDS, Problem, one_at_a_time, run, say, write_whole
-from ops.toolchain import ROOT
+from ops import OLDEST
+from ops.bootstrap import ROOT, engine
+from ops.bootstrap.console import LIMIT_SECONDS, Problem, one_at_a_time, run, say, write_whole
 
 FOLDER = ROOT / ".venv"
 UNFINISHED = ".unfinished"

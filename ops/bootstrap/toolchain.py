@@ -15,9 +15,9 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from ops.console import Problem, run, say
+from ops.bootstrap import ROOT
+from ops.bootstrap.console import Problem, run, say
 
-ROOT = Path(__file__).parents[1]
 ARCHIVES = "https://get.pulumi.com/releases/sdk"
 CHECKSUMS = "https://github.com/pulumi/pulumi/releases/download"
 """What Pulumi releases, and on another server what it must be."""

@@ -24,10 +24,9 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from ops import engine
-from ops.console import Problem, run, say
+from ops.bootstrap import ROOT, engine
+from ops.bootstrap.console import Problem, run, say
 
-ROOT = Path(__file__).parent.parent
 MODULE = "github.com/distribution/distribution/v3"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 BUILD_SECONDS = 900
