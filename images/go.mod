@@ -1,5 +1,5 @@
-// What images/registry is compiled from; `go mod tidy` after a change of the version.
-module registry.local/images/registry
+// What images/registry and images/tools are compiled from; `go mod tidy` after a change.
+module registry.local/images
 
 go 1.26.0
 
