@@ -111,7 +111,7 @@ class Terraform:
         self.run("destroy", "-auto-approve")
 
 
-class Stack:
+class StackFile:
     """An equal deployment, by `docker stack deploy`."""
 
     def __init__(self, testbed: Testbed) -> None:
@@ -161,81 +161,99 @@ def credentials(number: int) -> dict[str, str]:
 
 
 def measure(testbed: Testbed) -> Iterator[Figure]:
-    """All of it; two deployments stay until the end."""
-    ours, peer, stack = PulumiDeployment(testbed), Terraform(testbed), Stack(testbed)
-    login = f"{USER}:{PASSWORD}"
+    """First deployments, deployments that change nothing, and a change of one setting."""
+    contest = Contest(testbed)
+    yield from contest.first_deployments()
+    contest.until_served("ours")
+    contest.until_served("terraform")
+    yield from contest.without_a_change()
+    yield from contest.one_change()
+    contest.ours.remove()
+    contest.terraform.remove()
 
-    def until_served(name: str, deploy: Callable[[], object], header: str = "") -> None:
-        deploy()
-        testbed.answers(f"http://127.0.0.1:{PORTS[name]}/v2/", login, header)
 
-    first = Rounds()
-    for _ in range(FIRST_ROUNDS):
-        for name, each in (("ours", ours), ("terraform", peer), ("stack", stack)):
-            first.run({name: partial(until_served, name, each.deploy)}, 1)
-            each.remove()
-            wait("tasks to end", lambda: not testbed.docker("ps", "--all", "--quiet"), 120)
-    for name, target in (("terraform", 1.0), ("stack", 1.5)):
-        command = {"terraform": "`terraform apply`", "stack": "`docker stack deploy`"}[name]
-        yield Figure(
-            what=f"first deployment until it answers / {command}",
-            ours=first.times["ours"],
-            peer=first.times[name],
-            unit="s",
-            target=target,
-        )
+class Contest:
+    """The program, Terraform and `docker stack deploy`, on one swarm."""
 
-    until_served("ours", ours.deploy)
-    until_served("terraform", peer.deploy)
-    quiet = Rounds()
-    project = ours.project
-    quiet.run(
-        {
-            "preview": lambda: project.ok("preview", "--expect-no-changes", "--stack", "bench"),
+    def __init__(self, testbed: Testbed) -> None:
+        self._testbed = testbed
+        self.ours, self.terraform = PulumiDeployment(testbed), Terraform(testbed)
+        self._deployments: dict[str, PulumiDeployment | Terraform | StackFile] = {
+            "ours": self.ours,
+            "terraform": self.terraform,
+            "stack": StackFile(testbed),
+        }
+
+    def until_served(self, name: str, header: str = "") -> None:
+        """Deploy by `name`, until the registry answers with the line `header`."""
+        self._deployments[name].deploy()
+        login = f"{USER}:{PASSWORD}"
+        self._testbed.answers(f"http://127.0.0.1:{PORTS[name]}/v2/", login, header)
+
+    def first_deployments(self) -> Iterator[Figure]:
+        """Deploy from nothing, each by itself and in turns; nothing stays."""
+        rounds = Rounds()
+        for _ in range(FIRST_ROUNDS):
+            for name, deployment in self._deployments.items():
+                rounds.run({name: partial(self.until_served, name)}, 1)
+                deployment.remove()
+                wait("tasks to end", self._no_task, 120)
+        for name, command, target in (
+            ("terraform", "terraform apply", 1.0),
+            ("stack", "docker stack deploy", 1.5),
+        ):
+            yield Figure(
+                what=f"first deployment until it answers / `{command}`",
+                ours=rounds.times["ours"],
+                peer=rounds.times[name],
+                unit="s",
+                target=target,
+            )
+
+    def _no_task(self) -> bool:
+        return not self._testbed.docker("ps", "--all", "--quiet")
+
+    def without_a_change(self) -> Iterator[Figure]:
+        """Preview and deploy what is deployed."""
+        project, peer, unchanged = self.ours.project, self.terraform, "--expect-no-changes"
+        actions: dict[str, Callable[[], object]] = {
+            "preview": lambda: project.ok("preview", unchanged, "--stack", "bench"),
             "plan": lambda: peer.run("plan", "-detailed-exitcode"),
-            "up": lambda: project.up("bench", "--expect-no-changes"),
-            "up, with its preview": lambda: project.ok(
-                "up", "--yes", "--expect-no-changes", "--stack", "bench"
-            ),
+            "up --skip-preview": lambda: project.up("bench", unchanged),
+            "up": lambda: project.ok("up", "--yes", unchanged, "--stack", "bench"),
             "apply": lambda: peer.run("apply", "-auto-approve"),
-        },
-        QUIET_ROUNDS,
-    )
-    for what, mine, theirs, must in (
-        ("nothing changed: `pulumi preview` / `terraform plan`", "preview", "plan", 0.5),
-        ("nothing changed: `pulumi up --skip-preview` / `terraform apply`", "up", "apply", 0.6),
-        (
-            "nothing changed: `pulumi up` / `terraform apply`",
-            "up, with its preview",
-            "apply",
-            None,
-        ),
-    ):
-        yield Figure(
-            what=what, ours=quiet.times[mine], peer=quiet.times[theirs], unit="s", target=must
-        )
+        }
+        rounds = Rounds()
+        rounds.run(actions, QUIET_ROUNDS)
+        for command, peer_command, target in (
+            ("preview", "plan", 0.5),
+            ("up --skip-preview", "apply", 0.6),
+            ("up", "apply", None),
+        ):
+            yield Figure(
+                what=f"nothing changed: `pulumi {command}` / `terraform {peer_command}`",
+                ours=rounds.times[command],
+                peer=rounds.times[peer_command],
+                unit="s",
+                target=target,
+            )
 
-    change = Rounds()
-    for number in range(1, CHANGE_ROUNDS + 1):
-        ours.mark(number)
-        peer.mark(number)
-        header = f"{MARK}: n{number}"
-        change.run(
-            {
-                "ours": partial(until_served, "ours", ours.deploy, header),
-                "terraform": partial(until_served, "terraform", peer.deploy, header),
-            },
-            1,
+    def one_change(self) -> Iterator[Figure]:
+        """Change one setting of the registry, until it is served with it."""
+        rounds = Rounds()
+        for number in range(1, CHANGE_ROUNDS + 1):
+            self.ours.mark(number)
+            self.terraform.mark(number)
+            header = f"{MARK}: n{number}"
+            names = ("ours", "terraform")
+            rounds.run({name: partial(self.until_served, name, header) for name in names}, 1)
+        yield Figure(
+            what="one setting changed, until it is served / `terraform apply`",
+            ours=rounds.times["ours"],
+            peer=rounds.times["terraform"],
+            unit="s",
+            target=1.0,
         )
-    yield Figure(
-        what="one setting changed, until it is served / `terraform apply`",
-        ours=change.times["ours"],
-        peer=change.times["terraform"],
-        unit="s",
-        target=1.0,
-    )
-    ours.remove()
-    peer.remove()
 
 
 def version() -> str:

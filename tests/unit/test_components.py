@@ -69,6 +69,7 @@ from components.swarm.inspect import Network
 from components.swarm.stack import MAX_SECRET_BYTES, secret_data, secret_name
 from components.swarm.task import volume_mount
 from components.traefik.flags import Acme, ExternalAccount, file_content, storage_in_use
+from ops.bootstrap import ROOT
 
 from .conftest import Deploy, Recorder, swarm
 
@@ -421,13 +422,13 @@ def test_a_stop_after_any_line_of_the_script_is_not_lost(line: int) -> None:
 
 
 def test_scripts_are_sound_shell() -> None:
-    scripts = sorted(FOLDER.glob("*.sh"))
+    scripts = sorted([*FOLDER.glob("*.sh"), *ROOT.glob("testing/**/*.sh")])
     checker = Path(sys.executable).with_name("shellcheck")
     done = subprocess.run(
         [checker, *scripts], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stdout
-    assert len(scripts) == 3
+    assert len(scripts) == 4
 
 
 def test_comments_of_a_script_are_no_part_of_a_task() -> None:
