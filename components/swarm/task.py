@@ -27,6 +27,18 @@ class MountedData:
     constraints: Sequence[pulumi.Input[str]] = ()
     """Placement constraints; none where every node sees the data."""
 
+    @classmethod
+    def on_node(cls, node: str, stack_name: str, volume: str, path: str) -> MountedData:
+        """Return a named volume, at `path` of a task, on the node with that host name.
+
+        It stays where it is when the service goes. What follows a volume's data, and guards them,
+        is `Storage`.
+        """
+        return cls(
+            mounts=[volume_mount(stack_name, volume, path)],
+            constraints=[f"node.hostname == {node}"],
+        )
+
 
 def probe(url: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
     """A health check that `url`, seen from inside the task, answers 2xx.
