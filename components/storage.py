@@ -12,6 +12,7 @@ import pulumi_docker as docker
 from components.run.deployed import FORMER_STORAGE_TYPE, once
 from components.run.operation import deploys
 from components.run.target import Target
+from components.swarm import NAMESPACE
 from components.swarm.direct import label_only, remove_volume
 from components.swarm.inspect import Node
 from components.swarm.location import (
@@ -28,7 +29,7 @@ from components.swarm.location import (
     way_back,
 )
 from components.swarm.placement import choose_node, holders_of
-from components.swarm.stack import NAMESPACE, SwarmStack
+from components.swarm.stack import SwarmStack
 from components.swarm.task import MountedData, volume_mount
 
 IMAGES_STORAGE, MIRRORS_STORAGE, CERTIFICATES_STORAGE = STORAGES = (

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from ops.bootstrap import ROOT, engine, images, toolchain, virtualenv
+from ops.bootstrap import ROOT, daemon, images, packages, toolchain, virtualenv
 from ops.bootstrap.console import Problem, say
 
 STATIC: Sequence[Sequence[str]] = (
@@ -131,14 +131,14 @@ def bench() -> None:
 def _prepare_system_tests(*further: str) -> None:
     """Whatever takes minutes, before the tests: they wait for nothing but what they test."""
     os.environ.update(toolchain.ensure())
-    engine.install()
+    daemon.install()
     images.tarballs()
     programs = (*PROGRAMS, *further)
-    missing = [PACKAGES.get(name, name) for name in programs if not engine.find(name)]
+    missing = [PACKAGES.get(name, name) for name in programs if not packages.find(name)]
     if missing:
-        engine.apt("update")
-        with engine.no_autostart():
-            engine.apt("install", "--yes", "--no-install-recommends", *missing)
+        packages.apt("update")
+        with packages.no_autostart():
+            packages.apt("install", "--yes", "--no-install-recommends", *missing)
 
 
 def _run(*command: str) -> None:

@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ops.bootstrap import engine
+from ops.bootstrap import packages
 from ops.bootstrap.console import run
 from ops.bootstrap.image_build import busybox
 
@@ -60,7 +60,7 @@ def _image_of(
     folder: Path, name: str, programs: Mapping[str, str], tools: list[str], command: list[str]
 ) -> Path:
     """This machine's `programs` at their paths in the image, with their libraries and busybox."""
-    found = {engine.program(program): path for program, path in programs.items()}
+    found = {packages.program(program): path for program, path in programs.items()}
     listed = "".join(run(["ldd", program]) for program in found)
     libraries = sorted(set(re.findall(r"(/\S+) \(0x", listed)))
     layer = folder / "layer.tar"

@@ -25,7 +25,7 @@ TLS_FILES = ("ca.pem", "cert.pem", "key.pem")
 
 
 class EndpointError(ValueError):
-    """Settings, environment or docker contexts that lead to no engine; says what to type."""
+    """An engine that isn't found, doesn't answer or can't be used; says what to type."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,8 @@ from typing import Any
 import pulumi
 
 from components.swarm.engine import Engine, connected
-from components.swarm.engine_kind import ROOTLESS, closed_sockets, is_rootless
+from components.swarm.engine_kind import closed_sockets
+from components.swarm.manager import require_manager
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,36 +175,10 @@ def _require_overlay(key: str, network: Network, setting: str) -> None:
 
 def look(engine: Engine) -> Swarm:
     """The swarm behind the engine; `RunError` unless that engine is one of its managers."""
-    host = engine.host
     with connected(engine) as client:
         info = client.info()
         about, security = info["Swarm"], info.get("SecurityOptions") or []
-        if is_rootless(security):
-            raise pulumi.RunError(f"The Docker engine at {host} {ROOTLESS}.")
-        state = about["LocalNodeState"]
-        if state == "locked":
-            raise pulumi.RunError(
-                f"The Docker engine at {host} is a manager whose swarm is locked (autolock)."
-                " On that machine, type:\n      docker swarm unlock"
-            )
-        if state not in ("active", "inactive"):
-            error = about.get("Error") or "no reason given"
-            raise pulumi.RunError(
-                f"The Docker engine at {host} is in a swarm, and {state}: {error}. See `docker"
-                " info` there, and try again when it is active."
-            )
-        if state != "active":
-            raise pulumi.RunError(
-                f"The Docker engine at {host} isn't part of a swarm. On that machine, type:\n"
-                "      docker swarm init"
-            )
-        if not about["ControlAvailable"]:
-            managers = ", ".join(peer["Addr"] for peer in about.get("RemoteManagers") or [])
-            raise pulumi.RunError(
-                f"The Docker engine at {host} is a worker, and only a manager takes deployments."
-                f" Managers of its swarm: {managers}. Type:\n"
-                "      pulumi config set docker:host ssh://USER@MANAGER"
-            )
+        require_manager(engine.host, about, security)
         return Swarm(
             engine=engine,
             node_id=about["NodeID"],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pulumi
 import pulumi_docker as docker
 
-from components.swarm.stack import NAMESPACE, SwarmStack
+from components.swarm import NAMESPACE
+from components.swarm.stack import SwarmStack
 
 
 def overlay(

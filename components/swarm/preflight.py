@@ -17,11 +17,11 @@ from pathlib import Path
 import docker.errors
 import pulumi
 
+from components.swarm import NAMESPACE
 from components.swarm.collisions import Collision, Labels, collisions
 from components.swarm.engine import Engine, connected
 from components.swarm.inspect import Node, RunningService, Swarm
 from components.swarm.placement import obstacle
-from components.swarm.stack import NAMESPACE
 
 LITTLE_SPACE = 2**30
 """Less free space than this many bytes is worth a warning."""

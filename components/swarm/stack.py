@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-NAMESPACE = "com.docker.stack.namespace"
-"""Label by which `docker stack` finds what belongs together."""
+from components.swarm import NAMESPACE
+
 LOGINS_LABEL = ".basicauth.users"
 """End of the label that tells Traefik the logins, with their hashes."""
 MAX_SECRET_BYTES = 500 * 1024 - 1

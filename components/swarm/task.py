@@ -13,7 +13,8 @@ from typing import Literal
 import pulumi
 import pulumi_docker as docker
 
-from components.swarm.stack import NAMESPACE, Logs
+from components.swarm import NAMESPACE
+from components.swarm.stack import Logs
 
 Order = Literal["start-first", "stop-first"]
 

@@ -6,39 +6,23 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import platform
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.swarm import ssh
 from components.swarm.endpoint import TLS_FILES, Endpoint, EndpointError, Tls, find_endpoint
 from components.swarm.engine_kind import ROOTLESS, is_rootless
-from ops.bootstrap.console import Problem, last_words, main, run, say, wait, write_whole
-
-LOG = Path("/var/log/dockerd.log")
-PID_FILE = Path("/var/run/docker.pid")
-CONTAINERD_PID_FILE = Path("/var/run/docker/containerd/containerd.pid")
-POLICY = Path("/usr/sbin/policy-rc.d")
-NO_AUTOSTART = "#!/bin/sh\n# registry: while packages are installed\nexit 101\n"
-SYSTEMD = Path("/run/systemd/system")
-
-# What an engine is made of, and the package it comes from. In this order: up to Debian 12
-# `docker.io` has the client too, and there is no `docker-cli` to ask for.
-PARTS = (("dockerd", "docker.io"), ("docker", "docker-cli"), ("iptables", "iptables"))
+from components.swarm.manager import require_manager
+from ops.bootstrap import daemon
+from ops.bootstrap.console import Problem, main, run, say, wait, write_whole
 
 PENDING_SECONDS = 30
 """How long an engine that has just been started may take to be back in its swarm."""
-
-# Where no name server answers, the resolver's own limits (5 s, twice) make Swarm wait 20 s for
-# a pull before it starts a task whose image is already there.
-FAST_DNS = {"RES_OPTIONS": "timeout:1 attempts:2"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +45,7 @@ def ensure() -> Engine:
     engine = Engine(host, host.startswith(("unix://", "npipe://")))
     swarm = _swarm(host)
     if swarm is None:
-        _start(host)
+        daemon.start(host, lambda: answers(host))
         swarm = _swarm(host)
     if swarm and swarm.get("LocalNodeState") == "pending":
         # It has just been started, or is being made.
@@ -149,30 +133,13 @@ def _swarm_state(host: str) -> object:
     return (_swarm(host) or {}).get("LocalNodeState")
 
 
-def _ensure_manager(engine: Engine, swarm: dict[str, object]) -> None:
-    state = swarm.get("LocalNodeState")
-    if state == "active" and swarm.get("ControlAvailable"):
-        return
-    if state == "active":
-        raise Problem(
-            f"{engine.host} is a worker of its swarm; point DOCKER_HOST at one of its managers"
-        )
-    if state == "locked":
-        raise Problem(
-            f"{engine.host} is a manager whose swarm is locked (autolock). On that machine, type:\n"
-            "      docker swarm unlock"
-        )
-    if state != "inactive":
-        error = swarm.get("Error") or "no reason given"
-        raise Problem(
-            f"{engine.host} is in a swarm, and {state}: {error}. Nothing was changed; see"
-            " `docker info`, and restart that engine"
-        )
-    if not engine.local:
-        raise Problem(
-            f"{engine.host} is not in swarm mode; "
-            "run `docker swarm init` there once (nothing was changed on it)"
-        )
+def _ensure_manager(engine: Engine, swarm: Mapping[str, object]) -> None:
+    """Make a swarm of a local engine that is in none; a Problem where it can't be deployed to."""
+    if not (engine.local and swarm.get("LocalNodeState") == "inactive"):
+        try:
+            return require_manager(engine.host, swarm)
+        except EndpointError as error:
+            raise Problem(f"{error}\nNothing was changed") from None
     security = docker(engine.host, "info", "--format", "{{json .SecurityOptions}}", timeout=30)
     if is_rootless(json.loads(security) or []):
         raise Problem(f"{engine.host} {ROOTLESS}; nothing was changed")
@@ -180,142 +147,7 @@ def _ensure_manager(engine: Engine, swarm: dict[str, object]) -> None:
     # Loopback: docker refuses to choose among several addresses, and one node needs no other.
     loopback = ["--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377"]
     docker(engine.host, "swarm", "init", *loopback)
-
-
-def _start(host: str) -> None:
-    """Install and start the engine of this machine, and wait until it answers."""
-    if host.removeprefix("unix://") not in ("/var/run/docker.sock", "/run/docker.sock"):
-        raise Problem(f"no Docker engine answers at {host}; start it or unset DOCKER_HOST")
-    if platform.system() != "Linux":
-        raise Problem("no Docker engine answers; start Docker Desktop and try again")
-    if os.geteuid() != 0:
-        raise Problem(
-            "no Docker engine answers; start it (`sudo systemctl start docker`) or install it "
-            "(Debian, Ubuntu: `sudo apt-get install docker.io`), or run this as root"
-        )
-    install()
-    if SYSTEMD.is_dir():
-        say("starting the Docker engine (systemctl enable --now docker)")
-        run(["systemctl", "enable", "--now", "docker"], timeout=120)
-        wait("the Docker engine to answer", lambda: answers(host), 60)
-    else:
-        with LOG.open("ab") as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)  # Two at once would spoil each other's start.
-            if _is_running():
-                wait("the Docker engine to answer", lambda: answers(host), 60)
-            else:
-                _start_in_background(host)
-
-
-def _is_running() -> bool:
-    """Whether a dockerd lives. Where none does, the pid files that a crash leaves are removed.
-
-    dockerd believes them as long as their process exists, be it one that ended uncollected.
-    """
-    if _lives(PID_FILE, "dockerd"):
-        return True
-    PID_FILE.unlink(missing_ok=True)
-    # dockerd's own containerd ends a moment after it.
-    with contextlib.suppress(Problem):
-        wait("the last containerd to end", lambda: not _lives(CONTAINERD_PID_FILE, "containerd"), 5)
-        CONTAINERD_PID_FILE.unlink(missing_ok=True)
-    return False
-
-
-def _lives(pid_file: Path, name: str) -> bool:
-    """Whether the process lives; one that ended but wasn't collected has no command line."""
-    try:
-        pid = pid_file.read_text().strip()
-        return name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-
-
-def _start_in_background(host: str) -> None:
-    """dockerd without systemd: a session of its own, its words in LOG, its pid in docker.pid."""
-    say(f"starting the Docker engine in the background (log: {LOG})")
-    with LOG.open("ab") as log:
-        begin = log.tell()
-        process = subprocess.Popen(
-            [program("dockerd")],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd="/",
-            env={**os.environ, **FAST_DNS, "PATH": _search_path()},
-        )
-    # Whatever the outcome, there is nothing more to say: an exited dockerd never answers.
-    wait(
-        "the Docker engine to answer",
-        lambda: process.poll() is not None or answers(host),
-        60,
-    )
-    if process.poll() is not None:
-        said = LOG.read_bytes()[begin:].decode(errors="replace")
-        raise Problem(f"the Docker engine did not start: {last_words(said, 1)} (all: {LOG})")
-
-
-def install() -> None:
-    """Have dockerd, docker and iptables on this machine; started is nothing.
-
-    A Problem that says what to install where this can't: no root, no apt.
-    """
-    missing = [package for name, package in PARTS if not find(name)]
-    if not missing:
-        return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise Problem(
-            f"the Docker engine is not complete here (missing: {', '.join(missing)}); "
-            "install it (docs.docker.com/engine/install), or run this as root on Debian or Ubuntu"
-        )
-    apt("update")
-    with no_autostart():
-        for name, package in PARTS:
-            if not find(name):
-                apt("install", "--yes", "--no-install-recommends", package)
-                program(name)
-
-
-def apt(*words: str) -> None:
-    """apt-get, without questions; a Problem with its last words when it fails."""
-    say(f"apt-get {' '.join(words)}")
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
-    if words[0] == "install":
-        # An installation that was interrupted stands in the way of any other.
-        run(["dpkg", "--configure", "-a"], env=quiet, timeout=900)
-    run(["apt-get", "-o", "DPkg::Lock::Timeout=120", *words], env=quiet, timeout=900)
-
-
-@contextlib.contextmanager
-def no_autostart() -> Iterator[None]:
-    """While packages are installed, their services don't start: the tests need programs only."""
-    # Ours may be left of a run that was interrupted: it must not stay.
-    if POLICY.exists() and POLICY.read_text() != NO_AUTOSTART:
-        yield
-        return
-    write_whole(POLICY, NO_AUTOSTART, mode=0o755)
-    try:
-        yield
-    finally:
-        POLICY.unlink()
-
-
-def program(name: str) -> str:
-    """Where a program is; a Problem when it isn't."""
-    if path := find(name):
-        return path
-    raise Problem(f"`{name}` is not installed")
-
-
-def find(name: str) -> str | None:
-    """Where a program is, also of those that are for administrators."""
-    return shutil.which(name, path=_search_path())
-
-
-def _search_path() -> str:
-    """PATH, and where administrators' programs are, which not every user's PATH has."""
-    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    return None
 
 
 def _print_host() -> None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from ops.bootstrap import ROOT, engine
+from ops.bootstrap import ROOT, packages
 from ops.bootstrap.console import Problem, run, say
 
 IMAGES = ROOT / "images"
@@ -200,7 +200,7 @@ def busybox(scratch: Path) -> Path:
     try:
         run(fetch, cwd=folder)
     except Problem:  # Its lists may be missing or old.
-        engine.apt("update")
+        packages.apt("update")
         run(fetch, cwd=folder)
     run(["dpkg-deb", "--extract", next(folder.glob("*.deb")), folder])
     return next(path for path in folder.glob("**/bin/busybox") if path.is_file())

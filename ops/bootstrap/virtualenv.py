@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ops import OLDEST
-from ops.bootstrap import ROOT, engine
+from ops.bootstrap import ROOT, packages
 from ops.bootstrap.console import LIMIT_SECONDS, Problem, one_at_a_time, run, say, write_whole
 
 FOLDER = ROOT / ".venv"
@@ -107,6 +107,6 @@ def _create() -> None:
         raise Problem(
             f"`{' '.join(create)}` failed; on Debian or Ubuntu: sudo apt-get install python3-venv"
         )
-    engine.apt("update")
-    engine.apt("install", "--yes", "--no-install-recommends", "python3-venv")
+    packages.apt("update")
+    packages.apt("install", "--yes", "--no-install-recommends", "python3-venv")
     run(create, timeout=120)

@@ -4,7 +4,7 @@ A node is a network, mount, UTS and PID namespace with a dockerd of its own; the
 a bridge in one more namespace, so the host gets no interface, address, port or firewall rule.
 `python3 -m testing.testswarm [image.tar …]` keeps a swarm up until Ctrl-C.
 
-Needs root, Linux and the programs that `ops.bootstrap.engine.install` brings.
+Needs root, Linux and the programs that `ops.bootstrap.daemon.install` brings.
 """
 
 from __future__ import annotations

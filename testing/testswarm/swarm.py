@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Any
 
-from ops.bootstrap import engine
+from ops.bootstrap import daemon
 from ops.bootstrap.console import Problem, run, wait
 
 from .cleanup import STATE_PREFIX, remove, remove_abandoned
@@ -70,7 +70,7 @@ class TestSwarm:
         """Where clients are, and the rest of the world; up as long as the swarm."""
 
     def __enter__(self) -> TestSwarm:
-        engine.install()
+        daemon.install()
         if os.geteuid() != 0:
             raise Problem("a test swarm makes network namespaces: run the system tests as root")
         remove_abandoned()

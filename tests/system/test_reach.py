@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.bootstrap import engine
+from ops.bootstrap import packages
 from ops.bootstrap.console import wait
 from testing.certificates import CertificatePair
 from testing.project import Result
@@ -107,7 +107,7 @@ def _serve(
     )
     site.swarm.exec(node, "mkdir", "-p", "/run/sshd")
     log = folder / "sshd.log"
-    process = site.swarm.spawn(node, engine.program("sshd"), "-D", "-e", "-f", config, log=log)
+    process = site.swarm.spawn(node, packages.program("sshd"), "-D", "-e", "-f", config, log=log)
     wait("sshd", lambda: "listening" in log.read_text(), SOON_S)
     return process
 

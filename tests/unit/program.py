@@ -17,7 +17,7 @@ import pytest
 from pulumi.runtime import mocks
 from pulumi.runtime.settings import SETTINGS
 
-from components.swarm import engine
+from components.swarm import client as swarm_client
 
 from .conftest import Recorder, _Hooks
 
@@ -217,7 +217,7 @@ def declare(
     with monkeypatch.context() as patch:
         # A stack's own file, and PEM files, are looked for here.
         patch.chdir(folder)
-        patch.setattr(engine, "_Client", client)
+        patch.setattr(swarm_client, "_Client", client)
         patch.setattr(pulumi, "export", outputs.__setitem__)
         patch.setattr(pulumi.log, "warn", declared.warnings.append)
         patch.setattr(pulumi.log, "error", errors.append)

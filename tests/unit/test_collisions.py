@@ -7,10 +7,10 @@ from dataclasses import replace
 import pulumi
 import pytest
 
+from components.swarm import NAMESPACE
 from components.swarm.collisions import collisions
 from components.swarm.inspect import RunningService
 from components.swarm.preflight import Routed, check_collisions
-from components.swarm.stack import NAMESPACE
 from components.traefik.route import Https, Route
 
 from .conftest import node, swarm

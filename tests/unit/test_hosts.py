@@ -13,10 +13,10 @@ from collections import namedtuple
 from collections.abc import Iterator
 from typing import Any
 
-import pulumi
 import pytest
 
 from components.swarm import inspect as inspection
+from components.swarm.endpoint import EndpointError
 from components.swarm.engine import Engine
 from ops.bootstrap import ROOT, engine, toolchain
 from ops.bootstrap.console import Problem
@@ -122,7 +122,7 @@ def look(monkeypatch: pytest.MonkeyPatch, *options: str) -> inspection.Swarm:
 
 
 def test_nothing_is_deployed_to_a_rootless_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(pulumi.RunError, match="runs rootless"):
+    with pytest.raises(EndpointError, match="runs rootless"):
         look(monkeypatch, "name=cgroupns", "name=rootless")
 
 

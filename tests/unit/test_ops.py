@@ -20,7 +20,7 @@ import pytest
 from components.distribution.config import HUB as HUB_URL
 from components.swarm.endpoint import DEFAULT_HOST
 from ops import nodes, stack
-from ops.bootstrap import ROOT, engine, state, toolchain, virtualenv
+from ops.bootstrap import ROOT, engine, packages, state, toolchain, virtualenv
 from ops.bootstrap.console import Problem, one_at_a_time, wait
 
 
@@ -196,13 +196,13 @@ def test_a_policy_that_an_interrupted_installation_left_is_taken_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy = tmp_path / "policy-rc.d"
-    monkeypatch.setattr(engine, "POLICY", policy)
-    policy.write_text(engine.NO_AUTOSTART)
-    with engine.no_autostart():
+    monkeypatch.setattr(packages, "POLICY", policy)
+    policy.write_text(packages.NO_AUTOSTART)
+    with packages.no_autostart():
         assert policy.exists()
     assert not policy.exists()
     policy.write_text("#!/bin/sh\nexit 0\n")
-    with engine.no_autostart():
+    with packages.no_autostart():
         pass
     assert policy.exists(), "somebody else's stays"
 

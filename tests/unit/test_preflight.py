@@ -15,7 +15,7 @@ import docker.errors
 import pulumi
 import pytest
 
-from components.swarm import preflight
+from components.swarm import NAMESPACE, preflight
 from components.swarm.engine import Engine
 from components.swarm.inspect import Network, RunningService, Swarm
 from components.swarm.preflight import (
@@ -26,7 +26,6 @@ from components.swarm.preflight import (
     check_space,
     is_this_machine,
 )
-from components.swarm.stack import NAMESPACE
 from settings import parse
 from settings.preflight import opened_to_ipv6
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from components.swarm import NAMESPACE
 from ops import backend, checkpoint, inventory, resume, stack
 from ops.bootstrap import state as stack_state
 from ops.bootstrap.console import Problem
 from ops.checkpoint import Checkpoint
-from ops.inventory import NAMESPACE, Inventory, Item
+from ops.inventory import Inventory, Item
 from ops.resume import Differences, Names, compare
 from settings import parse
 
