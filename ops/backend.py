@@ -82,6 +82,13 @@ def require_readable() -> None:
             )
 
 
+def has_file_of(stack: str) -> bool:
+    """Return whether a file of the state says that the stack is there; else Pulumi has to say."""
+    here = folder()
+    file = _stack_file(here, stack) if here else None
+    return file is not None and file.exists()
+
+
 def restore(stack: str) -> bool:
     """Put Pulumi's newest copy in place of a state that was cut short; False if it wasn't.
 

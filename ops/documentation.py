@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.bootstrap import ROOT
-from ops.bootstrap.console import main, write_whole
+from ops.bootstrap.console import write_whole
 from settings.stack_file import full_key
 from settings.stack_schema import stack_file
 
@@ -137,10 +137,7 @@ def _id(text: str) -> str:
     return re.sub(r"\W+", "_", text).strip("_")
 
 
-def _write() -> None:
+def write() -> None:
+    """Write all of them."""
     for file, text in pages().items():
         write_whole(file, text, mode=0o644)
-
-
-if __name__ == "__main__":
-    main(_write)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from components.run.commands import for_stack
-from ops.bootstrap import ROOT, state, virtualenv
-from ops.bootstrap.console import LIMIT_SECONDS, Problem
+from components.swarm.endpoint import Endpoint, EndpointError
+from components.swarm.manager import require_manager
+from ops.bootstrap.console import Problem
 
-NAMESPACE = "com.docker.stack.namespace"
-"""Label by which `docker stack` finds what belongs together."""
+if TYPE_CHECKING:
+    from docker import APIClient
+
+CLIENT = "components.swarm.client"
+"""Imports the docker SDK, which takes 0.2 s: whoever has else to wait imports it meanwhile."""
+
+_Raw = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,55 +61,75 @@ class Inventory:
 
 
 def take(
-    stack: str,
-    remove: Mapping[str, Sequence[str]] | None = None,
-    config: Mapping[str, str] | None = None,
+    stack: str, endpoint: Endpoint, remove: Mapping[str, Sequence[str]] | None = None
 ) -> Inventory:
-    """Return what is on the swarm of the stack's settings, after `remove` (ids by kind) is gone.
+    """Return what is on the stack's swarm, after `remove` (ids by kind) is gone.
 
-    What is in use stays. `config` is `state.config` of the stack, where it is known already. A
-    Problem when no manager answers.
+    What is in use stays. A Problem when there is no manager of a swarm at `endpoint`.
     """
-    config = state.config(stack) if config is None else config
-    # Only these are needed in plain text, and most stacks have none.
-    if any(key.startswith("docker:") and not value for key, value in config.items()):
-        config = state.config(stack, secrets=True)
-    asked = {"stack": stack, "config": config, "remove": dict(remove or {})}
-    looked = subprocess.run(
-        [virtualenv.FOLDER / "bin" / "python", "-m", "ops.look"],
-        cwd=ROOT,
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LIMIT_SECONDS,
-    )
-    if looked.returncode != 0:
-        raise Problem(for_stack(looked.stderr.strip(), stack))
-    return _inventory(looked.stdout)
-
-
-def _inventory(text: str) -> Inventory:
-    raw = json.loads(text)
-
-    def items(kind: str) -> tuple[Item, ...]:
-        return tuple(
-            Item(
-                id=each["id"],
-                name=each["name"],
-                labels=each["labels"],
-                networks=frozenset(each.get("networks", ())),
-                secrets=frozenset(each.get("secrets", ())),
-                constraints=tuple(each.get("constraints", ())),
-            )
-            for each in raw[kind]
+    with _connected(stack, endpoint) as client:
+        about = client.info()
+        require_manager(endpoint.host, about["Swarm"], about.get("SecurityOptions") or [])
+        _remove(client, remove or {})
+        return Inventory(
+            cluster=about["Swarm"]["Cluster"]["ID"],
+            services=tuple(map(_service, client.services())),
+            networks=tuple(map(_network, client.networks(filters={"driver": "overlay"}))),
+            secrets=tuple(Item(**_names(raw)) for raw in client.secrets()),
+            volumes=_volumes(client),
+            node_labels=tuple(raw["Spec"].get("Labels") or {} for raw in client.nodes()),
         )
 
-    return Inventory(
-        cluster=raw["cluster"],
-        services=items("services"),
-        networks=items("networks"),
-        secrets=items("secrets"),
-        volumes=frozenset(raw["volumes"]),
-        node_labels=tuple(raw["node_labels"]),
+
+@contextlib.contextmanager
+def _connected(stack: str, endpoint: Endpoint) -> Iterator[APIClient]:
+    from components.swarm.client import connected
+
+    try:
+        with connected(endpoint) as client:
+            yield client
+    except EndpointError as error:
+        raise Problem(for_stack(str(error), stack)) from error
+
+
+def _remove(client: APIClient, ids: Mapping[str, Sequence[str]]) -> None:
+    from docker.errors import APIError
+
+    remove = {
+        "services": client.remove_service,
+        "networks": client.remove_network,
+        "secrets": client.remove_secret,
+    }
+    for kind, each in ((kind, each) for kind, some in ids.items() for each in some):
+        # What is in use stays, and what is gone already is as it shall be.
+        with contextlib.suppress(APIError):
+            remove[kind](each)
+
+
+def _volumes(client: APIClient) -> frozenset[str]:
+    from docker.errors import APIError
+
+    # A filtered socket may keep these back from stacks that have none.
+    with contextlib.suppress(APIError):
+        return frozenset(raw["Name"] for raw in client.volumes()["Volumes"] or [])
+    return frozenset()
+
+
+def _service(raw: _Raw) -> Item:
+    task = raw["Spec"]["TaskTemplate"]
+    secrets: Sequence[_Raw] = (task.get("ContainerSpec") or {}).get("Secrets") or []
+    return Item(
+        **_names(raw),
+        networks=frozenset(network["Target"] for network in task.get("Networks") or []),
+        secrets=frozenset(secret["SecretID"] for secret in secrets),
+        constraints=tuple((task.get("Placement") or {}).get("Constraints") or ()),
     )
+
+
+def _network(raw: _Raw) -> Item:
+    return Item(id=raw["Id"], name=raw["Name"], labels=raw.get("Labels") or {})
+
+
+def _names(raw: _Raw) -> dict[str, Any]:
+    spec = raw["Spec"]
+    return {"id": raw["ID"], "name": spec["Name"], "labels": spec.get("Labels") or {}}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from ops.bootstrap import ROOT, state
+from ops.bootstrap import ROOT
+from ops.config import Config
 
 PACK = ROOT / "policy"
 
 
-def flags(stack: str) -> list[str]:
-    """What `pulumi preview` and `pulumi up` are told, for the stack's `registry:policy`."""
-    told = ["--policy-pack", str(PACK)]
-    if state.config(stack).get("registry:policy") == "mandatory":
-        told += ["--policy-pack-config", str(PACK / "mandatory.json")]
-    return told
+def flags(config: Config) -> list[str]:
+    """Return the flags of `pulumi preview` and `pulumi up` that the stack's settings ask for."""
+    strict = ["--policy-pack-config", str(PACK / "mandatory.json")]
+    return ["--policy-pack", str(PACK), *(strict if config.enforces_policies else [])]

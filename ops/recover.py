@@ -6,23 +6,25 @@ and the labels of their nodes stay as they are. Swarm hands out no secret, so th
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 
-from ops import backend, checkpoint, inventory, resume, stack
-from ops.bootstrap import state
+from components.swarm import NAMESPACE
+from ops import backend, checkpoint, inventory, resume
 from ops.bootstrap.console import Problem, say
-from ops.inventory import NAMESPACE, Inventory, Item
+from ops.bootstrap.environment import prepare_machine
+from ops.inventory import Inventory, Item
+from ops.stack import Stack
 
 
-def recover(name: str) -> None:
+def recover(stack: Stack) -> None:
     """Bring the stack's state back, and deploy; changes nothing where nothing is wrong."""
+    name = stack.name
     restored = backend.restore(name)
-    if name == stack.LOCAL:
-        stack.prepare_machine()
-    stack.init(name)
-    before, found = resume.look(name)
+    if stack.is_local:
+        prepare_machine()
+    stack.ensure()
+    before, found = resume.look(stack)
     wrong = (restored, before.pending, found.gone, found.made, found.unknown, found.other_swarm)
     if not any(wrong):
         if not before.on_swarm:
@@ -30,20 +32,20 @@ def recover(name: str) -> None:
         say(f"stack {name}: its state and the swarm agree, so there is nothing to recover")
         return
     flags = resume.REFRESH if restored else ()
-    stack.deploy_again(name, *flags, taken=_taken(name, found.unknown), forget="always")
-    resume.clean_up(name, services=False)
+    stack.deploy_again(*flags, taken=_taken(stack, found.unknown), forget="always")
+    resume.clean_up(stack, services=False)
     say(f"stack {name} is recovered; its images, their volume and their node are those of before")
     if found.unknown and not before.on_swarm:
-        _tell_passwords(name)
+        _tell_passwords(stack)
 
 
-def _taken(name: str, services: Sequence[Item]) -> dict[str, str]:
+def _taken(stack: Stack, services: Sequence[Item]) -> dict[str, str]:
     """Ids by name of these services, and of the networks that could be theirs."""
     if not services:
         return {}
-    known, there = checkpoint.read(name), inventory.take(name)
+    known, there = checkpoint.read(stack.name), inventory.take(stack.name, stack.endpoint)
     for service in services:
-        _require_ours(name, service, there)
+        _require_ours(stack.name, service, there)
         _require_label(service, there)
     # Of the networks the program takes those alone that the stack is to make.
     networks = {
@@ -78,10 +80,8 @@ def _require_label(service: Item, there: Inventory) -> None:
             )
 
 
-def _tell_passwords(name: str) -> None:
-    config = state.config(name, secrets=True)
-    given = json.loads(config.get("registry:passwords") or "{}")
-    outputs = stack.outputs(name)
+def _tell_passwords(stack: Stack) -> None:
+    name, outputs, given = stack.name, stack.outputs, stack.whole_config.passwords
     new = [user for user in outputs.get("passwords") or {} if user not in given]
     if new:
         say(

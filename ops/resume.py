@@ -11,16 +11,19 @@ import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
 
+from components.swarm import NAMESPACE
 from ops import backend, checkpoint, inventory
-from ops.bootstrap import state
 from ops.bootstrap.console import Problem, say
 from ops.checkpoint import KINDS, Checkpoint, Resource
-from ops.inventory import NAMESPACE, Inventory, Item
+from ops.config import Config
+from ops.inventory import Inventory, Item
 
-DEFAULT_NETWORK = "traefik-public"
-"""`registry:network` of a stack that doesn't set it."""
+if TYPE_CHECKING:
+    from ops.stack import Stack
+
 SERVICES = r"registry|redis|proxy|socket_proxy|mirror-[a-z0-9-]+"
 """What this program calls the services of a stack."""
 SECRETS = r"[a-z0-9-]+-[0-9a-f]{7}"
@@ -58,10 +61,9 @@ class Names:
         return named is not None and secret.labels.get(NAMESPACE) == self.stack
 
 
-def names(config: Mapping[str, str]) -> Names:
-    """Return what a stack's settings, of `state.config`, say of names."""
-    network = config.get("registry:network") or DEFAULT_NETWORK
-    return Names(stack=config.get("registry:stackName", ""), network=network)
+def names(config: Config) -> Names:
+    """Return what a stack's configuration says of names."""
+    return Names(stack=config.swarm_stack, network=config.network)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +133,7 @@ class Rest:
     """Id of the swarm of before, which is no more."""
 
 
-def finish(stack: str, *, forget: Forget = "never") -> Rest:
+def finish(stack: Stack, *, forget: Forget = "never") -> Rest:
     """Bring the stack's state in line with the swarm; return what the next run does of the rest.
 
     Waits for a run that goes on. A Problem when the swarm isn't the one that the stack was
@@ -144,13 +146,13 @@ def finish(stack: str, *, forget: Forget = "never") -> Rest:
     _settle(stack, known, found)
     taken = {each.name: each.id for each in found.made}
     if taken:
-        say(f"stack {stack}: taking into its state what is there: {', '.join(sorted(taken))}")
+        say(f"stack {stack.name}: taking into its state what is there: {', '.join(sorted(taken))}")
     # The state has what was before the update, and the swarm may have what came after.
     flags = REFRESH if "updating" in known.pending else ()
     return Rest(flags=flags, taken=taken, left=bool(found.left), swarm=swarm)
 
 
-def foresee(stack: str) -> Mapping[str, str]:
+def foresee(stack: Stack) -> Mapping[str, str]:
     """Return what the next run of the stack takes over, ids by name; touches nothing.
 
     Previews may be given an engine that shows less: then there is nothing to foresee.
@@ -160,18 +162,18 @@ def foresee(stack: str) -> Mapping[str, str]:
     except Problem:
         return {}
     if found.made:
-        say(f"stack {stack}: an earlier run was interrupted; the next one begins by ending it")
+        say(f"stack {stack.name}: an earlier run was interrupted; the next one begins by ending it")
     return {each.name: each.id for each in found.made}
 
 
-def finish_before_destroying(stack: str, *, forget: Forget = "never") -> Rest:
+def finish_before_destroying(stack: Stack, *, forget: Forget = "never") -> Rest:
     """Bring an interrupted run to an end; what it made without noting it is removed."""
     known, found = look(stack)
     if found.unknown and not known.on_swarm:
         raise Problem(
-            f"stack {stack} runs on this swarm ({found.unknown[0].name}), and this state doesn't"
-            " know it: it was lost, or is elsewhere. To take it over, and then remove it:\n"
-            f"      make recover STACK={stack} && make down STACK={stack}"
+            f"stack {stack.name} runs on this swarm ({found.unknown[0].name}), and this state"
+            " doesn't know it: it was lost, or is elsewhere. To take it over, and then remove it:\n"
+            f"      make recover STACK={stack.name} && make down STACK={stack.name}"
         )
     swarm = known.cluster if found.other_swarm else ""
     if found.other_swarm:
@@ -182,32 +184,35 @@ def finish_before_destroying(stack: str, *, forget: Forget = "never") -> Rest:
     return Rest(swarm=swarm)
 
 
-def look(stack: str) -> tuple[Checkpoint, Differences]:
+def look(stack: Stack) -> tuple[Checkpoint, Differences]:
     """Return the stack's state, once no other run is at it, and how the swarm differs."""
-    backend.wait_for_lock(stack)
+    backend.wait_for_lock(stack.name)
     return _compared(stack)
 
 
-def _compared(stack: str) -> tuple[Checkpoint, Differences]:
+def _compared(stack: Stack) -> tuple[Checkpoint, Differences]:
     """Return the stack's state, and how the swarm differs."""
-    # Each asks a program that takes some tenths of a second to start.
+    # Three things that take some tenths of a second: two commands of Pulumi's, and an import.
     with ThreadPoolExecutor() as pool:
-        known = pool.submit(checkpoint.read, stack)
-        config = state.config(stack)
-        there = inventory.take(stack, config=config)
-        return known.result(), compare(known.result(), there, names(config))
+        known = pool.submit(checkpoint.read, stack.name)
+        pool.submit(import_module, inventory.CLIENT)
+        there = inventory.take(stack.name, stack.endpoint)
+        return known.result(), compare(known.result(), there, names(stack.config))
 
 
-def _settle(stack: str, known: Checkpoint, found: Differences) -> None:
+def _settle(stack: Stack, known: Checkpoint, found: Differences) -> None:
     """Take what is gone, and what was never finished, out of the state."""
     if known.pending or found.gone:
-        say(f"stack {stack}: an earlier run was interrupted; its state is compared with the swarm")
+        say(
+            f"stack {stack.name}: an earlier run was interrupted; its state is compared with the"
+            " swarm"
+        )
         for each in found.gone:
             say(f"  gone: {KINDS[each['type']][:-1]} {(each.get('inputs') or {}).get('name', '')}")
-        checkpoint.write(stack, known.without(found.gone))
+        checkpoint.write(stack.name, known.without(found.gone))
 
 
-def clean_up(stack: str, *, services: bool = True) -> None:
+def clean_up(stack: Stack, *, services: bool = True) -> None:
     """Remove what runs of the stack have left that its state doesn't know, and nobody uses.
 
     These are the secrets of before; of a stack that is being removed also `services` and networks
@@ -217,13 +222,14 @@ def clean_up(stack: str, *, services: bool = True) -> None:
     made = found.made if services else ()
     if made or found.left:
         left = ", ".join(sorted(each.name for each in (*made, *found.left)))
-        say(f"stack {stack}: removing what earlier runs have left: {left}")
+        say(f"stack {stack.name}: removing what earlier runs have left: {left}")
         ids = [each.id for each in made]
         secrets = [each.id for each in found.left]
-        inventory.take(stack, {"services": ids, "networks": ids, "secrets": secrets})
+        remove = {"services": ids, "networks": ids, "secrets": secrets}
+        inventory.take(stack.name, stack.endpoint, remove)
 
 
-def _forgotten(stack: str, known: Checkpoint, found: Differences, forget: Forget) -> Checkpoint:
+def _forgotten(stack: Stack, known: Checkpoint, found: Differences, forget: Forget) -> Checkpoint:
     """The state without the swarm that is no more."""
     placed = found.labelled or found.at_home
     if not placed or not (forget == "always" or (forget == "at home" and found.at_home)):
@@ -233,17 +239,20 @@ def _forgotten(stack: str, known: Checkpoint, found: Differences, forget: Forget
             if not placed
         )
         raise Problem(
-            f"nothing of stack {stack} is on this swarm: it is another one than the stack was"
+            f"nothing of stack {stack.name} is on this swarm: it is another one than the stack was"
             " deployed to, or was made anew since. If the engine is the wrong one, name the right"
             " one with DOCKER_HOST, or:\n"
-            f"      pulumi config set --stack {stack} docker:host ssh://USER@MANAGER\n"
+            f"      pulumi config set --stack {stack.name} docker:host ssh://USER@MANAGER\n"
             "  If the swarm was made anew, this deploys to it, with the images that are in the"
             f" volume:\n{commands}"
-            f"      make recover STACK={stack}"
+            f"      make recover STACK={stack.name}"
         )
-    say(f"stack {stack}: the swarm was made anew; services, networks and secrets are made again")
+    say(
+        f"stack {stack.name}: the swarm was made anew; services, networks and secrets are made"
+        " again"
+    )
     # Places that note no swarm are of an earlier version, and bound to nodes of the old one.
     places = () if known.cluster else known.places
     rest = known.without([*known.on_swarm, *places])
-    checkpoint.write(stack, rest)
+    checkpoint.write(stack.name, rest)
     return rest

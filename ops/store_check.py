@@ -32,8 +32,9 @@ from components.distribution.config import (
     keeps_files,
 )
 from components.run.commands import for_stack
-from ops.bootstrap import ROOT, state
+from ops.bootstrap import ROOT
 from ops.bootstrap.console import LIMIT_SECONDS, Problem, run, say, wait
+from ops.config import Config
 
 START_SECONDS = 20
 ANSWER_SECONDS = 180
@@ -76,9 +77,9 @@ class Store:
         return str(self.told.get("regionendpoint") or self.told.get("accountname") or self.driver)
 
 
-def store_of(stack: str) -> Store | None:
+def store_of(whole: Config) -> Store | None:
     """The object store of a stack; None where its images are files."""
-    settings = state.config(stack, secrets=True)
+    settings = whole.values
     config = json.loads(settings.get("registry:config") or "{}")
     if keeps_files(config):
         return None
@@ -86,7 +87,7 @@ def store_of(stack: str) -> Store | None:
     if authority and "-----BEGIN" not in authority:
         authority = (ROOT / authority).read_text()
     image = settings.get("registry:image") or REGISTRY_IMAGE
-    return Store(stack, drivers_in(config)[0], config, image, authority)
+    return Store(whole.stack, drivers_in(config)[0], config, image, authority)
 
 
 def check(store: Store) -> None:

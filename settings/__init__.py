@@ -219,7 +219,7 @@ def settings_of(reader: Reader) -> Settings:
     _check_storage(reader, settings)
     _check_cache(reader, settings)
     check_limits(reader, settings)
-    # As a secret it would look to ops/policy.py as if it weren't set.
+    # As a secret it would look to ops/config.py as if it weren't set.
     reader.open("policy", "it says which rules hold for the stack")
     reader.unshare("destroyData", "consent to lose one stack's images")
     reader.unshare("swarmMovedFrom", "consent to leave one stack's swarm")

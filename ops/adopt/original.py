@@ -15,8 +15,9 @@ import docker.errors
 import pulumi
 
 from components.distribution.config import CONFIG_PATH
+from components.swarm import NAMESPACE
 from components.swarm.engine import connected, find_engine
-from ops import resume, stack
+from ops import resume
 from ops.bootstrap.console import Problem, run
 
 PROJECT_LABEL = "com.docker.compose.project"
@@ -134,7 +135,7 @@ def _client() -> Any:
 
 def find(docker: Docker, source: str) -> Original:
     """Return the one registry of `source`; a Problem says why there is none, or which there are."""
-    label = f"label={stack.STACK_LABEL}={source}"
+    label = f"label={NAMESPACE}={source}"
     services = docker("service", "ls", "-q", "--filter", label).split()
     containers = docker("ps", "-aq", "--filter", f"label={PROJECT_LABEL}={source}").split()
     networks = _networks(docker) if services else {}

@@ -17,13 +17,14 @@ from typing import Any
 import pulumi
 
 from components.run import takeover
-from ops import stack
 from ops.adopt import original, plan
 from ops.adopt.original import Docker, Original
 from ops.adopt.plan import Plan, Setting
 from ops.bootstrap import ROOT
 from ops.bootstrap.console import LIMIT_SECONDS, Problem, confirm, run, say
+from ops.config import Config
 from ops.settle import settle
+from ops.stack import Stack, names
 from settings.stack_file import as_text, config_of, is_encrypted
 
 
@@ -33,7 +34,7 @@ def adopt(name: str, source: str, logins: str | None) -> None:
     `logins` is `keep`, `new`, or None: new ones, unless some would be lost without a word.
     """
     configured = _configured(name)
-    stack.use_engine(configured)
+    Config(stack=name, values=configured, secret_keys=frozenset(configured)).lead_docker()
     docker = Docker()
     found = original.find(docker, source)
     if found.is_ours or found.is_stopped:
@@ -52,15 +53,15 @@ def adopt(name: str, source: str, logins: str | None) -> None:
     planned.show()
     planned.check()
     confirm(f"Take over {found.name} as planned?")
-    stack.init(name, new=True)
+    Stack(name).ensure(new=True)
     write(name, planned.settings)
     if planned.in_place:
         _change_in_place(name, planned)
     else:
         # What would fail is found while the old one still runs.
-        stack.preview(name)
+        Stack(name).preview()
         with stopped(docker, found, planned.swarm_stack):
-            stack.deploy(name)
+            Stack(name).deploy()
     _tell(planned)
 
 
@@ -69,7 +70,7 @@ def _configured(name: str) -> Mapping[str, Any]:
 
     Where there is no stack yet, nobody can read what is encrypted in its file.
     """
-    if name not in stack.names():
+    if name not in names():
         values = config_of(name, ROOT)
         return {
             key: value if isinstance(value, list | dict) else as_text(value)
@@ -116,7 +117,7 @@ def _change_in_place(name: str, planned: Plan) -> None:
             f" it was, but for networks and labels of its containers; for the reason see"
             f" `make preview STACK={name}`"
         )
-    stack.deploy(name, taken=taken)
+    Stack(name).deploy(taken=taken)
 
 
 def _operations(name: str, taken: Mapping[str, str]) -> set[str]:
@@ -160,7 +161,7 @@ def _go_on(
                 f" one: its registry:stackName is {swarm_stack or 'not set'}"
             )
         say(f"{found.name} is taken over already: deploying stack {name}")
-        stack.deploy(name)
+        Stack(name).deploy()
         return
     if swarm_stack != plan.swarm_stack_of(found, source):
         raise Problem(
@@ -168,7 +169,7 @@ def _go_on(
         )
     say(f"{found.name} was stopped by an earlier run: going on with stack {name}")
     with stopped(docker, found, str(swarm_stack)):
-        stack.deploy(name)
+        Stack(name).deploy()
 
 
 @contextlib.contextmanager

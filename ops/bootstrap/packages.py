@@ -53,3 +53,9 @@ def find(name: str) -> str | None:
 def search_path() -> str:
     """PATH, and where administrators' programs are, which not every user's PATH has."""
     return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
+
+def first_on_path(folder: Path) -> str:
+    """Return PATH with `folder` before all others."""
+    rest = [part for part in os.environ.get("PATH", os.defpath).split(":") if part != str(folder)]
+    return ":".join([str(folder), *rest])

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from ops.bootstrap import ROOT
-from ops.bootstrap.console import Problem, run, say, write_whole
+from ops.bootstrap.console import Problem, say, write_whole
 from ops.bootstrap.toolchain import credentials_folder
 
 FOLDER = ROOT / ".state"
@@ -28,13 +28,6 @@ def ensure() -> dict[str, str]:
     if not any(os.environ.get(name) is not None for name in _PASSPHRASE_GIVEN):
         environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase_file())
     return environment
-
-
-def config(stack: str, *, secrets: bool = False) -> dict[str, str]:
-    """What the stack's settings say in plain text; a secret is an empty text unless `secrets`."""
-    flags = ["--show-secrets"] if secrets else []
-    entries = json.loads(run(["pulumi", "config", "--json", "--stack", stack, *flags]))
-    return {key: entry.get("value", "") for key, entry in entries.items()}
 
 
 def logged_in_to() -> str | None:

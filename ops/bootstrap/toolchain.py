@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ops.bootstrap import ROOT
 from ops.bootstrap.console import Problem, run, say
+from ops.bootstrap.packages import first_on_path
 
 ARCHIVES = "https://get.pulumi.com/releases/sdk"
 CHECKSUMS = "https://github.com/pulumi/pulumi/releases/download"
@@ -74,7 +75,7 @@ def install_plugins() -> None:
 
 
 def _installed(folder: Path) -> dict[str, str]:
-    return {"PATH": _first_on_path(folder / "bin"), "PULUMI_SKIP_UPDATE_CHECK": "1"}
+    return {"PATH": first_on_path(folder / "bin"), "PULUMI_SKIP_UPDATE_CHECK": "1"}
 
 
 def _compiled(folder: Path) -> dict[str, str]:
@@ -175,8 +176,3 @@ def _sha256(file: Path) -> str:
         while chunk := content.read(2**20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _first_on_path(folder: Path) -> str:
-    rest = [part for part in os.environ.get("PATH", os.defpath).split(":") if part != str(folder)]
-    return ":".join([str(folder), *rest])

@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 from ops import OLDEST
 from ops.bootstrap import ROOT, packages
 from ops.bootstrap.console import LIMIT_SECONDS, Problem, one_at_a_time, run, say, write_whole
+from ops.bootstrap.packages import first_on_path
 
 FOLDER = ROOT / ".venv"
 UNFINISHED = ".unfinished"
@@ -30,7 +30,7 @@ def ensure(requirements: str = "requirements.txt") -> dict[str, str]:
                 _install(requirements)
     return {
         "VIRTUAL_ENV": str(FOLDER),
-        "PATH": os.pathsep.join([str(FOLDER / "bin"), os.environ.get("PATH", os.defpath)]),
+        "PATH": first_on_path(FOLDER / "bin"),
     }
 
 
@@ -82,11 +82,11 @@ def lock() -> None:
         )
 
 
-def become(module: str, *words: str) -> NoReturn:
-    """Go on as `python -m MODULE WORDS` of the virtual environment."""
-    python = FOLDER / "bin" / "python"
-    os.chdir(ROOT)
-    os.execv(python, [str(python), "-m", module, *words])  # noqa: S606 - no shell is wanted
+def enter(*words: str) -> None:
+    """Go on as `python -m ops WORDS` of the virtual environment, unless this process is of it."""
+    if Path(sys.prefix).resolve() != FOLDER.resolve():
+        python = FOLDER / "bin" / "python"
+        os.execv(python, [str(python), "-m", "ops", *words])  # noqa: S606 - no shell is wanted
 
 
 def _is_sound() -> bool:

@@ -14,13 +14,14 @@ import pytest
 import ops.adopt.original
 from components.distribution.config import CONFIG_PATH, OWNED
 from components.swarm.engine import Tls, find_engine
-from ops import stack
 from ops.adopt import configuration, plan, takeover
 from ops.adopt.configuration import Configuration
 from ops.adopt.original import Docker, Mount, Original, UnreadableError, find, node_of, reader
 from ops.adopt.plan import Plan
 from ops.bootstrap.console import Problem
+from ops.config import Config
 from ops.settle import mounts
+from ops.stack import Stack
 
 LABELS = {
     "traefik.enable": "true",
@@ -559,7 +560,7 @@ class Steps:
         self.operations: set[str] = {"import"}
         answers: dict[Any, dict[str, Any]] = {
             takeover: {"_configured": known or {}, "_serves": False, "Docker": None},
-            stack: {"use_engine": None},
+            Config: {"lead_docker": None},
             ops.adopt.original: {
                 "find": found,
                 "node_of": "dog",
@@ -568,7 +569,7 @@ class Steps:
         }
         steps: dict[Any, tuple[str, ...]] = {
             takeover: ("run", "settle", "_stop", "_start"),
-            stack: ("init", "preview", "deploy"),
+            Stack: ("ensure", "preview", "deploy"),
         }
         for module, values in answers.items():
             for name, value in values.items():
@@ -669,10 +670,9 @@ def test_the_engine_is_the_one_of_the_stacks_settings(monkeypatch: pytest.Monkey
         monkeypatch.setenv(name, "")
     begin = "-----BEGIN CERTIFICATE-----\n"
     parts = {"ca": begin + "a", "cert": begin + "c", "key": "-----BEGIN PRIVATE KEY-----\nk"}
-    stack.use_engine(
-        {"docker:host": "tcp://dog.example.com:2376"}
-        | {f"docker:{name}Material": text for name, text in parts.items()}
-    )
+    values = {"docker:host": "tcp://dog.example.com:2376"}
+    values |= {f"docker:{name}Material": text for name, text in parts.items()}
+    Config(stack="test", values=values, secret_keys=frozenset(values)).lead_docker()
     found = find_engine(None)
     assert found.host == "tcp://dog.example.com:2376"
     assert found.tls == Tls(ca=parts["ca"], certificate=parts["cert"], key=parts["key"])

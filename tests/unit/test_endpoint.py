@@ -18,8 +18,7 @@ import pytest
 
 from components.swarm.endpoint import DEFAULT_HOST, EndpointError, Tls, find_endpoint
 from components.swarm.engine import Engine, connected
-from ops import stack
-from ops.bootstrap import engine, images
+from ops.bootstrap import engine, environment, images
 from testing.certificates import CertificatePair
 
 from .conftest import Deploy
@@ -196,7 +195,7 @@ def test_a_context_stays_in_charge_of_the_machine_that_is_prepared(
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setattr(engine, "ensure", lambda: engine.Engine(REMOTE, False))
     monkeypatch.setattr(images, "ensure", lambda _: None)
-    stack.prepare_machine()
+    environment.prepare_machine()
     assert "DOCKER_HOST" not in os.environ
 
 

@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from ops import resume, stack
-from ops.__main__ import COMMANDS, arguments
+from ops import resume
+from ops.__main__ import BARE, COMMANDS, arguments
 from ops.bootstrap import ROOT
 from ops.bootstrap.console import Problem
+from ops.bootstrap.environment import LOCAL
+from ops.commands import ACTIONS
+from ops.stack import Stack
 
 ODD = ("x; touch HERE/made", "$(touch HERE/made)", "$(shell touch HERE/made)", "a'b\"c `id` $$HOME")
 
@@ -64,7 +67,7 @@ def test_a_command_reads_its_own_variables_alone() -> None:
         "logins": None,
     }
     assert vars(arguments(["up"], variables)) == {"command": "up"}
-    assert arguments(["deploy"], {"STACK": ""}).stack == stack.LOCAL
+    assert arguments(["deploy"], {"STACK": ""}).stack == LOCAL
     assert arguments(["logs"], {"FOLLOW": "1"}).follow
 
 
@@ -92,7 +95,12 @@ def test_a_command_explains_its_own_variables_alone(
         arguments([name, "--help"], {})
     assert end.value.code == 0
     explained = re.findall(r"^  --(\S+)", capsys.readouterr().out, re.MULTILINE)
-    assert [option.upper() for option in explained] == list(COMMANDS[name].variables)
+    assert [option.upper() for option in explained] == list(COMMANDS[name])
+
+
+def test_each_command_is_done_in_one_place() -> None:
+    assert {*BARE, *ACTIONS} == set(COMMANDS)
+    assert not set(BARE) & set(ACTIONS)
 
 
 def test_a_command_refuses_the_options_of_others(capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,16 +124,16 @@ def test_help_names_each_command_in_a_terminal_of_80_columns() -> None:
 def test_the_makefile_hands_on_every_variable_that_a_command_reads() -> None:
     makefile = (ROOT / "Makefile").read_text()
     handed_on = makefile.partition("VARIABLES := ")[2].partition("\n")[0].split()
-    assert {name for command in COMMANDS.values() for name in command.variables} <= set(handed_on)
+    assert {name for variables in COMMANDS.values() for name in variables} <= set(handed_on)
 
 
 def asked(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
     """Stacks that `make down STACK=name` goes on to touch."""
     removed: list[str] = []
-    monkeypatch.setattr(stack, "init", removed.append)
-    monkeypatch.setattr(stack, "_alone", lambda *_: None)
+    monkeypatch.setattr(Stack, "ensure", lambda stack: removed.append(stack.name))
+    monkeypatch.setattr(Stack, "_alone", lambda *_: None)
     monkeypatch.setattr(resume, "clean_up", lambda _: None)
-    stack.down(name)
+    Stack(name).down()
     return removed
 
 

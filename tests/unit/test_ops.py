@@ -20,8 +20,10 @@ import pytest
 from components.distribution.config import HUB as HUB_URL
 from components.swarm.endpoint import DEFAULT_HOST
 from ops import nodes, stack
-from ops.bootstrap import ROOT, engine, packages, state, toolchain, virtualenv
+from ops.bootstrap import ROOT, engine, environment, packages, state, toolchain, virtualenv
 from ops.bootstrap.console import Problem, one_at_a_time, wait
+from ops.config import Config
+from ops.stack import Stack
 
 
 @pytest.fixture
@@ -300,9 +302,9 @@ def test_what_commands_write_into_the_checkout_is_no_change_of_it(
     git("init", "--quiet")
     git("add", ".")
     git("commit", "--quiet", "-m", "as it is published")
-    monkeypatch.setattr(stack, "ROOT", tmp_path)
-    stack.ensure_local_settings()
-    file = stack.file_of("local")
+    file = tmp_path / "Pulumi.local.yaml"
+    monkeypatch.setattr(environment, "LOCAL_FILE", file)
+    environment.ensure_local_settings()
     assert "registry:stackName: registry-local" in file.read_text()
     # As Pulumi does, and `make recover`.
     file.write_text(file.read_text() + "encryptionsalt: v1:abc\n")
@@ -310,13 +312,13 @@ def test_what_commands_write_into_the_checkout_is_no_change_of_it(
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "file").touch()
     assert git("status", "--porcelain") == ""
-    stack.ensure_local_settings()
+    environment.ensure_local_settings()
     assert "encryptionsalt" in file.read_text(), "what is there stays"
 
 
 def test_the_exported_environment_survives_a_shell(tmp_path: Path) -> None:
     changes = {"PATH": "/a b:/c", "ODD": "it's $HOME `x`"}
-    script = stack.exports(changes) + 'printf "%s\\n" "$PATH" "$ODD"'
+    script = environment.exports(changes) + 'printf "%s\\n" "$PATH" "$ODD"'
     done = subprocess.run(
         ["/bin/sh", "-c", script],
         capture_output=True,
@@ -334,8 +336,8 @@ def test_refresh_and_destroy_run_the_program_in_that_environment(
     monkeypatch.delenv("PULUMI_RUN_PROGRAM", raising=False)
     for part in (virtualenv, toolchain, state):
         monkeypatch.setattr(part, "ensure", dict)
-    monkeypatch.setattr(stack, "ensure_local_settings", lambda: None)
-    assert "export PULUMI_RUN_PROGRAM=true\n" in stack.exports(stack.environment())
+    monkeypatch.setattr(environment, "ensure_local_settings", lambda: None)
+    assert "export PULUMI_RUN_PROGRAM=true\n" in environment.exports(environment.process_env())
 
 
 def test_logs_come_from_the_engine_that_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,11 +349,11 @@ def test_logs_come_from_the_engine_that_is_configured(monkeypatch: pytest.Monkey
 
     monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere.sock")
     monkeypatch.setenv("DOCKER_CONTEXT", "elsewhere")
-    settings = {"registry:stackName": "x", "docker:host": "ssh://me@dog"}
-    monkeypatch.setattr(state, "config", lambda *_: settings)
+    values = {"registry:stackName": "x", "docker:host": "ssh://me@dog"}
+    monkeypatch.setattr(Config, "read", lambda name: Config(stack=name, values=values))
     monkeypatch.setattr(stack, "run", run)
     with pytest.raises(Problem, match="has no services here"):
-        stack.logs("prod", follow=False)
+        Stack("prod").logs(follow=False)
     assert asked == [("ssh://me@dog", None)]
 
 

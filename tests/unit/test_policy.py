@@ -34,6 +34,7 @@ from components import (
 from components.swarm.task import volume_mount
 from components.traefik.flags import Acme
 from ops import policy as asked
+from ops.config import Config
 from policy import rules
 
 from .conftest import Deploy
@@ -326,18 +327,17 @@ def test_the_smallest_service_breaks_no_rule_by_a_traceback() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "mandatory"),
+    ("values", "mandatory"),
     [
         ({}, False),
-        ({"registry:policy": {"value": "advisory"}}, False),
-        ({"registry:policy": {"value": "mandatory"}}, True),
+        ({"registry:policy": "advisory"}, False),
+        ({"registry:policy": "mandatory"}, True),
     ],
 )
 def test_a_stack_gets_the_policies_as_its_file_says(
-    monkeypatch: pytest.MonkeyPatch, config: Any, mandatory: bool
+    values: dict[str, str], mandatory: bool
 ) -> None:
-    monkeypatch.setattr("ops.bootstrap.state.run", lambda _: json.dumps(config))
-    flags = asked.flags("any")
+    flags = asked.flags(Config(stack="any", values=values))
     assert flags[:2] == ["--policy-pack", str(asked.PACK)]
     assert ("--policy-pack-config" in flags) is mandatory
 

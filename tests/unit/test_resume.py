@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.swarm import NAMESPACE
-from ops import backend, checkpoint, inventory, resume, stack
-from ops.bootstrap import state as stack_state
+from ops import backend, checkpoint, inventory, resume
+from ops.bootstrap import ROOT
 from ops.bootstrap.console import Problem
 from ops.checkpoint import Checkpoint
+from ops.config import Config
 from ops.inventory import Inventory, Item
 from ops.resume import Differences, Names, compare
+from ops.stack import Stack
 from settings import parse
 
 NAMES = Names(stack="images", network="images-net")
@@ -142,7 +143,7 @@ def stays(monkeypatch: pytest.MonkeyPatch, known: Checkpoint, there: Inventory) 
     written: list[Checkpoint] = []
     monkeypatch.setattr(checkpoint, "read", lambda _: known)
     monkeypatch.setattr(checkpoint, "write", lambda _, changed: written.append(changed))
-    monkeypatch.setattr(stack_state, "config", lambda _: {})
+    monkeypatch.setattr(Config, "read", lambda name: Config(stack=name, values={}))
     monkeypatch.setattr(inventory, "take", lambda *_, **__: there)
     monkeypatch.setattr(resume, "names", lambda _: NAMES)
     monkeypatch.setattr(backend, "wait_for_lock", lambda _: None)
@@ -155,9 +156,9 @@ ANEW = Inventory(cluster="other", volumes=frozenset({"v"}), node_labels=({},))
 def test_another_swarm_is_refused_and_nothing_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     written = stays(monkeypatch, state(SECRET, NETWORK, SERVICE, PLACE), ANEW)
     with pytest.raises(Problem, match="make recover STACK=prod"):
-        resume.finish("prod")
+        resume.finish(Stack("prod"))
     with pytest.raises(Problem, match="make recover STACK=prod"):
-        resume.finish_before_destroying("prod")
+        resume.finish_before_destroying(Stack("prod"))
     assert not written
 
 
@@ -166,7 +167,7 @@ def test_a_swarm_made_anew_on_the_machine_with_the_volume_is_forgotten(
 ) -> None:
     seed = resource("random:index/randomBytes:RandomBytes", "login-seed", "seed")
     written = stays(monkeypatch, state(seed, SECRET, NETWORK, SERVICE, PLACE), ANEW)
-    assert resume.finish("local", forget="at home") == resume.Rest()
+    assert resume.finish(Stack("local"), forget="at home") == resume.Rest()
     assert written[0].resources == [seed], "passwords stay what they are"
 
 
@@ -182,9 +183,9 @@ def test_where_the_volume_is_must_be_known_before_a_swarm_is_forgotten(
 ) -> None:
     written = stays(monkeypatch, state(SECRET, SERVICE, PLACE), there)
     with pytest.raises(Problem, match=r"--label-add images\.registry-data=true NODE"):
-        resume.finish("prod", forget="always")
+        resume.finish(Stack("prod"), forget="always")
     with pytest.raises(Problem, match="make recover STACK=local"):
-        resume.finish("local", forget="at home")
+        resume.finish(Stack("local"), forget="at home")
     assert not written
 
 
@@ -196,7 +197,7 @@ def test_a_swarm_is_known_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
     emptied = Inventory(cluster="c", node_labels=WHOLE.node_labels)
     assert not compare(known, emptied, NAMES).other_swarm, "all was removed, and by nobody's state"
     written = stays(monkeypatch, known, ANEW)
-    assert resume.finish("local", forget="at home") == resume.Rest(swarm="c")
+    assert resume.finish(Stack("local"), forget="at home") == resume.Rest(swarm="c")
     assert written[0].resources == [place]
     # Interrupted right after that.
     assert compare(written[0], ANEW, NAMES).other_swarm
@@ -208,9 +209,9 @@ def test_a_stack_without_a_volume_forgets_nothing_by_itself(
     """Nothing tells a swarm that was made anew from one that DOCKER_HOST names by mistake."""
     written = stays(monkeypatch, state(SECRET, SERVICE), ANEW)
     with pytest.raises(Problem, match="make recover STACK=local"):
-        resume.finish("local", forget="at home")
+        resume.finish(Stack("local"), forget="at home")
     assert not written
-    assert resume.finish("local", forget="always") == resume.Rest()
+    assert resume.finish(Stack("local"), forget="always") == resume.Rest()
     assert written[0].resources == []
 
 
@@ -220,7 +221,7 @@ def test_after_an_update_that_never_ended_the_swarm_is_read_anew(
     pending = [{"type": "updating", "resource": SERVICE}]
     known = state(SECRET, NETWORK, SERVICE, pending=pending)
     written = stays(monkeypatch, known, WHOLE)
-    assert resume.finish("prod").flags == resume.REFRESH
+    assert resume.finish(Stack("prod")).flags == resume.REFRESH
     assert not written[0].pending
     assert written[0].resources == [SECRET, NETWORK, SERVICE]
 
@@ -243,11 +244,13 @@ def test_only_secrets_that_nobody_uses_or_knows_are_left_over() -> None:
 def test_the_network_is_called_as_the_settings_have_it_by_default() -> None:
     values = {"registry:stackName": "s", "registry:domain": "r.example.com"}
     settings = parse(values, lambda _: False, "test")
-    assert resume.names(values) == Names(stack="s", network=settings.network.name)
+    assert resume.names(Config(stack="test", values=values)) == Names(
+        stack="s", network=settings.network.name
+    )
 
 
 def test_all_services_of_the_program_are_known_by_name() -> None:
-    sources = (Path(stack.__file__).parents[1] / "components").rglob("*.py")
+    sources = (ROOT / "components").rglob("*.py")
     text = "\n".join(path.read_text() for path in sources)
     called = set(re.findall(r'\n +service(?:=| = f)"([a-z_-]+)', text))
     assert called >= {"redis", "proxy", "socket_proxy", "mirror-"}

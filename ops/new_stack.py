@@ -1,23 +1,21 @@
 """A new environment, made from one that is there: `make env NAME=preprod FROM=stag DOMAIN=…`.
 
-Runs in the project's virtual environment (`python -m ops.environments NAME FROM DOMAIN`), since
-the settings themselves say what must not be copied.
+The settings themselves say what must not be copied.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from ops import stack
-from ops.bootstrap import state
-from ops.bootstrap.console import Problem, main, run, say
-from ops.settings_check import wrong
+from ops.bootstrap.console import Problem, run, say
+from ops.config import Config
+from ops.stack import Stack
 from settings.copies import Edit, copy_for
 from settings.stack_file import as_text
 
@@ -34,12 +32,12 @@ def make(name: str, source: str, domain: str) -> None:
     known = stack.names()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise Problem(f"NAME={name}: letters, digits, '-', '_' and '.', such as preprod")
-    file = stack.file_of(name)
+    file = Stack(name).file
     if name in known or file.exists():
         raise Problem(f"there is an environment {name} already")
-    if not stack.file_of(source).exists():
-        raise Problem(f"FROM={source}: there is no {stack.file_of(source).name}")
-    text = stack.file_of(source).read_text()
+    if not Stack(source).file.exists():
+        raise Problem(f"FROM={source}: there is no {Stack(source).file.name}")
+    text = Stack(source).file.read_text()
     noted = yaml.safe_load(text) or {}
     values: Mapping[str, Any] = noted.get("config") or {}
     copy = copy_for({key: _raw(value) for key, value in values.items()}, source, name, domain)
@@ -60,7 +58,7 @@ def make(name: str, source: str, domain: str) -> None:
         if name in stack.names():
             run(["pulumi", "stack", "rm", "--yes", name])
         raise
-    _tell(name, source, copy.edits, [*copy.hints, *filter(None, [wrong(name)])])
+    _tell(name, source, copy.edits, [*copy.hints, *_problems(name)])
 
 
 def _raw(value: object) -> str:
@@ -93,10 +91,10 @@ def _secrets(
         return {}
     if not known:
         raise Problem(
-            f"FROM={source}: {stack.file_of(source).name} has secrets, and the backend in use"
+            f"FROM={source}: {Stack(source).file.name} has secrets, and the backend in use"
             f" doesn't know their stack: log in to the one that it is deployed from (pulumi login)"
         )
-    plain = state.config(source, secrets=True)
+    plain = Config.read(source, show_secrets=True).values
     return {_joined(key, path): _at(plain[key], path) for key, path in paths}
 
 
@@ -144,6 +142,15 @@ def _apply(name: str, edit: Edit) -> None:
     run(["pulumi", "config", verb, "--stack", name, *path, edit.key, *value])
 
 
+def _problems(name: str) -> list[str]:
+    """Return what is wrong with the new stack's settings; asks no engine."""
+    try:
+        Stack(name).whole_config.settings()
+    except Problem as problem:
+        return [str(problem)]
+    return []
+
+
 def _tell(name: str, source: str, edits: Sequence[Edit], hints: Sequence[str]) -> None:
     for edit in edits:
         reason = f" ({edit.reason})" if edit.reason else ""
@@ -151,10 +158,6 @@ def _tell(name: str, source: str, edits: Sequence[Edit], hints: Sequence[str]) -
     for hint in hints:
         say(f"  {hint}")
     say(
-        f"{stack.file_of(name).name} was made from {stack.file_of(source).name}: look at it, then"
+        f"{Stack(name).file.name} was made from {Stack(source).file.name}: look at it, then"
         f" `make deploy STACK={name}`"
     )
-
-
-if __name__ == "__main__":
-    main(lambda: make(*sys.argv[1:]))

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ops import environments, stack
-from ops.bootstrap import state
+from ops import new_stack, stack
 from ops.bootstrap.console import Problem
+from ops.config import Config
 
 CONFIG = {
     "registry:stackName": "store",
@@ -40,18 +40,19 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[st
     (tmp_path / "Pulumi.store.yaml").write_text(
         f"# A comment.\nconfig: {json.dumps(CONFIG)}\nencryptionsalt: v1:x\n"
     )
-    monkeypatch.setattr(stack, "file_of", lambda name: tmp_path / f"Pulumi.{name}.yaml")
+    monkeypatch.setattr(stack, "ROOT", tmp_path)
     monkeypatch.setattr(stack, "names", lambda: ["store"])
-    monkeypatch.setattr(state, "config", lambda *_, **__: PLAIN)
-    monkeypatch.setattr(environments, "run", run)
-    monkeypatch.setattr(environments, "wrong", lambda _: None)
+    plain = Config(stack="store", values=PLAIN)
+    monkeypatch.setattr(Config, "read", lambda *_, **__: plain)
+    monkeypatch.setattr(new_stack, "run", run)
+    monkeypatch.setattr(new_stack, "_problems", lambda _: [])
     return made
 
 
 def test_each_secret_that_stays_is_encrypted_anew(
     calls: list[tuple[list[str], str | None]], tmp_path: Path
 ) -> None:
-    environments.make("new", "store", "new.example.com")
+    new_stack.make("new", "store", "new.example.com")
     assert {command[-1]: text for command, text in calls if "--secret" in command} == {
         "registry:proxySecrets.A_B": "b",
         'registry:proxySecrets["C D"]': "c",
@@ -70,8 +71,8 @@ def test_nothing_is_left_of_one_that_could_not_be_made(
     def fail(*_: Any, **__: Any) -> str:
         raise Problem("no backend")
 
-    monkeypatch.setattr(environments, "run", fail)
+    monkeypatch.setattr(new_stack, "run", fail)
     with pytest.raises(Problem, match="no backend"):
-        environments.make("new", "store", "new.example.com")
+        new_stack.make("new", "store", "new.example.com")
     assert calls == []
     assert not (tmp_path / "Pulumi.new.yaml").exists()

@@ -1,0 +1,77 @@
+"""What the Makefile's commands do, in the virtual environment.
+
+What takes long to import, the settings above all, is imported by the commands that need it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+
+from ops import history, recover, review
+from ops.bootstrap import state
+from ops.bootstrap.console import Problem
+from ops.bootstrap.environment import LOCAL, process_env
+from ops.stack import Stack
+
+Action = Callable[[argparse.Namespace], None]
+
+
+def _with_pulumi(act: Action) -> Action:
+    def run(args: argparse.Namespace) -> None:
+        process_env()
+        act(args)
+
+    return run
+
+
+def _on_stack(act: Callable[[Stack, argparse.Namespace], None]) -> Action:
+    return _with_pulumi(lambda args: act(Stack(args.stack), args))
+
+
+def _recover(args: argparse.Namespace) -> None:
+    state.set_aside_without_passphrase()
+    process_env()
+    recover.recover(Stack(args.stack))
+
+
+def _adopt(args: argparse.Namespace) -> None:
+    if not args.source:
+        raise Problem("FROM=… missing: the swarm stack or compose project that runs the registry")
+    from ops.adopt.takeover import adopt
+
+    adopt(args.stack, args.source, args.logins)
+
+
+def _env(args: argparse.Namespace) -> None:
+    given = {"NAME": args.name, "FROM": args.source, "DOMAIN": args.domain}
+    if missing := [f"{key}=…" for key, value in given.items() if not value]:
+        example = "make env NAME=preprod FROM=stag DOMAIN=preprod.registry.example.com"
+        raise Problem(f"{' and '.join(missing)} missing; such as: {example}")
+    from ops import new_stack
+
+    new_stack.make(args.name, args.source, args.domain)
+
+
+def _docs(_: argparse.Namespace) -> None:
+    from ops import documentation
+
+    documentation.write()
+
+
+ACTIONS: Mapping[str, Action] = {
+    "up": _with_pulumi(lambda _: Stack(LOCAL).up()),
+    "deploy": _on_stack(lambda stack, _: stack.deploy()),
+    "preview": _on_stack(lambda stack, args: stack.preview(args.format)),
+    "drift": _on_stack(lambda stack, _: review.drift(stack.name).tell()),
+    "deployed": _on_stack(lambda stack, _: print(history.deployed_commit(stack.name))),
+    "down": _on_stack(lambda stack, _: stack.down()),
+    "recover": _recover,
+    "adopt": _with_pulumi(_adopt),
+    "env": _with_pulumi(_env),
+    "doctor": _on_stack(lambda stack, args: stack.doctor(args.slow)),
+    "mirrors": _on_stack(lambda stack, _: stack.mirrors()),
+    "logs": _on_stack(lambda stack, args: stack.logs(follow=bool(args.follow))),
+    "docs": _docs,
+}
+"""Commands by name."""

@@ -1,0 +1,117 @@
+"""What a stack is configured with, as `pulumi config` has it: texts by key.
+
+A name or two of it are read here, where reading the settings as a whole would take a second, and
+all secrets in plain text. No other file of ops knows these keys.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from components.swarm.endpoint import Endpoint, EndpointError, find_endpoint
+from ops.bootstrap import ROOT, engine
+from ops.bootstrap.console import Problem, run
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+NETWORK = "traefik-public"
+"""`registry:network` of a stack that doesn't set it."""
+ENGINE = "docker:"
+"""Begins the keys that say which engine is deployed to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A stack's configuration."""
+
+    stack: str
+    values: Mapping[str, str] = field(repr=False)
+    """Texts by full key; of a secret an empty one, unless it was asked for."""
+    secret_keys: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, stack: str, *, show_secrets: bool = False) -> Config:
+        """Return a stack's configuration, with secrets in plain text if they shall be shown."""
+        flags = ["--show-secrets"] if show_secrets else []
+        entries = json.loads(run(["pulumi", "config", "--json", "--stack", stack, *flags]))
+        return cls(
+            stack=stack,
+            values={key: entry.get("value", "") for key, entry in entries.items()},
+            secret_keys=frozenset(key for key, entry in entries.items() if entry.get("secret")),
+        )
+
+    @property
+    def swarm_stack(self) -> str:
+        """Name of the stack on the swarm; empty where none is set."""
+        return self.values.get("registry:stackName", "")
+
+    @property
+    def network(self) -> str:
+        """Name of the network that Traefik is on."""
+        return self.values.get("registry:network") or NETWORK
+
+    @property
+    def enforces_policies(self) -> bool:
+        """A violation of the policy pack is an error."""
+        return self.values.get("registry:policy") == "mandatory"
+
+    @property
+    def passwords(self) -> Mapping[str, str]:
+        """Passwords that were given, by user."""
+        return dict(json.loads(self.values.get("registry:passwords") or "{}"))
+
+    @property
+    def names_engine(self) -> bool:
+        """It says which engine is deployed to, or how that is talked to."""
+        return any(key.startswith(ENGINE) for key in self.values)
+
+    @property
+    def has_engine_secrets(self) -> bool:
+        """Secrets say how the engine is talked to."""
+        return any(key.startswith(ENGINE) for key in self.secret_keys)
+
+    def endpoint(self) -> Endpoint:
+        """Return the engine that is deployed to: of the settings, else the one that `docker` has.
+
+        A Problem when there is none, or its settings are wrong. Needs its secrets in plain text.
+        """
+        host = tls = None
+        if self.names_engine:
+            # Not at the top: that takes a second, and most stacks on this machine name no engine.
+            from settings.engine import parse_endpoint
+            from settings.reader import Reader
+
+            reader = Reader(self.values, self.secret_keys.__contains__, self.stack)
+            named = parse_endpoint(reader)
+            if problems := reader.report():
+                raise Problem(problems)
+            host, tls = named.host, named.tls
+        try:
+            return find_endpoint(host, tls)
+        except EndpointError as error:
+            raise Problem(str(error)) from error
+
+    def lead_docker(self) -> None:
+        """Have `docker` talk to the engine that is deployed to, from here on."""
+        if self.names_engine:
+            endpoint = self.endpoint()
+            engine.lead_docker(endpoint.host, endpoint.tls)
+        else:
+            engine.lead_docker()
+
+    def settings(self) -> Settings:
+        """Return all settings; a Problem lists what is wrong. Needs all secrets in plain text."""
+        import pulumi
+
+        from settings import parse
+        from settings.stack_file import config_of
+
+        is_secret, file = self.secret_keys.__contains__, config_of(self.stack, ROOT)
+        try:
+            return parse(self.values, is_secret, self.stack, file)
+        except pulumi.RunError as error:
+            raise Problem(str(error)) from error

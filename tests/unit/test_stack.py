@@ -1,0 +1,99 @@
+"""How often a command asks Pulumi for what it knows of a stack."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops import backend, checkpoint, config, inventory, resume, stack, summary
+from ops.bootstrap import ROOT
+from ops.checkpoint import Checkpoint
+from ops.config import Config
+from ops.inventory import Inventory
+from ops.stack import Stack
+from settings import parse
+
+OUTPUTS = {"url": "https://registry.example.com", "mirrors": {}}
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What Pulumi is asked for, of a stack in a file backend that is deployed and whole."""
+    commands: list[str] = []
+
+    def run(command: Sequence[str], **_: Any) -> str:
+        commands.append(" ".join(command[1:3]))
+        return json.dumps(OUTPUTS if command[2] == "output" else {})
+
+    file = tmp_path / ".pulumi/stacks/registry/prod.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"checkpoint": {}}')
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}")
+    for module in (config, stack):
+        monkeypatch.setattr(module, "run", run)
+    monkeypatch.setattr(stack, "pulumi", lambda *words, **_: commands.append(words[0]))
+    monkeypatch.setattr(stack, "prepare_machine", lambda: None)
+    monkeypatch.setattr(checkpoint, "read", lambda _: Checkpoint({"deployment": {}}))
+    monkeypatch.setattr(inventory, "take", lambda *_: Inventory())
+    monkeypatch.setattr(summary, "wait_until_reachable", lambda _: None)
+    monkeypatch.setattr(backend, "require_room", lambda: None)
+    return commands
+
+
+def test_a_deployment_asks_pulumi_once_for_settings_and_once_for_outputs(asked: list[str]) -> None:
+    Stack("prod").deploy()
+    assert asked == ["config --json", "up", "stack output"]
+
+
+def test_outputs_of_before_a_deployment_are_not_taken_for_those_of_after(asked: list[str]) -> None:
+    deployed = Stack("prod")
+    assert deployed.outputs == OUTPUTS
+    deployed.deploy()
+    assert asked == ["stack output", "config --json", "up", "stack output"]
+
+
+def test_a_stack_that_no_file_of_the_state_has_is_asked_for(asked: list[str]) -> None:
+    Stack("prod").ensure()
+    assert asked == []
+    with pytest.raises(Exception, match=r"there is no Pulumi\.other\.yaml"):
+        Stack("other").ensure()
+    assert asked == ["stack ls"]
+
+
+def test_commands_start_without_what_takes_long_to_import() -> None:
+    """So `make up` costs little beside Pulumi, which works meanwhile where it is needed."""
+    code = "import sys, ops.commands; print({*sys.modules} & {'pulumi', 'docker', 'settings'})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == "set()\n"
+
+
+def test_what_is_read_of_the_configuration_alone_is_as_in_the_settings() -> None:
+    least = {"registry:stackName": "s", "registry:domain": "r.example.com"}
+    more = {
+        "registry:network": "other",
+        "registry:policy": "mandatory",
+        "registry:passwords": '{"admin": "a-Passw0rd-of-ours"}',
+        "docker:host": "ssh://me@dog",
+    }
+    for values in (least, least | more):
+        read = Config(stack="test", values=values, secret_keys=frozenset({"registry:passwords"}))
+        settings = parse(values, lambda key: key == "registry:passwords", "test")
+        assert read.swarm_stack == settings.stack.name
+        assert read.network == settings.network.name
+        assert read.enforces_policies == (settings.policy == "mandatory")
+        assert read.passwords == settings.login.passwords
+        assert read.names_engine == bool(settings.engine.host)
+        assert resume.names(read).stack == settings.stack.name
