@@ -103,13 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     summaries = dict(lines)
     for name, variables in COMMANDS.items():
         summary = summaries[name].replace("%", "%%")
-        words = "".join(f" [{variable}=…]" for variable in variables)
+        assignments = "".join(f" [{variable}=…]" for variable in variables)
         options = "".join(f" [--{variable.lower()} …]" for variable in variables)
         one = commands.add_parser(
             name,
             help=summary,
             description=summary,
-            usage=f"make {name}{words}\n       python3 -m ops {name}{options}",
+            usage=f"make {name}{assignments}\n       python3 -m ops {name}{options}",
             allow_abbrev=False,
         )
         for variable in variables:
@@ -119,18 +119,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def arguments(words: Sequence[str], variables: Mapping[str, str]) -> argparse.Namespace:
-    """Return the command in `words`, with the values of those `variables` that it reads.
+def arguments(argv: Sequence[str], variables: Mapping[str, str]) -> argparse.Namespace:
+    """Return the command in `argv`, with the values of those `variables` that it reads.
 
-    Values come through the environment: no shell reads them, whatever is in them. What `words` say
+    Values come through the environment: no shell reads them, whatever is in them. What `argv` say
     themselves comes first.
     """
     given = [
         f"--{name.lower()}={value}"
-        for name in COMMANDS.get(words[0] if words else "", ())
+        for name in COMMANDS.get(argv[0] if argv else "", ())
         if (value := variables.get(name))
     ]
-    return _parser().parse_args([*words[:1], *given, *words[1:]])
+    return _parser().parse_args([*argv[:1], *given, *argv[1:]])
 
 
 def _run() -> None:

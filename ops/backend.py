@@ -136,7 +136,7 @@ def is_held(stack: str) -> bool:
 
 
 def _owners(stack: str) -> list[_Owner]:
-    """Whoever holds a lock; one that nobody holds any more is taken away."""
+    """Return whoever holds a lock; take away one that nobody holds any more."""
     here, owners = folder(), []
     locks = here / "locks" / "organization" / _project() / stack if here else None
     for lock in sorted(locks.glob("*")) if locks else []:
@@ -155,7 +155,7 @@ def _owners(stack: str) -> list[_Owner]:
 
 
 def _owner(lock: Path) -> _Owner | None:
-    """Who the lock says holds it; None where that can't be read."""
+    """Return who holds the lock, as it says; None where that can't be read."""
     with contextlib.suppress(OSError):
         if time.time() - lock.stat().st_mtime < WRITING_SECONDS and not _is_json(lock):
             # Somebody may be at writing it, in this moment.
@@ -167,7 +167,7 @@ def _owner(lock: Path) -> _Owner | None:
 
 
 def _is_pulumi(pid: int) -> bool:
-    """Whether the process lives, and is Pulumi's: a number is given to another one in time."""
+    """Return whether the process lives, and is Pulumi's: in time a number is another one's."""
     try:
         # NUMBER (NAME) STATE …; Z and X have ended, be it that nobody collects them.
         name, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
@@ -181,8 +181,8 @@ def _is_pulumi(pid: int) -> bool:
 
 
 def _project() -> str:
-    found = re.search(r"^name: *(\S+)", (ROOT / "Pulumi.yaml").read_text(), re.MULTILINE)
-    return found[1] if found else ""
+    match = re.search(r"^name: *(\S+)", (ROOT / "Pulumi.yaml").read_text(), re.MULTILINE)
+    return match[1] if match else ""
 
 
 def _stack_file(here: Path, stack: str) -> Path:
@@ -201,5 +201,5 @@ def _is_json(file: Path) -> bool:
 
 
 def _age(copy: Path) -> float:
-    """Sorts the newest first."""
+    """Return what sorts the newest first."""
     return -copy.stat().st_mtime

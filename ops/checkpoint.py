@@ -69,7 +69,7 @@ class Checkpoint:
         return {str(_place(each)["label"]) for each in self.places}
 
     def ids(self, kind: str) -> set[str]:
-        """Ids of the services, networks or secrets."""
+        """Return the ids of the services, networks or secrets."""
         return {str(each["id"]) for each in self.on_swarm if KINDS[each["type"]] == kind}
 
     def without(self, gone: Sequence[Resource]) -> Checkpoint:
@@ -101,13 +101,13 @@ def _place(resource: Resource) -> Mapping[str, Any]:
 
 
 def _noted(resource: Resource) -> Mapping[str, Any]:
-    """What a `pulumi.Stash` keeps: here, where data are."""
+    """Return what a `pulumi.Stash` keeps: here, where data are."""
     noted = (resource.get("inputs") or {}).get("input") if resource["type"] == STASH else None
     return noted if isinstance(noted, Mapping) else {}
 
 
 def _without_references(resource: Resource, lost: set[str]) -> Resource:
-    """The resource, no longer depending on what isn't there."""
+    """Return the resource, no longer depending on what isn't there."""
     kept = dict(resource)
     if kept.get("dependencies"):
         kept["dependencies"] = [urn for urn in kept["dependencies"] if urn not in lost]

@@ -47,7 +47,7 @@ def check(pytest_args: str = "") -> None:
     `pytest_args` choose among the tests. A Problem names all that failed.
     """
     os.environ.update(virtualenv.ensure("requirements-dev.txt"))
-    tests = (*PYTEST, *TIERS[UNIT], "--quiet", *_folders([UNIT], _words(pytest_args)))
+    tests = (*PYTEST, *TIERS[UNIT], "--quiet", *_folders([UNIT], _split(pytest_args)))
     with subprocess.Popen(
         tests, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
@@ -80,7 +80,7 @@ def run_all(pytest_args: str = "") -> None:
     os.environ.update(virtualenv.ensure("requirements-dev.txt"))
     for command in STATIC:
         _run(*command)
-    chosen = _words(pytest_args)
+    chosen = _split(pytest_args)
     tiers = _tiers(chosen)
     if SYSTEM in tiers and os.geteuid() == 0:
         _prepare_system_tests()
@@ -100,7 +100,7 @@ def run_all(pytest_args: str = "") -> None:
         _run(*PYTEST, *TIERS[tier], tier)
 
 
-def _words(pytest_args: str) -> list[str]:
+def _split(pytest_args: str) -> list[str]:
     try:
         return shlex.split(pytest_args)
     except ValueError as error:
@@ -120,7 +120,7 @@ def _folders(tiers: Sequence[str], chosen: Sequence[str]) -> list[str]:
 
 
 def bench() -> None:
-    """Measures everything; a Problem when something of it can't run."""
+    """Measure everything; a Problem when something of it can't run."""
     if os.geteuid() != 0:
         raise Problem("the benchmark starts a Docker engine, which takes root: sudo make bench")
     os.environ.update(virtualenv.ensure("requirements-dev.txt"))
@@ -129,7 +129,7 @@ def bench() -> None:
 
 
 def _prepare_system_tests(*further: str) -> None:
-    """Whatever takes minutes, before the tests: they wait for nothing but what they test."""
+    """Do whatever takes minutes before the tests, which wait for nothing but what they test."""
     os.environ.update(toolchain.ensure())
     daemon.install()
     images.tarballs()

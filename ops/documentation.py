@@ -52,7 +52,7 @@ def reference() -> Iterator[_Row]:
 def _between(file: Path, name: str, text: str) -> str:
     """Return the file with `text` between its comments that begin with `name` and its end."""
     pattern = re.compile(rf"(<!-- {name}: .*? -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
-    new, count = pattern.subn(lambda found: f"{found[1]}{text}{found[2]}", file.read_text())
+    new, count = pattern.subn(lambda match: f"{match[1]}{text}{match[2]}", file.read_text())
     if count != 1:
         raise ValueError(f"{file} has {count} places for its {name}")
     return new

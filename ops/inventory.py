@@ -51,12 +51,12 @@ class Inventory:
     """Labels of each node."""
 
     def ids(self, kind: str) -> set[str]:
-        """Ids of the `services`, `networks` or `secrets`."""
+        """Return the ids of the `services`, `networks` or `secrets`."""
         items: Sequence[Item] = getattr(self, kind)
         return {item.id for item in items}
 
     def has_label(self, label: str) -> bool:
-        """Whether `label` is true of a node; Swarm compares without regard to case."""
+        """Return whether `label` is true of a node; Swarm compares without regard to case."""
         return any(labels.get(label, "").lower() == "true" for labels in self.node_labels)
 
 

@@ -58,7 +58,7 @@ def make(name: str, source: str, domain: str) -> None:
         if name in stack.names():
             run(["pulumi", "stack", "rm", "--yes", name])
         raise
-    _tell(name, source, copy.edits, [*copy.hints, *_problems(name)])
+    _report(name, source, copy.edits, [*copy.hints, *_problems(name)])
 
 
 def _raw(value: object) -> str:
@@ -110,10 +110,10 @@ def _secure(value: Any) -> Iterator[Path]:
 
 def _at(text: str, path: Path) -> str:
     """Return the text at `path` of a value as Pulumi prints it."""
-    found: Any = json.loads(text) if path else text
+    value: Any = json.loads(text) if path else text
     for part in path:
-        found = found[part]
-    return str(found)
+        value = value[part]
+    return str(value)
 
 
 def _joined(key: str, path: Path) -> str:
@@ -151,7 +151,7 @@ def _problems(name: str) -> list[str]:
     return []
 
 
-def _tell(name: str, source: str, edits: Sequence[Edit], hints: Sequence[str]) -> None:
+def _report(name: str, source: str, edits: Sequence[Edit], hints: Sequence[str]) -> None:
     for edit in edits:
         reason = f" ({edit.reason})" if edit.reason else ""
         say(f"  {edit.key}: {'left out' if edit.value is None else edit.value}{reason}")

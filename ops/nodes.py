@@ -1,4 +1,4 @@
-"""What the machines that pull are told of the mirrors: lines for Docker and for containerd."""
+"""What the machines that pull need to use the mirrors: lines for Docker and for containerd."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HUB_NAME = "docker.io"
 
 
 def lines(mirrors: Mapping[str, Mapping[str, Any]]) -> str:
-    """The output `mirrors` of a stack as text for a person; nothing secret is in it."""
+    """Return the output `mirrors` of a stack as text for a person, without secrets."""
     parts = [_daemon_json(mirrors)]
     parts += [_containerd(mirror) for _, mirror in sorted(mirrors.items())]
     parts += [_by_name(mirror) for _, mirror in sorted(mirrors.items()) if _needs_a_name(mirror)]
@@ -24,10 +24,10 @@ def _daemon_json(mirrors: Mapping[str, Mapping[str, Any]]) -> str:
     urls = [each["url"] for each in mirrors.values() if not _needs_a_name(each)]
     if not urls:
         return ""
-    told = json.dumps({"registry-mirrors": urls}, indent=2)
+    text = json.dumps({"registry-mirrors": urls}, indent=2)
     return (
         "Docker, in /etc/docker/daemon.json on each node; then: systemctl reload docker\n\n"
-        f"{told}\n"
+        f"{text}\n"
     )
 
 
@@ -50,13 +50,15 @@ def _by_name(mirror: Mapping[str, Any]) -> str:
     host = mirror["url"].partition("://")[2]
     name = _known_as(mirror["upstream"])
     image = "library/alpine" if name == HUB_NAME else "IMAGE"
-    why = (
+    reason = (
         "it sends no login to a mirror (registry:mirrors.NAME.allow lets networks pull without)"
         if name == HUB_NAME
         else "it mirrors Docker Hub alone"
     )
     login = f"docker login {host} && " if mirror["login"] else ""
-    return f"Docker, for {name}, by the mirror's name: {why}\n\n{login}docker pull {host}/{image}\n"
+    return (
+        f"Docker, for {name}, by the mirror's name: {reason}\n\n{login}docker pull {host}/{image}\n"
+    )
 
 
 def _needs_a_name(mirror: Mapping[str, Any]) -> bool:

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from ops.bootstrap.console import Problem, Terminated
 
 
-def pulumi(*words: str, env: Mapping[str, str] | None = None) -> None:
-    """Run `pulumi WORDS`, with `env` on top of ours; a Problem when it fails.
+def pulumi(*args: str, env: Mapping[str, str] | None = None) -> None:
+    """Run `pulumi ARGS`, with `env` on top of ours; a Problem when it fails.
 
     Pulumi's own output is the best report there is, of progress and of errors. On Ctrl-C Pulumi
     finishes what it is at, notes it in the state and gives its lock back; a second one ends it
     at once. Either way it is waited for.
     """
-    with subprocess.Popen(["pulumi", *words], env={**os.environ, **(env or {})}) as process:
+    with subprocess.Popen(["pulumi", *args], env={**os.environ, **(env or {})}) as process:
         interruption: KeyboardInterrupt | None = None
         while True:
             try:
@@ -33,4 +33,4 @@ def pulumi(*words: str, env: Mapping[str, str] | None = None) -> None:
     if interruption:
         raise interruption
     if code != 0:
-        raise Problem(f"`pulumi {words[0]}` failed; its messages are above")
+        raise Problem(f"`pulumi {args[0]}` failed; its messages are above")

@@ -24,23 +24,30 @@ def recover(stack: Stack) -> None:
     if stack.is_local:
         prepare_machine()
     stack.ensure()
-    before, found = resume.look(stack)
-    wrong = (restored, before.pending, found.gone, found.made, found.unknown, found.other_swarm)
+    before, differences = resume.inspect(stack)
+    wrong = (
+        restored,
+        before.pending,
+        differences.gone,
+        differences.made,
+        differences.unknown,
+        differences.other_swarm,
+    )
     if not any(wrong):
         if not before.on_swarm:
             raise Problem(f"there is nothing of stack {name} here: make deploy STACK={name}")
         say(f"stack {name}: its state and the swarm agree, so there is nothing to recover")
         return
     flags = resume.REFRESH if restored else ()
-    stack.deploy_again(*flags, taken=_taken(stack, found.unknown), forget="always")
+    stack.deploy_again(*flags, taken=_taken(stack, differences.unknown), forget="always")
     resume.clean_up(stack, services=False)
     say(f"stack {name} is recovered; its images, their volume and their node are those of before")
-    if found.unknown and not before.on_swarm:
+    if differences.unknown and not before.on_swarm:
         _tell_passwords(stack)
 
 
 def _taken(stack: Stack, services: Sequence[Item]) -> dict[str, str]:
-    """Ids by name of these services, and of the networks that could be theirs."""
+    """Return the ids by name of these services, and of the networks that could be theirs."""
     if not services:
         return {}
     known, there = checkpoint.read(stack.name), inventory.take(stack.name, stack.endpoint)

@@ -86,37 +86,37 @@ class Differences:
     """The nodes of these volumes have their labels."""
 
 
-def compare(known: Checkpoint, there: Inventory, names: Names) -> Differences:
+def compare(state: Checkpoint, swarm: Inventory, names: Names) -> Differences:
     """Hold a stack's state against its swarm.
 
     Whoever made a service can be seen: it uses secrets and networks that the same state has. A
     network with the stack's label, and nobody else's service on it, is this stack's.
     """
-    gone = [each for each in known.on_swarm if each["id"] not in there.ids(KINDS[each["type"]])]
-    own = [each for each in there.services if names.has_service(each)]
-    strangers = [each for each in own if each.id not in known.ids("services")]
+    gone = [each for each in state.on_swarm if each["id"] not in swarm.ids(KINDS[each["type"]])]
+    services = [each for each in swarm.services if names.has_service(each)]
+    strangers = [each for each in services if each.id not in state.ids("services")]
     made = [
         each
         for each in strangers
-        if each.secrets & known.ids("secrets") or each.networks & known.ids("networks")
+        if each.secrets & state.ids("secrets") or each.networks & state.ids("networks")
     ]
-    ours = known.ids("services") | {each.id for each in made}
-    others = [each for each in there.services if each.id not in ours]
-    taken = known.ids("networks").union(*(each.networks for each in others))
-    networks = [each for each in there.networks if names.has_network(each) and each.id not in taken]
-    used = known.ids("secrets").union(*(each.secrets for each in there.services))
+    ours = state.ids("services") | {each.id for each in made}
+    others = [each for each in swarm.services if each.id not in ours]
+    taken = state.ids("networks").union(*(each.networks for each in others))
+    networks = [each for each in swarm.networks if names.has_network(each) and each.id not in taken]
+    used = state.ids("secrets").union(*(each.secrets for each in swarm.services))
     return Differences(
         left=tuple(
-            each for each in there.secrets if names.has_secret(each) and each.id not in used
+            each for each in swarm.secrets if names.has_secret(each) and each.id not in used
         ),
         gone=tuple(gone),
         made=(*networks, *made),
         unknown=tuple(each for each in strangers if each not in made),
-        other_swarm=known.cluster != there.cluster
-        if known.cluster
-        else bool(gone) and len(gone) == len(known.on_swarm),
-        at_home=len(there.node_labels) == 1 and set() < known.volumes <= there.volumes,
-        labelled=all(map(there.has_label, known.labels)),
+        other_swarm=state.cluster != swarm.cluster
+        if state.cluster
+        else bool(gone) and len(gone) == len(state.on_swarm),
+        at_home=len(swarm.node_labels) == 1 and set() < state.volumes <= swarm.volumes,
+        labelled=all(map(swarm.has_label, state.labels)),
     )
 
 
@@ -139,17 +139,20 @@ def finish(stack: Stack, *, forget: Forget = "never") -> Rest:
     Waits for a run that goes on. A Problem when the swarm isn't the one that the stack was
     deployed to, unless the state may `forget` that one, and the volumes are found again.
     """
-    known, found = look(stack)
-    swarm = known.cluster if found.other_swarm else ""
-    if found.other_swarm:
-        known, found = _forgotten(stack, known, found, forget), Differences(left=found.left)
-    _settle(stack, known, found)
-    taken = {each.name: each.id for each in found.made}
+    state, differences = inspect(stack)
+    swarm = state.cluster if differences.other_swarm else ""
+    if differences.other_swarm:
+        state, differences = (
+            _forgotten(stack, state, differences, forget),
+            Differences(left=differences.left),
+        )
+    _settle(stack, state, differences)
+    taken = {each.name: each.id for each in differences.made}
     if taken:
         say(f"stack {stack.name}: taking into its state what is there: {', '.join(sorted(taken))}")
     # The state has what was before the update, and the swarm may have what came after.
-    flags = REFRESH if "updating" in known.pending else ()
-    return Rest(flags=flags, taken=taken, left=bool(found.left), swarm=swarm)
+    flags = REFRESH if "updating" in state.pending else ()
+    return Rest(flags=flags, taken=taken, left=bool(differences.left), swarm=swarm)
 
 
 def foresee(stack: Stack) -> Mapping[str, str]:
@@ -158,33 +161,33 @@ def foresee(stack: Stack) -> Mapping[str, str]:
     Previews may be given an engine that shows less: then there is nothing to foresee.
     """
     try:
-        _, found = _compared(stack)
+        _, differences = _compared(stack)
     except Problem:
         return {}
-    if found.made:
+    if differences.made:
         say(f"stack {stack.name}: an earlier run was interrupted; the next one begins by ending it")
-    return {each.name: each.id for each in found.made}
+    return {each.name: each.id for each in differences.made}
 
 
 def finish_before_destroying(stack: Stack, *, forget: Forget = "never") -> Rest:
     """Bring an interrupted run to an end; what it made without noting it is removed."""
-    known, found = look(stack)
-    if found.unknown and not known.on_swarm:
+    state, differences = inspect(stack)
+    if differences.unknown and not state.on_swarm:
         raise Problem(
-            f"stack {stack.name} runs on this swarm ({found.unknown[0].name}), and this state"
+            f"stack {stack.name} runs on this swarm ({differences.unknown[0].name}), and this state"
             " doesn't know it: it was lost, or is elsewhere. To take it over, and then remove it:\n"
             f"      make recover STACK={stack.name} && make down STACK={stack.name}"
         )
-    swarm = known.cluster if found.other_swarm else ""
-    if found.other_swarm:
-        known, found = _forgotten(stack, known, found, forget), Differences()
-    _settle(stack, known, found)
-    if found.made:
+    swarm = state.cluster if differences.other_swarm else ""
+    if differences.other_swarm:
+        state, differences = _forgotten(stack, state, differences, forget), Differences()
+    _settle(stack, state, differences)
+    if differences.made:
         clean_up(stack)
     return Rest(swarm=swarm)
 
 
-def look(stack: Stack) -> tuple[Checkpoint, Differences]:
+def inspect(stack: Stack) -> tuple[Checkpoint, Differences]:
     """Return the stack's state, once no other run is at it, and how the swarm differs."""
     backend.wait_for_lock(stack.name)
     return _compared(stack)
@@ -194,22 +197,22 @@ def _compared(stack: Stack) -> tuple[Checkpoint, Differences]:
     """Return the stack's state, and how the swarm differs."""
     # Three things that take some tenths of a second: two commands of Pulumi's, and an import.
     with ThreadPoolExecutor() as pool:
-        known = pool.submit(checkpoint.read, stack.name)
+        state = pool.submit(checkpoint.read, stack.name)
         pool.submit(import_module, inventory.CLIENT)
-        there = inventory.take(stack.name, stack.endpoint)
-        return known.result(), compare(known.result(), there, names(stack.config))
+        swarm = inventory.take(stack.name, stack.endpoint)
+        return state.result(), compare(state.result(), swarm, names(stack.config))
 
 
-def _settle(stack: Stack, known: Checkpoint, found: Differences) -> None:
+def _settle(stack: Stack, state: Checkpoint, differences: Differences) -> None:
     """Take what is gone, and what was never finished, out of the state."""
-    if known.pending or found.gone:
+    if state.pending or differences.gone:
         say(
             f"stack {stack.name}: an earlier run was interrupted; its state is compared with the"
             " swarm"
         )
-        for each in found.gone:
+        for each in differences.gone:
             say(f"  gone: {KINDS[each['type']][:-1]} {(each.get('inputs') or {}).get('name', '')}")
-        checkpoint.write(stack.name, known.without(found.gone))
+        checkpoint.write(stack.name, state.without(differences.gone))
 
 
 def clean_up(stack: Stack, *, services: bool = True) -> None:
@@ -218,24 +221,26 @@ def clean_up(stack: Stack, *, services: bool = True) -> None:
     These are the secrets of before; of a stack that is being removed also `services` and networks
     that an interrupted run made.
     """
-    _, found = _compared(stack)
-    made = found.made if services else ()
-    if made or found.left:
-        left = ", ".join(sorted(each.name for each in (*made, *found.left)))
+    _, differences = _compared(stack)
+    made = differences.made if services else ()
+    if made or differences.left:
+        left = ", ".join(sorted(each.name for each in (*made, *differences.left)))
         say(f"stack {stack.name}: removing what earlier runs have left: {left}")
         ids = [each.id for each in made]
-        secrets = [each.id for each in found.left]
+        secrets = [each.id for each in differences.left]
         remove = {"services": ids, "networks": ids, "secrets": secrets}
         inventory.take(stack.name, stack.endpoint, remove)
 
 
-def _forgotten(stack: Stack, known: Checkpoint, found: Differences, forget: Forget) -> Checkpoint:
-    """The state without the swarm that is no more."""
-    placed = found.labelled or found.at_home
-    if not placed or not (forget == "always" or (forget == "at home" and found.at_home)):
+def _forgotten(
+    stack: Stack, state: Checkpoint, differences: Differences, forget: Forget
+) -> Checkpoint:
+    """Return the state without the swarm that is no more."""
+    placed = differences.labelled or differences.at_home
+    if not placed or not (forget == "always" or (forget == "at home" and differences.at_home)):
         commands = "".join(
             f"      docker node update --label-add {label}=true NODE   # the one that has it\n"
-            for label in known.labels
+            for label in state.labels
             if not placed
         )
         raise Problem(
@@ -252,7 +257,7 @@ def _forgotten(stack: Stack, known: Checkpoint, found: Differences, forget: Forg
         " again"
     )
     # Places that note no swarm are of an earlier version, and bound to nodes of the old one.
-    places = () if known.cluster else known.places
-    rest = known.without([*known.on_swarm, *places])
+    places = () if state.cluster else state.places
+    rest = state.without([*state.on_swarm, *places])
     checkpoint.write(stack.name, rest)
     return rest

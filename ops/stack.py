@@ -78,8 +78,8 @@ class Stack:
     @cached_property
     def raw_outputs(self) -> Mapping[str, Any]:
         """All outputs of the last deployment, secrets too; empty before the first."""
-        words = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", self.name]
-        return dict(json.loads(run(words)))
+        command = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", self.name]
+        return dict(json.loads(run(command)))
 
     @property
     def outputs(self) -> Mapping[str, Any]:
@@ -124,6 +124,7 @@ class Stack:
     ) -> None:
         """Deploy to this machine with all that it needs, and say how to log in."""
         prepare_machine()
+        self.ensure()
         # Nobody confirms a preview here.
         # A developer's machine is its own swarm: when that is made anew, so is the stack.
         self._update("--skip-preview", *flags, taken=taken, forget=forget)
@@ -136,7 +137,7 @@ class Stack:
         taken: Mapping[str, str] | None = None,
         forget: resume.Forget = "never",
     ) -> None:
-        """`pulumi up` under the policy pack, without questions, and a check from outside.
+        """Run `pulumi up` under the policy pack, without questions, and check from outside.
 
         Services and networks that are `taken` (ids by name) come into the state.
 
@@ -155,9 +156,8 @@ class Stack:
         (self.up if self.is_local else self.deploy)(*flags, taken=taken, forget=forget)
 
     def _update(self, *flags: str, taken: Mapping[str, str] | None, forget: resume.Forget) -> None:
-        """`pulumi up`, without questions and checks; first ends what was interrupted."""
+        """Run `pulumi up` without questions; first end what was interrupted."""
         backend.require_room()
-        self.ensure()
 
         def update() -> None:
             rest = resume.finish(self, forget=forget)

@@ -30,7 +30,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def say(text: str) -> None:
-    """One line of progress. stdout stays free for results."""
+    """Print one line of progress. stdout stays free for results."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -104,7 +104,7 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: str | None = None,
 ) -> str:
-    """What `command` prints. Its last words are the Problem when it fails or takes `timeout` s."""
+    """Return what `command` prints; a Problem with its last words when it fails or is late."""
     shown = _shown(command)
     try:
         done = subprocess.run(
@@ -139,17 +139,17 @@ def _late(late: subprocess.TimeoutExpired) -> str:
 
 
 def last_words(output: str, lines: int = 3) -> str:
-    """The end of a command's output as one line: where tools say what went wrong."""
+    """Return the end of an output as one line: where tools say what went wrong."""
     return " / ".join([line.strip() for line in output.splitlines() if line.strip()][-lines:])
 
 
-def wait(what: str, ready: Callable[[], T], seconds: float, *, every: float = 0.2) -> T:
-    """The first true answer of `ready`; a Problem in `ready` counts as "not yet".
+def wait(event: str, ready: Callable[[], T], seconds: float, *, every: float = 0.2) -> T:
+    """Return the first true answer of `ready`; a Problem in `ready` counts as "not yet".
 
     Says what is being waited for once it takes 5 s, then every 10 s. After `seconds` a Problem
     that names it, with the last answer.
     """
-    start, told = time.monotonic(), -5.0
+    start, reported = time.monotonic(), -5.0
     while True:
         try:
             answer = ready()
@@ -160,8 +160,8 @@ def wait(what: str, ready: Callable[[], T], seconds: float, *, every: float = 0.
             last = f"; last answer: {problem}"
         waited = time.monotonic() - start
         if waited >= seconds:
-            raise Problem(f"waited {seconds:g} s for {what}{last}")
-        if waited - told >= 10:
-            say(f"waiting for {what} ({waited:.0f} s of at most {seconds:g} s)")
-            told = waited
+            raise Problem(f"waited {seconds:g} s for {event}{last}")
+        if waited - reported >= 10:
+            say(f"waiting for {event} ({waited:.0f} s of at most {seconds:g} s)")
+            reported = waited
         time.sleep(every)

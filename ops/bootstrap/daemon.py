@@ -54,7 +54,7 @@ def start(host: str, answers: Callable[[], bool]) -> None:
 
 
 def _is_running() -> bool:
-    """Whether a dockerd lives. Where none does, the pid files that a crash leaves are removed.
+    """Return whether a dockerd lives; remove the pid files that a crash leaves.
 
     dockerd believes them as long as their process exists, be it one that ended uncollected.
     """
@@ -69,7 +69,7 @@ def _is_running() -> bool:
 
 
 def _lives(pid_file: Path, name: str) -> bool:
-    """Whether the process lives; one that ended but wasn't collected has no command line."""
+    """Return whether the process lives; an ended one that wasn't collected has no command line."""
     try:
         pid = pid_file.read_text().strip()
         return name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -78,7 +78,7 @@ def _lives(pid_file: Path, name: str) -> bool:
 
 
 def _start_in_background(answers: Callable[[], bool]) -> None:
-    """dockerd without systemd: a session of its own, its words in LOG, its pid in docker.pid."""
+    """Start dockerd without systemd: a session of its own, output in LOG, pid in docker.pid."""
     say(f"starting the Docker engine in the background (log: {LOG})")
     with LOG.open("ab") as log:
         begin = log.tell()

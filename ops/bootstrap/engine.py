@@ -36,7 +36,7 @@ class Engine:
 
 
 def ensure() -> Engine:
-    """The engine that DOCKER_HOST or the docker context names, as a swarm's manager.
+    """Return the engine that DOCKER_HOST or the docker context names, as a swarm's manager.
 
     A local one is installed, started and made a swarm of one node where needed.
     """
@@ -91,24 +91,24 @@ def lead_docker(host: str | None = None, tls: Tls | None = None) -> None:
         os.environ["DOCKER_TLS_VERIFY"] = "1"
 
 
-def docker(host: str, *words: str | Path, timeout: float = 60) -> str:
-    """What the docker client prints when it talks to `host`."""
-    return run([*client(host), *words], timeout=timeout)
+def docker(host: str, *args: str | Path, timeout: float = 60) -> str:
+    """Return what the docker client prints when it talks to `host`."""
+    return run([*client(host), *args], timeout=timeout)
 
 
 def client(host: str) -> list[str]:
-    """The docker command that talks to `host`."""
+    """Return the docker command that talks to `host`."""
     # A context may hold TLS files that an address alone would lose, so it is left in charge.
     return ["docker"] if host == chosen_host() else ["docker", "--host", host]
 
 
 def answers(host: str) -> bool:
-    """Whether an engine answers. A Problem when one does and refuses."""
+    """Return whether an engine answers; a Problem when one does and refuses."""
     return _swarm(host) is not None
 
 
 def _swarm(host: str) -> dict[str, object] | None:
-    """What the engine says of its swarm; None when nothing answers."""
+    """Return what the engine says of its swarm; None when nothing answers."""
     if not shutil.which("docker"):
         return None
     # The docker command would ask for passwords and about host keys, and say less.

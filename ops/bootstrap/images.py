@@ -32,7 +32,7 @@ def ensure(engine_host: str | None = None) -> None:
 
 
 def tarballs() -> dict[str, Path]:
-    """Both images as `docker load` takes them, by name; built where the cache hasn't got them."""
+    """Return both images as `docker load` takes them, by name; build what the cache hasn't got."""
     return {recipe.image: image_build.tarball(recipe) for recipe in image_build.ALL}
 
 
@@ -47,7 +47,7 @@ def _has(host: str, image: str) -> bool:
 
 
 def _pull(host: str, image: str) -> str | None:
-    """Pull an image. None, or within seconds why that doesn't go."""
+    """Pull an image; return None, or within seconds why that doesn't go."""
     say(f"pulling {image}")
     # The engine does it, not this process: it may be elsewhere, or have a proxy or a mirror.
     command = [*engine.client(host), "pull", image]
@@ -57,14 +57,15 @@ def _pull(host: str, image: str) -> str | None:
         lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=_read, args=(pull, lines), daemon=True).start()
         try:
-            said = lines.get(timeout=PULL_ANSWER_S)  # "3.1.2: Pulling from library/registry"
+            line = lines.get(timeout=PULL_ANSWER_S)  # "3.1.2: Pulling from library/registry"
         except queue.Empty:
             pull.kill()
             return f"no answer within {PULL_ANSWER_S} s"
+        last = line
         while line := lines.get():  # No time limit: the download takes what it takes.
-            said = line
-    why = last_words(said).removeprefix("Error response from daemon: ")
-    return why if pull.returncode else None
+            last = line
+    reason = last_words(last).removeprefix("Error response from daemon: ")
+    return reason if pull.returncode else None
 
 
 def _read(pull: subprocess.Popen[str], lines: queue.Queue[str]) -> None:

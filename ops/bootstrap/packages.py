@@ -14,19 +14,19 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 NO_AUTOSTART = "#!/bin/sh\n# registry: while packages are installed\nexit 101\n"
 
 
-def apt(*words: str) -> None:
-    """apt-get, without questions; a Problem with its last words when it fails."""
-    say(f"apt-get {' '.join(words)}")
+def apt(*args: str) -> None:
+    """Run apt-get, without questions; a Problem with its last words when it fails."""
+    say(f"apt-get {' '.join(args)}")
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
-    if words[0] == "install":
+    if args[0] == "install":
         # An installation that was interrupted stands in the way of any other.
         run(["dpkg", "--configure", "-a"], env=quiet, timeout=900)
-    run(["apt-get", "-o", "DPkg::Lock::Timeout=120", *words], env=quiet, timeout=900)
+    run(["apt-get", "-o", "DPkg::Lock::Timeout=120", *args], env=quiet, timeout=900)
 
 
 @contextlib.contextmanager
 def no_autostart() -> Iterator[None]:
-    """While packages are installed, their services don't start: the tests need programs only."""
+    """Keep services from starting while their packages are installed: programs are needed only."""
     # Ours may be left of a run that was interrupted: it must not stay.
     if POLICY.exists() and POLICY.read_text() != NO_AUTOSTART:
         yield
@@ -39,19 +39,19 @@ def no_autostart() -> Iterator[None]:
 
 
 def program(name: str) -> str:
-    """Where a program is; a Problem when it isn't."""
+    """Return where a program is; a Problem when it isn't."""
     if path := find(name):
         return path
     raise Problem(f"`{name}` is not installed")
 
 
 def find(name: str) -> str | None:
-    """Where a program is, also of those that are for administrators."""
+    """Return where a program is, also of those that are for administrators."""
     return shutil.which(name, path=search_path())
 
 
 def search_path() -> str:
-    """PATH, and where administrators' programs are, which not every user's PATH has."""
+    """Return PATH, and where administrators' programs are, which not every user's PATH has."""
     return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 

@@ -18,7 +18,7 @@ _PASSPHRASE_GIVEN = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"
 
 
 def ensure() -> dict[str, str]:
-    """Environment that names the backend; empty where the user has chosen one."""
+    """Return the environment that names the backend; empty where the user has chosen one."""
     if chosen := os.environ.get("PULUMI_BACKEND_URL") or logged_in_to():
         say(f"state: {chosen}")
         return {}
@@ -69,7 +69,7 @@ def forget_key(file: Path) -> None:
 
 
 def _is_locked_out() -> bool:
-    """There are stacks in the project's own state, and the passphrase for them isn't there."""
+    """Return whether the project's own state has stacks, and their passphrase isn't there."""
     return not _has_passphrase() and any(FOLDER.glob(".pulumi/stacks/**/*.json"))
 
 

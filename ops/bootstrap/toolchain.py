@@ -32,12 +32,12 @@ BUILD_TOOLS = ("bash", "flock", "sha256sum")
 
 
 def cache() -> Path:
-    """Where things that take long to make are kept, outside the repository."""
+    """Return where things that take long to make are kept, outside the repository."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "registry"
 
 
-def pinned_version(package: str = "pulumi") -> str:
+def locked_version(package: str = "pulumi") -> str:
     """Return the version of an SDK in requirements.txt, which CLI and plugins go with."""
     pins = (ROOT / "requirements.txt").read_text()
     pin = re.search(rf"^{package}==([\w.]+)", pins, re.MULTILINE)
@@ -47,10 +47,10 @@ def pinned_version(package: str = "pulumi") -> str:
 
 
 def ensure() -> dict[str, str]:
-    """Environment under which `pulumi` runs this program; nothing to change if it does already."""
+    """Return the environment in which `pulumi` runs this program; empty if it does already."""
     if _usable_on_path():
         return {}
-    installed = cache() / f"pulumi-{pinned_version()}"
+    installed = cache() / f"pulumi-{locked_version()}"
     if (installed / "bin" / "pulumi").exists():
         return _installed(installed)
     if folder := _compile("--cached"):
@@ -70,7 +70,7 @@ def ensure() -> dict[str, str]:
 def install_plugins() -> None:
     """Have the resource plugins where Pulumi looks, which else gets them in mid-deployment."""
     for name in PLUGINS:
-        version = pinned_version(f"pulumi-{name}")
+        version = locked_version(f"pulumi-{name}")
         run(["pulumi", "plugin", "install", "resource", name, version], timeout=600)
 
 
@@ -89,7 +89,7 @@ def _compiled(folder: Path) -> dict[str, str]:
 
 
 def _compile(*flags: str) -> Path | None:
-    """Folder of the toolchain that `toolchain/` compiles, once; None when it can't."""
+    """Return the folder of the toolchain that `toolchain/` compiles, once; None when it can't."""
     if not all(map(shutil.which, BUILD_TOOLS)):
         return None
     command = [str(ROOT / "toolchain" / "build.sh"), *flags]
@@ -99,7 +99,7 @@ def _compile(*flags: str) -> Path | None:
 
 
 def credentials_folder() -> Path:
-    """Where `pulumi login` notes the backend."""
+    """Return where `pulumi login` notes the backend."""
     chosen = os.environ.get("PULUMI_CREDENTIALS_PATH") or os.environ.get("PULUMI_HOME")
     return Path(chosen) if chosen else Path.home() / ".pulumi"
 
@@ -107,8 +107,8 @@ def credentials_folder() -> Path:
 def _usable_on_path() -> bool:
     if not (shutil.which("pulumi") and shutil.which("pulumi-language-python")):
         return False
-    found = re.search(r"v(\d+)\.(\d+)", run(["pulumi", "version"], timeout=60))
-    if found and (int(found[1]), int(found[2])) >= OLDEST:
+    match = re.search(r"v(\d+)\.(\d+)", run(["pulumi", "version"], timeout=60))
+    if match and (int(match[1]), int(match[2])) >= OLDEST:
         return True
     oldest = ".".join(map(str, OLDEST))
     say(f"the pulumi on PATH is older than {oldest}: using another one for this project")
@@ -117,7 +117,7 @@ def _usable_on_path() -> bool:
 
 def _install(folder: Path) -> bool:
     """Install what Pulumi releases, once it is checked; False where it can't be had."""
-    version, machine = pinned_version(), _machine()
+    version, machine = locked_version(), _machine()
     name = f"pulumi-v{version}-{machine}.tar.gz"
     try:
         sums = f"{CHECKSUMS}/v{version}/pulumi-{version}-checksums.txt"

@@ -21,7 +21,7 @@ _PIP = (FOLDER / "bin" / "python", "-m", "pip")
 
 
 def ensure(requirements: str = "requirements.txt") -> dict[str, str]:
-    """Environment that has `.venv` first on PATH, with all of `requirements` in it."""
+    """Return the environment with `.venv` first on PATH, which has all of `requirements`."""
     if not _has(requirements):
         FOLDER.mkdir(exist_ok=True)
         # Another command may be about it, such as `make exports` in another terminal.
@@ -82,15 +82,15 @@ def lock() -> None:
         )
 
 
-def enter(*words: str) -> None:
-    """Go on as `python -m ops WORDS` of the virtual environment, unless this process is of it."""
+def enter(*args: str) -> None:
+    """Go on as `python -m ops ARGS` of the virtual environment, unless this process is of it."""
     if Path(sys.prefix).resolve() != FOLDER.resolve():
         python = FOLDER / "bin" / "python"
-        os.execv(python, [str(python), "-m", "ops", *words])  # noqa: S606 - no shell is wanted
+        os.execv(python, [str(python), "-m", "ops", *args])  # noqa: S606 - no shell is wanted
 
 
 def _is_sound() -> bool:
-    """Whether packages can be installed into it: it is there, and nothing in it is half done."""
+    """Return whether packages can be installed into it: it is there, and nothing is half done."""
     if (FOLDER / UNFINISHED).exists() or not (FOLDER / "bin" / "python").exists():
         return False
     asked = subprocess.run([*_PIP, "--version"], capture_output=True, check=False, timeout=60)

@@ -231,7 +231,7 @@ def nothing_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{home}/bin:/usr/bin:/bin")
     monkeypatch.setattr(toolchain, "CHECKSUMS", "http://127.0.0.1:9")
     monkeypatch.setattr(toolchain, "ROOT", home)
-    monkeypatch.setattr(toolchain, "pinned_version", lambda: "3.259.0")
+    monkeypatch.setattr(toolchain, "locked_version", lambda: "3.259.0")
     (home / "toolchain").mkdir()
     command(home / "toolchain/build.sh", '[ "$1" != --cached ] && echo /cache/compiled')
     return home
@@ -279,13 +279,13 @@ def test_a_toolchain_that_does_not_compile_is_a_problem(nothing_found: Path) -> 
 
 
 def test_the_sdk_and_the_compiled_command_line_are_one_version() -> None:
-    pinned = toolchain.pinned_version()
+    pinned = toolchain.locked_version()
     module = (ROOT / "toolchain/cli/go.mod").read_text()
     assert f"pulumi/pkg/v3 v{pinned}\n" in module
     for plugin in ("docker", "random"):
         main = (ROOT / f"toolchain/plugins/{plugin}/main.go").read_text()
         version = main.partition('const version = "')[2].partition('"')[0]
-        assert version == toolchain.pinned_version(f"pulumi-{plugin}")
+        assert version == toolchain.locked_version(f"pulumi-{plugin}")
 
 
 def test_what_commands_write_into_the_checkout_is_no_change_of_it(

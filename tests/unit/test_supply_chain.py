@@ -92,7 +92,7 @@ def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         address = f"http://127.0.0.1:{server.server_address[1]}"
         monkeypatch.setattr(toolchain, "ARCHIVES", address)
         monkeypatch.setattr(toolchain, "CHECKSUMS", address)
-        monkeypatch.setattr(toolchain, "pinned_version", lambda *_: VERSION)
+        monkeypatch.setattr(toolchain, "locked_version", lambda *_: VERSION)
         monkeypatch.setattr(platform, "system", lambda: "Linux")
         monkeypatch.setattr(platform, "machine", lambda: "x86_64")
         yield folder
@@ -138,5 +138,5 @@ def test_plugins_are_had_before_a_deployment(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(toolchain, "run", lambda words, **_: commands.append(words))
     toolchain.install_plugins()
     assert [words[4:] for words in commands] == [
-        [name, toolchain.pinned_version(f"pulumi-{name}")] for name in ("docker", "random")
+        [name, toolchain.locked_version(f"pulumi-{name}")] for name in ("docker", "random")
     ]
