@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from components.swarm.endpoint import DEFAULT_HOST
 from ops.bootstrap.console import Problem, last_words, run, say, wait
 from ops.bootstrap.packages import apt, find, no_autostart, program, search_path
 
@@ -30,7 +31,7 @@ FAST_DNS = {"RES_OPTIONS": "timeout:1 attempts:2"}
 
 def start(host: str, answers: Callable[[], bool]) -> None:
     """Install and start the engine of this machine, and wait until it `answers` at `host`."""
-    if host.removeprefix("unix://") not in ("/var/run/docker.sock", "/run/docker.sock"):
+    if host not in (DEFAULT_HOST, "unix:///run/docker.sock"):
         raise Problem(f"no Docker engine answers at {host}; start it or unset DOCKER_HOST")
     if platform.system() != "Linux":
         raise Problem("no Docker engine answers; start Docker Desktop and try again")

@@ -11,7 +11,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from components.swarm import ssh
@@ -23,26 +22,18 @@ from ops.bootstrap.console import Problem, main, run, say, wait, write_whole
 
 PENDING_SECONDS = 30
 """How long an engine that has just been started may take to be back in its swarm."""
+LOCAL_SCHEMES = ("unix://", "npipe://")
+"""Of engines on this machine."""
 
 
-@dataclass(frozen=True)
-class Engine:
-    """A manager of a swarm that answers."""
+def ensure() -> str:
+    """Return the address of the engine that DOCKER_HOST or the docker context names.
 
-    host: str
-    """What DOCKER_HOST takes: unix://, tcp:// or ssh://."""
-    local: bool
-    """It runs on this machine."""
-
-
-def ensure() -> Engine:
-    """Return the engine that DOCKER_HOST or the docker context names, as a swarm's manager.
-
-    A local one is installed, started and made a swarm of one node where needed.
+    It answers, and is a manager of a swarm. One of this machine is installed, started, and made a
+    swarm of one node, where needed.
     """
     lead_docker()
     host = chosen_host()
-    engine = Engine(host, host.startswith(("unix://", "npipe://")))
     swarm = _swarm(host)
     if swarm is None:
         daemon.start(host, lambda: answers(host))
@@ -52,8 +43,8 @@ def ensure() -> Engine:
         with contextlib.suppress(Problem):
             wait("the swarm", lambda: _swarm_state(host) != "pending", PENDING_SECONDS)
         swarm = _swarm(host)
-    _ensure_manager(engine, swarm or {})
-    return engine
+    _ensure_manager(host, swarm or {})
+    return host
 
 
 def chosen_host() -> str:
@@ -133,25 +124,25 @@ def _swarm_state(host: str) -> object:
     return (_swarm(host) or {}).get("LocalNodeState")
 
 
-def _ensure_manager(engine: Engine, swarm: Mapping[str, object]) -> None:
+def _ensure_manager(host: str, swarm: Mapping[str, object]) -> None:
     """Make a swarm of a local engine that is in none; a Problem where it can't be deployed to."""
-    if not (engine.local and swarm.get("LocalNodeState") == "inactive"):
+    if not (host.startswith(LOCAL_SCHEMES) and swarm.get("LocalNodeState") == "inactive"):
         try:
-            return require_manager(engine.host, swarm)
+            return require_manager(host, swarm)
         except EndpointError as error:
             raise Problem(f"{error}\nNothing was changed") from None
-    security = docker(engine.host, "info", "--format", "{{json .SecurityOptions}}", timeout=30)
+    security = docker(host, "info", "--format", "{{json .SecurityOptions}}", timeout=30)
     if is_rootless(json.loads(security) or []):
-        raise Problem(f"{engine.host} {ROOTLESS}; nothing was changed")
+        raise Problem(f"{host} {ROOTLESS}; nothing was changed")
     say("this engine is not in swarm mode: making it a swarm of one node")
     # Loopback: docker refuses to choose among several addresses, and one node needs no other.
     loopback = ["--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377"]
-    docker(engine.host, "swarm", "init", *loopback)
+    docker(host, "swarm", "init", *loopback)
     return None
 
 
 def _print_host() -> None:
-    print(ensure().host)
+    print(ensure())
 
 
 if __name__ == "__main__":

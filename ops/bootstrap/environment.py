@@ -44,4 +44,4 @@ def exports(changes: Mapping[str, str]) -> str:
 def prepare_machine() -> None:
     """Have a Docker engine in swarm mode, with the images: the one that all here talk to."""
     # DOCKER_HOST stays as it is: it would take the place of a context, and of its certificates.
-    images.ensure(engine.ensure().host)
+    images.ensure(engine.ensure())

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from ops.bootstrap import ROOT, packages
 from ops.bootstrap.console import Problem, run, say
+from ops.bootstrap.toolchain import cache
 
 IMAGES = ROOT / "images"
 MODULE = "github.com/distribution/distribution/v3"
@@ -85,13 +86,12 @@ class Recipe:
 
 def tarball(recipe: Recipe) -> Path:
     """The image as `docker load` takes it: from the cache, built now if it isn't there."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cache = base / "registry" / f"images-{_key(recipe)}"
-    finished = cache / f"{recipe.name}.tar"
+    folder = cache() / f"images-{_key(recipe)}"
+    finished = folder / f"{recipe.name}.tar"
     if not finished.exists():
-        cache.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         # Made elsewhere, then renamed: an interruption leaves no half image behind.
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
             _write_image(recipe, Path(scratch)).rename(finished)
     return finished
 

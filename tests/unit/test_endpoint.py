@@ -193,7 +193,7 @@ def test_a_context_stays_in_charge_of_the_machine_that_is_prepared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
-    monkeypatch.setattr(engine, "ensure", lambda: engine.Engine(REMOTE, False))
+    monkeypatch.setattr(engine, "ensure", lambda: REMOTE)
     monkeypatch.setattr(images, "ensure", lambda _: None)
     environment.prepare_machine()
     assert "DOCKER_HOST" not in os.environ
