@@ -145,7 +145,7 @@ def _apply(name: str, edit: Edit) -> None:
 def _problems(name: str) -> list[str]:
     """Return what is wrong with the new stack's settings; asks no engine."""
     try:
-        Stack(name).whole_config.settings()
+        _ = Stack(name).settings
     except Problem as problem:
         return [str(problem)]
     return []

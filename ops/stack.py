@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.distribution.config import HUB
 from components.run import takeover
@@ -30,6 +30,9 @@ from ops.bootstrap.console import Problem, confirm, run, say
 from ops.bootstrap.environment import LOCAL, prepare_machine
 from ops.config import Config
 from ops.pulumi import pulumi
+
+if TYPE_CHECKING:
+    from settings import Settings
 
 
 def names() -> list[str]:
@@ -71,6 +74,11 @@ class Stack:
         return self.whole_config if self.config.has_engine_secrets else self.config
 
     @cached_property
+    def settings(self) -> Settings:
+        """All its settings, read and checked; a Problem lists what is wrong."""
+        return self.whole_config.settings()
+
+    @cached_property
     def endpoint(self) -> Endpoint:
         """The engine that it is deployed to; a Problem where there is none."""
         return self.engine_config.endpoint()
@@ -90,7 +98,7 @@ class Stack:
 
     def refresh(self) -> None:
         """Ask Pulumi anew from here on: the stack was changed."""
-        for name in ("config", "whole_config", "endpoint", "raw_outputs"):
+        for name in ("config", "whole_config", "settings", "endpoint", "raw_outputs"):
             self.__dict__.pop(name, None)
 
     def ensure(self, *, new: bool = False) -> None:
