@@ -19,6 +19,8 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "policy": frozenset({"components"}),
     "settings": frozenset({"components", "policy"}),
     PROGRAM: frozenset({"components", "settings", PROGRAM}),
+    "package": frozenset({"components"}),
+    "docs": frozenset({"components"}),
     "ops": frozenset({"components", "policy", "settings"}),
     "testing": frozenset({"components", "ops"}),
     "bench": frozenset({"components", "settings", "ops", "testing"}),
