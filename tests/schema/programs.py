@@ -32,7 +32,7 @@ def program(name: str) -> Path:
         with tarfile.open(image) as whole:
             layer = next(each for each in whole.getnames() if each.endswith("layer.tar"))
             with tarfile.open(fileobj=cast(IO[bytes], whole.extractfile(layer))) as files:
-                content = cast(IO[bytes], files.extractfile(recipe.path)).read()
+                content = cast(IO[bytes], files.extractfile(next(iter(recipe.programs)))).read()
         half.write_bytes(content)
         half.chmod(0o755)
         half.rename(file)

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from ops.bootstrap import image_build
+from components.version import VERSION
+from ops.bootstrap import ROOT, image_build
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of images/, which the recipes are in."""
     shutil.copytree(image_build.IMAGES, tmp_path / "images")
+    (tmp_path / "components").mkdir()
+    shutil.copy(ROOT / "components/version.py", tmp_path / "components")
     monkeypatch.setattr(image_build, "IMAGES", tmp_path / "images")
     return tmp_path / "images"
 
@@ -24,7 +27,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("registry/image.json", {"registry"}),
         ("traefik/rootfs/entrypoint.sh", {"traefik"}),
         ("traefik/requirements.txt", {"traefik"}),
-        ("go.sum", {"registry"}),
+        ("go.sum", {"registry", "registry-tools"}),
+        ("tools/token/main.go", {"registry-tools"}),
+        ("tools/token/access_test.go", set()),
         ("README.md", set()),
     ],
 )
@@ -36,3 +41,12 @@ def test_a_change_makes_another_image_of_what_is_made_from_it(
         content.write("\n")
     after = {recipe.name: image_build._key(recipe) for recipe in image_build.ALL}
     assert {name for name in after if before[name] != after[name]} == images
+
+
+def test_the_tools_have_the_version_of_the_project(folder: Path) -> None:
+    (tools,) = (recipe for recipe in image_build.ALL if recipe.name == "registry-tools")
+    assert tools.image == f"registry-tools:{VERSION}"
+    before = image_build._key(tools)
+    (folder / "../components/version.py").write_text('VERSION = "9.9.9"\n')
+    assert tools.image == "registry-tools:9.9.9"
+    assert image_build._key(tools) != before

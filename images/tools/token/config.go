@@ -36,6 +36,8 @@ type Config struct {
 	Access          []Rule   `json:"access"`
 	Limits          Limits   `json:"limits"`
 	TrustedProxies  []string `json:"trusted_proxies"`
+	// DiscoverySeconds is how long the server serves on after SIGTERM: Traefik hasn't noticed yet.
+	DiscoverySeconds int `json:"discovery_seconds"`
 
 	proxies []netip.Prefix
 }
@@ -148,6 +150,7 @@ func parseConfig(content []byte) (Config, []string) {
 	}
 	// Clients take less than a minute for a minute.
 	within("lifetime_seconds", config.LifetimeSeconds, 60, 86400)
+	within("discovery_seconds", config.DiscoverySeconds, 0, 600)
 	within("limits.failures", config.Limits.Failures, 1, 10000)
 	within("limits.window_seconds", config.Limits.WindowSeconds, 1, 86400)
 	within("limits.checks", config.Limits.Checks, 1, 256)

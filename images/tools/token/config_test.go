@@ -92,9 +92,11 @@ func TestWhatIsWrongWithAConfigurationIsSaidAtOnce(t *testing.T) {
 		`{"issuer": 1}`:    {"issuer: a string is needed"},
 		rightConfig + `{}`: {"more than one JSON value"},
 		`{"listen": "5001", "lifetime_seconds": 59, "trusted_proxies": ["10.0.0.1"],
+		  "discovery_seconds": -1,
 		  "limits": {"failures": 0, "window_seconds": 0, "checks": 0}}`: {
 			"issuer: a name is needed", "service: a name is needed",
 			"listen: an address as :5001 is needed", "lifetime_seconds: 60 to 86400 is needed",
+			"discovery_seconds: 0 to 600 is needed",
 			"limits.failures: 1 to 10000 is needed", "limits.window_seconds: 1 to 86400 is needed",
 			"limits.checks: 1 to 256 is needed", `trusted_proxies: "10.0.0.1" is no network as 10.0.0.0/8`,
 			"access: a rule is needed",

@@ -91,11 +91,16 @@ func serve(folder string, stdout io.Writer) error {
 	log.Info("started", "address", listener.Addr().String(), "key", settings.signer.keyID,
 		"users", len(settings.logins.of), "rules", len(settings.config.Access))
 	defer log.Info("stopped")
-	return listen(stop, netutil.LimitListener(listener, maxConnections), server.handler(), log)
+	limited := netutil.LimitListener(listener, maxConnections)
+	serveOn := time.Duration(settings.config.DiscoverySeconds) * time.Second
+	return listen(stop, serveOn, limited, server.handler(), log)
 }
 
-// listen serves until `stop` is done, and then ends what has begun.
-func listen(stop context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
+// listen serves until `stop` is done and for a while longer, and then ends what has begun.
+func listen(
+	stop context.Context, serveOn time.Duration,
+	listener net.Listener, handler http.Handler, log *slog.Logger,
+) error {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -112,6 +117,8 @@ func listen(stop context.Context, listener net.Listener, handler http.Handler, l
 		return err
 	case <-stop.Done():
 	}
+	log.Info("stopping", "seconds", int(serveOn.Seconds()))
+	time.Sleep(serveOn)
 	within, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
 	return server.Shutdown(within)

@@ -391,7 +391,9 @@ func listening(t *testing.T, folder string, arguments ...string) (string, *proce
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	writeFile(t, folder, configFile, strings.Replace(rightConfig, "127.0.0.1:0", address, 1))
+	config := strings.Replace(rightConfig, "127.0.0.1:0", address, 1)
+	config = strings.Replace(config, "{", `{"discovery_seconds": 1,`, 1)
+	writeFile(t, folder, configFile, config)
 	running := start(t, append([]string{"-folder", folder}, arguments...)...)
 	eventually(t, func() bool {
 		answered, err := http.Get("http://" + address + healthPath)
@@ -443,6 +445,11 @@ func TestTheProgramServesReloadsAndEnds(t *testing.T) {
 		t.Error("a wrong file counts")
 	}
 	http.DefaultClient.CloseIdleConnections()
+	running.signal()
+	eventually(t, func() bool { return strings.Contains(running.output(), `"event":"stopping"`) })
+	if login("dev") != 200 {
+		t.Error("nobody answers while Traefik still knows the task")
+	}
 	if code := running.stop(); code != 0 {
 		t.Errorf("it ends with %d: %s", code, running.output())
 	}
