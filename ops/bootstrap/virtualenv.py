@@ -84,7 +84,8 @@ def lock() -> None:
 
 def enter(*args: str) -> None:
     """Go on as `python -m ops ARGS` of the virtual environment, unless this process is of it."""
-    if Path(sys.prefix).resolve() != FOLDER.resolve():
+    # The first is another one where PYTHONHOME is set, and then this would never end.
+    if FOLDER not in (Path(sys.prefix), Path(sys.executable).parents[1]):
         python = FOLDER / "bin" / "python"
         os.execv(python, [str(python), "-m", "ops", *args])  # noqa: S606 - no shell is wanted
 
