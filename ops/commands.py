@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 
-from ops import history, recover, review
+from ops import history, recover
 from ops.bootstrap import state
 from ops.bootstrap.console import Problem
 from ops.bootstrap.environment import LOCAL, process_env
+from ops.review.report import drift_report
 from ops.stack import Stack
 
 Action = Callable[[argparse.Namespace], None]
@@ -63,7 +64,7 @@ ACTIONS: Mapping[str, Action] = {
     "up": _with_pulumi(lambda _: Stack(LOCAL).up()),
     "deploy": _on_stack(lambda stack, _: stack.deploy()),
     "preview": _on_stack(lambda stack, args: stack.preview(args.format)),
-    "drift": _on_stack(lambda stack, _: review.drift(stack.name).tell()),
+    "drift": _on_stack(lambda stack, _: drift_report(stack.name).publish()),
     "deployed": _on_stack(lambda stack, _: print(history.deployed_commit(stack.name))),
     "down": _on_stack(lambda stack, _: stack.down()),
     "recover": _recover,

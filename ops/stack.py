@@ -15,12 +15,10 @@ from components.swarm import NAMESPACE
 from components.swarm.endpoint import Endpoint
 from ops import (
     backend,
-    comment,
     doctor,
     nodes,
     policy,
     resume,
-    review,
     store_check,
     summary,
 )
@@ -30,6 +28,8 @@ from ops.bootstrap.console import Problem, confirm, run, say
 from ops.bootstrap.environment import LOCAL, prepare_machine
 from ops.config import Config
 from ops.pulumi import pulumi
+from ops.review import comment
+from ops.review.report import deployment_report, gaps_reported
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -194,10 +194,10 @@ class Stack:
         os.environ.update(takeover.environment(resume.foresee(self)))
         flags = policy.flags(self.config)
         if form == "terminal":
-            with review.gaps_shown() as more:
+            with gaps_reported() as more:
                 return pulumi("preview", "--diff", "--stack", self.name, *flags, *more)
-        report = review.preview(self.name, *flags)
-        return report.tell(partial(comment.post, self.name) if form == "comment" else None)
+        report = deployment_report(self.name, *flags)
+        return report.publish(partial(comment.post, self.name) if form == "comment" else None)
 
     def down(self) -> None:
         """Remove the stack's services; its images and the label of their node stay.

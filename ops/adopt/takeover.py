@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,8 +19,10 @@ from ops.adopt import original, plan
 from ops.adopt.original import Docker, Original
 from ops.adopt.plan import Plan, Setting
 from ops.bootstrap import ROOT
-from ops.bootstrap.console import LIMIT_SECONDS, Problem, confirm, run, say
+from ops.bootstrap.console import Problem, confirm, run, say
 from ops.config import Config
+from ops.review.preview import run_preview
+from ops.review.step import SERVICE
 from ops.settle import settle
 from ops.stack import Stack, names
 from settings.stack_file import as_text, config_of, is_encrypted
@@ -121,32 +121,11 @@ def _change_in_place(name: str, planned: Plan) -> None:
 
 
 def _operations(name: str, taken: Mapping[str, str]) -> set[str]:
-    """Return what a deployment would do to services; a Problem with what it would fail at."""
-    command = ["pulumi", "preview", "--json", "--stack", name]
-    environment = {**os.environ, **takeover.environment(taken)}
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LIMIT_SECONDS,
-    )
-    try:
-        preview = json.loads(done.stdout)
-    except ValueError:
-        raise Problem(f"`pulumi preview --stack {name}`: {done.stderr.strip()}") from None
-    errors = [
-        each["message"].strip()
-        for each in preview.get("diagnostics") or []
-        if each.get("severity") == "error"
-    ]
-    if done.returncode != 0:
-        raise Problem("\n".join(errors) or done.stderr.strip())
-    kind = "docker:index/service:Service"
-    return {str(step["op"]) for step in preview["steps"] if f"{kind}::" in step["urn"]}
+    """Return the operations of a deployment on services; a Problem where it would fail."""
+    preview = run_preview(name, variables=takeover.environment(taken))
+    if preview.failed:
+        raise Problem("\n".join(preview.errors))
+    return {str(step["op"]) for step in preview.steps.values() if step["type"] == SERVICE}
 
 
 def _go_on(

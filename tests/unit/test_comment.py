@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ops import comment
 from ops.bootstrap.console import Problem
+from ops.review import comment
 
 from .test_ops import command
 

@@ -8,9 +8,18 @@ from typing import Any
 
 import pytest
 
-from ops import review
 from ops.bootstrap.console import Problem
-from ops.changes import DELETE_REPLACED, SECRET, SIGNATURE, changes, code, flat, kind
+from ops.review.changes import changes
+from ops.review.differences import SECRET, SIGNATURE, flat
+from ops.review.preview import Preview, parse_events
+from ops.review.report import (
+    deployment_report,
+    drift_report,
+    gap_warnings,
+    gaps_reported,
+    markdown,
+)
+from ops.review.step import DELETE_REPLACED, code, kind
 
 from .test_ops import command
 
@@ -149,7 +158,7 @@ def test_nothing_of_a_secret_is_shown_even_if_it_is_not_marked(type_: str) -> No
     names = ("data", "result", "bcryptHash", "keepers")
     old, new = (dict.fromkeys(names, f"hidden-{when}") for when in ("old", "new"))
     for op in ("create", "update", "replace"):
-        report = review.markdown("stag", review.read(stream(step(op, type_, old, new))))
+        report = markdown("stag", parse_events(stream(step(op, type_, old, new))))
         assert "new" in report
         assert "hidden" not in report
 
@@ -157,10 +166,10 @@ def test_nothing_of_a_secret_is_shown_even_if_it_is_not_marked(type_: str) -> No
 def test_the_node_of_the_images_is_shown_and_where_they_would_be_moved() -> None:
     old = {"input": {"label": "web.data", "node": "dog", "nodeId": "1", "volume": "web_data"}}
     new = {"input": {**old["input"], "node": "cat", "nodeId": "2"}}
-    move = review.read(stream(step("update", "pulumi:index:Stash", old, new)))
+    move = parse_events(stream(step("update", "pulumi:index:Stash", old, new)))
     dog, cat = (f"`volume web_data on node {name}`" for name in ("dog", "cat"))
     row = f"| change | storage `it` | **moves** from {dog} to {cat} |"
-    assert row in review.markdown("stag", move)
+    assert row in markdown("stag", move)
 
 
 @pytest.mark.parametrize(
@@ -174,9 +183,9 @@ def test_whether_images_go_with_their_volume_is_said(kept: bool, what: str) -> N
 
 def test_a_report_counts_and_orders_what_a_reviewer_can_see() -> None:
     network, volume = "docker:index/network:Network", "docker:index/volume:Volume"
-    report = review.markdown(
+    report = markdown(
         "stag",
-        review.read(
+        parse_events(
             stream(
                 step("same", network, {"name": "net"}, {"name": "net"}),
                 step("create", "docker:index/secret:Secret", None, {"data": HIDDEN}),
@@ -196,11 +205,11 @@ def test_a_report_counts_and_orders_what_a_reviewer_can_see() -> None:
 
 def replacement(
     type_: str, old: dict[str, Any], new: dict[str, Any], *, deleted_first: bool, **more: Any
-) -> review.Findings:
+) -> Preview:
     """A preview in which a resource is replaced."""
     gone = step(DELETE_REPLACED, type_, old, None, **more)
     come = [step(op, type_, old, new, **more) for op in ("replace", "create-replacement")]
-    return review.read(stream(*([gone, *come] if deleted_first else [*reversed(come), gone])))
+    return parse_events(stream(*([gone, *come] if deleted_first else [*reversed(come), gone])))
 
 
 def test_a_service_that_is_deleted_before_its_new_one_is_made_is_announced() -> None:
@@ -213,15 +222,15 @@ def test_a_service_that_is_deleted_before_its_new_one_is_made_is_announced() -> 
     )
     found = replacement(SERVICE, old, new, deleted_first=True)
     row = f"| replace | service `web` | **{gap}**<br>global: `false` → `true` |"
-    assert row in review.markdown("stag", found)
-    assert review.gaps(found) == [f"warning: service `web`: {gap}"]
+    assert row in markdown("stag", found)
+    assert gap_warnings(found) == [f"warning: service `web`: {gap}"]
 
 
 def test_what_is_there_before_its_old_one_is_deleted_leaves_no_gap() -> None:
     secret = "docker:index/secret:Secret"
     found = replacement(secret, {"data": "b2xk"}, {"data": "bmV3"}, deleted_first=False)
-    assert "deleted before" not in review.markdown("stag", found)
-    assert review.gaps(found) == []
+    assert "deleted before" not in markdown("stag", found)
+    assert gap_warnings(found) == []
 
 
 @pytest.mark.parametrize(
@@ -236,10 +245,10 @@ def test_what_goes_with_a_replacement_is_said(kind: str, kept: bool, said: str |
     old, new = {"name": "data", "driver": "local"}, {"name": "data", "driver": "nfs"}
     type_ = f"docker:index/{kind}"
     found = replacement(type_, old, new, deleted_first=True, retainOnDelete=kept)
-    report = review.markdown("stag", found)
+    report = markdown("stag", found)
     assert (said or "") in report
     assert ("deleted before" in report) == bool(said)
-    assert bool(review.gaps(found)) == bool(said)
+    assert bool(gap_warnings(found)) == bool(said)
 
 
 def test_a_preview_in_the_terminal_ends_with_what_leaves_a_gap(
@@ -248,7 +257,7 @@ def test_a_preview_in_the_terminal_ends_with_what_leaves_a_gap(
     monkeypatch.setenv("PULUMI_DEBUG_COMMANDS", "false")
     gone = step(DELETE_REPLACED, SERVICE, {"name": "web"}, None)
     come = step("replace", SERVICE, {"name": "web"}, {"name": "web"})
-    with review.gaps_shown() as (flag, file):
+    with gaps_reported() as (flag, file):
         assert flag == "--event-log"
         Path(file).write_text(stream(gone, come))
     assert "warning: service `web`: the service is deleted before" in capsys.readouterr().err
@@ -263,7 +272,7 @@ def test_warnings_and_broken_policies_are_listed_and_debugging_is_not() -> None:
         stream(diagnosticEvent=said("info#err", "hidden")),
         "downloading …",
     ]
-    report = review.markdown("stag", review.read("\n".join(events)))
+    report = markdown("stag", parse_events("\n".join(events)))
     assert (
         report == "**stag**: no changes\n\nWarnings:\n\n```text\nmemory: no limit\nold image\n```\n"
     )
@@ -276,12 +285,12 @@ def test_a_preview_that_fails_is_a_report_with_its_error(
     command(tmp_path / "pulumi", f"cat <<'END'\n{error}\nEND\nexit 1")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(Problem, match="the preview of stack stag failed"):
-        review.preview("stag").tell()
+        deployment_report("stag").publish()
     assert capsys.readouterr().out == (
         "**stag**: the preview failed, so this can't be deployed\n\n````text\n``` is in it\n````\n"
     )
     command(tmp_path / "pulumi", "echo 'error: no stack named stag' >&2; exit 255")
-    assert "no stack named stag" in review.drift("stag").markdown
+    assert "no stack named stag" in drift_report("stag").markdown
 
 
 def test_text_cannot_leave_its_cell() -> None:

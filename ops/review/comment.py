@@ -12,15 +12,15 @@ from typing import Any
 
 from ops.bootstrap.console import Problem, run, say
 
-LONGEST = 60_000
+MAX_CHARACTERS = 60_000
 """Characters of a comment; GitHub takes 65 536."""
 
 
 def post(stack: str, report: str) -> None:
-    """Writes the stack's comment, where GitHub's or GitLab's variables say which request it is."""
+    """Write the stack's comment on the request that GitHub's or GitLab's variables name."""
     mark = f"<!-- preview of stack {stack} -->"
-    if len(report) > LONGEST:
-        report = f"{report[:LONGEST]}\n```\n\nThe job's log has the rest.\n"
+    if len(report) > MAX_CHARACTERS:
+        report = f"{report[:MAX_CHARACTERS]}\n```\n\nThe job's log has the rest.\n"
     if event := os.environ.get("GITHUB_EVENT_PATH"):
         request = json.loads(Path(event).read_text()).get("pull_request")
         if request is None:
@@ -41,11 +41,11 @@ def _body(mark: str, report: str, commit: str) -> str:
 def _variable(name: str) -> str:
     if value := os.environ.get(name):
         return value
-    raise Problem(f"{name} isn't set; it takes that to comment")
+    raise Problem(f"{name} isn't set; FORMAT=comment needs it")
 
 
 def _github(number: int, mark: str, body: str) -> None:
-    """Through `gh`, which GitHub's runners have and which takes its token from GH_TOKEN."""
+    """Comment by `gh`, which GitHub's runners have and which takes its token from GH_TOKEN."""
     comments = f"repos/{_variable('GITHUB_REPOSITORY')}/issues/{number}/comments"
     listed = run(
         [
@@ -58,12 +58,14 @@ def _github(number: int, mark: str, body: str) -> None:
         ],
         timeout=60,
     )
-    ours = _first(map(tuple, map(json.loads, listed.splitlines())), mark)
-    how = ["PATCH", f"{comments.rpartition('/')[0].rpartition('/')[0]}/comments/{ours}"]
-    if ours is None:
-        how = ["POST", comments]
+    existing = _first(map(tuple, map(json.loads, listed.splitlines())), mark)
+    if existing is None:
+        target = ["POST", comments]
+    else:
+        issues = comments.rpartition("/")[0].rpartition("/")[0]
+        target = ["PATCH", f"{issues}/comments/{existing}"]
     request = json.dumps({"body": body})
-    run(["gh", "api", "--method", *how, "--input", "-", "--silent"], stdin=request, timeout=60)
+    run(["gh", "api", "--method", *target, "--input", "-", "--silent"], stdin=request, timeout=60)
 
 
 def _gitlab(number: str, mark: str, body: str) -> None:
@@ -72,23 +74,23 @@ def _gitlab(number: str, mark: str, body: str) -> None:
 
     def listed() -> Iterator[tuple[int, str]]:
         page = 1
-        while found := _ask("GET", f"{notes}?per_page=100&page={page}"):
-            yield from ((note["id"], note["body"]) for note in found)
+        while answer := _request("GET", f"{notes}?per_page=100&page={page}"):
+            yield from ((note["id"], note["body"]) for note in answer)
             page += 1
 
-    ours = _first(listed(), mark)
-    if ours is None:
-        _ask("POST", notes, {"body": body})
+    existing = _first(listed(), mark)
+    if existing is None:
+        _request("POST", notes, {"body": body})
     else:
-        _ask("PUT", f"{notes}/{ours}", {"body": body})
+        _request("PUT", f"{notes}/{existing}", {"body": body})
 
 
 def _first(comments: Iterator[Any], mark: str) -> int | None:
     return next((int(id_) for id_, text in comments if text.startswith(mark)), None)
 
 
-def _ask(method: str, url: str, content: Mapping[str, str] | None = None) -> Any:
-    """GitLab's answer. A project's access token with the scope `api` is in GITLAB_TOKEN."""
+def _request(method: str, url: str, content: Mapping[str, str] | None = None) -> Any:
+    """Return GitLab's answer. GITLAB_TOKEN has a project's access token with the scope `api`."""
     headers = {"PRIVATE-TOKEN": _variable("GITLAB_TOKEN"), "Content-Type": "application/json"}
     data = json.dumps(content).encode() if content else None
     request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 (GitLab's own)
