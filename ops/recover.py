@@ -89,7 +89,7 @@ def _require_label(service: Item, there: Inventory) -> None:
 
 def _tell_passwords(stack: Stack) -> None:
     name, outputs, given = stack.name, stack.outputs, stack.whole_config.passwords
-    new = [user for user in outputs.get("passwords") or {} if user not in given]
+    new = [user for user in outputs.users if user not in given]
     if new:
         say(
             f"new passwords: {', '.join(new)}. They were generated, and nobody has the old ones"
@@ -98,8 +98,8 @@ def _tell_passwords(stack: Stack) -> None:
         )
     if given:
         say(f"as before, since they were given: {', '.join(given)}")
-    if outputs.get("uiPasswords"):
+    if outputs.dashboard_users:
         say(
-            f"new passwords of Traefik's dashboard: {', '.join(outputs['uiPasswords'])}\n"
+            f"new passwords of Traefik's dashboard: {', '.join(outputs.dashboard_users)}\n"
             f"      pulumi stack output uiPasswords --show-secrets --stack {name}"
         )

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.distribution.config import HUB
 from components.run import takeover
@@ -15,7 +15,6 @@ from components.swarm import NAMESPACE
 from components.swarm.endpoint import Endpoint
 from ops import (
     backend,
-    doctor,
     nodes,
     policy,
     resume,
@@ -27,6 +26,8 @@ from ops.bootstrap import ROOT, state
 from ops.bootstrap.console import Problem, confirm, run, say
 from ops.bootstrap.environment import LOCAL, prepare_machine
 from ops.config import Config
+from ops.doctor.checks import SLOW_SECONDS, examine
+from ops.outputs import StackOutputs
 from ops.pulumi import pulumi
 from ops.review import comment
 from ops.review.report import deployment_report, gaps_reported
@@ -84,21 +85,21 @@ class Stack:
         return self.engine_config.endpoint()
 
     @cached_property
-    def raw_outputs(self) -> Mapping[str, Any]:
-        """All outputs of the last deployment, secrets too; empty before the first."""
+    def last_outputs(self) -> StackOutputs | None:
+        """Outputs of the last deployment; None before the first."""
         command = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", self.name]
-        return dict(json.loads(run(command)))
+        return StackOutputs.read(json.loads(run(command)))
 
     @property
-    def outputs(self) -> Mapping[str, Any]:
-        """The outputs; a Problem where the stack isn't deployed."""
-        if "url" not in self.raw_outputs:
+    def outputs(self) -> StackOutputs:
+        """Outputs of the last deployment; a Problem before the first."""
+        if self.last_outputs is None:
             raise Problem(f"stack {self.name} isn't deployed: make deploy STACK={self.name}")
-        return self.raw_outputs
+        return self.last_outputs
 
     def refresh(self) -> None:
         """Ask Pulumi anew from here on: the stack was changed."""
-        for name in ("config", "whole_config", "settings", "endpoint", "raw_outputs"):
+        for name in ("config", "whole_config", "settings", "endpoint", "last_outputs"):
             self.__dict__.pop(name, None)
 
     def ensure(self, *, new: bool = False) -> None:
@@ -156,7 +157,7 @@ class Stack:
         self._update(*policy.flags(self.config), *flags, taken=taken, forget=forget)
         if os.environ.get("CHECK") != "no":
             summary.wait_until_reachable(self.outputs)
-        if self.outputs["mirrors"]:
+        if self.outputs.mirrors:
             say(f"what the nodes need to know of the mirrors: make mirrors STACK={self.name}")
 
     def deploy_again(self, *flags: str, taken: Mapping[str, str], forget: resume.Forget) -> None:
@@ -243,15 +244,14 @@ class Stack:
             self.engine_config.lead_docker()
             print(f"{store.name}, seen from the engine")
             store_check.check(store)
-            if "url" not in self.raw_outputs:
+            if self.last_outputs is None:
                 say(f"all else is to be seen once it is deployed: make deploy STACK={self.name}")
                 return
-        seconds = doctor.SLOW_SECONDS if slow_seconds is None else slow_seconds
-        doctor.examine(summary.deployment(self.outputs), seconds)
+        examine(self.outputs, SLOW_SECONDS if slow_seconds is None else slow_seconds)
 
     def mirrors(self) -> None:
         """Print what the nodes need to know of the stack's mirrors."""
-        mirrors = self.outputs.get("mirrors")
+        mirrors = self.outputs.mirrors
         if not mirrors:
             raise Problem(
                 f"stack {self.name} has no mirrors; such as:\n"

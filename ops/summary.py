@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from ops import doctor
 from ops.bootstrap.console import Problem, say, wait
+from ops.doctor.access import is_ready
+from ops.doctor.checks import examine
+from ops.outputs import StackOutputs
 
 ANSWER_SECONDS = 60
 """How long the registry may take to answer from outside once its service runs."""
 
 
-def deployment(outputs: Mapping[str, Any]) -> doctor.Told:
-    """Return what a stack's outputs say of addresses and logins."""
-    return doctor.Told(
-        outputs["url"],
-        outputs.get("username"),
-        outputs.get("password"),
-        outputs.get("ui") or None,
-        outputs.get("https") == "external",
-    )
-
-
-def wait_until_reachable(outputs: Mapping[str, Any]) -> None:
+def wait_until_reachable(outputs: StackOutputs) -> None:
     """Wait until the registry answers; where it doesn't, say what of it is wrong."""
-    deployed = deployment(outputs)
     try:
-        wait(f"{deployed.url} to answer", lambda: doctor.ready(deployed), ANSWER_SECONDS)
+        wait(f"{outputs.url} to answer", lambda: is_ready(outputs), ANSWER_SECONDS)
     except Problem:
         say("the services run, but the registry isn't reached from here as it should be:")
-        doctor.examine(deployed, slow_seconds=0)
+        examine(outputs, slow_seconds=0)
         raise
-    if deployed.secure:
-        doctor.examine(deployed, slow_seconds=0)
+    if outputs.is_https:
+        examine(outputs, slow_seconds=0)
 
 
-def print_login(stack: str, outputs: Mapping[str, Any]) -> None:
+def print_login(stack: str, outputs: StackOutputs) -> None:
     """Print where the registry is, and what to type next."""
-    deployed = deployment(outputs)
-    host = deployed.url.partition("://")[2]
-    ui = f"\n  Traefik's UI  {deployed.ui}" if deployed.ui else ""
+    host = outputs.url.partition("://")[2]
+    ui = f"\n  Traefik's UI  {outputs.dashboard}" if outputs.dashboard else ""
     print(f"""
-  Registry      {deployed.url}{ui}
-  User          {deployed.username}
+  Registry      {outputs.url}{ui}
+  User          {outputs.username}
   Password      eval "$(make -s exports)"
                 pulumi stack output password --show-secrets --stack {stack}
   Log in        pulumi stack output password --show-secrets --stack {stack} |
-                  docker login -u {deployed.username} --password-stdin {host}
+                  docker login -u {outputs.username} --password-stdin {host}
   Push          docker tag IMAGE {host}/IMAGE && docker push {host}/IMAGE
   Logs, down    make logs, make down (the images stay)
 """)

@@ -1,26 +1,45 @@
-"""What the doctor says of a registry that doesn't store what is pushed."""
+"""The findings of `make doctor`, check by check."""
 
 from __future__ import annotations
 
 import contextlib
+import re
+import socket
+import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ops import doctor
 from ops.bootstrap.console import Problem
+from ops.doctor import access, connection
+from ops.doctor.checks import CHECKS, examine
+from ops.doctor.request import Answer, CheckFailedError
+from ops.outputs import StackOutputs
+from testing.certificates import CertificatePair
+
+URL = "https://registry.example.com"
+DASHBOARD = "https://traefik.example.com"
+SERVER = CertificatePair.make(address="127.0.0.1")
+SOON = CertificatePair.make(address="127.0.0.1", days=0.5)
+DEFAULT = CertificatePair.make("TRAEFIK DEFAULT CERT")
+BROWSER_HEADERS = {"strict-transport-security": "max-age=1", "x-content-type-options": "nosniff"}
+Answers = Callable[[Mapping[tuple[str, bool], Answer]], None]
+
+
+def outputs(url: str = URL, **others: Any) -> StackOutputs:
+    """Return the outputs of a stack with a login."""
+    return StackOutputs(url=url, **{"username": "admin", "password": "secret", **others})
 
 
 @contextlib.contextmanager
 def registry(
-    begins: int = 202, takes: int = 202, stranger: int = 401
-) -> Iterator[tuple[doctor.Told, list[str]]]:
-    """A registry's front that answers so to an upload's beginning and content, and to a stranger.
-
-    With it comes what it was asked.
-    """
+    begins: int = 202, takes: int = 202, without_login: int = 401
+) -> Iterator[tuple[StackOutputs, list[str]]]:
+    """A registry that answers with these statuses, and a list of the requests it gets."""
     requests: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -34,7 +53,7 @@ def registry(
             self.end_headers()
 
         def do_GET(self) -> None:
-            self.answer(200 if "Authorization" in self.headers else stranger)
+            self.answer(200 if "Authorization" in self.headers else without_login)
 
         def do_POST(self) -> None:
             self.answer(begins)
@@ -53,61 +72,275 @@ def registry(
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield doctor.Told(f"http://127.0.0.1:{server.server_port}", "admin", "secret"), requests
+        yield outputs(f"http://127.0.0.1:{server.server_port}"), requests
         server.shutdown()
 
 
+@contextlib.contextmanager
+def tls_server(
+    folder: Path, pair: CertificatePair, oldest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
+) -> Iterator[StackOutputs]:
+    """A server that hangs up after each handshake, and the outputs that lead to it."""
+    (folder / "server.pem").write_text(pair.chain + pair.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = oldest
+    context.load_cert_chain(folder / "server.pem")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    near, _ = listening.accept()
+                except OSError:
+                    return
+                near.settimeout(60)
+                with contextlib.suppress(OSError), context.wrap_socket(near, server_side=True):
+                    pass
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield outputs(f"https://127.0.0.1:{listening.getsockname()[1]}")
+        # Closing alone wouldn't wake the thread.
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
+    """Return what sets the answers, by URL and by the presence of a login."""
+
+    def set_answers(by_request: Mapping[tuple[str, bool], Answer]) -> None:
+        def request(url: str, headers: Mapping[str, str] | None = None) -> Answer:
+            return by_request[url, bool(headers)]
+
+        for module in (access, connection):
+            monkeypatch.setattr(module, "request", request)
+
+    return set_answers
+
+
+def test_a_name_without_an_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert connection.name(outputs("https://127.0.0.1")) == "127.0.0.1 leads to 127.0.0.1"
+
+    def lookup(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    with pytest.raises(CheckFailedError, match=r"Name or service not known.*make a DNS record"):
+        connection.name(outputs())
+
+
+def test_a_trusted_certificate_is_shown_with_its_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pair, time_left in ((SERVER, r"29 days"), (SOON, r"1[12] hours")):
+        (tmp_path / "root.pem").write_text(pair.chain)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
+        with tls_server(tmp_path, pair) as target:
+            line = connection.certificate(target)
+        assert line.startswith("certificate by test authority, ")
+        assert re.search(time_left, line)
+
+
+@pytest.mark.parametrize(
+    ("pair", "reason"),
+    [(SERVER, "For a private CA, add SSL_CERT_FILE"), (DEFAULT, "Traefik's default one")],
+)
+def test_a_certificate_without_trust_comes_with_its_remedy(
+    tmp_path: Path, pair: CertificatePair, reason: str
+) -> None:
+    with tls_server(tmp_path, pair) as target, pytest.raises(CheckFailedError, match=reason):
+        connection.certificate(target)
+
+
+def test_a_port_that_nothing_listens_on_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    with pytest.raises(CheckFailedError, match=f"port {port} doesn't answer"):
+        connection.certificate(outputs(f"https://127.0.0.1:{port}"))
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+def test_outdated_versions_of_tls_are_refused(tmp_path: Path) -> None:
+    with tls_server(tmp_path, SERVER) as target:
+        assert connection.protocols(target) == "TLS 1.2 and later only"
+    with (
+        tls_server(tmp_path, SERVER, ssl.TLSVersion.TLSv1) as target,
+        pytest.raises(CheckFailedError, match="TLSv1 is accepted"),
+    ):
+        connection.protocols(target)
+
+
+@pytest.mark.parametrize(
+    ("status", "location", "passes"),
+    [
+        (308, "https://registry.example.com/v2/", True),
+        (302, "http://registry.example.com/v2/", False),
+        (200, "", False),
+    ],
+)
+def test_plain_http_has_to_lead_to_https(
+    answers: Answers, status: int, location: str, passes: bool
+) -> None:
+    answers({("http://registry.example.com/v2/", False): Answer(status, {"location": location})})
+    if passes:
+        assert connection.redirect(outputs()) == f"http:// leads to https:// ({status})"
+    else:
+        with pytest.raises(CheckFailedError, match=f"answers {status} .*redirectMiddleware"):
+            connection.redirect(outputs())
+
+
+@pytest.mark.parametrize(
+    ("without_login", "with_login", "reason"),
+    [
+        (200, 200, "strangers get 200, not 401"),
+        (404, 404, "no router of Traefik's leads to the registry"),
+        (421, 421, "registry:trustedProxies"),
+        (503, 503, "no task of it runs"),
+        (401, 403, "admin's login gets 403"),
+    ],
+)
+def test_each_wrong_answer_to_a_login_has_its_reason(
+    answers: Answers, without_login: int, with_login: int, reason: str
+) -> None:
+    url = f"{URL}/v2/"
+    answers({(url, False): Answer(without_login, {}), (url, True): Answer(with_login, {})})
+    with pytest.raises(CheckFailedError, match=reason):
+        access.login(outputs())
+    assert not access.is_ready(outputs())
+
+
+def test_a_login_that_gets_in_is_named(answers: Answers) -> None:
+    url = f"{URL}/v2/"
+    answers({(url, False): Answer(401, {}), (url, True): Answer(200, {})})
+    assert access.login(outputs()) == "strangers are refused (401), admin gets in (200)"
+    assert access.login(outputs(password=None)) == "strangers are refused (401)"
+    assert access.is_ready(outputs())
+
+
+def test_a_registry_that_does_not_answer_is_not_ready() -> None:
+    with registry() as (target, _):
+        assert access.is_ready(target)
+    assert not access.is_ready(target)
+
+
+@pytest.mark.parametrize("missing", [None, *BROWSER_HEADERS])
+def test_a_missing_header_is_named(answers: Answers, missing: str | None) -> None:
+    headers = {name: value for name, value in BROWSER_HEADERS.items() if name != missing}
+    answers({(f"{URL}/v2/", True): Answer(200, headers)})
+    if missing:
+        with pytest.raises(CheckFailedError, match=missing):
+            access.headers(outputs())
+    else:
+        assert "insist on HTTPS" in access.headers(outputs())
+
+
+def test_a_dashboard_without_a_login_is_named(answers: Answers) -> None:
+    target = outputs(dashboard=DASHBOARD)
+    answers({(DASHBOARD, False): Answer(401, {})})
+    assert access.dashboard(target) == "Traefik's dashboard asks for a login (401)"
+    answers({(DASHBOARD, False): Answer(200, {})})
+    with pytest.raises(CheckFailedError, match="with 200, not 401"):
+        access.dashboard(target)
+
+
 def test_a_small_upload_is_tried_and_cancelled(capsys: pytest.CaptureFixture[str]) -> None:
-    with registry() as (told, requests):
-        doctor.examine(told, slow_seconds=0)
+    with registry() as (target, requests):
+        examine(target, slow_seconds=0)
     assert "ok    an upload of 64 KiB is stored" in capsys.readouterr().out
     assert requests[-1].startswith("DELETE /v2/registry-doctor/blobs/uploads/1")
 
 
-@pytest.mark.parametrize("answers", [{"begins": 500}, {"takes": 500}, {"begins": 503}])
+def test_a_slow_upload_comes_after_all_else(capsys: pytest.CaptureFixture[str]) -> None:
+    with registry() as (target, requests):
+        examine(target, slow_seconds=1)
+    assert "ok    an upload of 1 s gets through" in capsys.readouterr().out
+    assert requests[-1].startswith("DELETE ")
+
+
+@pytest.mark.parametrize("statuses", [{"begins": 500}, {"takes": 500}, {"begins": 503}])
 def test_a_disk_that_is_full_or_read_only_is_noticed(
-    answers: dict[str, int], capsys: pytest.CaptureFixture[str]
+    statuses: dict[str, int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with registry(**answers) as (told, _), pytest.raises(Problem):
-        doctor.examine(told, slow_seconds=0)
-    said = capsys.readouterr().out
-    (status,) = answers.values()
-    assert f"wrong a small upload isn't stored ({status})" in said
-    assert "make logs" in said
-    assert "df -h" in said
+    with registry(**statuses) as (target, _), pytest.raises(Problem):
+        examine(target, slow_seconds=1)
+    output = capsys.readouterr().out
+    (status,) = statuses.values()
+    assert f"wrong a small upload isn't stored ({status})" in output
+    assert "make logs" in output
+    assert "df -h" in output
+    assert "upload of 1 s" not in output
 
 
-def test_a_registry_that_is_read_only_by_its_settings_is_told_apart(
+def test_a_registry_that_is_read_only_by_its_settings_passes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with registry(begins=405) as (told, _):
-        doctor.examine(told, slow_seconds=1)
+    with registry(begins=405) as (target, _):
+        examine(target, slow_seconds=1)
     assert "storage.maintenance.readonly" in capsys.readouterr().out
 
 
-def test_a_proxy_in_front_that_names_another_host_in_tls_is_named(
-    capsys: pytest.CaptureFixture[str],
+def test_no_check_follows_where_no_name_is_known(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with registry(stranger=421) as (told, _), pytest.raises(Problem):
-        doctor.examine(told, slow_seconds=0)
-    said = capsys.readouterr().out
-    assert "strangers get 421, not 401" in said
-    assert "registry:trustedProxies" in said
+    def lookup(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    with pytest.raises(Problem, match="marked as wrong above"):
+        examine(outputs())
+    (_, line) = capsys.readouterr().out.splitlines()
+    assert line.startswith("  wrong registry.example.com leads nowhere")
 
 
-@pytest.mark.parametrize("external", [False, True])
-def test_whether_plain_http_leads_on_is_asked_where_traefik_answers_it(
-    external: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_an_error_that_a_check_does_not_explain_is_shown_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked: list[str] = []
+    def request(*_: object) -> Answer:
+        raise TimeoutError("timed out")
 
-    def passes(check: Callable[..., str], _: doctor.Told) -> bool:
-        asked.append(check.__name__)
-        return True
+    monkeypatch.setattr(access, "request", request)
+    with registry() as (target, _), pytest.raises(Problem):
+        examine(target, slow_seconds=0)
+    assert "  wrong login: timed out\n" in capsys.readouterr().out
 
-    monkeypatch.setattr(doctor, "_passes", passes)
-    told = doctor.Told("https://registry.example.com", "admin", None, external_https=external)
-    doctor.examine(told, slow_seconds=0)
-    assert capsys.readouterr().out.startswith("https://registry.example.com, seen")
-    assert "_certificate" in asked
-    assert ("_redirect" in asked) is not external
+
+HTTPS = ["name", "certificate", "TLS versions", "redirect", "login"]
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        (outputs("http://registry.localhost:80", password=None), ["name", "login"]),
+        (outputs("http://registry.localhost"), ["name", "login", "small upload"]),
+        (outputs(password=None), HTTPS),
+        (outputs(), [*HTTPS, "small upload", "headers"]),
+        (outputs(dashboard=DASHBOARD), [*HTTPS, "small upload", "headers", "dashboard"]),
+        # The port of plain HTTP isn't known.
+        (outputs(f"{URL}:8443", password=None), [each for each in HTTPS if each != "redirect"]),
+        # A proxy in front may have no plain HTTP at all.
+        (
+            outputs(password=None, external_https=True),
+            [each for each in HTTPS if each != "redirect"],
+        ),
+        # The dashboard of a developer's machine asks for no login.
+        (
+            outputs("http://a.localhost", dashboard="http://localhost:8080"),
+            ["name", "login", "small upload"],
+        ),
+    ],
+)
+def test_each_check_applies_where_the_deployment_has_what_it_checks(
+    target: StackOutputs, names: list[str]
+) -> None:
+    assert [check.name for check in CHECKS if check.applies(target)] == names
+
+
+def test_outputs_are_read_from_what_pulumi_prints() -> None:
+    read = StackOutputs.read(
+        {"url": URL, "username": "admin", "password": "secret", "ui": "", "https": "external"}
+    )
+    assert read == outputs(external_https=True)
+    assert "secret" not in str(read)
+    local = StackOutputs.read({"url": "http://a", "ui": "http://b", "passwords": {"ci": "secret"}})
+    assert local == StackOutputs(url="http://a", dashboard="http://b", users=("ci",))
+    assert StackOutputs.read({}) is None

@@ -1,0 +1,5 @@
+"""`make doctor`: checks of a deployed registry from this machine, and of its object store.
+
+`checks` has the table of what a client meets, by subject in `connection`, `access` and `uploads`.
+`store` tries the object store, before anything is deployed; `store_errors` explains its errors.
+"""
