@@ -11,6 +11,7 @@ import pulumi_docker as docker
 import pulumi_random as random
 
 from components.distribution.config import (
+    AUTHORITY_FILE,
     CONFIG_PATH,
     HTPASSWD_PATH,
     REGISTRY_IMAGE,
@@ -24,7 +25,6 @@ from components.distribution.config import (
     of_mirrors,
 )
 from components.distribution.service import (
-    AUTHORITY_FILE,
     TaskArgs,
     TaskOptions,
     registry_service,

@@ -9,6 +9,7 @@ import pulumi
 import pulumi_random as random
 
 from components.distribution.config import (
+    AUTHORITY_FILE,
     CONFIG_PATH,
     HTPASSWD_PATH,
     REGISTRY_IMAGE,
@@ -17,7 +18,6 @@ from components.distribution.config import (
     document,
 )
 from components.distribution.service import (
-    AUTHORITY_FILE,
     TaskArgs,
     TaskOptions,
     registry_service,

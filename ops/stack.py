@@ -18,7 +18,6 @@ from ops import (
     nodes,
     policy,
     resume,
-    store_check,
     summary,
 )
 from ops import logs as service_logs
@@ -27,6 +26,8 @@ from ops.bootstrap.console import Problem, confirm, run, say
 from ops.bootstrap.environment import LOCAL, prepare_machine
 from ops.config import Config
 from ops.doctor.checks import SLOW_SECONDS, examine
+from ops.doctor.store import store_of
+from ops.doctor.store_trial import check_store
 from ops.outputs import StackOutputs
 from ops.pulumi import pulumi
 from ops.review import comment
@@ -239,11 +240,11 @@ class Stack:
     def doctor(self, slow_seconds: int | None = None) -> None:
         """Check the object store, if there is one, and what is deployed."""
         self.ensure()
-        store = store_check.store_of(self.whole_config)
+        store = store_of(self.whole_config)
         if store:
             self.engine_config.lead_docker()
-            print(f"{store.name}, seen from the engine")
-            store_check.check(store)
+            print(f"{store.bucket}, seen from the engine")
+            check_store(store)
             if self.last_outputs is None:
                 say(f"all else is to be seen once it is deployed: make deploy STACK={self.name}")
                 return

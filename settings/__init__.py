@@ -16,7 +16,8 @@ import pulumi
 from pulumi.runtime.config import CONFIG, is_config_secret
 
 from components.credentials import CredentialsOptions
-from components.distribution.config import keeps_files, value_at
+from components.distribution.config import value_at
+from components.distribution.storage import keeps_files
 from components.mirrors import MirrorOptions
 from components.network import NetworkOptions
 from components.proxy import ProxyOptions

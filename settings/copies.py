@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from components.distribution.config import drivers_in, keeps_files
+from components.distribution.storage import ROOT_DIRECTORY, drivers_in, keeps_files
 from settings import Settings, settings_of
 from settings.reader import Reader
 
@@ -100,9 +100,9 @@ def _storage(settings: Settings, name: str) -> Iterator[Edit]:
     if not keeps_files(config):
         (driver,) = drivers_in(config)[:1]
         parameters = config["storage"][driver] or {}
-        above = str(parameters.get("rootdirectory", "")).rpartition("/")[0]
+        above = str(parameters.get(ROOT_DIRECTORY, "")).rpartition("/")[0]
         yield Edit(
-            key=f"registry:config.storage.{driver}.rootdirectory",
+            key=f"registry:config.storage.{driver}.{ROOT_DIRECTORY}",
             value=f"{above}/{name}",
             reason="a folder of its own in the object store",
         )

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.distribution.config import OWNED, value_at
+from components.distribution.storage import DRIVERS
 from policy.leaks import is_secret_setting, secret_in
 from settings.stack_file import Step, leaves
-from settings.storage import DRIVERS
 
 
 def secrets_in(config: Mapping[str, Any]) -> Iterator[tuple[Step, ...]]:
@@ -16,14 +16,14 @@ def secrets_in(config: Mapping[str, Any]) -> Iterator[tuple[Step, ...]]:
     for name, driver in DRIVERS.items():
         parameters = value_at(config, f"storage.{name}")
         if isinstance(parameters, Mapping):
-            for parameter in sorted(driver.secret & set(parameters)):
+            for parameter in sorted(set(driver.secrets) & set(parameters)):
                 yield "storage", name, parameter
     for path, value in ends(config):
         dotted = ".".join(map(str, path))
         if any(dotted == owned or dotted.startswith(f"{owned}.") for owned in OWNED):
             continue  # Refused whatever its value.
         if path[0] == "storage" and path[1:2] and path[1] in DRIVERS:
-            named = path[2:3] and path[2] in DRIVERS[str(path[1])].secret
+            named = path[2:3] and path[2] in DRIVERS[str(path[1])].secrets
             if not named and secret_in("", value):
                 yield path
         elif is_secret_setting([step for step in path if isinstance(step, str)][-1], value):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.distribution.config import drivers_in, keeps_files
+from components.distribution.storage import drivers_in, keeps_files
 from components.storage import VolumeOptions
 from components.swarm.location import (
     CERTIFICATES,

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from components.distribution.config import drivers_in
+from components.distribution.storage import driver_named, drivers_in
 
 SECONDS = 2
 """How long a store may take to answer; a preview goes on without it."""
@@ -36,14 +36,7 @@ def missing_bucket(config: Mapping[str, Any], authority: str | None = None) -> s
 
 
 def _address(config: Mapping[str, Any]) -> str | None:
-    for driver in drivers_in(config):
-        told = config["storage"][driver] or {}
-        bucket = told.get("bucket")
-        if driver == "gcs":
-            return f"https://storage.googleapis.com/{bucket}"
-        if driver == "s3" and (endpoint := told.get("regionendpoint")):
-            top = endpoint if "://" in endpoint else f"https://{endpoint}"
-            return f"{top.rstrip('/')}/{bucket}"
-        if driver == "s3":
-            return f"https://{bucket}.s3.{told.get('region')}.amazonaws.com/"
-    return None
+    urls = (
+        driver_named(name).bucket_url(config["storage"][name] or {}) for name in drivers_in(config)
+    )
+    return next(filter(None, urls), None)

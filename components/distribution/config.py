@@ -10,6 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.distribution.storage import (
+    FILESYSTEM,
+    ROOT_DIRECTORY,
+    driver_defaults,
+    drivers_in,
+    keeps_files,
+)
+
 REGISTRY_IMAGE = "registry:3.1.2"
 """The version that `images/` builds where Docker Hub can't be reached."""
 PORT = 5000
@@ -29,13 +37,12 @@ HTPASSWD_PATH = "/run/secrets/htpasswd"
 DATA_PATH = "/var/lib/registry"
 AUTHORITIES = "/etc/distribution/authorities"
 """Folder of further authorities that the registry trusts."""
+AUTHORITY_FILE = f"{AUTHORITIES}/further.pem"
 
 SECTIONS = frozenset(
     {"version", "log", "loglevel", "storage", "auth", "middleware", "http", "notifications"}
     | {"redis", "health", "catalog", "tags", "proxy", "validation", "policy"}
 )
-_STORAGE_OPTIONS = frozenset({"cache", "delete", "maintenance", "redirect", "tag"})
-"""Keys of `storage` that aren't a driver's name."""
 
 OWNED = (
     "version",
@@ -70,17 +77,6 @@ def may_be_set(path: str) -> bool:
     below = any(f"{path}.".startswith(f"{own}.") for own in OWNED)
     above = any(own.startswith(f"{path}.") for own in OWNED)
     return path.partition(".")[0] in SECTIONS and not (below or above)
-
-
-def drivers_in(config: Mapping[str, Any]) -> list[str]:
-    """Storage drivers that `config` names; the registry takes exactly one."""
-    storage = config.get("storage")
-    return sorted(set(storage) - _STORAGE_OPTIONS) if isinstance(storage, Mapping) else []
-
-
-def keeps_files(config: Mapping[str, Any]) -> bool:
-    """Whether images are files on a volume, rather than objects in a store elsewhere."""
-    return drivers_in(config) in ([], ["filesystem"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,11 +159,7 @@ def document(options: ConfigOptions, secrets: Secrets, wiring: Wiring) -> dict[s
     if wiring.https:
         # Here rather than in Traefik: so it holds behind any Traefik.
         own["http"]["headers"]["Strict-Transport-Security"] = [f"max-age={HSTS_SECONDS}"]
-    if "azure" in drivers_in(config):
-        # Since 3.0 the driver ends as it starts ("invalid credentials type") unless it is told.
-        key = "accountkey" in (config["storage"]["azure"] or {})
-        kind = "shared_key" if key else "default_credentials"
-        own["storage"]["azure"] = {"credentials": {"type": kind}}
+    own["storage"] |= driver_defaults(config)
     if wiring.mirror:
         # With name and password here instead, it asks the upstream for its kind of login as it
         # starts, and ends when nobody answers: no start, and no cached image, in an outage.
@@ -175,7 +167,7 @@ def document(options: ConfigOptions, secrets: Secrets, wiring: Wiring) -> dict[s
         # Else what has expired can't be removed ("unsupported"), and the cache only grows.
         own["storage"]["delete"] = {"enabled": True}
     if keeps_files(config):
-        own["storage"]["filesystem"] = {"rootdirectory": DATA_PATH}
+        own["storage"][FILESYSTEM] = {ROOT_DIRECTORY: DATA_PATH}
     return merged(own, config)
 
 
@@ -189,10 +181,10 @@ def of_mirrors(config: Mapping[str, Any]) -> dict[str, Any]:
 def folder_of_mirror(config: Mapping[str, Any], name: str) -> tuple[str, str]:
     """Storage driver, and the folder below the registry's in which the mirror `name` keeps all."""
     for driver in drivers_in(config):
-        if driver != "filesystem":
-            top = (config["storage"][driver] or {}).get("rootdirectory") or ""
+        if driver != FILESYSTEM:
+            top = (config["storage"][driver] or {}).get(ROOT_DIRECTORY) or ""
             return driver, f"{top.rstrip('/')}/mirrors/{name}"
-    return "filesystem", f"{DATA_PATH}/mirrors/{name}"
+    return FILESYSTEM, f"{DATA_PATH}/mirrors/{name}"
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_docker as docker
 
-from components.distribution.config import AUTHORITIES, CONFIG_PATH, PORT, ConfigOptions
+from components.distribution.config import (
+    AUTHORITIES,
+    AUTHORITY_FILE,
+    CONFIG_PATH,
+    PORT,
+    ConfigOptions,
+)
 from components.files import script
 from components.swarm.service import SwarmService, swarm_service
 from components.swarm.stack import SwarmStack
@@ -22,8 +28,6 @@ from components.swarm.task import (
     secret_file,
 )
 from components.traefik.route import Route
-
-AUTHORITY_FILE = f"{AUTHORITIES}/further.pem"
 
 GRACEFUL_STOP = script("graceful-stop.sh")
 STORAGE_FIRST = script("storage-first.sh")

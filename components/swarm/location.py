@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from components.distribution.storage import ROOT_DIRECTORY, driver_named
+
 DOCKERS_OWN = (None, "", "local")
 """Volume drivers that are Docker's own."""
 
@@ -111,14 +113,12 @@ def is_shared(driver: str | None, options: Mapping[str, str]) -> bool:
 
 def object_store(driver: str, parameters: Mapping[str, Any]) -> ObjectStore:
     """Return the store that a storage driver's `parameters` name."""
-    endpoint = parameters.get("regionendpoint") or parameters.get("serviceurl") or ""
-    if account := parameters.get("accountname"):
-        endpoint = f"{account} {endpoint}".strip()
+    known = driver_named(driver)
     return ObjectStore(
         driver=driver,
-        bucket=str(parameters.get("bucket") or parameters.get("container") or ""),
-        endpoint=str(endpoint).rstrip("/"),
-        folder=str(parameters.get("rootdirectory") or "").strip("/"),
+        bucket=known.bucket_of(parameters),
+        endpoint=known.address(parameters),
+        folder=str(parameters.get(ROOT_DIRECTORY) or "").strip("/"),
     )
 
 
@@ -206,22 +206,18 @@ def _way_back(
     before, after = old.get("kind", "volume"), new.get("kind", "volume")
     set_, remove = config_command(stack, "set"), config_command(stack, "rm")
     if before == after == "object store" and old["driver"] == new["driver"]:
-        keys = {
-            "bucket": "container" if old["driver"] == "azure" else "bucket",
-            "endpoint": "serviceurl" if old["driver"] == "azure" else "regionendpoint",
-            "folder": "rootdirectory",
-        }
-        for part, key in keys.items():
-            path = f"registry:config.storage.{old['driver']}.{key}"
-            if old[part] != new[part] and old[part]:
-                yield f"{set_} --path {path} {old[part]}"
-            elif old[part] != new[part]:
-                yield f"{remove} --path {path}"
+        present = _parameters(new)
+        for name, value in _parameters(old).items():
+            path = f"registry:config.storage.{old['driver']}.{name}"
+            if value != present[name]:
+                yield f"{set_} --path {path} {value}" if value else f"{remove} --path {path}"
         return
     if after == "object store":
         yield f"{remove} --path registry:config.storage.{new['driver']}"
     if before == "object store":
-        yield f"{set_} --path registry:config.storage.{old['driver']}.bucket {old['bucket']}"
+        for name, value in _parameters(old).items():
+            if value:
+                yield f"{set_} --path registry:config.storage.{old['driver']}.{name} {value}"
         return
     if (old.get("options") or {}) != (new.get("options") or {}) or before != after:
         if before == "volume" and not old.get("options") and new.get("options"):
@@ -232,6 +228,12 @@ def _way_back(
         yield f"{set_} registry:{role.prefix}Name {old['volume']}"
     if before == "volume" and old.get("nodeId") != new.get("nodeId"):
         yield f"{set_} registry:{role.prefix}Node {old['node'] or old['nodeId']}"
+
+
+def _parameters(remembered: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the driver's parameters that name an object store, from the form in the state."""
+    parts = (remembered.get(part) or "" for part in ("bucket", "endpoint", "folder"))
+    return driver_named(remembered["driver"]).location_parameters(*parts)
 
 
 def how_to_move(old: Mapping[str, Any], role: Role, stack: str = "") -> str:

@@ -17,9 +17,9 @@ from components.distribution.config import (
     Secrets,
     Wiring,
     document,
-    keeps_files,
     value_at,
 )
+from components.distribution.storage import keeps_files
 from ops.adopt.original import Mount, Original, Read, UnreadableError
 from settings.registry_schema import SCHEMA_FILE
 from settings.secrecy import ends
