@@ -1,5 +1,5 @@
-"""A registry that docker-compose or `docker stack` runs, taken over: `make adopt STACK=… FROM=…`.
+"""`make adopt STACK=… FROM=…`: a registry of docker-compose or `docker stack` becomes a stack.
 
-`original` looks at what runs, `route` and `configuration` read it, `plan` says what becomes of it,
-and `takeover` does that once somebody has agreed.
+`original` finds the registry that runs, `configuration`, `route` and `logins` read it, `planning`
+makes the `plan` of what becomes of it, and `takeover` carries that out once a person agrees.
 """

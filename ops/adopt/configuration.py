@@ -65,7 +65,7 @@ class Configuration:
     """The images are files."""
 
 
-def read(original: Original, read_file: Read) -> Configuration:
+def read_configuration(original: Original, read_file: Read) -> Configuration:
     """Return the configuration of `original`; what can't be read or set is an obstacle."""
     obstacles: list[str] = []
     tree: dict[str, Any] = {}

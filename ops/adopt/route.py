@@ -51,7 +51,7 @@ class Routing:
     """What would be lost, each as a sentence."""
 
 
-def read(given: Mapping[str, str]) -> Routing:
+def read_routing(given: Mapping[str, str]) -> Routing:
     """Return the routing of the labels `given`, whose keys Traefik reads in any case."""
     labels = {key.lower(): value for key, value in given.items()}
     routers = list(_routers(labels))

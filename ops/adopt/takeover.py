@@ -15,9 +15,10 @@ from typing import Any
 import pulumi
 
 from components.run import takeover
-from ops.adopt import original, plan
+from ops.adopt import original
 from ops.adopt.original import Docker, Original
 from ops.adopt.plan import Plan, Setting
+from ops.adopt.planning import make_plan, swarm_stack_of
 from ops.bootstrap import ROOT
 from ops.bootstrap.console import Problem, confirm, run, say
 from ops.config import Config
@@ -41,7 +42,7 @@ def adopt(name: str, source: str, logins: str | None) -> None:
         _go_on(docker, name, found, source, configured)
         return
     node = original.node_of(docker, found)
-    planned = plan.make(
+    planned = make_plan(
         found,
         source,
         name,
@@ -142,7 +143,7 @@ def _go_on(
         say(f"{found.name} is taken over already: deploying stack {name}")
         Stack(name).deploy()
         return
-    if swarm_stack != plan.swarm_stack_of(found, source):
+    if swarm_stack != swarm_stack_of(found, source):
         raise Problem(
             f"{found.name} doesn't run, and only what runs is taken over: start it, and adopt again"
         )

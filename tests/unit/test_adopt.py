@@ -14,10 +14,11 @@ import pytest
 import ops.adopt.original
 from components.distribution.config import CONFIG_PATH, OWNED
 from components.swarm.engine import Tls, find_engine
-from ops.adopt import configuration, plan, takeover
-from ops.adopt.configuration import Configuration
+from ops.adopt import takeover
+from ops.adopt.configuration import Configuration, read_configuration
 from ops.adopt.original import Docker, Mount, Original, UnreadableError, find, node_of, reader
-from ops.adopt.plan import Plan
+from ops.adopt.plan import Plan, overlaid
+from ops.adopt.planning import make_plan, swarm_stack_of
 from ops.bootstrap.console import Problem
 from ops.config import Config
 from ops.settle import mounts
@@ -64,7 +65,7 @@ def planned(
     logins: str | None = None,
     configured: Mapping[str, Any] | None = None,
 ) -> Plan:
-    return plan.make(
+    return make_plan(
         original(**(changes or {})),
         "app",
         "prod",
@@ -78,7 +79,7 @@ def planned(
 def config(
     variables: Mapping[str, str] | None = None, files: Mapping[str, str] | None = None
 ) -> Configuration:
-    return configuration.read(original(variables=variables or {}), (files or {}).get)
+    return read_configuration(original(variables=variables or {}), (files or {}).get)
 
 
 def test_route_and_volume_are_read_off_what_runs() -> None:
@@ -120,7 +121,7 @@ def test_without_tls_it_stays_plain_http() -> None:
 def test_what_the_program_owns_is_left_out_and_said(path: str) -> None:
     value = "filesystem" if path == "auth" else "x"
     told = config({f"REGISTRY_{path.upper().replace('.', '_')}": value})
-    assert plan.laid_over({}, told.config) == {}
+    assert overlaid({}, told.config) == {}
     silent = ("version", "auth", "http.addr", "storage.filesystem.rootdirectory")
     assert (path in told.left_out) is (path not in silent) or told.obstacles
 
@@ -300,7 +301,7 @@ def test_a_file_that_cant_be_read_refuses_the_whole_plan() -> None:
     def read(_: str) -> str | None:
         raise UnreadableError("can't be read from here")
 
-    made = plan.make(original(mounts=[IMAGES, FILE]), "app", "prod", "dog", read)
+    made = make_plan(original(mounts=[IMAGES, FILE]), "app", "prod", "dog", read)
     assert "configuration file /etc/distribution/config.yml can't be read" in made.obstacles[0]
 
 
@@ -384,8 +385,8 @@ def test_all_is_shown_but_secrets(capsys: pytest.CaptureFixture[str]) -> None:
         "stay in volume app_data on dog",
         "network   web; not app_default",
         "of admin: kept, Traefik asks for them as before",
-        "registry:proxy: none (it says something else now)",
-        "registry:config.log.level: warn (it says something else now)",
+        "registry:proxy: none (replaces another value)",
+        "registry:config.log.level: warn (replaces another value)",
         "registry:config.notifications.endpoints[0].headers.authorization[0]: [secret]",
         "registry:hashedPasswords.admin: [secret]",
         "port 5000: clients come through Traefik",
@@ -659,7 +660,7 @@ def test_containers_of_compose_are_found() -> None:
     found = find(docker, "my_old")
     assert (found.restart, found.ports, found.networks) == ("always", [5001], ["web"])
     assert found.mounts == [Mount("volume", "v", "/r")]
-    assert plan.swarm_stack_of(found, "my_old") == "my-old"
+    assert swarm_stack_of(found, "my_old") == "my-old"
     assert node_of(docker, found) == "node"
 
 
