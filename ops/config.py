@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.swarm.endpoint import Endpoint, EndpointError, find_endpoint
 from ops.bootstrap import ROOT, engine
@@ -32,6 +32,8 @@ class Config:
     values: Mapping[str, str] = field(repr=False)
     """Texts by full key; of a secret an empty one, unless it was asked for."""
     secret_keys: frozenset[str] = frozenset()
+    structures: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Lists and maps by full key; `values` have the same as JSON."""
 
     @classmethod
     def read(cls, stack: str, *, show_secrets: bool = False) -> Config:
@@ -42,6 +44,11 @@ class Config:
             stack=stack,
             values={key: entry.get("value", "") for key, entry in entries.items()},
             secret_keys=frozenset(key for key, entry in entries.items() if entry.get("secret")),
+            structures={
+                key: entry["objectValue"]
+                for key, entry in entries.items()
+                if "objectValue" in entry
+            },
         )
 
     @property

@@ -1,4 +1,4 @@
-"""The original's configuration: its file with its variables over it, as the registry reads them."""
+"""The original's configuration: its file, overridden by its variables as in the registry."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VARIABLE = "REGISTRY_"
 """Prefix of the variables that set the registry's configuration."""
 _NOT_CONFIGURATION = ("REGISTRY_CONFIGURATION_PATH",)
 _OFFICIAL = {"log": {"fields": {"service": "registry"}}}
-"""What the official image's own file has, beside what this program has too."""
+"""Settings of the official image's file that aren't defaults of this program as well."""
 _REDIS = (
     "what it keeps is a cache, and stays behind. For a Redis of this stack's own, later on:"
     " pulumi config set registry:cache redis"
@@ -39,34 +39,33 @@ _NO_SETTING = {
     "http.prefix": "puts all below a path, and clients would have to use other names",
     "http.tls.clientcas": "asks clients for certificates, and there is no setting for that",
 }
-"""Paths that change who gets in, or what is found, and why they can't be taken over."""
+"""Paths that can't be taken over, with reasons: they change who gets in, or names of images."""
 _IDENTITY = re.compile(r"(AWS|AZURE|GOOGLE)_\w+")
-"""Variables that tell a storage driver who it is."""
+"""Variables with the identity of a storage driver."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What the original is configured with."""
+    """The original's configuration."""
 
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What `registry:config` takes of it."""
+    """Part that `registry:config` takes over."""
     files: Sequence[str] = ()
     """Configuration files that were read."""
     root: str = DATA_PATH
     """Folder of the images, where they are files."""
     htpasswd: str | None = None
-    """File with the logins that the registry asks for."""
+    """File with the logins that the registry asks for; None: it asks for none."""
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """Reasons by what stays behind."""
+    """Reasons, by name of what isn't taken over."""
     obstacles: Sequence[str] = ()
-    """What would be lost, each as a sentence."""
-
+    """Sentences about what would be lost."""
     keeps_files: bool = True
     """The images are files."""
 
 
 def read_configuration(original: Original, read_file: Read) -> Configuration:
-    """Return the configuration of `original`; what can't be read or set is an obstacle."""
+    """Return the configuration of `original`, with an obstacle for each part that it can't read."""
     obstacles: list[str] = []
     tree: dict[str, Any] = {}
     files = []
@@ -91,13 +90,13 @@ def read_configuration(original: Original, read_file: Read) -> Configuration:
         if name.startswith(VARIABLE) and name not in _NOT_CONFIGURATION:
             _set(tree, name.removeprefix(VARIABLE).split("_"), _yaml(original.variables[name]))
             _spell_out(tree)
-    return _sorted(original, tree, files, obstacles)
+    return _divided(original, tree, files, obstacles)
 
 
-def _sorted(
+def _divided(
     original: Original, tree: dict[str, Any], files: Sequence[str], obstacles: list[str]
 ) -> Configuration:
-    """Return `tree` as it is taken over: typed, and without what stays behind."""
+    """Return the part of `tree` that is taken over, with its values typed, and the rest by name."""
     left_out: dict[str, str] = {}
     _translate_redis(tree, left_out)
     schema = json.loads(SCHEMA_FILE.read_text())
@@ -169,19 +168,19 @@ def _tree(text: str) -> dict[str, Any]:
 
 
 def _yaml(text: str) -> Any:
-    """Return YAML with its scalars as they are written: what type they have, the schema says."""
-    return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes texts, lists and maps alone
+    """Return YAML with its scalars as texts: the schema decides their types."""
+    return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes only texts, lists and maps
 
 
 def _spell_out(tree: dict[str, Any]) -> None:
-    """Have maps where the registry also takes a name alone: `storage: filesystem`."""
+    """Replace a name alone, such as `storage: filesystem`, by the map that it stands for."""
     for section in ("storage", "auth"):
         if isinstance(tree.get(section), str):
             tree[section] = {tree[section]: {}} if tree[section] else {}
 
 
 def _set(tree: Any, path: Sequence[str], value: Any) -> None:
-    """Set what a variable names, in which a place of a list is a number."""
+    """Set the value at the path that a variable names; a number is an index of a list."""
     step, rest = path[0], path[1:]
     key: Step
     if isinstance(tree, list):
@@ -205,11 +204,11 @@ def _set(tree: Any, path: Sequence[str], value: Any) -> None:
 
 
 def _translate_redis(tree: dict[str, Any], left_out: dict[str, str]) -> None:
-    """Leave Redis behind: its networks are left, and it holds nothing that isn't in the storage."""
+    """Remove Redis, whose networks are left, and which only caches what is in the storage."""
     storage = tree.get("storage")
     cache = storage.get("cache") if isinstance(storage, dict) else None
     if isinstance(cache, dict):
-        # The name of before 2.1, which 2.8 still took.
+        # The key's name before 2.1, which 2.8 still accepts.
         cache.setdefault("blobdescriptor", cache.pop("layerinfo", "inmemory"))
         if cache["blobdescriptor"] == "redis":
             cache["blobdescriptor"] = "inmemory"
@@ -219,7 +218,7 @@ def _translate_redis(tree: dict[str, Any], left_out: dict[str, str]) -> None:
 
 
 def _typed(value: Any, schema: Any, path: tuple[str, ...], unknown: list[str]) -> Any:
-    """Return `value` with the types of the schema, without names that it doesn't have."""
+    """Return `value` with the types of the schema; add names that it lacks to `unknown`."""
     kind = schema.get("type")
     if kind == "object":
         if not isinstance(value, dict):
@@ -240,7 +239,7 @@ def _typed(value: Any, schema: Any, path: tuple[str, ...], unknown: list[str]) -
 
 
 def _scalar(value: Any, kind: str | None) -> Any:
-    """Return a text as YAML reads it, where the schema has no text there."""
+    """Return a text as YAML reads it, unless the schema has a text there."""
     if isinstance(value, dict):
         return {name: _scalar(each, kind) for name, each in value.items()}
     if isinstance(value, list):
@@ -261,7 +260,7 @@ def _remove(config: dict[str, Any], path: str) -> None:
 
 
 def _without(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `config` says that `base` doesn't, nothing empty with it."""
+    """Return the values of `config` that differ from those of `base`, without empty ones."""
     rest = {}
     for name, value in config.items():
         below = base.get(name)

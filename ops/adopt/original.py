@@ -1,4 +1,4 @@
-"""The running registry that is to be taken over, as `docker inspect` shows it, and its files."""
+"""The running registry that is taken over, as `docker inspect` shows it, and its files."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ from ops.bootstrap.console import Problem, run
 
 PROJECT_LABEL = "com.docker.compose.project"
 CONFIG_PATHS = (CONFIG_PATH, "/etc/docker/registry/config.yml")
-"""Where a registry's configuration file is, of 3 and of 2.8."""
+"""Configuration files of registry 3 and of 2.8."""
 _SECRETS_FOLDER = "/run/secrets"
 
 _OFFICIAL = re.compile(r"((docker\.io/)?library/)?registry:|(ghcr\.io/)?distribution/distribution:")
-"""Images whose configuration file says what this program says too, and that have no logins."""
+"""Images whose configuration file has this program's defaults, and no logins."""
 
 _Raw = Mapping[str, Any]
 Read = Callable[[str], str | None]
-"""Returns the text of a file that the original sees, None where there is none; `UnreadableError`
-when it can't be read from here."""
+"""Function that returns the text of a file as the original sees it; None where there is none.
+
+It raises `UnreadableError` when the file can't be read from here."""
 
 
 class UnreadableError(Exception):
-    """A file that can't be read from here; the text says why, and what to type."""
+    """A file can't be read from here; the message has the reason and what to type."""
 
 
 @dataclass(frozen=True)
 class Mount:
-    """Something that a task or container finds at a path."""
+    """A file or folder that is mounted into a task or container."""
 
     kind: str
     """volume, bind, tmpfs, secret or config."""
@@ -67,17 +68,17 @@ class Original:
     variables: Mapping[str, str]
     mounts: Sequence[Mount] = ()
     arguments: Sequence[str] = ()
-    """Words that the image's entry point is given, if it isn't the image that says them."""
+    """Arguments of the image's entry point, where they aren't the image's own."""
     networks: Sequence[str] = ()
-    """Names of its networks."""
+    """Names of the networks."""
     ports: Sequence[int] = ()
-    """Ports of the nodes that lead to it without Traefik."""
+    """Published ports, which lead to it without Traefik."""
     hosts: Sequence[str] = ()
-    """Entries of its hosts file, beside what Docker puts there."""
+    """Extra entries of its hosts file."""
     restart: str = ""
     """Restart policy of a container of Compose."""
     replicas: int = 1
-    is_ours: bool = False
+    is_deployed_by_us: bool = False
     """This program has deployed it."""
     is_stopped: bool = False
 
@@ -88,17 +89,17 @@ class Original:
 
     @property
     def config_paths(self) -> Sequence[str]:
-        """Where its configuration file may be, the likeliest first."""
-        named = [word for word in self.arguments if re.search(r"^/.*\.ya?ml$", word)]
+        """Possible paths of its configuration file, the likeliest first."""
+        arguments = [arg for arg in self.arguments if re.search(r"^/.*\.ya?ml$", arg)]
         variable = self.variables.get("REGISTRY_CONFIGURATION_PATH")
-        return [*named, *([variable] if variable else []), *CONFIG_PATHS]
+        return [*arguments, *([variable] if variable else []), *CONFIG_PATHS]
 
 
 class Docker:
-    """The docker command, and what only the engine's API does."""
+    """The docker command, and calls of the engine's API that it lacks."""
 
-    def __call__(self, *words: str) -> str:
-        return run(["docker", *words], timeout=120).strip()
+    def __call__(self, *args: str) -> str:
+        return run(["docker", *args], timeout=120).strip()
 
     def inspect(self, kind: str, *names: str) -> list[_Raw]:
         """Return what `docker KIND inspect` prints."""
@@ -133,8 +134,8 @@ def _client() -> Any:
     return connected(find_engine(None))
 
 
-def find(docker: Docker, source: str) -> Original:
-    """Return the one registry of `source`; a Problem says why there is none, or which there are."""
+def find_registry(docker: Docker, source: str) -> Original:
+    """Return the only registry of the swarm stack or compose project `source`; else a Problem."""
     label = f"label={NAMESPACE}={source}"
     services = docker("service", "ls", "-q", "--filter", label).split()
     containers = docker("ps", "-aq", "--filter", f"label={PROJECT_LABEL}={source}").split()
@@ -147,9 +148,9 @@ def find(docker: Docker, source: str) -> Original:
             " see `docker stack ls` and `docker compose ls`"
         )
     registries = [each for each in candidates if _is_registry(each)]
-    # Where this program's is there already, the other one is what an earlier run has stopped.
+    # After an interrupted run there are two: this program's, and the one that the run has stopped.
     chosen = (
-        [each for each in registries if each.is_ours]
+        [each for each in registries if each.is_deployed_by_us]
         or [each for each in registries if not each.is_stopped]
         or registries
     )
@@ -171,7 +172,7 @@ def node_of(docker: Docker, original: Original) -> str:
 
 
 def reader(docker: Docker, original: Original, node: str) -> Read:
-    """Return what reads the files of `original`, which runs on `node`."""
+    """Return a function that reads the files of `original`, which runs on `node`."""
     container = original.id
     if original.is_service:
         label = f"label=com.docker.swarm.service.id={original.id}"
@@ -183,7 +184,7 @@ def reader(docker: Docker, original: Original, node: str) -> Read:
             (config,) = docker.inspect("config", mount.source)
             return base64.b64decode(config["Spec"]["Data"]).decode(errors="replace")
         if not container and mount is None and _OFFICIAL.match(original.image):
-            return None  # Such an image has nothing of its own.
+            return None  # The image has neither logins nor settings of its own.
         if not container:
             raise UnreadableError(
                 f"can't be read from here, since {original.name} runs on {node}. If that is a"
@@ -255,7 +256,9 @@ def _service(raw: _Raw, networks: Mapping[str, str]) -> Original:
         ],
         hosts=container.get("Hosts") or [],
         replicas=replicas,
-        is_ours=any(mount.kind == "secret" and mount.target == CONFIG_PATH for mount in mounts)
+        is_deployed_by_us=any(
+            mount.kind == "secret" and mount.target == CONFIG_PATH for mount in mounts
+        )
         and any(re.fullmatch(resume.SECRETS, each["SecretName"]) for each in secrets),
         is_stopped=replicas == 0,
     )

@@ -98,7 +98,7 @@ def _login_values(logins: Logins, choice: str | None, configured: Values) -> Val
 def _left_out(
     original: Original, configuration: Configuration, volume: str | None
 ) -> Mapping[str, str]:
-    """Return what isn't taken over of ports, hosts and mounts, with reasons."""
+    """Return the ports, hosts and mounts that aren't taken over, with reasons."""
     ports = {f"port {port}": "clients come through Traefik" for port in original.ports}
     hosts = {f"host {entry}": "there is no setting for it" for entry in original.hosts}
     mounts = {

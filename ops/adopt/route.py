@@ -1,4 +1,4 @@
-"""How clients reach the original: its labels for Traefik, as settings."""
+"""The routing of the original: its labels for Traefik, as settings."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from components.traefik.route import NETWORK_LABELS
 
 LOGINS = "basicauth"
 _RULE = re.compile(r"Host\(`([^`]+)`\)(\s*&&\s*PathPrefix\(`/v2/?`\))?")
-"""Rules that a setting says: a name, or what is below /v2/ of it."""
+"""Rules for which there is a setting: a name, or its paths below /v2/."""
 _CONSTRAINT = re.compile(r"(traefik\.)?[a-z.-]*(constraint|tags?)[a-z.-]*")
 _UNDERSTOOD = re.compile(
     r"traefik\.(enable|http\.routers\.[^.]+\.(rule|entrypoints|middlewares|service"
     r"|tls|tls\.certresolver|tls\.options)|http\.services\.[^.]+\.loadbalancer\.server\.(port|scheme)"
     r"|http\.middlewares\..*)"
 )
-"""Labels that settings stand for, or that are said elsewhere."""
+"""Labels that become settings, or that the program sets itself."""
 
 
 @dataclass(frozen=True)
@@ -35,27 +35,27 @@ class Router:
 
 @dataclass(frozen=True)
 class Routing:
-    """What the labels say."""
+    """The routing that the labels define."""
 
     settings: Mapping[str, str]
     """Settings by key without the program's name."""
     middlewares: Sequence[str] = ()
-    """What `registry:middlewares` is to have."""
+    """Middlewares for `registry:middlewares`."""
     logins: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Hashes by user that Traefik asks for."""
+    """Hashes of the passwords that Traefik asks for, by user."""
     users_file: str | None = None
     """File of Traefik's with the logins."""
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """Reasons by what stays behind."""
+    """Reasons, by name of what isn't taken over."""
     obstacles: Sequence[str] = ()
-    """What would be lost, each as a sentence."""
+    """Sentences about what would be lost."""
 
 
-def read_routing(given: Mapping[str, str]) -> Routing:
-    """Return the routing of the labels `given`, whose keys Traefik reads in any case."""
-    labels = {key.lower(): value for key, value in given.items()}
+def read_routing(labels: Mapping[str, str]) -> Routing:
+    """Return the routing that `labels` define; Traefik ignores the case of their keys."""
+    labels = {key.lower(): value for key, value in labels.items()}
     routers = list(_routers(labels))
-    kinds = _own_middlewares(labels)
+    kinds = _middleware_kinds(labels)
     used = [name for router in routers for name in router.middlewares]
     secure = [router for router in routers if router.secure]
     plain = [router for router in routers if not router.secure]
@@ -90,23 +90,23 @@ def _routers(labels: Mapping[str, str]) -> Iterator[Router]:
         if not match:
             continue
         prefix = f"{key.removesuffix('.rule')}."
-        told = {name.removeprefix(prefix): value for name, value in labels.items()}
+        options = {name.removeprefix(prefix): value for name, value in labels.items()}
         # A resolver or options alone ask for TLS as well.
-        tls = [name for name in told if name == "tls" or name.startswith("tls.")]
-        names = told.get("middlewares", "").split(",")
+        tls = [name for name in options if name == "tls" or name.startswith("tls.")]
+        names = options.get("middlewares", "").split(",")
         yield Router(
             name=match[1],
             rule=rule.strip(),
-            secure=bool(tls) and told.get("tls", "true").lower() != "false",
-            entry_point=told.get("entrypoints"),
+            secure=bool(tls) and options.get("tls", "true").lower() != "false",
+            entry_point=options.get("entrypoints"),
             middlewares=[name.strip() for name in names if name.strip()],
-            resolver=told.get("tls.certresolver"),
-            options=told.get("tls.options"),
+            resolver=options.get("tls.certresolver"),
+            options=options.get("tls.options"),
         )
 
 
-def _own_middlewares(labels: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the kinds of the middlewares that the labels make, by name."""
+def _middleware_kinds(labels: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the kinds of the middlewares that the labels define, by name."""
     pattern = re.compile(r"traefik\.http\.middlewares\.([^.]+)\.([^.]+)\.")
     matches = (pattern.match(key) for key in labels)
     return {match[1]: match[2] for match in matches if match}
@@ -160,8 +160,8 @@ def _obstacles(routers: Sequence[Router]) -> Iterator[str]:
         return
     hosts = _hosts(routers)
     if len(hosts) != 1:
-        what = ", ".join(sorted(hosts)) or "none"
-        yield f"one host name is needed in the rules of its routers, and there is: {what}"
+        listed = ", ".join(sorted(hosts)) or "none"
+        yield f"one host name is needed in the rules of its routers, and there is: {listed}"
     for rule in sorted({router.rule for router in routers}):
         if not _RULE.fullmatch(rule):
             yield f"the rule {rule} says more than a name, and there is no setting for that"

@@ -1,30 +1,28 @@
-"""`make adopt STACK=… FROM=…`: the plan is shown, agreed to, and carried out.
+"""`make adopt STACK=… FROM=…`: the plan is shown, confirmed and carried out.
 
-Each step can be interrupted, and a second run goes on from there. A service of the right name is
-changed in place. Anything else is stopped right before the deployment, and started again when that
-fails. Nothing is deleted.
+Each step can be interrupted, and a second run continues from there. A service of the right name is
+changed in place. Anything else is stopped right before the deployment, and started again when the
+deployment fails. Nothing is deleted.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pulumi
 
 from components.run import takeover
-from ops.adopt import original
-from ops.adopt.original import Docker, Original
+from ops.adopt.original import Docker, Original, find_registry, node_of, reader
 from ops.adopt.plan import Plan, Setting
 from ops.adopt.planning import make_plan, swarm_stack_of
+from ops.adopt.preparation import prepare_for_import
 from ops.bootstrap import ROOT
 from ops.bootstrap.console import Problem, confirm, run, say
 from ops.config import Config
 from ops.review.preview import run_preview
 from ops.review.step import SERVICE
-from ops.settle import settle
 from ops.stack import Stack, names
 from settings.stack_file import as_text, config_of, is_encrypted
 
@@ -32,44 +30,44 @@ from settings.stack_file import as_text, config_of, is_encrypted
 def adopt(name: str, source: str, logins: str | None) -> None:
     """Take over the registry of the swarm stack or compose project `source` as stack `name`.
 
-    `logins` is `keep`, `new`, or None: new ones, unless some would be lost without a word.
+    `logins` is `keep`, `new`, or None: new ones, and a Problem where old ones can't be read.
     """
     configured = _configured(name)
     Config(stack=name, values=configured, secret_keys=frozenset(configured)).lead_docker()
     docker = Docker()
-    found = original.find(docker, source)
-    if found.is_ours or found.is_stopped:
-        _go_on(docker, name, found, source, configured)
+    original = find_registry(docker, source)
+    if original.is_deployed_by_us or original.is_stopped:
+        _continue(docker, name, original, source, configured)
         return
-    node = original.node_of(docker, found)
-    planned = make_plan(
-        found,
+    node = node_of(docker, original)
+    plan = make_plan(
+        original,
         source,
         name,
         node,
-        original.reader(docker, found, node),
+        reader(docker, original, node),
         logins=logins,
         configured=configured,
     )
-    planned.show()
-    planned.check()
-    confirm(f"Take over {found.name} as planned?")
+    plan.show()
+    plan.check()
+    confirm(f"Take over {original.name} as planned?")
     Stack(name).ensure(new=True)
-    write(name, planned.settings)
-    if planned.in_place:
-        _change_in_place(name, planned)
+    write(name, plan.settings)
+    if plan.in_place:
+        _change_in_place(name, plan)
     else:
-        # What would fail is found while the old one still runs.
+        # Errors are found while the old registry still runs.
         Stack(name).preview()
-        with stopped(docker, found, planned.swarm_stack):
+        with stopped(docker, original, plan.swarm_stack):
             Stack(name).deploy()
-    _tell(planned)
+    _print_summary(plan)
 
 
 def _configured(name: str) -> Mapping[str, Any]:
-    """Return what the stack's file has, by full key; makes no stack, and writes nothing.
+    """Return the settings of the stack's file, by full key; no stack is made.
 
-    Where there is no stack yet, nobody can read what is encrypted in its file.
+    Without a stack, encrypted values can't be read, and are left out.
     """
     if name not in names():
         values = config_of(name, ROOT)
@@ -78,44 +76,41 @@ def _configured(name: str) -> Mapping[str, Any]:
             for key, value in values.items()
             if not (isinstance(value, list | dict) and is_encrypted(value))
         }
-    entries = json.loads(run(["pulumi", "config", "--json", "--show-secrets", "--stack", name]))
-    return {
-        key: entry["objectValue"] if "objectValue" in entry else entry.get("value", "")
-        for key, entry in entries.items()
-    }
+    config = Config.read(name, show_secrets=True)
+    return {**config.values, **config.structures}
 
 
 def write(name: str, settings: Sequence[Setting]) -> None:
     """Write the settings into the stack's file; a secret is neither shown nor on a command line."""
-    # Secrets come last: only with the whole of it does a registry start.
-    plain = [word for each in settings if not each.is_secret for word in _assignment(each)]
+    # Secrets come last: without them no registry starts with half of its settings.
+    plain = [arg for each in settings if not each.is_secret for arg in _assignment(each)]
     if plain:
         run(["pulumi", "config", "set-all", "--stack", name, "--path", *plain])
     for each in settings:
         if each.is_secret:
-            words = ["pulumi", "config", "set", "--stack", name, "--path", "--secret", each.path]
-            run(words, stdin=each.value)
+            command = ["pulumi", "config", "set", "--stack", name, "--path", "--secret", each.path]
+            run(command, stdin=each.value)
 
 
 def _assignment(setting: Setting) -> tuple[str, str]:
     return "--plaintext", f"{setting.path}={setting.value}"
 
 
-def _change_in_place(name: str, planned: Plan) -> None:
-    """Have Pulumi go on with the service itself, in two steps that Swarm can each undo."""
-    found = planned.original
-    taken = {found.name: found.id}
-    # What would fail is found while nothing is changed.
+def _change_in_place(name: str, plan: Plan) -> None:
+    """Have Pulumi update the service itself, in two steps of which Swarm can undo each."""
+    original = plan.original
+    taken = {original.name: original.id}
+    # A preview first, so that errors are known before anything changes.
     _operations(name, taken)
-    say(f"{found.name}: leaving all networks but {planned.network}")
+    say(f"{original.name}: leaving all networks but {plan.network}")
     try:
-        settle(found.id, planned.network, planned.swarm_stack, planned.volume)
+        prepare_for_import(original.id, plan.network, plan.swarm_stack, plan.volume)
     except pulumi.RunError as error:
         raise Problem(str(error)) from error
     if any("replace" in operation for operation in _operations(name, taken)):
         raise Problem(
-            f"{found.name} can't be changed in place: Pulumi would delete it first. It runs on as"
-            f" it was, but for networks and labels of its containers; for the reason see"
+            f"{original.name} can't be changed in place: Pulumi would delete it first. It runs on"
+            " as it was, but for networks and labels of its containers; for the reason see"
             f" `make preview STACK={name}`"
         )
     Stack(name).deploy(taken=taken)
@@ -129,44 +124,45 @@ def _operations(name: str, taken: Mapping[str, str]) -> set[str]:
     return {str(step["op"]) for step in preview.steps.values() if step["type"] == SERVICE}
 
 
-def _go_on(
-    docker: Docker, name: str, found: Original, source: str, configured: Mapping[str, Any]
+def _continue(
+    docker: Docker, name: str, original: Original, source: str, configured: Mapping[str, Any]
 ) -> None:
-    """End what an earlier run began, and somebody agreed to then."""
+    """Continue a run that was confirmed and then interrupted."""
     swarm_stack = configured.get("registry:stackName")
-    if found.is_ours:
-        if found.name != f"{swarm_stack}_registry":
+    if original.is_deployed_by_us:
+        if original.name != f"{swarm_stack}_registry":
             raise Problem(
-                f"{found.name} was deployed by this program already, and stack {name} is another"
+                f"{original.name} was deployed by this program already, and stack {name} is another"
                 f" one: its registry:stackName is {swarm_stack or 'not set'}"
             )
-        say(f"{found.name} is taken over already: deploying stack {name}")
+        say(f"{original.name} is taken over already: deploying stack {name}")
         Stack(name).deploy()
         return
-    if swarm_stack != swarm_stack_of(found, source):
+    if swarm_stack != swarm_stack_of(original, source):
         raise Problem(
-            f"{found.name} doesn't run, and only what runs is taken over: start it, and adopt again"
+            f"{original.name} doesn't run, and only what runs is taken over: start it, and adopt"
+            " again"
         )
-    say(f"{found.name} was stopped by an earlier run: going on with stack {name}")
-    with stopped(docker, found, str(swarm_stack)):
+    say(f"{original.name} was stopped by an earlier run: going on with stack {name}")
+    with stopped(docker, original, str(swarm_stack)):
         Stack(name).deploy()
 
 
 @contextlib.contextmanager
-def stopped(docker: Docker, found: Original, swarm_stack: str) -> Iterator[None]:
-    """Have the old registry stopped; start it again when the block fails, or is interrupted.
+def stopped(docker: Docker, original: Original, swarm_stack: str) -> Iterator[None]:
+    """Stop the old registry for the block; start it again when that fails or is interrupted.
 
-    Unless the new one runs by then: both would write to one volume.
+    It stays stopped if the new one runs by then: two registries would write to one volume.
     """
     try:
-        if not found.is_stopped:
-            _stop(docker, found)
+        if not original.is_stopped:
+            _stop(docker, original)
         yield
     except BaseException:
         if _serves(docker, swarm_stack):
-            say(f"the new registry runs, so {found.name} stays stopped")
+            say(f"the new registry runs, so {original.name} stays stopped")
         else:
-            _start(docker, found)
+            _start(docker, original)
         raise
 
 
@@ -179,30 +175,30 @@ def _serves(docker: Docker, swarm_stack: str) -> bool:
         return False
 
 
-def _stop(docker: Docker, found: Original) -> None:
-    say(f"stopping {found.name}")
-    if found.is_service:
-        docker("service", "scale", "--detach=false", f"{found.id}=0")
+def _stop(docker: Docker, original: Original) -> None:
+    say(f"stopping {original.name}")
+    if original.is_service:
+        docker("service", "scale", "--detach=false", f"{original.id}=0")
     else:
-        # Else the next start of the engine would bring it back, on the same volume.
-        docker("update", "--restart=no", found.id)
-        docker("stop", found.id)
+        # Otherwise the engine's next start would start it again, on the same volume.
+        docker("update", "--restart=no", original.id)
+        docker("stop", original.id)
 
 
-def _start(docker: Docker, found: Original) -> None:
-    say(f"starting {found.name} again, since the deployment failed")
-    if found.is_service:
-        docker("service", "scale", "--detach", f"{found.id}={found.replicas or 1}")
+def _start(docker: Docker, original: Original) -> None:
+    say(f"starting {original.name} again, since the deployment failed")
+    if original.is_service:
+        docker("service", "scale", "--detach", f"{original.id}={original.replicas or 1}")
     else:
-        docker("update", f"--restart={found.restart or 'no'}", found.id)
-        docker("start", found.id)
+        docker("update", f"--restart={original.restart or 'no'}", original.id)
+        docker("start", original.id)
 
 
-def _tell(planned: Plan) -> None:
-    found, source = planned.original, planned.swarm_stack
+def _print_summary(plan: Plan) -> None:
+    original, source = plan.original, plan.swarm_stack
     stays = (
         f"`docker stack deploy` and `docker stack rm {source}` would undo it: put the files away"
-        if planned.in_place
-        else f"{found.name} is stopped, and not deleted: its volume is in use from now on"
+        if plan.in_place
+        else f"{original.name} is stopped, and not deleted: its volume is in use from now on"
     )
-    say(f"{found.name} is Pulumi's stack {planned.stack} now. {stays}.")
+    say(f"{original.name} is Pulumi's stack {plan.stack} now. {stays}.")

@@ -1,4 +1,4 @@
-"""What is read off a running registry, what is planned for it, and how that is carried out."""
+"""`make adopt`: reading a running registry, planning its move, and carrying that out."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ from typing import Any
 
 import pytest
 
-import ops.adopt.original
 from components.distribution.config import CONFIG_PATH, OWNED
 from components.swarm.engine import Tls, find_engine
 from ops.adopt import takeover
 from ops.adopt.configuration import Configuration, read_configuration
-from ops.adopt.original import Docker, Mount, Original, UnreadableError, find, node_of, reader
+from ops.adopt.original import (
+    Docker,
+    Mount,
+    Original,
+    UnreadableError,
+    find_registry,
+    node_of,
+    reader,
+)
 from ops.adopt.plan import Plan, overlaid
 from ops.adopt.planning import make_plan, swarm_stack_of
+from ops.adopt.preparation import mounts
 from ops.bootstrap.console import Problem
 from ops.config import Config
-from ops.settle import mounts
 from ops.stack import Stack
 
 LABELS = {
@@ -118,22 +125,22 @@ def test_without_tls_it_stays_plain_http() -> None:
 
 
 @pytest.mark.parametrize("path", OWNED)
-def test_what_the_program_owns_is_left_out_and_said(path: str) -> None:
+def test_settings_that_the_program_owns_are_left_out_with_a_reason(path: str) -> None:
     value = "filesystem" if path == "auth" else "x"
-    told = config({f"REGISTRY_{path.upper().replace('.', '_')}": value})
-    assert overlaid({}, told.config) == {}
+    configuration = config({f"REGISTRY_{path.upper().replace('.', '_')}": value})
+    assert overlaid({}, configuration.config) == {}
     silent = ("version", "auth", "http.addr", "storage.filesystem.rootdirectory")
-    assert (path in told.left_out) is (path not in silent) or told.obstacles
+    assert (path in configuration.left_out) is (path not in silent) or configuration.obstacles
 
 
-def test_what_the_registry_no_longer_knows_is_left_out() -> None:
-    told = config({"REGISTRY_COMPATIBILITY_SCHEMA1_ENABLED": "true"})
-    assert told.config == {}
-    assert told.left_out == {"compatibility": "no registry 3 knows it"}
+def test_settings_that_no_registry_3_knows_are_left_out() -> None:
+    configuration = config({"REGISTRY_COMPATIBILITY_SCHEMA1_ENABLED": "true"})
+    assert configuration.config == {}
+    assert configuration.left_out == {"compatibility": "no registry 3 knows it"}
 
 
 def test_variables_of_2_8_have_their_types() -> None:
-    told = config(
+    configuration = config(
         {
             "REGISTRY_STORAGE": "filesystem",
             "REGISTRY_STORAGE_DELETE_ENABLED": "true",
@@ -149,15 +156,19 @@ def test_variables_of_2_8_have_their_types() -> None:
             "REGISTRY_CONFIGURATION_PATH": "/etc/x.yml",
         }
     )
-    assert told.config == {
+    assert configuration.config == {
         "storage": {"delete": {"enabled": True}},
         "http": {"headers": {"access-control-allow-origin": ["https://ui.example.com"]}},
         "log": {"level": "debug"},
         "notifications": {"endpoints": [{"name": "007", "threshold": 5}]},
     }
-    assert set(told.left_out) == {"http.secret", "redis", "storage.cache.blobdescriptor: redis"}
-    assert not told.obstacles
-    assert "0123" not in str(told)
+    assert set(configuration.left_out) == {
+        "http.secret",
+        "redis",
+        "storage.cache.blobdescriptor: redis",
+    }
+    assert not configuration.obstacles
+    assert "0123" not in str(configuration)
 
 
 OFFICIAL = """
@@ -173,12 +184,12 @@ health: {storagedriver: {enabled: true, interval: 10s, threshold: 3}}
 """
 
 
-def test_the_images_own_file_says_nothing_new() -> None:
-    told = config(files={FILE.target: OFFICIAL})
-    assert (told.config, told.left_out, told.obstacles) == ({}, {}, [])
+def test_the_file_of_the_official_image_sets_nothing() -> None:
+    configuration = config(files={FILE.target: OFFICIAL})
+    assert (configuration.config, configuration.left_out, configuration.obstacles) == ({}, {}, [])
 
 
-def test_a_file_is_read_and_variables_go_over_it() -> None:
+def test_a_file_is_read_and_variables_override_it() -> None:
     text = """
 version: 0.1
 storage:
@@ -217,12 +228,12 @@ storage: {s3: {bucket: images, region: eu-1, accesskey: AKIA, secretkey: hunter2
     assert [each.path for each in secret] == ["registry:config.storage.s3.secretkey"]
 
 
-def variables(**given: str) -> dict[str, Any]:
-    return {"variables": given}
+def variables(**values: str) -> dict[str, Any]:
+    return {"variables": values}
 
 
-def labels(**given: str) -> dict[str, Any]:
-    names = {f"traefik.http.{key.replace('__', '.')}": value for key, value in given.items()}
+def labels(**values: str) -> dict[str, Any]:
+    names = {f"traefik.http.{key.replace('__', '.')}": value for key, value in values.items()}
     return {"labels": LABELS | names}
 
 
@@ -230,7 +241,7 @@ HTTPS = "routers__app-https__"
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "reason"),
     [
         (variables(REGISTRY_AUTH_TOKEN_REALM="https://a"), "logins of kind token"),
         (variables(REGISTRY_PROXY_REMOTEURL="https://hub"), "mirror of another registry"),
@@ -289,9 +300,9 @@ HTTPS = "routers__app-https__"
         ({"labels": {}}, "no label of it makes a router"),
     ],
 )
-def test_what_would_be_lost_refuses_the_whole_plan(changes: dict[str, Any], says: str) -> None:
+def test_a_loss_refuses_the_whole_plan(changes: dict[str, Any], reason: str) -> None:
     made = planned(changes)
-    assert any(re.search(says, obstacle) for obstacle in made.obstacles), made.obstacles
+    assert any(re.search(reason, obstacle) for obstacle in made.obstacles), made.obstacles
     with pytest.raises(Problem, match="nothing was touched"):
         made.check()
     assert "hunter2" not in str(made.obstacles)
@@ -318,19 +329,19 @@ def test_the_registrys_own_logins_are_kept() -> None:
     bare = {key: value for key, value in LABELS.items() if "auth" not in key}
     changes = {"labels": bare, **variables(**HTPASSWD)}
     files = {"/auth/htpasswd": LINES}
-    kept = planned(changes, files, "keep")
-    assert kept.values["registry:hashedPasswords"] == {"admin": BCRYPT, "ci": BCRYPT}
-    assert "the registry itself no longer" in kept.logins
-    kept.check()
+    keep = planned(changes, files, "keep")
+    assert keep.values["registry:hashedPasswords"] == {"admin": BCRYPT, "ci": BCRYPT}
+    assert "the registry itself no longer" in keep.logins
+    keep.check()
     new = planned(changes, files)
     assert new.values["registry:users"] == ["admin", "ci"]
     assert "registry:hashedPasswords" not in new.values
     new.check()
 
 
-def test_where_traefik_asks_too_both_have_to_let_in() -> None:
-    both = planned(variables(**HTPASSWD), {"/auth/htpasswd": LINES}, "keep")
-    assert both.values["registry:hashedPasswords"] == {"admin": BCRYPT}
+def test_where_traefik_asks_too_it_has_to_know_the_user() -> None:
+    plan = planned(variables(**HTPASSWD), {"/auth/htpasswd": LINES}, "keep")
+    assert plan.values["registry:hashedPasswords"] == {"admin": BCRYPT}
 
 
 def test_logins_that_cannot_be_read_are_given_up_only_when_that_is_asked_for() -> None:
@@ -400,7 +411,7 @@ def test_all_is_shown_but_secrets(capsys: pytest.CaptureFixture[str]) -> None:
 def test_secrets_are_not_on_a_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[tuple[list[str], str | None]] = []
     monkeypatch.setattr(
-        takeover, "run", lambda words, stdin=None: commands.append((list(words), stdin))
+        takeover, "run", lambda command, stdin=None: commands.append((list(command), stdin))
     )
     changes = variables(
         REGISTRY_LOG_HOOKS_0_OPTIONS_SMTP_PASSWORD="hunter2",
@@ -408,7 +419,7 @@ def test_secrets_are_not_on_a_command_line(monkeypatch: pytest.MonkeyPatch) -> N
         REGISTRY_LOG_LEVEL="debug",
     )
     takeover.write("prod", planned(changes).settings)
-    assert "hunter2" not in str([words for words, _ in commands])
+    assert "hunter2" not in str([command for command, _ in commands])
     assert {stdin for _, stdin in commands} == {"hunter2", "hunter2-of-no-known-scheme", None}
     assert "registry:config.log.level=debug" in commands[0][0]
 
@@ -428,23 +439,23 @@ class FakeDocker(Docker):
         self.container = container
         self.files = {"/etc/x": "copied", "/run/secrets/htpasswd": ""}
         task = {"Image": "registry:2@sha256:x", "Env": list(env), **spec}
-        whole = {
+        service = {
             "Name": "app_registry",
             "Mode": {"Replicated": {"Replicas": 1}},
             "Labels": LABELS,
             "TaskTemplate": {"ContainerSpec": task, "Networks": [{"Target": "n1"}]},
             "EndpointSpec": {"Ports": [{"PublishedPort": 5000}]},
         }
-        self.service: dict[str, Any] = {"ID": "id", "Spec": whole}
+        self.service: dict[str, Any] = {"ID": "id", "Spec": service}
 
-    def __call__(self, *words: str) -> str:
+    def __call__(self, *args: str) -> str:
         answers = {
             "service ls": "id",
             "service ps": "dog",
             "network ls": "n1 web\nn2 other",
             "ps -q": self.container,
         }
-        return answers.get(" ".join(words[:2]), "")
+        return answers.get(" ".join(args[:2]), "")
 
     def inspect(self, kind: str, *names: str) -> list[Any]:
         if kind == "config":
@@ -465,22 +476,22 @@ CONFIG = {"ConfigID": "c", "ConfigName": "c", "File": {"Name": CONFIG_PATH}}
 def test_a_service_is_found_with_all_that_it_has() -> None:
     mount = {"Type": "volume", "Source": "data", "Target": "/data/"}
     docker = FakeDocker(env=("A=b=c",), Mounts=[mount], Secrets=[SECRET], Configs=[CONFIG])
-    found = find(docker, "app")
-    assert (found.image, found.networks, found.ports) == ("registry:2", ["web"], [5000])
-    assert found.variables == {"A": "b=c"}
-    assert [(each.kind, each.target) for each in found.mounts] == [
+    registry = find_registry(docker, "app")
+    assert (registry.image, registry.networks, registry.ports) == ("registry:2", ["web"], [5000])
+    assert registry.variables == {"A": "b=c"}
+    assert [(each.kind, each.target) for each in registry.mounts] == [
         ("volume", "/data/"),
         ("secret", "/run/secrets/htpasswd"),
         ("config", CONFIG_PATH),
     ]
-    assert node_of(docker, found) == "dog"
-    assert not found.is_ours
-    assert not found.is_stopped
+    assert node_of(docker, registry) == "dog"
+    assert not registry.is_deployed_by_us
+    assert not registry.is_stopped
 
 
 def test_files_are_read_where_they_are() -> None:
     docker = FakeDocker(Secrets=[SECRET], Configs=[CONFIG])
-    read = reader(docker, find(docker, "app"), "dog")
+    read = reader(docker, find_registry(docker, "app"), "dog")
     assert read(CONFIG_PATH) == "a config"
     assert read("/run/secrets/htpasswd") == "c1 printed /run/secrets/htpasswd"
     assert read("/etc/x") == "copied"
@@ -489,22 +500,25 @@ def test_files_are_read_where_they_are() -> None:
 
 def test_files_of_another_node_are_unreadable_but_for_swarms_configs() -> None:
     docker = FakeDocker(container="", Secrets=[SECRET], Configs=[CONFIG])
-    read = reader(docker, find(docker, "app"), "dog")
+    read = reader(docker, find_registry(docker, "app"), "dog")
     assert read(CONFIG_PATH) == "a config"
     assert read("/etc/x") is None, "what its image has"
     with pytest.raises(UnreadableError, match="DOCKER_HOST=ssh://USER@dog"):
         read("/run/secrets/htpasswd")
     docker.service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] = "example.com/our/registry:2"
-    read = reader(docker, find(docker, "app"), "dog")
+    read = reader(docker, find_registry(docker, "app"), "dog")
     with pytest.raises(UnreadableError, match="DOCKER_HOST=ssh://USER@dog"):
         read("/etc/x")
 
 
-def test_what_this_program_deployed_is_known() -> None:
-    ours = SECRET | {"SecretName": "registry-config-0a1b2c3", "File": {"Name": CONFIG_PATH}}
-    assert find(FakeDocker(Secrets=[ours]), "app").is_ours
-    theirs = ours | {"SecretName": "my-config"}
-    assert not find(FakeDocker(Secrets=[theirs]), "app").is_ours
+def test_a_registry_of_this_program_is_recognized() -> None:
+    named_by_pulumi = SECRET | {
+        "SecretName": "registry-config-0a1b2c3",
+        "File": {"Name": CONFIG_PATH},
+    }
+    assert find_registry(FakeDocker(Secrets=[named_by_pulumi]), "app").is_deployed_by_us
+    other = named_by_pulumi | {"SecretName": "my-config"}
+    assert not find_registry(FakeDocker(Secrets=[other]), "app").is_deployed_by_us
 
 
 def test_no_label_of_the_originals_stays_behind_without_a_word() -> None:
@@ -512,15 +526,15 @@ def test_no_label_of_the_originals_stays_behind_without_a_word() -> None:
 
 
 class Swarm(Docker):
-    """Notes what docker is told."""
+    """Docker that records its commands."""
 
     def __init__(self, running: str = "") -> None:
         self.running = running
-        self.told: list[str] = []
+        self.commands: list[str] = []
 
-    def __call__(self, *words: str) -> str:
-        self.told.append(" ".join(words))
-        return self.running if words[:2] == ("service", "ps") else ""
+    def __call__(self, *args: str) -> str:
+        self.commands.append(" ".join(args))
+        return self.running if args[:2] == ("service", "ps") else ""
 
 
 def test_a_container_that_is_stopped_stays_so_when_the_engine_starts_again() -> None:
@@ -528,8 +542,8 @@ def test_a_container_that_is_stopped_stays_so_when_the_engine_starts_again() -> 
     container = original(is_service=False, id="c", restart="always")
     with pytest.raises(KeyboardInterrupt), takeover.stopped(docker, container, "app"):
         raise KeyboardInterrupt
-    assert docker.told[:2] == ["update --restart=no c", "stop c"]
-    assert docker.told[-2:] == ["update --restart=always c", "start c"]
+    assert docker.commands[:2] == ["update --restart=no c", "stop c"]
+    assert docker.commands[-2:] == ["update --restart=always c", "start c"]
 
 
 @pytest.mark.parametrize(("running", "started"), [("Running 3 seconds ago", False), ("", True)])
@@ -539,7 +553,7 @@ def test_the_old_registry_is_started_only_if_the_new_one_does_not_run(
     docker = Swarm(running)
     with pytest.raises(KeyboardInterrupt), takeover.stopped(docker, original(id="c"), "app"):
         raise KeyboardInterrupt
-    assert any("c=1" in words for words in docker.told) is started
+    assert any("c=1" in command for command in docker.commands) is started
 
 
 class Answer:
@@ -554,22 +568,26 @@ class Answer:
 
 
 class Steps:
-    """A swarm with `found`, on which each step of adopt is noted instead of done."""
+    """A swarm with `registry`, on which each step of adopt is noted instead of done."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, found: Original, known: Any = None) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, registry: Original, known: Any = None
+    ) -> None:
         self.done: list[str] = []
         self.operations: set[str] = {"import"}
         answers: dict[Any, dict[str, Any]] = {
-            takeover: {"_configured": known or {}, "_serves": False, "Docker": None},
-            Config: {"lead_docker": None},
-            ops.adopt.original: {
-                "find": found,
+            takeover: {
+                "_configured": known or {},
+                "_serves": False,
+                "Docker": None,
+                "find_registry": registry,
                 "node_of": "dog",
                 "reader": Answer(None),
             },
+            Config: {"lead_docker": None},
         }
         steps: dict[Any, tuple[str, ...]] = {
-            takeover: ("run", "settle", "_stop", "_start"),
+            takeover: ("run", "prepare_for_import", "_stop", "_start"),
             Stack: ("ensure", "preview", "deploy"),
         }
         for module, values in answers.items():
@@ -612,23 +630,23 @@ def test_a_second_run_goes_on_where_the_first_was_interrupted(
 ) -> None:
     monkeypatch.delenv("YES", raising=False)
     known = {"registry:stackName": "app"}
-    ours = Steps(monkeypatch, original(is_ours=True), known)
+    deployed = Steps(monkeypatch, original(is_deployed_by_us=True), known)
     takeover.adopt("prod", "app", None)
-    assert ours.done == ["deploy"]
-    halted = Steps(monkeypatch, original(name="c", is_service=False, is_stopped=True), known)
+    assert deployed.done == ["deploy"]
+    stopped = Steps(monkeypatch, original(name="c", is_service=False, is_stopped=True), known)
     takeover.adopt("prod", "app", None)
-    assert halted.done == ["deploy"]
+    assert stopped.done == ["deploy"]
 
 
 def test_another_stacks_registry_and_one_that_does_not_run_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for found, says in (
-        (original(is_ours=True), "deployed by this program already"),
+    for registry, reason in (
+        (original(is_deployed_by_us=True), "deployed by this program already"),
         (original(is_stopped=True), "only what runs is taken over"),
     ):
-        steps = Steps(monkeypatch, found, {"registry:stackName": "other"})
-        with pytest.raises(Problem, match=says):
+        steps = Steps(monkeypatch, registry, {"registry:stackName": "other"})
+        with pytest.raises(Problem, match=reason):
             takeover.adopt("prod", "app", None)
         assert steps.done == []
 
@@ -650,18 +668,18 @@ def test_containers_of_compose_are_found() -> None:
     }
 
     class Compose(FakeDocker):
-        def __call__(self, *words: str) -> str:
-            return {"ps -aq": "c", "info --format": "node"}.get(" ".join(words[:2]), "")
+        def __call__(self, *args: str) -> str:
+            return {"ps -aq": "c", "info --format": "node"}.get(" ".join(args[:2]), "")
 
         def inspect(self, kind: str, *names: str) -> list[Any]:
             return [json.loads(json.dumps(raw))] if kind == "container" and names else []
 
     docker = Compose()
-    found = find(docker, "my_old")
-    assert (found.restart, found.ports, found.networks) == ("always", [5001], ["web"])
-    assert found.mounts == [Mount("volume", "v", "/r")]
-    assert swarm_stack_of(found, "my_old") == "my-old"
-    assert node_of(docker, found) == "node"
+    registry = find_registry(docker, "my_old")
+    assert (registry.restart, registry.ports, registry.networks) == ("always", [5001], ["web"])
+    assert registry.mounts == [Mount("volume", "v", "/r")]
+    assert swarm_stack_of(registry, "my_old") == "my-old"
+    assert node_of(docker, registry) == "node"
 
 
 def test_the_engine_is_the_one_of_the_stacks_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -674,9 +692,9 @@ def test_the_engine_is_the_one_of_the_stacks_settings(monkeypatch: pytest.Monkey
     values = {"docker:host": "tcp://dog.example.com:2376"}
     values |= {f"docker:{name}Material": text for name, text in parts.items()}
     Config(stack="test", values=values, secret_keys=frozenset(values)).lead_docker()
-    found = find_engine(None)
-    assert found.host == "tcp://dog.example.com:2376"
-    assert found.tls == Tls(ca=parts["ca"], certificate=parts["cert"], key=parts["key"])
+    engine = find_engine(None)
+    assert engine.host == "tcp://dog.example.com:2376"
+    assert engine.tls == Tls(ca=parts["ca"], certificate=parts["cert"], key=parts["key"])
 
 
 def test_settled_mounts_leave_pulumi_nothing_to_replace_a_service_for() -> None:

@@ -1,4 +1,4 @@
-"""Reports for reviewers: what a preview streams, in the words of Swarm, and without secrets."""
+"""Reports for reviewers: the events of a preview, in the terms of Swarm and without secrets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def step(
     new: dict[str, Any] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """A step; the state's outputs are its inputs."""
+    """Return a step whose outputs are its inputs."""
     urn = f"urn:pulumi:stag::registry::{type_}::it"
     states = {
         name: inputs and {"custom": True, "inputs": inputs, "outputs": inputs, **more}
@@ -44,12 +44,12 @@ def step(
 
 
 def stream(*steps: dict[str, Any], **others: dict[str, Any]) -> str:
-    """What a preview prints."""
+    """Return the events that a preview prints."""
     events: list[dict[str, Any]] = [{"resourcePreEvent": {"metadata": each}} for each in steps]
     return "\n".join(map(json.dumps, [*events, *({name: other} for name, other in others.items())]))
 
 
-def said(severity: str, message: str) -> dict[str, Any]:
+def diagnostic(severity: str, message: str) -> dict[str, Any]:
     return {"severity": severity, "message": message, "prefix": f"{severity}: "}
 
 
@@ -67,15 +67,15 @@ def test_labels_are_compared_by_key_wherever_they_stand() -> None:
     ]
 
 
-def test_the_memory_of_a_digest_is_no_line_of_its_own() -> None:
+def test_stored_digests_have_no_row() -> None:
     stash, images = "pulumi:index:Stash", {"input": {"registry": "registry:3@sha256:a"}}
     urn = f"urn:pulumi:stag::registry::{stash}::service-images"
     assert kind(step("create", stash, None, images, urn=urn)) == ""
-    place = {"input": {"label": "stag.registry-data"}}
-    assert kind(step("create", stash, None, place)) == "storage"
+    stash_of_images = {"input": {"label": "stag.registry-data"}}
+    assert kind(step("create", stash, None, stash_of_images)) == "storage"
 
 
-def test_a_new_task_is_told_and_that_the_old_one_stops_first() -> None:
+def test_the_order_of_old_and_new_task_is_shown() -> None:
     def service(memory: int, order: str) -> dict[str, Any]:
         limits = {"limits": {"memoryBytes": memory << 20}}
         return {"taskSpec": {"resources": limits}, "updateConfig": {"order": order}}
@@ -91,7 +91,7 @@ def test_a_new_task_is_told_and_that_the_old_one_stops_first() -> None:
     ]
 
 
-def test_an_update_that_is_tried_again_is_told_as_one() -> None:
+def test_an_update_that_is_tried_again_has_its_line() -> None:
     old = {"taskSpec": {"containerSpec": {"image": "web:2"}}}
     new = {"taskSpec": old["taskSpec"] | {"forceUpdate": 42}}
     assert changes(step("update", SERVICE, old, new))[0] == (
@@ -99,7 +99,7 @@ def test_an_update_that_is_tried_again_is_told_as_one() -> None:
     )
 
 
-def test_what_was_only_left_open_is_no_change() -> None:
+def test_a_value_that_was_never_set_is_no_change() -> None:
     task = {"containerSpec": {"image": "web:1"}}
     change = step("update", SERVICE, {"taskSpec": task}, {"taskSpec": task})
     change["old"]["outputs"] = {"taskSpec": {"containerSpec": {"image": "web:2", "sysctl": {}}}}
@@ -120,9 +120,9 @@ def test_what_was_only_left_open_is_no_change() -> None:
     ],
 )
 def test_values_that_are_or_may_be_secret_are_not_shown(where: dict[str, Any], line: str) -> None:
-    found = changes(step("update", SERVICE, {"name": "web"}, {"name": "web", "taskSpec": where}))
-    assert found[0] == line
-    assert "hidden" not in str(found)
+    lines = changes(step("update", SERVICE, {"name": "web"}, {"name": "web", "taskSpec": where}))
+    assert lines[0] == line
+    assert "hidden" not in str(lines)
 
 
 def test_a_hash_in_a_label_is_not_shown_neither_the_old_one_nor_the_new() -> None:
@@ -132,15 +132,15 @@ def test_a_hash_in_a_label_is_not_shown_neither_the_old_one_nor_the_new() -> Non
         for part in ("A", "B")
     )
     for before, after in ((old, new), (old, {}), ({}, new)):
-        found = changes(step("update", SERVICE, {"name": "web"} | before, {"name": "web"} | after))
-        assert "(not shown)" in found[0]
-        assert "$apr1" not in str(found)
+        lines = changes(step("update", SERVICE, {"name": "web"} | before, {"name": "web"} | after))
+        assert "(not shown)" in lines[0]
+        assert "$apr1" not in str(lines)
     plain = {"labels": [{"label": "traefik.http.routers.r.rule", "value": "Host(`a`)"}]}
-    found = changes(step("update", SERVICE, {"name": "web"}, {"name": "web"} | plain))
-    assert "Host(" in str(found)
+    lines = changes(step("update", SERVICE, {"name": "web"}, {"name": "web"} | plain))
+    assert "Host(" in str(lines)
 
 
-def test_labels_that_are_secret_as_a_whole_are_said_to_change() -> None:
+def test_secret_labels_are_shown_as_changed() -> None:
     plain = labels(auth="a:$apr1$x$hidden", rule="Host(`hidden`)")
     # Until it is deployed again, a stack of an earlier version has them in plain text.
     for before in (HIDDEN, plain):
@@ -173,12 +173,12 @@ def test_the_node_of_the_images_is_shown_and_where_they_would_be_moved() -> None
 
 
 @pytest.mark.parametrize(
-    ("kept", "what"),
+    ("retained", "line"),
     [(True, "forgotten; the images stay in it"), (False, "**with all images in it**")],
 )
-def test_whether_images_go_with_their_volume_is_said(kept: bool, what: str) -> None:
-    gone = step("delete", "docker:index/volume:Volume", {"name": "data"}, retainOnDelete=kept)
-    assert changes(gone) == [what]
+def test_a_deleted_volume_is_shown_with_the_fate_of_its_images(retained: bool, line: str) -> None:
+    gone = step("delete", "docker:index/volume:Volume", {"name": "data"}, retainOnDelete=retained)
+    assert changes(gone) == [line]
 
 
 def test_a_report_counts_and_orders_what_a_reviewer_can_see() -> None:
@@ -206,7 +206,7 @@ def test_a_report_counts_and_orders_what_a_reviewer_can_see() -> None:
 def replacement(
     type_: str, old: dict[str, Any], new: dict[str, Any], *, deleted_first: bool, **more: Any
 ) -> Preview:
-    """A preview in which a resource is replaced."""
+    """Return a preview in which a resource is replaced."""
     gone = step(DELETE_REPLACED, type_, old, None, **more)
     come = [step(op, type_, old, new, **more) for op in ("replace", "create-replacement")]
     return parse_events(stream(*([gone, *come] if deleted_first else [*reversed(come), gone])))
@@ -220,35 +220,37 @@ def test_a_service_that_is_deleted_before_its_new_one_is_made_is_announced() -> 
         "the service is deleted before the new one is made: it is away for about 10 s, and up to"
         " 1m20s more while its old tasks end; if the new one fails, there is no rollback"
     )
-    found = replacement(SERVICE, old, new, deleted_first=True)
+    preview = replacement(SERVICE, old, new, deleted_first=True)
     row = f"| replace | service `web` | **{gap}**<br>global: `false` → `true` |"
-    assert row in markdown("stag", found)
-    assert gap_warnings(found) == [f"warning: service `web`: {gap}"]
+    assert row in markdown("stag", preview)
+    assert gap_warnings(preview) == [f"warning: service `web`: {gap}"]
 
 
 def test_what_is_there_before_its_old_one_is_deleted_leaves_no_gap() -> None:
     secret = "docker:index/secret:Secret"
-    found = replacement(secret, {"data": "b2xk"}, {"data": "bmV3"}, deleted_first=False)
-    assert "deleted before" not in markdown("stag", found)
-    assert gap_warnings(found) == []
+    preview = replacement(secret, {"data": "b2xk"}, {"data": "bmV3"}, deleted_first=False)
+    assert "deleted before" not in markdown("stag", preview)
+    assert gap_warnings(preview) == []
 
 
 @pytest.mark.parametrize(
-    ("kind", "kept", "said"),
+    ("kind", "retained", "line"),
     [
         ("network:Network", False, "and so is each service on it; on another stack's, this fails"),
         ("volume:Volume", False, "the volume is deleted before the new one is made, with all"),
         ("volume:Volume", True, None),
     ],
 )
-def test_what_goes_with_a_replacement_is_said(kind: str, kept: bool, said: str | None) -> None:
+def test_a_replacement_is_shown_with_what_goes_with_it(
+    kind: str, retained: bool, line: str | None
+) -> None:
     old, new = {"name": "data", "driver": "local"}, {"name": "data", "driver": "nfs"}
     type_ = f"docker:index/{kind}"
-    found = replacement(type_, old, new, deleted_first=True, retainOnDelete=kept)
-    report = markdown("stag", found)
-    assert (said or "") in report
-    assert ("deleted before" in report) == bool(said)
-    assert bool(gap_warnings(found)) == bool(said)
+    preview = replacement(type_, old, new, deleted_first=True, retainOnDelete=retained)
+    report = markdown("stag", preview)
+    assert (line or "") in report
+    assert ("deleted before" in report) == bool(line)
+    assert bool(gap_warnings(preview)) == bool(line)
 
 
 def test_a_preview_in_the_terminal_ends_with_what_leaves_a_gap(
@@ -267,9 +269,9 @@ def test_warnings_and_broken_policies_are_listed_and_debugging_is_not() -> None:
     broken = {"policyName": "memory", "message": "Why.\nno limit", "enforcementLevel": "advisory"}
     events = [
         stream(policyEvent=broken),
-        stream(diagnosticEvent=said("warning", "old image")),
-        stream(diagnosticEvent=said("debug", "password = hidden")),
-        stream(diagnosticEvent=said("info#err", "hidden")),
+        stream(diagnosticEvent=diagnostic("warning", "old image")),
+        stream(diagnosticEvent=diagnostic("debug", "password = hidden")),
+        stream(diagnosticEvent=diagnostic("info#err", "hidden")),
         "downloading …",
     ]
     report = markdown("stag", parse_events("\n".join(events)))
@@ -281,7 +283,7 @@ def test_warnings_and_broken_policies_are_listed_and_debugging_is_not() -> None:
 def test_a_preview_that_fails_is_a_report_with_its_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    error = stream(diagnosticEvent=said("error", "``` is in it"))
+    error = stream(diagnosticEvent=diagnostic("error", "``` is in it"))
     command(tmp_path / "pulumi", f"cat <<'END'\n{error}\nEND\nexit 1")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(Problem, match="the preview of stack stag failed"):

@@ -1,8 +1,8 @@
-"""Has Pulumi change a service in place.
+"""The preparation of a service, so that Pulumi can import it and then update it in place.
 
 The provider replaces a service when its networks change, its entries of hosts or kernel settings,
-or labels of its containers or mounts. So these are changed beforehand, by Swarm itself, which
-brings the old task back if the new one fails.
+or labels of its containers or mounts. So Swarm itself changes these first, and brings the old task
+back if the new one fails.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ UPDATE = {
 }
 
 
-def settle(service: str, network: str, stack: str, volume: str | None) -> None:
-    """Leave the service on `network` alone, its images' `volume` mounted where Pulumi has it.
+def prepare_for_import(service: str, network: str, stack: str, volume: str | None) -> None:
+    """Leave the service on `network` alone, with the images' `volume` mounted as in `stack`.
 
-    The engine is the one that `docker` talks to. `RunError` when the service doesn't come up.
+    The engine is the one that `docker` talks to. Raises `RunError` when the service doesn't start.
     """
     engine = find_engine(None)
     with connected(engine) as client:
@@ -56,10 +56,10 @@ def settle(service: str, network: str, stack: str, volume: str | None) -> None:
 def mounts(
     before: Sequence[Mapping[str, Any]], stack: str, volume: str | None
 ) -> list[dict[str, Any]]:
-    """Return the mounts `before` such that Pulumi adds none with a label, and removes none.
+    """Return mounts from `before` of which Pulumi removes none, and adds none with a label.
 
-    The volume of the images comes to where Pulumi has it, with the label of the Swarm stack; it
-    stays where the registry looks for it until now.
+    The images' volume is added where the component mounts it, with the label of the Swarm stack,
+    and stays where the registry has it now.
     """
     after = []
     for mount in before:
