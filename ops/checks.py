@@ -17,34 +17,34 @@ STATIC: Sequence[Sequence[str]] = (
     ("ruff", "check", "."),
     ("mypy",),
 )
-"""What reads the code without running it; .pre-commit-config.yaml has the same."""
+"""Checks that read the code without running it; .pre-commit-config.yaml has the same."""
 FORMAT: Sequence[Sequence[str]] = (
     ("ruff", "check", "--fix-only", "."),
     ("ruff", "format", "."),
 )
 PYTEST = (
     "pytest",
-    # A worker that hung and was ended would be replaced, and run the same test again.
+    # Without it, a worker that hung and was ended is replaced, and runs the same test again.
     "--max-worker-restart=0",
 )
 UNIT, SYSTEM = "tests/unit", "tests/system"
 TIERS = {
-    # The slow ones mostly wait, so three get along on two cores.
+    # Three on two cores, since the slow tests mostly wait.
     UNIT: ("--numprocesses=3", "--dist=worksteal"),
-    # So do these, for their swarm. Those of a file share what they deploy to it.
+    # By file, since the tests of a file share a deployment. They wait for their swarms.
     SYSTEM: ("--numprocesses=3", "--dist=loadfile", "--durations=20"),
 }
 """pytest's arguments for each folder of tests."""
-PROGRAMS = ("git", "skopeo", "buildah", "curl", "openssl", "haproxy", "redis-server", "sshd")
-"""What the system tests run."""
+SYSTEM_PROGRAMS = ("git", "skopeo", "buildah", "curl", "openssl", "haproxy", "redis-server", "sshd")
+"""Programs that the system tests run."""
 PACKAGES = {"sshd": "openssh-server"}
-"""Debian packages of programs that have another name than theirs."""
+"""Debian packages, by program, whose names differ from the program's."""
 
 
 def check(pytest_args: str = "") -> None:
     """Run the static checks beside the unit tests: without root, engines or a network.
 
-    `pytest_args` choose among the tests. A Problem names all that failed.
+    `pytest_args` choose among the tests. Raises a Problem that names all failed commands.
     """
     os.environ.update(virtualenv.ensure("requirements-dev.txt"))
     tests = (*PYTEST, *TIERS[UNIT], "--quiet", *_folders([UNIT], _split(pytest_args)))
@@ -53,7 +53,7 @@ def check(pytest_args: str = "") -> None:
     ) as process:
         try:
             failed = [command for command in STATIC if not _passes(*command)]
-            # What the tests have printed meanwhile, and the rest as it comes.
+            # The tests' output so far, and the rest as it comes.
             say(f"$ {shlex.join(tests)}")
             if process.stdout:
                 shutil.copyfileobj(process.stdout, sys.stdout.buffer, 1)
@@ -64,19 +64,22 @@ def check(pytest_args: str = "") -> None:
     if process.returncode != 0:
         failed.append(tests[:1])
     if failed:
-        remedy = "; `make fmt` mends what it can" if failed[0][0] == "ruff" else ""
+        remedy = "; `make fmt` repairs what it can" if failed[0][0] == "ruff" else ""
         raise Problem(f"failed: {', '.join(shlex.join(command) for command in failed)}{remedy}")
 
 
 def format_code() -> None:
-    """Sort imports, mend what the linter can, and format."""
+    """Sort imports, apply the fixes of the linter, and format."""
     os.environ.update(virtualenv.ensure("requirements-dev.txt"))
     for command in FORMAT:
         _run(*command)
 
 
 def run_all(pytest_args: str = "") -> None:
-    """Run everything; a Problem names what failed first. `pytest_args` choose among the tests."""
+    """Run the static checks and all tests, up to the first failure, which a Problem names.
+
+    `pytest_args` choose among the tests.
+    """
     os.environ.update(virtualenv.ensure("requirements-dev.txt"))
     for command in STATIC:
         _run(*command)
@@ -91,11 +94,11 @@ def run_all(pytest_args: str = "") -> None:
         tiers.remove(SYSTEM)
         say(f"{SYSTEM} is left out: it starts Docker engines, which takes root (sudo make test)")
     if chosen:
-        # All at once: some that are chosen may be in one tier alone.
+        # In one run: pytest fails in a tier that has none of the chosen tests.
         options = [option for tier in tiers for option in TIERS[tier]]
         _run(*PYTEST, *options, *_folders(tiers, chosen))
         return
-    # One after the other, so that what takes a minute to find isn't told after half an hour.
+    # The fast tests first, so that their failures are reported within minutes.
     for tier in tiers:
         _run(*PYTEST, *TIERS[tier], tier)
 
@@ -108,19 +111,19 @@ def _split(pytest_args: str) -> list[str]:
 
 
 def _tiers(chosen: Sequence[str]) -> list[str]:
-    """Return the folders of tests that pytest's arguments name files of; all, if they name none."""
-    named = [tier for tier in TIERS if any(word.startswith(tier) for word in chosen)]
-    return named or list(TIERS)
+    """Return the folders of tests that `chosen` has files of; all, if it has none."""
+    tiers = [tier for tier in TIERS if any(arg.startswith(tier) for arg in chosen)]
+    return tiers or list(TIERS)
 
 
 def _folders(tiers: Sequence[str], chosen: Sequence[str]) -> list[str]:
-    """Return pytest's arguments: those that are given, and where to look if they don't say it."""
-    named = any(word.startswith(tuple(TIERS)) for word in chosen)
-    return [*chosen] if named else [*tiers, *chosen]
+    """Return pytest's arguments: `chosen`, with the folders of `tiers` unless it has files."""
+    has_files = any(arg.startswith(tuple(TIERS)) for arg in chosen)
+    return [*chosen] if has_files else [*tiers, *chosen]
 
 
 def bench() -> None:
-    """Measure everything; a Problem when something of it can't run."""
+    """Run the benchmark; a Problem when a part of it can't run."""
     if os.geteuid() != 0:
         raise Problem("the benchmark starts a Docker engine, which takes root: sudo make bench")
     os.environ.update(virtualenv.ensure("requirements-dev.txt"))
@@ -128,12 +131,12 @@ def bench() -> None:
     _run("python", "-m", "bench")
 
 
-def _prepare_system_tests(*further: str) -> None:
-    """Do whatever takes minutes before the tests, which wait for nothing but what they test."""
+def _prepare_system_tests(*others: str) -> None:
+    """Build and install everything that takes minutes, so that no test waits for it."""
     os.environ.update(toolchain.ensure())
     daemon.install()
     images.tarballs()
-    programs = (*PROGRAMS, *further)
+    programs = (*SYSTEM_PROGRAMS, *others)
     missing = [PACKAGES.get(name, name) for name in programs if not packages.find(name)]
     if missing:
         packages.apt("update")
@@ -148,5 +151,5 @@ def _run(*command: str) -> None:
 
 def _passes(*command: str) -> bool:
     say(f"$ {shlex.join(command)}")
-    # No time limit: each test has one.
+    # No time limit, since each test has one.
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0

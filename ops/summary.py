@@ -1,4 +1,4 @@
-"""What a person sees once a stack is deployed: that it is reached, and how to log in."""
+"""The end of a deployment: the registry is reached, and its login is printed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from ops.doctor.checks import examine
 from ops.outputs import StackOutputs
 
 ANSWER_SECONDS = 60
-"""How long the registry may take to answer from outside once its service runs."""
+"""Time limit for the registry's first answer once its service runs."""
 
 
 def wait_until_reachable(outputs: StackOutputs) -> None:
-    """Wait until the registry answers; where it doesn't, say what of it is wrong."""
+    """Wait until the registry answers; print findings of the checks if it doesn't, or has HTTPS."""
     try:
         wait(f"{outputs.url} to answer", lambda: is_ready(outputs), ANSWER_SECONDS)
     except Problem:
@@ -24,7 +24,7 @@ def wait_until_reachable(outputs: StackOutputs) -> None:
 
 
 def print_login(stack: str, outputs: StackOutputs) -> None:
-    """Print where the registry is, and what to type next."""
+    """Print the address of the registry, its login, and commands to begin with."""
     host = outputs.url.partition("://")[2]
     ui = f"\n  Traefik's UI  {outputs.dashboard}" if outputs.dashboard else ""
     print(f"""

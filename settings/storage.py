@@ -13,8 +13,8 @@ def check_storage(reader: Reader, config: Mapping[str, Any]) -> None:
     """Note in `reader` what is wrong with the storage that `registry:config` names."""
     drivers = drivers_in(config)
     if len(drivers) > 1:
-        what = f"names {' and '.join(drivers)}: the registry takes one storage driver."
-        reader.remove("config.storage", what)
+        problem = f"names {' and '.join(drivers)}: the registry takes one storage driver."
+        reader.remove("config.storage", problem)
         return
     for name in drivers:
         driver, parameters = DRIVERS.get(name), config["storage"][name]
@@ -31,6 +31,8 @@ def _check_driver(
             reader.problem(f"{path}.{name}", "must be a text that isn't empty.", example, path=True)
     missing = [name for name in driver.joint if name not in parameters]
     if missing and len(missing) < len(driver.joint):
-        what = "is missing: the keys go together. Without both, the machine's own identity is used."
+        reason = (
+            "is missing: the keys go together. Without both, the machine's own identity is used."
+        )
         command = reader.command("set", f"{path}.{missing[0]}", path=True, flags=" --secret")
-        reader.problem(f"{path}.{missing[0]}", f"{what}\n      {command}")
+        reader.problem(f"{path}.{missing[0]}", f"{reason}\n      {command}")

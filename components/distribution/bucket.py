@@ -1,4 +1,4 @@
-"""What can be known of an object store without its keys."""
+"""A check of an object store that needs no keys."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 
 from components.distribution.storage import driver_named, drivers_in
 
-SECONDS = 2
-"""How long a store may take to answer; a preview goes on without it."""
+TIMEOUT_SECONDS = 2
+"""Time limit for the store's answer; a preview continues without one."""
 
 
-def missing_bucket(config: Mapping[str, Any], authority: str | None = None) -> str | None:
-    """Address of the bucket that `config` names, when its store says that there is none.
+def missing_bucket(config: Mapping[str, Any], ca: str | None = None) -> str | None:
+    """Return the address of the bucket that `config` names if the store has no such bucket.
 
-    A store tells strangers so (404), or that they may not look (403), which is as good as a yes;
-    whatever else it does, or doesn't, is no answer. `authority` is PEM, as for the registry.
+    Without a login, a store answers 404 for a bucket that doesn't exist, and 403 for one that does.
+    Any other answer, or none, leaves it open: None. `ca` is PEM, as for the registry.
     """
     url = _address(config)
     if not url or not url.startswith(("https://", "http://")):
         return None
     request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - see above
     try:
-        context = ssl.create_default_context(cadata=authority)
-        with urllib.request.urlopen(request, timeout=SECONDS, context=context):  # noqa: S310
+        context = ssl.create_default_context(cadata=ca)
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=context):  # noqa: S310
             return None
     except urllib.error.HTTPError as error:
         return url if error.code == http.client.NOT_FOUND else None

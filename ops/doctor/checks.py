@@ -1,4 +1,4 @@
-"""What a client of a deployed registry meets, seen from this machine: the checks, in order."""
+"""The checks of a deployed registry, in order, as a client on this machine sees it."""
 
 from __future__ import annotations
 

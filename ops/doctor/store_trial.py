@@ -100,11 +100,11 @@ class Trial:
         return os.pread(self.output.fileno(), MAX_LOG_BYTES, 0).decode(errors="replace")
 
     def runs(self) -> bool:
-        """Return whether it hasn't ended yet."""
+        """Return whether the registry hasn't ended yet."""
         return self.process.poll() is None
 
     def is_ready(self) -> bool:
-        """Return whether it listens, or has ended."""
+        """Return whether the registry listens, or has ended."""
         return "listening on" in self.log() or not self.runs()
 
 
