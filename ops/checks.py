@@ -151,5 +151,5 @@ def _run(*command: str) -> None:
 
 def _passes(*command: str) -> bool:
     say(f"$ {shlex.join(command)}")
-    # No time limit, since each test has one.
+    # No time limit: each test has one.
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
