@@ -68,13 +68,13 @@ class StorageDriver:
 
         Those that the location doesn't have are empty.
         """
-        words = address.split(" ")
+        parts = address.split(" ")
         parameters = {self.bucket: bucket}
         if self.account:
-            is_account = not ("://" in words[0] and len(words) == 1)
-            parameters[self.account] = words.pop(0) if is_account else ""
+            is_account = not ("://" in parts[0] and len(parts) == 1)
+            parameters[self.account] = parts.pop(0) if is_account else ""
         if self.endpoint:
-            parameters[self.endpoint] = " ".join(words)
+            parameters[self.endpoint] = " ".join(parts)
         return parameters | {ROOT_DIRECTORY: folder}
 
 

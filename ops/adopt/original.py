@@ -191,7 +191,7 @@ def reader(docker: Docker, original: Original, node: str) -> Read:
                 f" manager, lead docker there (DOCKER_HOST=ssh://USER@{node}), and adopt again"
             )
         try:
-            # Of a Swarm secret the engine itself sees an empty file.
+            # The engine's API has an empty file in a Swarm secret's place.
             if mount is None or mount.kind != "secret":
                 return docker.copied(container, path)
             text = docker.printed(container, path)

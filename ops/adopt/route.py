@@ -91,7 +91,7 @@ def _routers(labels: Mapping[str, str]) -> Iterator[Router]:
             continue
         prefix = f"{key.removesuffix('.rule')}."
         options = {name.removeprefix(prefix): value for name, value in labels.items()}
-        # A resolver or options alone ask for TLS as well.
+        # A resolver or options turn TLS on as well.
         tls = [name for name in options if name == "tls" or name.startswith("tls.")]
         names = options.get("middlewares", "").split(",")
         yield Router(
@@ -190,7 +190,7 @@ def _left_out(
         for name, kind in sorted(kinds.items())
         if kind != LOGINS and name not in names
     }
-    # Without values, which may be secrets.
+    # Only their keys, since a value may be a secret.
     for key in sorted(labels):
         is_routing = key.startswith("traefik.") and key not in NETWORK_LABELS
         if is_routing and not _UNDERSTOOD.fullmatch(key) and not _CONSTRAINT.fullmatch(key):

@@ -82,7 +82,7 @@ def _configured(name: str) -> Mapping[str, Any]:
 
 def write(name: str, settings: Sequence[Setting]) -> None:
     """Write the settings into the stack's file; a secret is neither shown nor on a command line."""
-    # Secrets come last: without them no registry starts with half of its settings.
+    # Secrets come last, so that after an interruption no registry starts with half of the settings.
     plain = [arg for each in settings if not each.is_secret for arg in _assignment(each)]
     if plain:
         run(["pulumi", "config", "set-all", "--stack", name, "--path", *plain])

@@ -13,8 +13,8 @@ from ops.review.step import Step, code, inputs, is_retained, kind, old_inputs, o
 START_SECONDS = 10
 """Typical time from the creation of a service to its first answer."""
 
-_CONTENTS = {"htpasswd": "login", "config": "configuration"}
-"""Contents of a Swarm secret, by the last part of its name."""
+_SECRET_KINDS = {"htpasswd": "login", "config": "configuration"}
+"""Kinds of Swarm secrets, by the last part of their names."""
 
 
 def changes(step: Step, *, deleted_first: bool = False) -> list[str]:
@@ -58,7 +58,7 @@ def _changes(step: Step) -> list[str]:
         case "password", _:
             return ["a new one is generated"]
         case "secret" | "config", _:
-            return list(_contents(step))
+            return list(_secret_changes(step))
         case "storage", _:
             return list(_placement(step))
         case "service", "create":
@@ -93,11 +93,11 @@ def _matters_when_new(path: differences.Path) -> bool:
     return False
 
 
-def _contents(step: Step) -> Iterator[str]:
+def _secret_changes(step: Step) -> Iterator[str]:
     reasons = step.get("keys") or ["data"]
     if "data" in reasons:
         end = str(step["urn"]).rpartition("-")[2]
-        yield f"new {_CONTENTS.get(end, 'content')}"
+        yield f"new {_SECRET_KINDS.get(end, 'content')}"
     yield from (f"{reason} changed" for reason in reasons if reason != "data")
 
 

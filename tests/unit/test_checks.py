@@ -16,7 +16,7 @@ from ops.checks import SYSTEM, UNIT
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A folder that is alone on PATH, with commands that record their arguments and succeed."""
+    """Return the only folder on PATH: its commands record their arguments and succeed."""
     monkeypatch.setattr(virtualenv, "ensure", lambda _: {"PATH": str(tmp_path)})
     for name in ("ruff", "mypy", "pytest", "python"):
         write(tmp_path, name, 0)

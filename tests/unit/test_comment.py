@@ -28,7 +28,7 @@ esac
 
 @pytest.fixture
 def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A pull request with somebody's comment on it."""
+    """Return the folder of a pull request that has another comment."""
     command(tmp_path / "gh", GH)
     request = {"number": 7, "head": {"sha": "0123456789abcdef"}}
     (tmp_path / "event.json").write_text(json.dumps({"pull_request": request}))
