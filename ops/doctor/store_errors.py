@@ -42,15 +42,18 @@ MIN_SECRET_CHARACTERS = 8
 
 def explanation(store: Store, log: str, default: str) -> str:
     """Print the remedy for the error in `log`, or `default`; return the error as the log has it."""
-    lines = log.splitlines()
-    # The stack of a panic comes after its message.
-    errors = [line for line in lines if re.search(r"level=(error|fatal|panic)|^panic", line)]
-    line = _redacted(store, (errors or lines or [""])[-1])
+    line = _redacted(store, (errors_in(log) or log.splitlines() or [""])[-1])
     quoted = r'="((?:[^"\\]|\\.)*)"'
     match = re.search(r"err\.detail" + quoted, line) or re.search("msg" + quoted, line)
     error = match[1] if match else line
     say(f"  wrong {store.driver}: {for_stack(_remedy(store, error) or default, store.stack)}")
     return f"the registry says: {error[-500:]}"
+
+
+def errors_in(log: str) -> list[str]:
+    """Return the lines of `log` with an error; of a panic only its message, not its stack."""
+    errors = re.compile(r"level=(error|fatal|panic)|^panic")
+    return [line for line in log.splitlines() if errors.search(line)]
 
 
 def _remedy(store: Store, error: str) -> str | None:

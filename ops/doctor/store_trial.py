@@ -30,11 +30,13 @@ from components.distribution.config import (
 )
 from ops.bootstrap.console import LIMIT_SECONDS, Problem, run, wait
 from ops.doctor.store import Store
-from ops.doctor.store_errors import explanation
+from ops.doctor.store_errors import errors_in, explanation
 
 START_SECONDS = 20
 ANSWER_SECONDS = 180
 """Longer than the registry tries to reach a store that doesn't answer."""
+LOG_SECONDS = 10
+"""Time limit for the log to have the error of a failed answer."""
 LIFETIME_SECONDS = START_SECONDS + 2 * ANSWER_SECONDS
 """Time after which the trial registry ends by itself, also when `make doctor` was killed."""
 MAX_LOG_BYTES = 1_000_000
@@ -117,6 +119,9 @@ def _result(store: Store, container: str, trial: Trial) -> str | None:
     try:
         run(["docker", "exec", container, *post], timeout=ANSWER_SECONDS)
     except Problem:
+        # The log takes another way than the answer, and may arrive after it.
+        with contextlib.suppress(Problem):
+            wait("the registry's log", lambda: errors_in(trial.log()), LOG_SECONDS)
         return explanation(store, trial.log(), "the registry can't use it")
     return None
 

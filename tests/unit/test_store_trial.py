@@ -53,6 +53,31 @@ def test_it_ends_and_is_gone_by_itself_and_no_command_line_has_its_keys(
     assert "hidden" not in str(commands)
 
 
+def test_an_error_that_is_logged_after_the_answer_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs = ['level=info msg="listening on 127.0.0.1:5000"'] * 3
+    logs.append(logs[0] + '\nlevel=error err.detail="NoSuchBucket"')
+
+    class Trial:
+        def log(self) -> str:
+            return logs.pop(0) if len(logs) > 1 else logs[0]
+
+        def runs(self) -> bool:
+            return True
+
+        def is_ready(self) -> bool:
+            return True
+
+    def run(*_: object, **__: object) -> str:
+        raise Problem("`docker exec`: 503")
+
+    monkeypatch.setattr(store_trial, "run", run)
+    error = store_trial._result(STORE, "container", Trial())  # type: ignore[arg-type]
+    assert error == "the registry says: NoSuchBucket"
+    assert "images doesn't exist at" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("driver", "parameters", "log", "remedy"),
     [
