@@ -4,11 +4,10 @@ import sys
 
 import pulumi
 
-from components.run.commands import for_stack
 from components.run.operation import operation
-from components.swarm.location import LocationError
 from deployment import Deployment, remove
 from settings import read, read_removal
+from settings.remedies import explain
 from settings.target import find_target, prepare
 
 EXIT_ALREADY_REPORTED = 32
@@ -31,6 +30,6 @@ def run() -> None:
 
 try:
     run()
-except (pulumi.RunError, LocationError) as error:
-    pulumi.log.error(for_stack(str(error), pulumi.get_stack()))
+except pulumi.RunError as error:
+    pulumi.log.error(explain(error, pulumi.get_stack()))
     sys.exit(EXIT_ALREADY_REPORTED)

@@ -29,7 +29,7 @@ ENGINE = "engine"
 
 
 class Deployment:
-    """The parts of one stack; `RunError` or `LocationError` says what stands against it."""
+    """The parts of one stack; a `RunError` says what stands against it."""
 
     def __init__(self, settings: Settings, target: Target) -> None:
         swarm, deployed = target.swarm, target.deployed
@@ -38,7 +38,7 @@ class Deployment:
         self._stack = replace(settings.stack, secret_prefix=prefix)
         self._opts = pulumi.ResourceOptions(
             providers={"docker": swarm.engine.provider(ENGINE)},
-            transformations=[owned(swarm, deployed, takeover(), target.stack), retry_undone(swarm)],
+            transformations=[owned(swarm, deployed, takeover()), retry_undone(swarm)],
         )
         self._storages = declare_storages(settings, self._stack, target, self._opts)
         network = parts.PublicNetworkArgs(stack=self._stack, options=settings.network)
@@ -119,12 +119,13 @@ class Deployment:
 
     def finish(self, images: PinnedImages) -> None:
         """Wait until all services run, remember where the data are and what runs, and export."""
-        settings, swarm, stack = self._settings, self._target.swarm, self._target.stack
+        settings, swarm, stack = self._settings, self._target.swarm, pulumi.get_stack()
+        explain = self._target.explain
         rollout = RolloutArgs(
             timeout=settings.deploy_timeout,
             again=f"pulumi up --stack {stack}",
             advise=advice(settings, stack),
-            undo=lambda: [text for each in self._storages if (text := each.undo_move())],
+            undo=lambda: [explain(e) for each in self._storages if (e := each.undo_move())],
         )
         ready = running(swarm.engine, self._services, rollout)
         ready = guard_rollbacks(swarm.engine, self._services, ready)

@@ -9,24 +9,27 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
+from components.errors import (
+    LocationError,
+    MoveUndoneError,
+    NodeNotNamedError,
+    PlacementError,
+)
 from components.run.deployed import FORMER_STORAGE_TYPE, once
 from components.run.operation import deploys
 from components.run.target import Target
 from components.swarm import NAMESPACE
 from components.swarm.direct import label_only, remove_volume
+from components.swarm.guard import refuse_to_leave
 from components.swarm.inspect import Node
 from components.swarm.location import (
     IMAGES,
     Location,
-    LocationError,
     Role,
     Volume,
-    config_command,
     described,
     is_move,
     on_node,
-    refuse_to_leave,
-    way_back,
 )
 from components.swarm.placement import choose_node, holders_of
 from components.swarm.stack import SwarmStack
@@ -79,8 +82,8 @@ class Storage(pulumi.ComponentResource):
     The label of a volume's node is `<stack>.<name>`, with the name of this resource.
 
     Before anything is touched: `LocationError` when the data would be left behind without consent
-    by name, `RunError` when their node is gone, down or drained, or when several nodes have the
-    label. For a cache it is a warning, and the place stays.
+    by name, `PlacementError` when their node is gone, down or drained, or when several nodes have
+    the label. For a cache it is a warning, and the location stays.
     """
 
     location: Location
@@ -110,12 +113,12 @@ class Storage(pulumi.ComponentResource):
                 self._place,
                 args.options.moved_from,
                 args.options.role,
-                args.target.stack,
             )
-        except (pulumi.RunError, LocationError) as problem:
+        except (PlacementError, LocationError) as error:
             if not args.options.role.is_cache:
                 raise
-            pulumi.log.warn(f"{problem}\n  Until then the cache is left as it is.")
+            text = args.target.explain(error)
+            pulumi.log.warn(f"{text}\n  Until then the cache is left as it is.")
             self.location, self.available = self._kept(), False
         self.constraints, self.node = [], None
         if isinstance(self.location, Volume) and self.location.node_id:
@@ -158,19 +161,24 @@ class Storage(pulumi.ComponentResource):
         )
         self.register_outputs({"node": self.node})
 
-    def undo_move(self) -> str:
-        """After a failed deployment: put the label back, and return how to go back; else empty."""
+    def undo_move(self) -> MoveUndoneError | None:
+        """Put the label back after a failed deployment, and return what is so; None without one."""
         if not self.is_move or self._remembered is None:
-            return ""
+            return None
         old, args = self._remembered, self._args
         home = next((n for n in args.target.swarm.nodes if n.id == old.get("nodeId")), None)
-        text = f"The {args.options.role.name} are still in {described(old)}"
+        is_label_back = False
         if home and isinstance(self.location, Volume) and old["label"] == self.location.label:
             label_only(args.target.swarm.engine, self.location.label, home.id)
-            text += ", and its label is back there"
-        back = way_back(old, self._place, args.options.role, args.target.stack)
-        lines = "".join(f"\n      {line}" for line in back)
-        return f"{text}. To try the move again, deploy again; to stay there, type:{lines}"
+            is_label_back = True
+        return MoveUndoneError(
+            role=args.options.role,
+            old=old,
+            new=self._place,
+            old_text=described(old),
+            new_text=described(self._place),
+            is_label_back=is_label_back,
+        )
 
     def _comparable(self) -> dict[str, Any] | None:
         """Return what is remembered; after a consented move to another swarm, without its node."""
@@ -262,7 +270,7 @@ def _remembered(args: StorageArgs, name: str) -> dict[str, Any] | None:
 
 
 def _located(args: StorageArgs, label: str, remembered: dict[str, Any] | None) -> Location:
-    """Return the location, with the node of a volume that is on one; `RunError` when it has none"""
+    """Return the location, with the node of a volume that is on one; `PlacementError` without."""
     volume = args.location
     if not isinstance(volume, Volume) or volume.is_shared:
         return volume
@@ -281,18 +289,13 @@ def _located(args: StorageArgs, label: str, remembered: dict[str, Any] | None) -
         constraints=args.constraints,
         apart_from=other.node_id if isinstance(other, Volume) else None,
         role=options.role,
-        stack=args.target.stack,
     )
     return on_node(volume, node.id, node.name, label)
 
 
 def _refuse_unnamed(args: StorageArgs, nodes: Sequence[Node], label: str) -> None:
-    """On another swarm nobody but its owner knows which node has the volume."""
+    """Raise on another swarm, where nobody but its owner knows which node has the volume."""
     role = args.options.role
     if args.options.node or len(nodes) == 1 or holders_of(nodes, label) or role.is_cache:
         return
-    names = ", ".join(node.name for node in nodes)
-    raise pulumi.RunError(
-        f"Which node of this swarm has the volume with the {role.name}? Of {names}, type:\n"
-        f"      {config_command(args.target.stack, 'set')} registry:{role.prefix}Node NODE"
-    )
+    raise NodeNotNamedError(role=role, nodes=nodes)

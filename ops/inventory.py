@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from components.run.commands import for_stack
 from components.swarm.endpoint import Endpoint, EndpointError
 from components.swarm.manager import require_manager
 from ops.bootstrap.console import Problem
@@ -89,7 +88,10 @@ def _connected(stack: str, endpoint: Endpoint) -> Iterator[APIClient]:
         with connected(endpoint) as client:
             yield client
     except EndpointError as error:
-        raise Problem(for_stack(str(error), stack)) from error
+        # Imports Pulumi's SDK, which takes a while.
+        from settings.remedies import explain
+
+        raise Problem(explain(error, stack)) from error
 
 
 def _remove(client: APIClient, ids: Mapping[str, Sequence[str]]) -> None:

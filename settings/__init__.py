@@ -144,20 +144,9 @@ class Settings:
 
     @property
     def internal_networks(self) -> Mapping[str, str]:
-        """Return what to type to have a network made anew, for each that only services of the stack
-        join; they have the names of the services that they lead to."""
-        toggles = {}
-        if self.redis:
-            toggles["redis"] = ("registry:cache", "memory", "redis")
-        if self.socket_proxy:
-            toggles["socket_proxy"] = ("registry:proxySocket", "mount", "proxy")
-        return {
-            service_name(self.stack.name, service): (
-                f"      pulumi config set {key} {without}   # and deploy\n"
-                f"      pulumi config set {key} {as_it_is}   # and deploy"
-            )
-            for service, (key, without, as_it_is) in toggles.items()
-        }
+        """Return the networks that only services of the stack join, and whom each leads to."""
+        services = {"redis": self.redis, "socket_proxy": self.socket_proxy}
+        return {service_name(self.stack.name, name): name for name in services if services[name]}
 
 
 def parse(

@@ -1,10 +1,11 @@
-"""Whether a swarm has what a stack's settings ask for, before anything is made."""
+"""What a stack's settings ask of the swarm, checked before anything is made."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from components.distribution.config import PORT
+from components.errors import DeploymentError
 from components.proxy import ProxyOptions
 from components.swarm.inspect import Swarm, holds
 from components.swarm.preflight import (
@@ -25,10 +26,11 @@ BRIDGE = "docker_gwbridge"
 """Network by which a node's tasks reach the world, and are reached at ports of the node."""
 
 
-def check_swarm(settings: Settings, swarm: Swarm) -> list[str]:
+def check_swarm(settings: Settings, swarm: Swarm) -> list[DeploymentError | str]:
     """Return warnings; `RunError` when what the settings ask for couldn't come up."""
     routing = settings.routing
-    warnings = check_collisions(
+    warnings: list[DeploymentError | str] = []
+    warnings += check_collisions(
         swarm,
         _routed(settings),
         stack_name=settings.stack.name,

@@ -3,57 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pulumi
 
 from components.distribution.bucket import missing_bucket
-from components.run.commands import for_stack
+from components.errors import DeploymentError
 from components.run.deployed import read_deployed, refuse_partial_upgrade
 from components.run.operation import operation
 from components.run.takeover import swarm_moved_from
 from components.run.target import Target
 from components.storage import IMAGES_STORAGE, place_of
 from components.swarm.engine import find_engine
+from components.swarm.guard import refuse_another_swarm
 from components.swarm.images import PinnedImages, choose_images
-from components.swarm.inspect import Swarm, look
-from components.swarm.location import refuse_another_swarm
+from components.swarm.inspect import Swarm, inspect_swarm
 from settings import Settings
 from settings.certificate import refuse_expired
 from settings.engine import EngineSettings
 from settings.preflight import check_swarm
+from settings.remedies import explain
 
 
 def find_target(settings: EngineSettings, consent: str | None) -> Target:
     """Return the swarm behind the configured engine, and the stack's state.
 
-    `LocationError` when the stack was deployed to another swarm, unless `consent` is that one's id.
+    `AnotherSwarmError` when the stack was deployed to another one, unless `consent` is its id.
     Before a provider is made of its engine: the state would keep that, right or wrong. And on the
     wrong swarm nothing is found to destroy, so all would be forgotten while it runs on.
     """
     engine = find_engine(settings.host, settings.tls, settings.pull_logins)
     if engine.warning:
-        warn(engine.warning)
-    swarm, stack = look(engine), pulumi.get_stack()
+        warn(f"{engine.warning}:\n      pulumi config set docker:host ssh://USER@MANAGER")
+    swarm, stack = inspect_swarm(engine), pulumi.get_stack()
     deployed = read_deployed(pulumi.get_organization(), pulumi.get_project(), stack)
     refuse_another_swarm(
         deployed.remembers(place_of(IMAGES_STORAGE)),
         swarm.cluster_id,
         engine.host,
         consent or swarm_moved_from(),
-        stack,
     )
-    return Target(swarm=swarm, deployed=deployed, stack=stack)
+    return Target(swarm=swarm, deployed=deployed, explain=partial(explain, stack=stack))
 
 
 def prepare(settings: Settings) -> tuple[Target, PinnedImages]:
     """Return the swarm, and the images to deploy; show warnings.
 
-    `RunError` or `LocationError` when the settings can't be deployed there.
+    `RunError` when the settings can't be deployed there.
     """
-    for warning in settings.warnings:
-        warn(warning)
+    for text in settings.warnings:
+        warn(text)
     target = find_target(settings.engine, settings.swarm_moved_from)
-    refuse_partial_upgrade(target.deployed, target.stack)
+    refuse_partial_upgrade(target.deployed)
     certificate = settings.proxy and settings.proxy.certificate
     if certificate and operation() != "refresh":
         refuse_expired(certificate.chain, target.deployed)
@@ -68,7 +69,7 @@ def prepare(settings: Settings) -> tuple[Target, PinnedImages]:
     )
 
 
-def _check(settings: Settings, swarm: Swarm) -> Iterator[str]:
+def _check(settings: Settings, swarm: Swarm) -> Iterator[DeploymentError | str]:
     """Yield warnings; `RunError` when the settings can't be deployed there."""
     network = settings.network
     if bucket := missing_bucket(settings.registry.config, settings.registry.ca):
@@ -81,6 +82,6 @@ def _check(settings: Settings, swarm: Swarm) -> Iterator[str]:
         yield from check_swarm(settings, swarm)
 
 
-def warn(text: str) -> None:
-    """Show a warning, with the stack in the commands that it has."""
-    pulumi.log.warn(for_stack(text, pulumi.get_stack()))
+def warn(warning: DeploymentError | str) -> None:
+    """Show a warning, with what to type."""
+    pulumi.log.warn(explain(warning, pulumi.get_stack()))

@@ -11,7 +11,7 @@ from components.storage import VolumeOptions
 from components.swarm.location import (
     CERTIFICATES,
     IMAGES,
-    MIRRORED,
+    MIRRORED_IMAGES,
     Location,
     Role,
     Volume,
@@ -21,6 +21,7 @@ from components.swarm.location import (
 from settings import rules
 from settings.reader import Reader
 from settings.stack_file import path_of
+from settings.way_back import PREFIXES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ def parse_volumes(reader: Reader, stack_name: str) -> VolumesSettings:
     driver, options = _driver(reader)
     return VolumesSettings(
         images=_volume(reader, IMAGES, f"{stack_name}_registry-data"),
-        mirrors=_volume(reader, MIRRORED, f"{stack_name}_mirrors"),
+        mirrors=_volume(reader, MIRRORED_IMAGES, f"{stack_name}_mirrors"),
         certificates=_volume(reader, CERTIFICATES, f"{stack_name}_certificates"),
         driver=driver,
         options=options,
@@ -72,7 +73,7 @@ def parse_volumes(reader: Reader, stack_name: str) -> VolumesSettings:
 
 def _volume(reader: Reader, role: Role, default: str) -> VolumeOptions:
     """Return one volume of three keys; `default` is its name."""
-    prefix = role.prefix
+    prefix = PREFIXES[role]
     for part in ("Name", "Node", "MovedFrom"):
         reader.unshare(f"{prefix}{part}", f"where one stack's {role.name} are")
     return VolumeOptions(

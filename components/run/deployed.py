@@ -12,6 +12,7 @@ from typing import Any
 
 import pulumi
 
+from components.errors import PartialUpgradeError, StateUnreadableError
 from components.run.operation import is_partial
 
 STASH = "pulumi:index:Stash"
@@ -36,7 +37,7 @@ class Deployed:
 
 
 def read_deployed(organization: str, project: str, stack: str) -> Deployed:
-    """Return what the state has of this stack; `RunError` when Pulumi doesn't tell."""
+    """Return what the state has of this stack; `StateUnreadableError` when Pulumi doesn't tell."""
     error: Exception | None = None
     # Backends from before Pulumi 3.62 know stacks by their plain names.
     for name in (f"{organization}/{project}/{stack}", stack):
@@ -47,24 +48,17 @@ def read_deployed(organization: str, project: str, stack: str) -> Deployed:
             return Deployed(outputs=dict(map(_resource, answer["outputs"].items())))
         except Exception as failure:  # Pulumi raises plain ones for what an invoke answers.
             error = error or failure
-    raise pulumi.RunError(
-        f"Pulumi doesn't tell what the state of stack {stack} has, and without it nothing guards"
-        f" the images: {error}"
-    )
+    raise StateUnreadableError(stack=stack, reason=str(error))
 
 
-def refuse_partial_upgrade(deployed: Deployed, stack: str) -> None:
-    """`RunError` for `--target` or `--exclude` where an earlier version deployed the stack last.
+def refuse_partial_upgrade(deployed: Deployed) -> None:
+    """Raise for `--target` or `--exclude` where an earlier version deployed the stack last.
 
     Pulumi keeps what is left out with what it depended on then, and takes that for registered
     twice: the deployment ends in the middle ("Duplicate resource URN").
     """
     if is_partial() and any(type_ == FORMER_STORAGE_TYPE for type_, _ in deployed.outputs):
-        raise pulumi.RunError(
-            f"Stack {stack} was deployed by an earlier version of this program, and --target or"
-            " --exclude would leave a part of it in that version's state, which Pulumi can't do."
-            f" Deploy it once as a whole:\n      pulumi up --stack {stack}"
-        )
+        raise PartialUpgradeError
 
 
 def once(running: pulumi.Output[bool], value: Any) -> pulumi.Output[Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from components.errors import DeploymentError
 from components.run.deployed import Deployed
 from components.swarm.inspect import Swarm
 from components.swarm.stack import SECRET_TYPE
@@ -17,8 +19,8 @@ class Target:
     """The swarm as it is now."""
     deployed: Deployed
     """What the last deployment left in the state."""
-    stack: str = ""
-    """Pulumi's name of the stack, for advice."""
+    explain: Callable[[DeploymentError], str] = str
+    """Text of an error, with what to type where a program knows that."""
 
     @property
     def has_former_secrets(self) -> bool:

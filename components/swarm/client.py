@@ -17,7 +17,12 @@ import requests
 from docker.tls import TLSConfig
 
 from components.swarm import ssh
-from components.swarm.endpoint import Endpoint, EndpointError
+from components.swarm.endpoint import SETTINGS, Endpoint
+from components.swarm.engine_errors import (
+    EngineRefusedError,
+    EngineTlsError,
+    EngineUnreachableError,
+)
 
 CONNECT_SECONDS = 10
 """How long an engine may take for one answer."""
@@ -31,7 +36,7 @@ class _Client(docker.APIClient):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def connected(engine: Endpoint) -> Iterator[docker.APIClient]:
-    """A client of the engine; `EndpointError` when it can't be reached or refuses."""
+    """Yield a client of the engine; `EndpointError` when it can't be reached or refuses."""
     with contextlib.ExitStack() as until_done:
         relay: ssh.Relay | None = None
         try:
@@ -47,18 +52,11 @@ def connected(engine: Endpoint) -> Iterator[docker.APIClient]:
             )
         except (docker.errors.DockerException, OSError) as error:
             if relay:
-                raise EndpointError(
-                    f"No Docker engine answers at {engine.host}: {relay.failure()}"
-                ) from error
-            if engine.host.startswith("tcp://") and (reason := _tls_failure(engine, str(error))):
-                raise EndpointError(
-                    f"The Docker engine at {engine.host} can't be used: {reason}"
-                ) from error
-            raise EndpointError(
-                f"No Docker engine answers at {engine.host}: {error}\n"
-                "  Start it, or name another with DOCKER_HOST or:\n"
-                "      pulumi config set docker:host ssh://USER@MANAGER"
-            ) from error
+                reason = relay.failure()
+                raise EngineUnreachableError(host=engine.host, reason=reason) from error
+            if engine.host.startswith("tcp://") and (failure := _tls_failure(engine, str(error))):
+                raise failure from error
+            raise EngineUnreachableError(host=engine.host, reason=str(error)) from error
         until_done.callback(client.close)
         try:
             yield client
@@ -66,10 +64,13 @@ def connected(engine: Endpoint) -> Iterator[docker.APIClient]:
             # The way there is gone, or was never good for more than one connection.
             if relay and isinstance(error, requests.ConnectionError):
                 reason = relay.failure()
-                raise EndpointError(f"{engine.host} is out of reach: {reason}") from error
-            raise EndpointError(f"The Docker engine at {engine.host} says: {error}") from error
+                raise EngineUnreachableError(host=engine.host, reason=reason) from error
+            raise EngineRefusedError(host=engine.host, reason=str(error)) from error
 
 
+_WRONG_NAME = (
+    "its certificate isn't for that name. Use a name that is in it, or have one made for it"
+)
 _TLS_FAILURES = (
     (r"WRONG_VERSION_NUMBER", "it answers without TLS. Unset {source}"),
     (r"certificate has expired", "its certificate has expired: renew it on that machine"),
@@ -82,8 +83,7 @@ _TLS_FAILURES = (
     ),
     (
         r"Hostname mismatch|IP address mismatch|doesn't match",
-        "its certificate isn't for that name. Use a name that is in it, or have one made for it:"
-        " pulumi config set docker:host tcp://NAME:2376",
+        _WRONG_NAME,
     ),
     (
         r"CERTIFICATE_VERIFY_FAILED",
@@ -97,25 +97,27 @@ _TLS_FAILURES = (
 )
 
 
-def _tls_failure(engine: Endpoint, error: str) -> str | None:
-    """Return what is wrong with the certificates, and what to do; None when it isn't they."""
+def _tls_failure(engine: Endpoint, error: str) -> EngineTlsError | None:
+    """Return what is wrong with the certificates; None when it isn't they."""
     if engine.tls is None:
         if "Client sent an HTTP request to an HTTPS server" in error:
-            return (
-                "it asks for TLS, and no certificates are given. Set docker:caMaterial,"
-                " docker:certMaterial and docker:keyMaterial, or DOCKER_CERT_PATH"
-            )
+            reason = f"it asks for TLS, and no certificates are given. Set {SETTINGS}"
+            return EngineTlsError(host=engine.host, reason=f"{reason}, or DOCKER_CERT_PATH")
         return None
     plain = error.replace("_", " ")
     for pattern, reason in _TLS_FAILURES:
         if re.search(pattern.replace("_", " "), plain, re.IGNORECASE):
-            return reason.format(source=engine.tls_source)
+            return EngineTlsError(
+                host=engine.host,
+                reason=reason.format(source=engine.tls_source),
+                is_wrong_name=reason == _WRONG_NAME,
+            )
     return None
 
 
 @contextlib.contextmanager
 def _tls(engine: Endpoint) -> Iterator[TLSConfig | bool]:
-    """What the SDK takes for `tls`. It wants files: this user's alone, and short-lived."""
+    """Yield the SDK's `tls`, whose files are this user's alone, and short-lived."""
     if engine.tls is None:
         yield False
         return

@@ -25,7 +25,7 @@ _ONLY_HOSTS = re.compile(r"\s*Host\([^)]*\)(\s*\|\|\s*Host\([^)]*\))*\s*", re.IG
 class Collision:
     """Something of ours that another stack's service has too."""
 
-    what: str
+    kind: str
     """`routers`, `services`, `middlewares` or `host`."""
     name: str
     service: RunningService = field(compare=False)
@@ -42,11 +42,11 @@ def collisions(
 
     Only services that have the label `constraint` are seen by the same Traefik.
     """
-    ours = _parts(labels)
+    parts = _parts(labels)
     hosts: dict[str, frozenset[str]] = {}
     rules: set[str] = set()
     whole: set[str] = set()
-    for points, rule, names in _routers(ours):
+    for points, rule, names in _routers(parts):
         hosts |= {host: hosts.get(host, frozenset()) | points for host in names}
         rules.add(rule)
         whole |= names if _ONLY_HOSTS.fullmatch(rule) else set()
@@ -55,17 +55,17 @@ def collisions(
         if other.labels.get(key) != value or other.labels.get("traefik.enable") == "false":
             continue
         theirs = _parts(other.labels)
-        for kind, name in sorted(ours.keys() & theirs.keys()):
+        for kind, name in sorted(parts.keys() & theirs.keys()):
             # Traefik takes the same twice for one, but a service then has both's tasks.
-            if kind == "services" or ours[kind, name] != theirs[kind, name]:
-                yield Collision(what=kind, name=name, service=other)
+            if kind == "services" or parts[kind, name] != theirs[kind, name]:
+                yield Collision(kind=kind, name=name, service=other)
         for points, rule, names in _routers(theirs):
             for host in sorted(names & hosts.keys()):
                 if not points or not hosts[host] or points & hosts[host]:
                     both_whole = host in whole and _ONLY_HOSTS.fullmatch(rule) is not None
                     certain = both_whole or rule in rules
                     yield Collision(
-                        what="host", name=host, service=other, rule=rule, certain=certain
+                        kind="host", name=host, service=other, rule=rule, certain=certain
                     )
 
 
@@ -73,8 +73,8 @@ def _parts(labels: Labels) -> Parts:
     """Return the parts that labels define; Traefik takes labels in any case, values as they are."""
     parts: dict[tuple[str, str], dict[str, str]] = {}
     for label, value in labels.items():
-        if found := _PART.fullmatch(label.lower()):
-            kind, name, option = found.groups()
+        if match := _PART.fullmatch(label.lower()):
+            kind, name, option = match.groups()
             parts.setdefault((kind, name), {})[option] = value
     return parts
 

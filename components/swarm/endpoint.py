@@ -16,16 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from components.swarm import ssh
+from components.swarm.engine_errors import EndpointError as EndpointError
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 DEFAULT_CONTEXT = "default"
 """The context that is none: DOCKER_HOST or the default socket."""
 SETTINGS = "docker:caMaterial, docker:certMaterial and docker:keyMaterial"
 TLS_FILES = ("ca.pem", "cert.pem", "key.pem")
-
-
-class EndpointError(ValueError):
-    """An engine that isn't found, doesn't answer or can't be used; says what to type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +50,12 @@ class Endpoint:
 
     @property
     def warning(self) -> str | None:
-        """What is wrong with it though it works."""
+        """What is wrong with it though it works; None when nothing is."""
         if self.tls or not self.host.startswith("tcp://") or _is_loopback(self.host):
             return None
         return (
             f"{self.host} is talked to without TLS: passwords, keys and all else travel in plain"
-            " text, and whoever reaches that port is root there. Use ssh:// or certificates:\n"
-            "      pulumi config set docker:host ssh://USER@MANAGER"
+            " text, and whoever reaches that port is root there. Use ssh:// or certificates"
         )
 
 

@@ -12,6 +12,7 @@ import docker
 import pulumi
 import pulumi_docker
 
+from components.errors import EngineError, EngineNotChosenError
 from components.swarm import client, ssh
 from components.swarm.endpoint import DEFAULT_HOST, Endpoint, EndpointError, Tls, find_endpoint
 from components.swarm.pull_login import PullLogin, registry_of
@@ -79,19 +80,19 @@ def find_engine(
     tls: Tls | None = None,
     pull_logins: Mapping[str, PullLogin] | None = None,
 ) -> Engine:
-    """The engine as configured, else as the `docker` command would find it."""
+    """Return the engine as configured, else as the `docker` command would find it."""
     try:
-        found = find_endpoint(configured, tls)
+        endpoint = find_endpoint(configured, tls)
     except EndpointError as error:
-        raise pulumi.RunError(f"No Docker engine is chosen: {error}") from error
-    return Engine(**vars(found), pull_logins=pull_logins or {})
+        raise EngineNotChosenError(error) from error
+    return Engine(**vars(endpoint), pull_logins=pull_logins or {})
 
 
 @contextlib.contextmanager
 def connected(engine: Engine) -> Iterator[docker.APIClient]:
-    """A client of the engine; `RunError` when it can't be reached or used."""
+    """Yield a client of the engine; `EngineError` when it can't be reached or used."""
     try:
         with client.connected(engine) as api:
             yield api
     except EndpointError as error:
-        raise pulumi.RunError(str(error)) from error
+        raise EngineError(error) from error

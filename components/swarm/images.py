@@ -11,6 +11,7 @@ from functools import partial
 import docker.errors
 import pulumi
 
+from components.errors import EngineError
 from components.run.deployed import Deployed, once
 from components.swarm.engine import Engine, connected
 from components.swarm.inspect import Swarm
@@ -184,6 +185,6 @@ def _ask(engine: Engine, image: str) -> str:
                 # Go says the way to an error first, with a port that is another one each time.
                 words = str(error.explanation or error)
                 return f"the engine says {re.sub(r'read udp [^ ]+: ', '', words)}"
-    except pulumi.RunError as error:
+    except EngineError as error:
         return str(error)
     return f"{image}@{found['Descriptor']['digest']}"

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pulumi
-
+from components.errors import NetworkMissingError, NetworkNotEncryptedError, NotAnOverlayError
 from components.swarm.engine import Engine, connected
 from components.swarm.engine_kind import closed_sockets
 from components.swarm.manager import require_manager
@@ -104,77 +103,51 @@ class Swarm:
     """Reasons why containers on the engine's node can't open Docker's socket."""
 
     def require_network(self, name: str, created_here: bool) -> None:
-        """`RunError` unless services can use network `name`, or it will be made here."""
-        network = self.networks.get(name)
-        if network is None:
-            if created_here:
-                return
-            raise pulumi.RunError(
-                f"registry:network is {name!r}, and the swarm has no such network. Deploy the stack"
-                " that owns it first, or make it:\n"
-                f"      docker network create --driver overlay --attachable {name}\n"
-                "  or let this stack own it:\n"
-                "      pulumi config set registry:createNetwork true"
-            )
-        _require_overlay("network", network, "registry:network NAME")
+        """Raise `NetworkError` unless services can use the network, or it will be made here."""
+        if name in self.networks:
+            _require_overlay(self.networks[name])
+        elif not created_here:
+            raise NetworkMissingError(network=name)
 
     def further_networks(self, names: Sequence[str]) -> list[str]:
-        """Return the full ids of networks that are joined; `RunError` unless services can be."""
-        networks = []
+        """Return the full ids of networks that are joined; `NetworkError` unless services can."""
         for index, name in enumerate(names):
             if name not in self.networks:
-                raise pulumi.RunError(
-                    f"registry:networks has {name!r}, and the swarm has no such network. Make it:\n"
-                    f"      docker network create --driver overlay {name}\n"
-                    "  or take it out:\n"
-                    f"      pulumi config rm --path 'registry:networks[{index}]'"
-                )
-            networks.append(self.networks[name])
-            setting = f"--path 'registry:networks[{index}]' NAME"
-            _require_overlay(f"networks[{index}]", networks[-1], setting)
-        return [network.id for network in networks]
+                raise NetworkMissingError(network=name, index=index)
+            _require_overlay(self.networks[name], index)
+        return [self.networks[name].id for name in names]
 
-    def require_encrypted(self, network: str, internal: Mapping[str, str]) -> list[str]:
-        """Return warnings; `RunError` unless all of the stack's networks are, or get, encrypted.
+    def require_encrypted(
+        self, network: str, internal: Mapping[str, str]
+    ) -> list[NetworkNotEncryptedError]:
+        """Return warnings; raise `NetworkNotEncryptedError` unless all networks are, or get, so.
 
-        `internal` has what to type to have another network made, by network. A stack that was
-        deployed when these were never encrypted gets a warning.
+        `internal` has the networks that the stack's services have among themselves, each with the
+        service that it leads to. A stack that was deployed when these were never encrypted gets a
+        warning.
         """
         public = self.networks.get(network)
         if public and not public.encrypted:
-            raise pulumi.RunError(
-                f"registry:encryptNetwork is true, and network {network} is there and isn't"
-                " encrypted, which Docker can't change. Name another, which will be made:\n"
-                "      pulumi config set registry:network NAME\n"
-                "  or go without:\n"
-                "      pulumi config rm registry:encryptNetwork"
-            )
-        warnings = []
-        for name, remedy in internal.items():
-            there = self.networks.get(name)
-            if there is None or there.encrypted:
-                continue
-            text = (
-                f"registry:encryptNetwork is true, and network {name} is there and isn't encrypted,"
-                f" which Docker can't change. Have another made by two deployments:\n{remedy}"
-            )
-            if public is None:
-                raise pulumi.RunError(text)
-            warnings.append(text)
-        return warnings
+            raise NetworkNotEncryptedError(network=network)
+        errors = [
+            NetworkNotEncryptedError(network=name, service=service)
+            for name, service in internal.items()
+            if name in self.networks and not self.networks[name].encrypted
+        ]
+        if errors and public is None:
+            raise errors[0]
+        return errors
 
 
-def _require_overlay(key: str, network: Network, setting: str) -> None:
+def _require_overlay(network: Network, index: int | None = None) -> None:
     if network.driver != "overlay" or network.scope != "swarm":
-        raise pulumi.RunError(
-            f"registry:{key} is {network.name!r}, which is a {network.scope} network with the"
-            f" driver {network.driver}: services need an overlay network. Name another:\n"
-            f"      pulumi config set {setting}"
+        raise NotAnOverlayError(
+            network=network.name, index=index, driver=network.driver, scope=network.scope
         )
 
 
-def look(engine: Engine) -> Swarm:
-    """The swarm behind the engine; `RunError` unless that engine is one of its managers."""
+def inspect_swarm(engine: Engine) -> Swarm:
+    """Return the swarm behind the engine; `EngineError` unless that engine is one of its managers."""
     with connected(engine) as client:
         info = client.info()
         about, security = info["Swarm"], info.get("SecurityOptions") or []

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from components.swarm.endpoint import EndpointError
+from components.swarm.engine_errors import NotAManagerError, SwarmUnavailableError
 from components.swarm.engine_kind import ROOTLESS, is_rootless
 
 
@@ -20,28 +20,29 @@ def require_manager(
     `swarm` and `security_options` are what its `docker info` has by these names.
     """
     if is_rootless(security_options):
-        raise EndpointError(f"The Docker engine at {host} {ROOTLESS}.")
-    state = swarm.get("LocalNodeState")
-    if state == "locked":
-        raise EndpointError(
-            f"The Docker engine at {host} is a manager whose swarm is locked (autolock)."
-            " On that machine, type:\n      docker swarm unlock"
-        )
-    if state not in ("active", "inactive"):
-        error = swarm.get("Error") or "no reason given"
-        raise EndpointError(
-            f"The Docker engine at {host} is in a swarm, and {state}: {error}. See `docker"
-            " info` there, and try again when it is active."
-        )
-    if state != "active":
-        raise EndpointError(
-            f"The Docker engine at {host} isn't part of a swarm. On that machine, type:\n"
-            "      docker swarm init"
-        )
+        raise SwarmUnavailableError(host=host, reason=f"{ROOTLESS}.")
+    if reason := _unavailable(swarm):
+        raise SwarmUnavailableError(host=host, reason=reason)
     if not swarm.get("ControlAvailable"):
-        managers = ", ".join(peer["Addr"] for peer in swarm.get("RemoteManagers") or [])
-        raise EndpointError(
-            f"The Docker engine at {host} is a worker, and only a manager takes deployments."
-            f" Managers of its swarm: {managers}. Type:\n"
-            "      pulumi config set docker:host ssh://USER@MANAGER"
-        )
+        managers = [peer["Addr"] for peer in swarm.get("RemoteManagers") or []]
+        raise NotAManagerError(host=host, managers=managers)
+
+
+def _unavailable(swarm: Mapping[str, Any]) -> str:
+    """Return why an engine's swarm can't be used, and what to type there; empty when it can be."""
+    state = swarm.get("LocalNodeState")
+    match state:
+        case "active":
+            return ""
+        case "inactive":
+            return "isn't part of a swarm. On that machine, type:\n      docker swarm init"
+        case "locked":
+            return (
+                "is a manager whose swarm is locked (autolock). On that machine, type:\n"
+                "      docker swarm unlock"
+            )
+    error = swarm.get("Error") or "no reason given"
+    return (
+        f"is in a swarm, and {state}: {error}. See `docker info` there, and try again when it is"
+        " active."
+    )

@@ -12,21 +12,24 @@ from collections.abc import Mapping
 
 import pulumi
 
+from components.errors import AlreadyThereError
 from components.run.deployed import Deployed
 from components.swarm.inspect import Swarm
 
 SERVICE = "docker:index/service:Service"
 NETWORK = "docker:index/network:Network"
+PUBLIC_NETWORK = "network-overlay"
+"""Pulumi's name of the network that other stacks may join."""
 
 
 def owned(
-    swarm: Swarm, deployed: Deployed, taken: Mapping[str, str], stack: str
+    swarm: Swarm, deployed: Deployed, taken: Mapping[str, str]
 ) -> pulumi.ResourceTransformation:
     """Return what holds each service and network against what is on the swarm.
 
     It goes into the options of the outermost components. What is in `taken` (ids by name) is
     imported, and then changed to what is wanted. Else one that is there already, and that the
-    state doesn't know, is a `RunError`, before anything is touched.
+    state doesn't know, is an `AlreadyThereError`, before anything is touched.
     """
     there: dict[str, Mapping[str, object]] = {SERVICE: swarm.services, NETWORK: swarm.networks}
 
@@ -37,27 +40,13 @@ def owned(
         if name not in there.get(kind, ()) or deployed.has(kind, args.name):
             return None
         if name not in taken:
-            raise pulumi.RunError(_refusal(kind, name, args.name, stack))
+            raise AlreadyThereError(
+                kind="service" if kind == SERVICE else "network",
+                name=name,
+                is_public_network=args.name == PUBLIC_NETWORK,
+            )
         opts = copy.copy(args.opts)
         opts.import_ = taken[name]
         return pulumi.ResourceTransformationResult(args.props, opts)
 
     return transform
-
-
-def _refusal(kind: str, name: str, resource: str, stack: str) -> str:
-    what = "service" if kind == SERVICE else "network"
-    join = (
-        "  If it was made by hand, or is another stack's, join it:\n"
-        f"      pulumi config set --stack {stack} registry:createNetwork false\n"
-        if resource == "network-overlay"
-        else ""
-    )
-    return (
-        f"The {what} {name} is on this swarm already, and this state doesn't know it: the stack's"
-        " state was lost, or another checkout or backend has it. Nothing was changed.\n"
-        f"{join}"
-        "  To take over what was deployed, with its images:\n"
-        f"      make recover STACK={stack}\n"
-        "  To deploy beside it, choose another registry:stackName and registry:network."
-    )

@@ -12,10 +12,18 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import pulumi
-
+from components.errors import (
+    DataElsewhereError,
+    LabelAmbiguousError,
+    LabelMovedError,
+    LabelValueError,
+    NodeGoneError,
+    NodeUnavailableError,
+    NodeUnknownError,
+    NoNodeError,
+)
 from components.swarm.inspect import Node, holds
-from components.swarm.location import IMAGES, Role, config_command, how_to_move, names_of
+from components.swarm.location import IMAGES, Role, names_of
 
 _NO = ("false", "0", "no", "off", "")
 """Values by which people say that a node isn't meant."""
@@ -31,7 +39,6 @@ def choose_node(
     constraints: Iterable[str] = (),
     apart_from: str | None = None,
     role: Role = IMAGES,
-    stack: str = "",
 ) -> Node:
     """Return the node that holds the volume, or shall; `RunError` when none may.
 
@@ -43,67 +50,52 @@ def choose_node(
     what the deployment then does.
     """
     holder = _holder(nodes, label, role)
-    named = _named(nodes, wanted, role, stack) if wanted is not None else None
+    named = _named(nodes, wanted, role) if wanted is not None else None
+    has_consent = holder is not None and consent in (holder.id, holder.name)
     if remembered is None:
         node = named or holder or _any_usable(nodes, label, constraints, apart_from, role)
         if holder is None and named is None:
             _refuse_other_values(nodes, label)
-        if holder and holder.id != node.id and consent not in (holder.id, holder.name):
-            place = {"nodeId": holder.id, "node": holder.name}
-            raise pulumi.RunError(
-                f"registry:{role.prefix}Node is {wanted!r}, but the {role.name} are on node"
-                f" {holder.name} (it has the label {label}). {how_to_move(place, role, stack)}"
-            )
+        if holder and holder.id != node.id and not has_consent:
+            raise DataElsewhereError(role=role, wanted=wanted or "", label=label, holder=holder)
     else:
         home = next((node for node in nodes if node.id == remembered["nodeId"]), None)
         moves = consent in names_of(remembered)
         # Whoever copies a volume may move its label, and then say so.
-        node_ = named or (holder if moves else None) or home
-        if node_ is None:
-            raise pulumi.RunError(
-                f"The {role.name} are on node {remembered['node']} ({remembered['nodeId']}), which"
-                " has left the swarm. If it has joined again, it has a new id: name it, and what"
-                " it was:\n"
-                f"      {config_command(stack, 'set')} registry:{role.prefix}Node"
-                f" {remembered['node']}\n"
-                f"      {config_command(stack, 'set')} registry:{role.prefix}MovedFrom"
-                f" {remembered['nodeId']}"
+        chosen = named or (holder if moves else None) or home
+        if chosen is None:
+            raise NodeGoneError(
+                role=role, node=remembered["node"], node_id=str(remembered["nodeId"])
             )
-        node = node_
-        if holder and holder.id != node.id and consent not in (holder.id, holder.name):
-            _refuse_moved_label(holder, home or node, label, role, stack)
+        node = chosen
+        if holder and holder.id != node.id and not has_consent:
+            raise LabelMovedError(role=role, label=label, holder=holder, home=home or node)
     _refuse_unfit(node, constraints, role)
     return node
 
 
 def _refuse_unfit(node: Node, constraints: Iterable[str], role: Role) -> None:
-    """Swarm would start no task on the node that has the volume."""
+    """Raise when Swarm would start no task on the node that has the volume."""
     unmet = [text for text in constraints if not fits(node, text)]
+    reason = ""
     if unmet:
-        raise pulumi.RunError(
-            f"The {role.name} are on node {node.name} ({node.id}), where {' and '.join(unmet)}"
-            " doesn't hold: Swarm would start no task there. Change the constraint, or move the"
-            f" {role.name} to a node where it holds."
+        reason = (
+            f"where {' and '.join(unmet)} doesn't hold: Swarm would start no task there. Change the"
+            f" constraint, or move the {role.name} to a node where it holds."
         )
-    if not node.usable:
-        raise pulumi.RunError(
-            f"The {role.name} of the registry are on node {node.name} ({node.id}), which is"
-            f" {_condition(node)}: Swarm would start no task there. {_remedy(node)}"
+    elif not node.usable:
+        reason = (
+            f"which is {_condition(node)}: Swarm would start no task there. {_bring_back(node)}"
         )
+    if reason:
+        raise NodeUnavailableError(role=role, node=node, reason=reason)
 
 
 def _holder(nodes: Sequence[Node], label: str, role: Role) -> Node | None:
     """Return the one node that Swarm takes for labelled, or None."""
     holders = holders_of(nodes, label)
     if len(holders) > 1:
-        commands = "".join(
-            f"\n      docker node update --label-rm {label} {node.id}   # {node.name}"
-            for node in holders
-        )
-        raise pulumi.RunError(
-            f"The label {label} is on {len(holders)} nodes, and the volume is on one of them only."
-            f" Take it off the nodes that don't hold the {role.name}:{commands}"
-        )
+        raise LabelAmbiguousError(role=role, label=label, nodes=holders)
     return holders[0] if holders else None
 
 
@@ -113,45 +105,18 @@ def holders_of(nodes: Sequence[Node], label: str) -> list[Node]:
 
 
 def _refuse_other_values(nodes: Sequence[Node], label: str) -> None:
-    """Somebody may have meant a node by `1` or `yes`; a service here asks for `true`."""
+    """Raise where somebody may have meant a node by `1` or `yes`; a service asks for `true`."""
     for node in nodes:
         value = node.labels.get(label)
         if value is not None and value.lower() not in _NO:
-            raise pulumi.RunError(
-                f"Node {node.name} has the label {label}={value}, and the value that counts is"
-                " true. If the volume is there, type:\n"
-                f"      docker node update --label-add {label}=true {node.id}\n"
-                "  If not:\n"
-                f"      docker node update --label-rm {label} {node.id}"
-            )
+            raise LabelValueError(label=label, value=value, node=node)
 
 
-def _refuse_moved_label(holder: Node, home: Node, label: str, role: Role, stack: str) -> None:
-    raise pulumi.RunError(
-        f"The {role.name} are on node {home.name} ({home.id}), and the label {label} is on"
-        f" {holder.name} ({holder.id}), which would start with an empty volume. If that is a"
-        " mistake, type:\n"
-        f"      docker node update --label-rm {label} {holder.id}\n"
-        f"      docker node update --label-add {label}=true {home.id}\n"
-        f"  If the {role.name} are on {holder.name} by now:\n"
-        f"      {config_command(stack, 'set')} registry:{role.prefix}Node {holder.name}\n"
-        f"      {config_command(stack, 'set')} registry:{role.prefix}MovedFrom {home.name}\n"
-        f"  If they shall go back from there to {home.name}, copy them, then:\n"
-        f"      {config_command(stack, 'set')} registry:{role.prefix}MovedFrom {holder.name}"
-    )
-
-
-def _named(nodes: Sequence[Node], wanted: str, role: Role, stack: str) -> Node:
-    matching = [node for node in nodes if wanted in (node.id, node.name)]
-    if len(matching) == 1:
-        return matching[0]
-    names = ", ".join(sorted(f"{node.name} ({node.id})" for node in nodes))
-    what = "no node of the swarm" if not matching else f"the name of {len(matching)} nodes"
-    key = f"registry:{role.prefix}Node"
-    raise pulumi.RunError(
-        f"{key} is {wanted!r}, which is {what}. There are: {names}. Type:\n"
-        f"      {config_command(stack, 'set')} {key} ID"
-    )
+def _named(nodes: Sequence[Node], wanted: str, role: Role) -> Node:
+    matches = [node for node in nodes if wanted in (node.id, node.name)]
+    if len(matches) == 1:
+        return matches[0]
+    raise NodeUnknownError(role=role, wanted=wanted, matches=len(matches), nodes=nodes)
 
 
 def _any_usable(
@@ -164,9 +129,9 @@ def _any_usable(
     wanted = list(constraints)
     usable = [node for node in nodes if node.usable and all(fits(node, each) for each in wanted)]
     if not usable:
-        names = ", ".join(f"{node.name} {obstacle(node, wanted)}" for node in nodes)
-        raise pulumi.RunError(
-            f"No node of the swarm can take the volume of the {role.name}: {names}."
+        raise NoNodeError(
+            subject=f"the volume of the {role.name}",
+            obstacles={node.name: obstacle(node, wanted) for node in nodes},
         )
     # A manager that was cut off makes the others elect a leader, and its tasks wait for that.
     candidates = [node for node in usable if not node.manager] or usable
@@ -185,10 +150,10 @@ def obstacle(node: Node, constraints: Iterable[str]) -> str:
 
 def fits(node: Node, constraint: str) -> bool:
     """Return whether `node` meets a placement constraint, as Swarm compares: case aside."""
-    found = re.fullmatch(r"\s*(\S+?)\s*(==|!=)\s*(\S+)\s*", constraint)
-    if found is None:
+    parts = re.fullmatch(r"\s*(\S+?)\s*(==|!=)\s*(\S+)\s*", constraint)
+    if parts is None:
         return False
-    key, operator, value = found.groups()
+    key, operator, value = parts.groups()
     match key.lower().split("."):
         case ["node", "id"]:
             actual = node.id
@@ -215,7 +180,7 @@ def _condition(node: Node) -> str:
     return {"drain": "drained", "pause": "paused"}.get(node.availability, node.availability)
 
 
-def _remedy(node: Node) -> str:
+def _bring_back(node: Node) -> str:
     if node.state != "ready":
         return (
             "Bring that machine, its network or its engine back; `docker node ls` shows when it is"

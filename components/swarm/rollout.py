@@ -19,6 +19,7 @@ from typing import Any
 import docker
 import pulumi
 
+from components.errors import DeploymentError, RolloutFailedError
 from components.run.operation import deploys
 from components.swarm.engine import Engine, connected
 from components.swarm.service import SwarmService
@@ -62,19 +63,10 @@ class RolloutArgs:
     """After a failure: take back what Swarm doesn't, and return what to say of it."""
 
 
-class RolloutError(pulumi.RunError):
-    """A service that doesn't come up, or whose update was undone."""
-
-    def __init__(self, text: str, failure: TaskFailure | None = None) -> None:
-        super().__init__(text)
-        self.failure = failure
-        """The task's failure that stands behind it, if one is known."""
-
-
 def running(
     engine: Engine, services: Sequence[SwarmService], args: RolloutArgs
 ) -> pulumi.Output[bool]:
-    """Return True when the services run as told; `RolloutError` with the reason if one doesn't.
+    """Return True when the services run as expected; `RolloutFailedError` says why not.
 
     Each comes with what it was told: its own output is what the engine had right afterwards,
     which may be a rollback's already. Only a deployment waits.
@@ -89,8 +81,10 @@ def running(
         )
         try:
             await asyncio.gather(*waits)
-        except pulumi.RunError as error:
-            raise pulumi.RunError("\n  ".join([str(error), *args.undo()])) from error
+        except DeploymentError as error:
+            failure = error.failure if isinstance(error, RolloutFailedError) else None
+            text = "\n  ".join([str(error), *args.undo()])
+            raise RolloutFailedError(text, failure) from error
         return True
 
     # The names come when the services have been made or changed.
@@ -102,7 +96,7 @@ def running(
 
 
 def wait_until_running(engine: Engine, name: str, told: Summary, args: RolloutArgs) -> None:
-    """Return when service `name` runs as told; `RolloutError` when it was undone or can't start."""
+    """Return when service `name` runs as expected; `RolloutFailedError` when it can't."""
     message = ""
     with connected(engine) as client:
         rollout = Rollout(
@@ -117,9 +111,9 @@ def wait_until_running(engine: Engine, name: str, told: Summary, args: RolloutAr
             tasks = client.tasks({"service": service["ID"]})
             try:
                 waiting_for = rollout.look(service, tasks)
-            except RolloutError as error:
+            except RolloutFailedError as error:
                 text = f"{error}{last_words(client, tasks)}"
-                raise RolloutError(text, error.failure) from None
+                raise RolloutFailedError(text, error.failure) from None
             if waiting_for is None:
                 return
             if waiting_for != message:
@@ -159,7 +153,7 @@ class Rollout:
     def look(self, service: _Raw, tasks: Sequence[_Raw]) -> str | None:
         """Return what the service waits for, or None when it runs.
 
-        `RolloutError` when waiting is no use.
+        `RolloutFailedError` when waiting is no use.
         """
         now, name = self.clock(), service["Spec"]["Name"]
         current = [task for task in tasks if is_current(task, service)]
@@ -264,7 +258,7 @@ class Rollout:
         newest = max(failed, key=lambda task: str(task["CreatedAt"]), default=None)
         return self._failure(service, newest) if newest else None
 
-    def _error(self, service: _Raw, what: str, failure: TaskFailure | None) -> RolloutError:
+    def _error(self, service: _Raw, what: str, failure: TaskFailure | None) -> RolloutFailedError:
         name = service["Spec"]["Name"]
         parts = [f"{what}: {failure.headline}" if failure else what]
         if failure:
@@ -276,7 +270,7 @@ class Rollout:
         )
         if self.args.again:
             parts.append(f"  When that is mended, type:\n      {self.args.again}")
-        return RolloutError("\n".join(part for part in parts if part), failure)
+        return RolloutFailedError("\n".join(part for part in parts if part), failure)
 
 
 def _host_names(client: docker.APIClient) -> dict[str, str]:

@@ -24,6 +24,7 @@ from ops.config import Config
 from ops.review.preview import run_preview
 from ops.review.step import SERVICE
 from ops.stack import Stack, names
+from settings.remedies import explain
 from settings.stack_file import as_text, config_of, is_encrypted
 
 
@@ -106,7 +107,7 @@ def _change_in_place(name: str, plan: Plan) -> None:
     try:
         prepare_for_import(original.id, plan.network, plan.swarm_stack, plan.volume)
     except pulumi.RunError as error:
-        raise Problem(str(error)) from error
+        raise Problem(explain(error, name)) from error
     if any("replace" in operation for operation in _operations(name, taken)):
         raise Problem(
             f"{original.name} can't be changed in place: Pulumi would delete it first. It runs on"

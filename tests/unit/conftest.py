@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import re
 import signal
 from collections.abc import Callable, Generator, Iterator
 from types import FrameType
@@ -14,8 +16,10 @@ import pytest
 from pulumi.runtime import mocks
 from pulumi.runtime.settings import SETTINGS
 
+from components.errors import DeploymentError
 from components.swarm.engine import Engine
 from components.swarm.inspect import Network, Node, RunningService, Swarm
+from settings.remedies import explain
 from testing import processes
 
 
@@ -104,6 +108,15 @@ def deploy() -> Iterator[Deploy]:
 
     yield run
     asyncio.set_event_loop(None)
+
+
+@contextlib.contextmanager
+def refused(kind: type[DeploymentError], text: str, stack: str = "prod") -> Iterator[None]:
+    """Expect such an error, whose text as the program shows it matches `text`."""
+    with pytest.raises(kind) as error:
+        yield
+    shown = explain(error.value, stack)
+    assert re.search(text, shown), shown
 
 
 def node(name: str, *, labels: dict[str, str] | None = None, **changes: Any) -> Node:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from components.run.commands import for_stack
 from components.swarm.inspect import Network
+from settings.remedies import explain, for_stack
 
 from .conftest import swarm
 
@@ -27,6 +27,6 @@ def test_a_command_gets_the_stack_that_it_lacks(command: str, complete: str) -> 
 def test_each_command_of_a_message_gets_it() -> None:
     there = Network(name="n", driver="overlay", scope="swarm", encrypted=True)
     inner = Network(name="s_redis", driver="overlay", scope="swarm")
-    remedy = {"s_redis": "pulumi config set a b\npulumi config set a c"}
-    (text,) = swarm(networks=(there, inner)).require_encrypted("n", remedy)
-    assert for_stack(text, "live").count("pulumi config set --stack live a ") == 2
+    (error,) = swarm(networks=(there, inner)).require_encrypted("n", {"s_redis": "redis"})
+    commands = "pulumi config set --stack live registry:cache "
+    assert explain(error, "live").count(commands) == 2

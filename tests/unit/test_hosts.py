@@ -118,7 +118,7 @@ def look(monkeypatch: pytest.MonkeyPatch, *options: str) -> inspection.Swarm:
         yield Manager(*options)
 
     monkeypatch.setattr(inspection, "connected", connected)
-    return inspection.look(Engine(host="unix:///docker.sock"))
+    return inspection.inspect_swarm(Engine(host="unix:///docker.sock"))
 
 
 def test_nothing_is_deployed_to_a_rootless_engine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ BARE = frozenset(
     {
         "ops",
         "components.swarm.endpoint",
+        "components.swarm.engine_errors",
         "components.swarm",
         "components.swarm.engine_kind",
         "components.swarm.manager",

@@ -6,19 +6,25 @@ from typing import Any
 
 import pytest
 
+from components.errors import (
+    AnotherSwarmError,
+    DataLeftBehindError,
+    LocationError,
+    VolumeReusedError,
+)
+from components.swarm.guard import refuse_another_swarm, refuse_to_leave
 from components.swarm.location import (
     IMAGES,
     Location,
-    LocationError,
     ObjectStore,
     Volume,
     is_move,
     is_shared,
     object_store,
-    refuse_another_swarm,
-    refuse_to_leave,
-    way_back,
 )
+from settings.way_back import way_back
+
+from .conftest import refused
 
 NFS = {"type": "nfs", "o": "addr=10.0.0.1,rw", "device": ":/images"}
 
@@ -94,17 +100,19 @@ MOVES: dict[str, tuple[Location, Location, list[str]]] = {
 def test_leaving_what_is_remembered_takes_consent_by_name(case: str) -> None:
     old, new, consents = MOVES[case]
     for consent in (None, "another"):
-        with pytest.raises(LocationError, match="To keep them, type"):
+        with refused(
+            LocationError, "To keep them, type:\n      pulumi config (set|rm) --stack prod "
+        ):
             refuse_to_leave(kept(old), kept(new), consent)
     for consent in consents:
         refuse_to_leave(kept(old), kept(new), consent)
     assert is_move(kept(old), kept(new))
-    assert way_back(kept(old), kept(new), IMAGES, "prod")
+    assert way_back(kept(old), kept(new), IMAGES)
 
 
 @pytest.mark.parametrize("consent", ["dog", "dog-id"])
 def test_consent_for_a_node_is_none_for_another_volume(consent: str) -> None:
-    with pytest.raises(LocationError, match="an empty place"):
+    with refused(DataLeftBehindError, "an empty place"):
         refuse_to_leave(kept(volume()), kept(volume("other")), consent)
 
 
@@ -126,7 +134,7 @@ def test_staying_is_no_move(old: Location, new: Location) -> None:
 def test_what_an_earlier_version_remembered_counts() -> None:
     before = {"volume": "data", "label": "s.registry-data", "nodeId": "dog-id", "node": "dog"}
     refuse_to_leave(before, kept(volume()), None)
-    with pytest.raises(LocationError, match="volume data on node dog"):
+    with refused(DataLeftBehindError, "volume data on node dog"):
         refuse_to_leave(before, kept(bucket()), None)
 
 
@@ -136,15 +144,17 @@ def test_a_volume_keeps_its_driver_and_options_so_another_one_needs_another_name
 ) -> None:
     changed = Volume(name="shared", options=NFS | {"o": "addr=10.0.0.2"})
     for old, new in ((volume(), Volume(name="data", options=NFS)), (SHARED, changed)):
-        with pytest.raises(LocationError, match="Give the new one another name"):
+        with refused(
+            VolumeReusedError, "Give the new one another name:\n .*volumeName (data|shared)-2"
+        ):
             refuse_to_leave(kept(old), kept(new), consent)
 
 
 def test_the_way_back_is_one_command_for_one_change() -> None:
     def back(old: Location, new: Location) -> list[str]:
-        return way_back(kept(old), kept(new), IMAGES, "prod")
+        return way_back(kept(old), kept(new), IMAGES)
 
-    set_, remove = "pulumi config set --stack prod", "pulumi config rm --stack prod"
+    set_, remove = "pulumi config set", "pulumi config rm"
     s3 = "--path registry:config.storage.s3"
     assert back(volume(), volume(node="cat")) == [f"{set_} registry:volumeNode dog"]
     assert back(volume(), volume("other")) == [f"{set_} registry:volumeName data"]
@@ -155,9 +165,9 @@ def test_the_way_back_is_one_command_for_one_change() -> None:
 
 def test_another_swarm_is_refused_until_it_is_named() -> None:
     place = kept(volume())
-    with pytest.raises(LocationError, match="deployed to swarm cluster, and the engine at"):
-        refuse_another_swarm(place, "another", "unix:///docker.sock", None, "prod")
-    refuse_another_swarm(place, "another", "unix:///docker.sock", "cluster", "prod")
-    refuse_another_swarm(place, "cluster", "unix:///docker.sock", None, "prod")
-    refuse_another_swarm(None, "another", "unix:///docker.sock", None, "prod")
-    refuse_another_swarm({"volume": "data"}, "another", "unix:///docker.sock", None, "prod")
+    with refused(AnotherSwarmError, "Stack prod is deployed to swarm cluster, and the engine at"):
+        refuse_another_swarm(place, "another", "unix:///docker.sock", None)
+    refuse_another_swarm(place, "another", "unix:///docker.sock", "cluster")
+    refuse_another_swarm(place, "cluster", "unix:///docker.sock", None)
+    refuse_another_swarm(None, "another", "unix:///docker.sock", None)
+    refuse_another_swarm({"volume": "data"}, "another", "unix:///docker.sock", None)

@@ -127,8 +127,8 @@ def docstrings(tree: ast.AST) -> Iterator[tuple[str, ast.AST, int]]:
                             yield text, field, after.lineno
             case _:
                 continue
-        if text := ast.get_docstring(node):
-            yield text, node, getattr(node, "lineno", 1)
+        if docstring := ast.get_docstring(node):
+            yield docstring, node, getattr(node, "lineno", 1)
 
 
 def is_order(node: ast.AST) -> bool:

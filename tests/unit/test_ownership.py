@@ -9,12 +9,14 @@ import pulumi_docker as docker
 import pytest
 
 from components import NetworkOptions, PublicNetwork, PublicNetworkArgs, SwarmStack
+from components.errors import AlreadyThereError
 from components.run import takeover
 from components.run.deployed import Deployed
 from components.swarm.inspect import Network
 from components.swarm.ownership import NETWORK, SERVICE, owned
+from settings.remedies import explain
 
-from .conftest import Deploy, node, swarm
+from .conftest import Deploy, node, refused, swarm
 
 THERE = swarm(
     node("dog"),
@@ -32,7 +34,7 @@ def declared(
 ) -> dict[str, str | None]:
     """Declare a service and a network; return the ids that they are imported by, by type."""
     imported: dict[str, str | None] = {}
-    transform = owned(THERE, known or Deployed(), taken or {}, "prod")
+    transform = owned(THERE, known or Deployed(), taken or {})
 
     def spy(
         args: pulumi.ResourceTransformationArgs,
@@ -65,16 +67,18 @@ def test_a_service_that_the_state_doesnt_know_is_refused_before_anything_is_touc
     deploy: Deploy,
 ) -> None:
     def program() -> None:
-        with pytest.raises(pulumi.RunError, match="make recover STACK=prod") as refusal:
+        with pytest.raises(AlreadyThereError) as refusal:
             declared(service="s_registry")
-        assert "createNetwork" not in str(refusal.value)
+        text = explain(refusal.value, "prod")
+        assert "make recover STACK=prod" in text
+        assert "createNetwork" not in text
 
     deploy(program)
 
 
 def test_a_network_that_is_there_is_refused_and_can_be_joined(deploy: Deploy) -> None:
     def program() -> None:
-        with pytest.raises(pulumi.RunError, match="registry:createNetwork false"):
+        with refused(AlreadyThereError, "set --stack prod registry:createNetwork false"):
             declared(network="net")
 
     recorder = deploy(program)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-import pulumi
 import pytest
 
+from components.errors import (
+    DataElsewhereError,
+    LabelAmbiguousError,
+    LabelMovedError,
+    LabelValueError,
+    NodeGoneError,
+    NodeUnavailableError,
+    NodeUnknownError,
+    NoNodeError,
+    PlacementError,
+)
 from components.swarm.inspect import Node
 from components.swarm.placement import choose_node, fits
 
-from .conftest import node
+from .conftest import node, refused
 
 LABEL = "registry-com.registry-data"
 MARK = {LABEL: "true"}
@@ -33,7 +43,7 @@ def test_a_label_is_read_as_swarm_reads_it(value: str) -> None:
 @pytest.mark.parametrize("value", ["1", "yes", "Y", "on"])
 def test_a_label_that_somebody_may_have_meant_is_asked_about(value: str) -> None:
     nodes = [node("dog"), node("cat", labels={LABEL: value})]
-    with pytest.raises(pulumi.RunError, match=f"label-add {LABEL}=true cat-id"):
+    with refused(LabelValueError, f"label-add {LABEL}=true cat-id"):
         choose(*nodes)
     assert choose(*nodes, wanted="dog") == "dog"
 
@@ -117,50 +127,59 @@ def test_constraints_mean_what_they_mean_to_swarm(constraint: str, names: set[st
     assert {each.name for each in nodes if fits(each, constraint)} == names
 
 
-REFUSED: dict[str, tuple[list[Node], dict[str, Any], str]] = {
+REFUSED: dict[str, tuple[list[Node], dict[str, Any], type[PlacementError], str]] = {
     "the label on several nodes": (
         [node("dog", labels=MARK), node("cat", labels={LABEL: "True"})],
         {},
+        LabelAmbiguousError,
         f"label {LABEL} is on 2 nodes",
     ),
     "a node that isn't there": (
         [node("dog")],
         {"wanted": "cow"},
+        NodeUnknownError,
         "'cow', which is no node of the swarm",
     ),
     "a name that two nodes have": (
         [node("dog"), node("dog")],
         {"wanted": "dog"},
+        NodeUnknownError,
         "the name of 2 nodes",
     ),
     "the node down": (
         [node("dog", labels=MARK, state="down")],
         {},
+        NodeUnavailableError,
         "which is down: .* Bring that machine, its network or its engine back",
     ),
     "the node drained": (
         [node("dog", labels=MARK, availability="drain")],
         {},
+        NodeUnavailableError,
         "is drained: .*\n      docker node update --availability active dog-id",
     ),
     "the node paused": (
         [node("dog", labels=MARK, availability="pause")],
         {},
+        NodeUnavailableError,
         "is paused: .*\n      docker node update --availability active dog-id",
     ),
     "no node to choose from": (
         [node("dog", state="down"), node("cat")],
         {"constraints": ["node.labels.disk == ssd"]},
+        NoNodeError,
         "No node .* dog is down, cat isn't node.labels.disk == ssd",
     ),
     "a node that the service may not run on": (
         [node("dog", labels=MARK)],
         {"constraints": ["node.role == worker"]},
+        NodeUnavailableError,
         "on node dog .* where node.role == worker doesn't hold",
     ),
     "data on another node": (
         [node("dog", labels=MARK), node("cat")],
         {"wanted": "cat"},
+        DataElsewhereError,
         "'cat', but the images are on node dog",
     ),
 }
@@ -168,15 +187,15 @@ REFUSED: dict[str, tuple[list[Node], dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(case: str) -> None:
-    nodes, about, message = REFUSED[case]
-    with pytest.raises(pulumi.RunError, match=message):
+    nodes, about, kind, message = REFUSED[case]
+    with refused(kind, message):
         choose(*nodes, **about)
 
 
 def test_a_move_that_is_asked_for_by_name_is_done() -> None:
     nodes = [node("dog", labels=MARK), node("cat")]
     assert choose(*nodes, wanted="cat", consent="dog") == "cat"
-    with pytest.raises(pulumi.RunError, match="volumeMovedFrom dog"):
+    with refused(DataElsewhereError, "volumeMovedFrom dog"):
         choose(*nodes, wanted="cat", consent="snake")
 
 
@@ -190,7 +209,7 @@ def test_what_is_remembered_decides_when_the_label_is_lost() -> None:
 
 def test_a_label_that_was_moved_by_hand_is_asked_about() -> None:
     nodes = [node("dog", labels=MARK), node("cat")]
-    with pytest.raises(pulumi.RunError, match=r"images are on node cat .* label .* is on dog"):
+    with refused(LabelMovedError, r"images are on node cat .* label .* is on dog"):
         choose(*nodes, remembered=HOME)
 
 
@@ -202,6 +221,6 @@ def test_a_label_that_was_moved_with_the_data_takes_consent_by_name() -> None:
 
 def test_a_node_that_left_the_swarm_is_not_replaced_by_another() -> None:
     nodes = [node("dog"), node("snake")]
-    with pytest.raises(pulumi.RunError, match=r"node cat \(cat-id\), which has left the swarm"):
+    with refused(NodeGoneError, r"node cat \(cat-id\), which has left the swarm"):
         choose(*nodes, remembered=HOME)
     assert choose(*nodes, remembered=HOME, wanted="dog", consent="cat-id") == "dog"

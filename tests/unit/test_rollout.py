@@ -9,6 +9,7 @@ import pulumi
 import pulumi_docker as docker
 import pytest
 
+from components.errors import RolloutFailedError
 from components.swarm import rollout
 from components.swarm.engine import Engine
 from components.swarm.inspect import RunningService, Swarm, UndoneUpdate
@@ -21,7 +22,6 @@ from components.swarm.rollout import (
     STEADY_SECONDS,
     Rollout,
     RolloutArgs,
-    RolloutError,
 )
 from components.swarm.summary import actual_summary
 from components.swarm.task_failure import Cause, TaskFailure
@@ -134,7 +134,9 @@ def test_a_series_of_failures_that_began_before_is_given_up_after_some_more() ->
         assert wait.look([*tasks, task(f"new{number}", "starting")]) is not None
         # Swarm keeps five tasks of a replica, and forgets the oldest.
         tasks = [*tasks[1:], task(f"new{number}", "failed", TAKEN)]
-    with pytest.raises(RolloutError, match="on node dog, port 80 is taken by another program"):
+    with pytest.raises(
+        RolloutFailedError, match="on node dog, port 80 is taken by another program"
+    ):
         wait.look([*tasks, task("next", "starting")])
 
 
@@ -143,7 +145,7 @@ def test_where_swarm_forgets_failed_tasks_at_once_they_still_count() -> None:
     wait.look([])
     for number in range(FAILURES - 1):
         assert wait.look([task(f"new{number}", "failed", "exit 1")]) is not None
-    with pytest.raises(RolloutError, match="exit 1"):
+    with pytest.raises(RolloutFailedError, match="exit 1"):
         wait.look([task("last", "failed", "exit 1")])
 
 
@@ -167,7 +169,7 @@ def test_failures_are_counted_for_each_replica() -> None:
     assert wait.look([], three) is not None
     assert wait.look(each_once, three) is not None
     two_more = [task(f"more{number}", "failed", "exit 1", place=1) for number in range(FAILURES)]
-    with pytest.raises(RolloutError):
+    with pytest.raises(RolloutFailedError):
         wait.look([*each_once, *two_more], three)
 
 
@@ -195,7 +197,7 @@ def test_a_global_service_must_run_on_each_of_its_nodes() -> None:
 def test_a_global_service_that_fits_nowhere_is_given_up_after_a_while() -> None:
     wait = Wait()
     assert wait.look([], service(None)) == "0 of 1 tasks run"
-    with pytest.raises(RolloutError, match="Swarm finds no node for it"):
+    with pytest.raises(RolloutFailedError, match="Swarm finds no node for it"):
         wait.look([], service(None), after=PENDING_SECONDS)
 
 
@@ -204,7 +206,7 @@ def test_a_task_that_finds_no_node_is_given_up_after_a_while() -> None:
     # However long Swarm has been looking before, and whatever this machine's clock says.
     assert wait.look(homeless) == "0 of 1 tasks run; pending"
     assert wait.look(homeless, after=PENDING_SECONDS - 1) is not None
-    with pytest.raises(RolloutError, match="Swarm finds no node for it"):
+    with pytest.raises(RolloutFailedError, match="Swarm finds no node for it"):
         wait.look(homeless)
 
 
@@ -221,7 +223,7 @@ def test_a_network_that_can_not_be_joined_yet_is_waited_for_longer() -> None:
     wait = Wait()
     assert wait.look([]) is not None
     assert "can't be joined" in (wait.look(failed(FAILURES + 2, error)) or "")
-    with pytest.raises(RolloutError, match="file exists"):
+    with pytest.raises(RolloutFailedError, match="file exists"):
         wait.look(failed(FAILURES + 2, error), after=NETWORK_SECONDS)
 
 
@@ -230,7 +232,7 @@ def test_what_takes_too_long_is_given_up_with_the_last_that_is_known() -> None:
     history = failed(1, "No such image: registry:3.1.2")
     preparing = [*history, task("a", "preparing")]
     assert wait.look(preparing) is not None
-    with pytest.raises(RolloutError) as error:
+    with pytest.raises(RolloutFailedError) as error:
         wait.look(preparing, after=TIMEOUT)
     assert f"s_registry doesn't come up within {TIMEOUT} s (0 of 1 tasks run" in str(error.value)
     assert "preparing on dog): on node dog, there is no image registry:3.1.2" in str(error.value)
@@ -247,7 +249,7 @@ def test_an_update_that_was_undone_says_why_even_if_it_failed_before_the_first_l
     old = task("old", "failed", "task: non-zero exit (137)", CreatedAt=ENGINE_TIME)
     wait = Wait()
     wait.rollout.told = actual_summary({"TaskTemplate": template("registry:3.9")})
-    with pytest.raises(RolloutError) as error:
+    with pytest.raises(RolloutFailedError) as error:
         wait.look([new, old, task("a", "running")], service(update="rollback_started"))
     assert "was undone, and the version before runs on: on node dog, there is no image" in str(
         error.value
@@ -272,7 +274,7 @@ def test_an_update_of_the_digest_alone_that_was_undone_is_seen_as_one(
     after = service(update="rollback_completed", runs=template(runs))
     tasks = [task("a", "running", Spec=template(runs))]
     if undone:
-        with pytest.raises(RolloutError, match="was undone"):
+        with pytest.raises(RolloutFailedError, match="was undone"):
             wait.look(tasks, after)
     else:
         assert wait.look(tasks, after) is None
@@ -284,7 +286,7 @@ def test_an_update_of_the_ports_alone_that_was_undone_is_seen_as_one() -> None:
     assert wait.look([task("a", "running")], service(update="updating")) is not None
     # Nothing in a task says which ports its service had.
     tasks = [task("b", "failed", TAKEN), task("c", "running")]
-    with pytest.raises(RolloutError, match=r"was undone.*port 80 is taken"):
+    with pytest.raises(RolloutFailedError, match=r"was undone.*port 80 is taken"):
         wait.look(tasks, service(update="rollback_completed"))
 
 
@@ -295,7 +297,7 @@ def test_what_runs_as_told_is_up_whatever_update_ended_before(state: str) -> Non
 
 def test_an_update_that_has_stopped_halfway_is_given_up() -> None:
     tasks = [task("a", "running"), task("b", "failed", "exit 1", place=2)]
-    with pytest.raises(RolloutError, match="has stopped: on node dog, exit 1"):
+    with pytest.raises(RolloutFailedError, match="has stopped: on node dog, exit 1"):
         Wait().look(tasks, service(2, "paused"))
 
 

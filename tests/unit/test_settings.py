@@ -775,8 +775,10 @@ def test_each_service_that_is_deployed_has_an_image() -> None:
     assert settings(mirrors=mirrors).images["mirror-hub"] == REGISTRY_IMAGE
 
 
-def test_networks_within_the_stack_are_named_with_what_to_type() -> None:
+def test_networks_within_the_stack_are_known_with_what_they_lead_to() -> None:
     assert not settings(proxy="stack").internal_networks
-    remedies = settings(proxy="stack", proxySocket="proxy", cache="redis").internal_networks
-    assert "registry:cache memory" in remedies["registry-com_redis"]
-    assert "registry:proxySocket mount" in remedies["registry-com_socket_proxy"]
+    networks = settings(proxy="stack", proxySocket="proxy", cache="redis").internal_networks
+    assert networks == {
+        "registry-com_redis": "redis",
+        "registry-com_socket_proxy": "socket_proxy",
+    }

@@ -8,6 +8,12 @@ import pulumi
 import pytest
 
 from components import Storage, StorageArgs, SwarmStack, VolumeOptions
+from components.errors import (
+    MoveUndoneError,
+    NodeNotNamedError,
+    NodeUnavailableError,
+    PartialUpgradeError,
+)
 from components.run.deployed import (
     FORMER_STORAGE_TYPE,
     STASH,
@@ -16,9 +22,9 @@ from components.run.deployed import (
 )
 from components.run.target import Target
 from components.storage import VOLUME
-from components.swarm.location import IMAGES, MIRRORED, ObjectStore, Role, Volume
+from components.swarm.location import IMAGES, MIRRORED_IMAGES, ObjectStore, Role, Volume
 
-from .conftest import Deploy, Recorder, node, swarm
+from .conftest import Deploy, Recorder, node, refused, swarm
 
 LABEL = "s.registry-data"
 DOG = {"kind": "volume", "cluster": "", "volume": "s_registry-data", "label": LABEL}
@@ -64,7 +70,9 @@ def made(
 
         def up(_: bool) -> bool:
             if not running:
-                raise pulumi.RunError("it doesn't come up\n  " + storage.undo_move())
+                undone = storage.undo_move()
+                assert undone
+                raise undone
             return True
 
         storage.remember(pulumi.Output.from_input(True).apply(up))
@@ -87,7 +95,7 @@ def test_a_cache_is_put_on_another_node_than_the_images(
     deploy: Deploy, labelled: list[tuple[str, str]], images: str, mirrors: str
 ) -> None:
     other = Volume(name="s_images", node_id=f"{images}-id", node=images)
-    assert place(made(deploy, role=MIRRORED, apart_from=other))["node"] == mirrors
+    assert place(made(deploy, role=MIRRORED_IMAGES, apart_from=other))["node"] == mirrors
     assert labelled == [(LABEL, f"{mirrors}-id")]
 
 
@@ -109,26 +117,24 @@ def test_a_move_is_remembered_only_once_it_has_succeeded(
 ) -> None:
     assert place(made(deploy, DOG, node="cat", moved_from="dog"))["node"] == "cat"
     labelled.clear()
-    with pytest.raises(
-        pulumi.RunError, match="still in volume s_registry-data on node dog"
-    ) as error:
+    text = "still in volume s_registry-data on node dog.*\n.*registry:volumeNode dog"
+    with refused(MoveUndoneError, text):
         made(deploy, DOG, node="cat", moved_from="dog", running=False)
-    assert "registry:volumeNode dog" in str(error.value)
     assert labelled == [(LABEL, "cat-id"), (LABEL, "dog-id")], "the label is back"
 
 
 def test_a_cache_is_no_obstacle(deploy: Deploy, labelled: list[tuple[str, str]]) -> None:
     down = {"state": "down"}
-    with pytest.raises(pulumi.RunError, match="which is down"):
+    with refused(NodeUnavailableError, "which is down"):
         made(deploy, DOG, dog=down)
-    assert place(made(deploy, DOG, dog=down, role=MIRRORED)) == DOG, "it stays where it is"
+    assert place(made(deploy, DOG, dog=down, role=MIRRORED_IMAGES)) == DOG, "it stays where it is"
     assert labelled == [], "and its node is left alone"
 
 
 @pytest.mark.usefixtures("labelled")
 def test_a_cache_whose_node_is_gone_gets_another(deploy: Deploy) -> None:
     gone = DOG | {"nodeId": "cow-id", "node": "cow"}
-    assert place(made(deploy, gone, role=MIRRORED, node="cat"))["node"] == "cat"
+    assert place(made(deploy, gone, role=MIRRORED_IMAGES, node="cat"))["node"] == "cat"
 
 
 @pytest.mark.usefixtures("labelled")
@@ -144,7 +150,7 @@ SWARM_BEFORE = DOG | {"cluster": "before", "nodeId": "gone-id"}
 
 @pytest.mark.usefixtures("labelled")
 def test_on_another_swarm_the_volumes_node_has_to_be_named(deploy: Deploy) -> None:
-    with pytest.raises(pulumi.RunError, match="Which node of this swarm has the volume"):
+    with refused(NodeNotNamedError, "Which node of this swarm.*\n.*registry:volumeNode NODE"):
         made(deploy, SWARM_BEFORE)
     assert place(made(deploy, SWARM_BEFORE, node="cat"))["node"] == "cat"
 
@@ -152,8 +158,8 @@ def test_on_another_swarm_the_volumes_node_has_to_be_named(deploy: Deploy) -> No
 def test_an_earlier_versions_stack_is_not_deployed_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
     former = Deployed(outputs={(FORMER_STORAGE_TYPE, "registry-data"): {}})
     monkeypatch.setattr("components.run.deployed.is_partial", lambda: True)
-    refuse_partial_upgrade(Deployed(), "prod")
-    with pytest.raises(pulumi.RunError, match="pulumi up --stack prod"):
-        refuse_partial_upgrade(former, "prod")
+    refuse_partial_upgrade(Deployed())
+    with refused(PartialUpgradeError, "pulumi up --stack prod"):
+        refuse_partial_upgrade(former)
     monkeypatch.setattr("components.run.deployed.is_partial", lambda: False)
-    refuse_partial_upgrade(former, "prod")
+    refuse_partial_upgrade(former)
