@@ -108,12 +108,8 @@ class Storage(pulumi.ComponentResource):
         self.available = True
         try:
             self.location = _located(args, self._label, self._remembered)
-            refuse_to_leave(
-                self._comparable(),
-                self._place,
-                args.options.moved_from,
-                args.options.role,
-            )
+            options = args.options
+            refuse_to_leave(self._comparable(), self._place, options.moved_from, options.role)
         except (PlacementError, LocationError) as error:
             if not args.options.role.is_cache:
                 raise

@@ -147,7 +147,7 @@ def _require_overlay(network: Network, index: int | None = None) -> None:
 
 
 def inspect_swarm(engine: Engine) -> Swarm:
-    """Return the swarm behind the engine; `EngineError` unless that engine is one of its managers."""
+    """Return the swarm behind the engine; `EngineError` unless that is one of its managers."""
     with connected(engine) as client:
         info = client.info()
         about, security = info["Swarm"], info.get("SecurityOptions") or []
