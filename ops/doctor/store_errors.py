@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.distribution.storage import SECRET_PARAMETERS, driver_named
-from components.run.commands import for_stack
 from ops.bootstrap.console import say
 from ops.doctor.store import Store
+from settings.remedies import for_stack
 
 KNOWN_ERRORS = (
     (

@@ -9,10 +9,11 @@ import pytest
 
 from components.distribution.bucket import _address
 from components.distribution.storage import DRIVERS, SECRET_PARAMETERS, driver_defaults
-from components.swarm.location import IMAGES, object_store, way_back
+from components.swarm.location import IMAGES, object_store
 from settings.registry_schema import SCHEMA_FILE
+from settings.way_back import way_back
 
-COMMAND = "pulumi config set --stack prod --path registry:config.storage"
+COMMAND = "pulumi config set --path registry:config.storage"
 
 
 @pytest.mark.parametrize("name", DRIVERS)
@@ -89,5 +90,5 @@ def test_the_way_back_to_an_object_store_names_the_drivers_own_parameters(
     old: tuple[str, dict[str, str]], new: tuple[str, dict[str, str]], commands: list[str]
 ) -> None:
     before, after = (object_store(*each).remembered("cluster") for each in (old, new))
-    lines = [line for line in way_back(before, after, IMAGES, "prod") if " set " in line]
+    lines = [line for line in way_back(before, after, IMAGES) if " set " in line]
     assert lines == [f"{COMMAND}{command}" for command in commands]
