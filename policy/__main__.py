@@ -39,7 +39,7 @@ POLICIES: Mapping[Rule, str] = {
 """Each rule, and the type of resource that it is about."""
 
 
-ASKING: frozenset[Rule] = frozenset(
+NEEDS_KNOWN_INPUTS: frozenset[Rule] = frozenset(
     {
         rules.stateful_services_pinned,
         rules.memory_limited,
@@ -47,31 +47,31 @@ ASKING: frozenset[Rule] = frozenset(
         rules.logs_rotated,
     }
 )
-"""They miss something, which in a preview may only not be known yet: then Pulumi says that it can't
-tell, and the update itself is looked at. The others judge what is known already."""
+"""Rules that report an absence, which in a preview may be an unknown value: then Pulumi says that
+it can't tell, and the update itself is checked. The others judge what is known already."""
 
 
-def known(found: Any) -> Any:
-    """A copy of `found` without what isn't known in a preview."""
-    if isinstance(found, Mapping):
-        return dict(_known_items(found, found))
-    if isinstance(found, Sequence) and not isinstance(found, str):
-        return [part for _, part in _known_items(found, range(len(found)))]
-    return found
+def known(value: Any) -> Any:
+    """Return a copy of `value` without what isn't known in a preview."""
+    if isinstance(value, Mapping):
+        return dict(_known_items(value, value))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [part for _, part in _known_items(value, range(len(value)))]
+    return value
 
 
-def _known_items(found: Any, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+def _known_items(value: Any, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
     for key in keys:
         with contextlib.suppress(UnknownValueError):
-            yield key, known(found[key])
+            yield key, known(value[key])
 
 
 def policy(rule: Rule, kind: str) -> ResourceValidationPolicy:
-    """`rule` for resources of type `kind`, under the name of the function."""
+    """Return `rule` for resources of type `kind`, under the name of the function."""
 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         if args.resource_type == kind:
-            for problem in rule(args.props if rule in ASKING else known(args.props)):
+            for problem in rule(args.props if rule in NEEDS_KNOWN_INPUTS else known(args.props)):
                 report(problem, None)
 
     description = (rule.__doc__ or "").strip()

@@ -57,14 +57,14 @@ _ASSIGNMENT = re.compile(
     r"(?P<name>[\w.-]+)(?P<sign>[\"']?[ \t]*(=|:(?!\d+\b))[ \t]*[\"']?)?"
 )
 _VALUE = re.compile(r"(\$\{\w+\}|[^\s\"',;&|{}\[\]]){1,300}")
-"""What is assigned, as much of it as shows whether it is a secret."""
+"""An assigned value, as much of it as shows whether it is a secret."""
 
 
 def secret_in(name: str, value: str) -> str | None:
-    """What secret `value` is, where it stands for `name`; None when it is none."""
-    for what, form in _FORMS.items():
+    """Return the kind of secret that `value` is, standing for `name`; None when it is none."""
+    for kind, form in _FORMS.items():
         if form.search(value):
-            return what
+            return kind
     if _LOGINS.search(name):
         return "a login"
     return "a secret" if _is_secret(name, value) else None
@@ -85,7 +85,7 @@ def is_secret_setting(name: str, value: str) -> bool:
 
 
 def assigned(text: str) -> Iterator[str]:
-    """The names in `text` that a secret is given to: `a=b`, `a: b` or `"a": "b"`."""
+    """Yield the names in `text` that a secret is given to: `a=b`, `a: b` or `"a": "b"`."""
     for match in _ASSIGNMENT.finditer(text):
         if not match["sign"]:
             continue
@@ -102,9 +102,9 @@ def assigned(text: str) -> Iterator[str]:
             yield name.lstrip("-")
 
 
-def secrets_in_words(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Which word of a command, by name or position from 1, is or has what secret."""
-    for position, (word, after) in enumerate(zip_longest(words, words[1:], fillvalue="-"), 1):
+def secrets_in_args(args: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each argument that is or has a secret, by name or position from 1, and its kind."""
+    for position, (word, after) in enumerate(zip_longest(args, args[1:], fillvalue="-"), 1):
         names = list(assigned(word))
         # The value of `--password` may be the next word.
         flag = word.lstrip("-") if word.startswith("-") and "=" not in word else ""
@@ -112,8 +112,8 @@ def secrets_in_words(words: Sequence[str]) -> Iterator[tuple[str, str]]:
             names.append(flag)
         for name in names:
             yield name, "a secret"
-        if not names and (what := secret_in("", word)):
-            yield str(position), what
+        if not names and (kind := secret_in("", word)):
+            yield str(position), kind
 
 
 def _is_secret(name: str, value: str) -> bool:
@@ -123,9 +123,9 @@ def _is_secret(name: str, value: str) -> bool:
 def names_secret(name: str) -> bool:
     """Return whether the last part of a dotted name (label, flag, variable) promises a secret."""
     part = re.split(r"[./\s]", re.sub(r"\[\d+\]", "", name))[-1]
-    words = [word.lower() for word in _WORD.findall(part)]
-    if not words or _ABOUT.fullmatch(words[-1]) or _NEGATIONS.fullmatch(words[0]):
+    parts = [word.lower() for word in _WORD.findall(part)]
+    if not parts or _ABOUT.fullmatch(parts[-1]) or _NEGATIONS.fullmatch(parts[0]):
         return False
-    if any(_SECRET_WORD.fullmatch(word) or _GLUED.search(word) for word in words):
+    if any(_SECRET_WORD.fullmatch(word) or _GLUED.search(word) for word in parts):
         return True
-    return bool(_KEY.fullmatch(words[-1])) and not _OPEN_KEY.fullmatch("".join(words[-2:-1]))
+    return bool(_KEY.fullmatch(parts[-1])) and not _OPEN_KEY.fullmatch("".join(parts[-2:-1]))

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.swarm.location import is_shared
-from policy.leaks import assigned, secret_in, secrets_in_words
+from policy.leaks import assigned, secret_in, secrets_in_args
 
 Inputs = Mapping[str, Any]
 
@@ -26,18 +26,21 @@ _HOLD_SOCKETS = ("/", "/var", "/var/run", "/run", "/run/containerd", "/var/run/c
 """Folders with the socket of an engine in them."""
 _OF_THE_NODE = ("/etc", "/proc", "/sys", "/boot", "/root", "/var/lib/docker", "/var/lib/containerd")
 _FOR_ALL = ("/etc/localtime", "/etc/timezone", "/etc/ssl/certs", "/etc/pki/tls/certs")
-"""What of a node tells nobody anything, and is mounted often."""
+"""Files of a node that tell nobody anything, and are mounted often."""
 _PIN = re.compile(r"node\.(labels\.\S+\s*==\s*true|(id|hostname)\s*==\s*\S+)\s*$")
 
 
 def no_plain_secrets(inputs: Inputs) -> Iterator[str]:
     """No password, key, token or hash where `docker service inspect` shows it."""
-    for place, name, value in _texts(inputs):
-        if what := secret_in(name, value):
-            yield f"{place} {name} has {what} in plain text: put it into a Swarm secret"
-    for place, words in _commands(inputs).items():
-        for which, what in secrets_in_words(words):
-            yield f"{place} {which} has {what} in plain text: put it into a Swarm secret, or a file"
+    for location, name, value in _texts(inputs):
+        if kind := secret_in(name, value):
+            yield f"{location} {name} has {kind} in plain text: put it into a Swarm secret"
+    for location, args in _commands(inputs).items():
+        for which, kind in secrets_in_args(args):
+            yield (
+                f"{location} {which} has {kind} in plain text: put it into a Swarm secret, or a"
+                " file"
+            )
 
 
 def no_secret_configs(inputs: Inputs) -> Iterator[str]:
@@ -49,26 +52,26 @@ def no_secret_configs(inputs: Inputs) -> Iterator[str]:
     names = sorted(set(assigned(text)))
     for name in names:
         yield f"the config has a secret in it, {name}: make it a Swarm secret"
-    if not names and (what := secret_in("", text)):
-        yield f"the config has {what} in it: make it a Swarm secret"
+    if not names and (kind := secret_in("", text)):
+        yield f"the config has {kind} in it: make it a Swarm secret"
 
 
 def stateful_services_pinned(inputs: Inputs) -> Iterator[str]:
     """A service with a volume starts on the volume's node and nowhere else."""
-    kept = [what for mount in _mounts(inputs) if (what := _kept_on_node(mount))]
+    kept = [data for mount in _mounts(inputs) if (data := _kept_on_node(mount))]
     constraints = _list(inputs, "taskSpec.placement.constraints") if kept else []
     if any(_PIN.match(each) for each in constraints):
         return
-    for what in kept:
+    for data in kept:
         yield (
-            f"{what} is mounted, and no constraint ties the service to its node: a task elsewhere"
+            f"{data} is mounted, and no constraint ties the service to its node: a task elsewhere"
             " would start with an empty one. Add node.labels.STACK.VOLUME == true, or"
             " node.hostname == NODE"
         )
 
 
 def _kept_on_node(mount: Inputs) -> str | None:
-    """The volume or folder of a mount, if its data are on one node only."""
+    """Return the volume or folder of a mount, if its data are on one node only."""
     kind, source = mount.get("type"), mount.get("source")
     if kind == "bind" and not mount.get("readOnly") and not _holds_socket(str(source)):
         return f"folder {source}"
@@ -149,41 +152,41 @@ def socket_for_the_proxy_only(inputs: Inputs) -> Iterator[str]:
         if _is_of_the_node(source):
             yield f"mounts {source}, which has the node's own secrets: mount what it needs alone"
         if _holds_socket(source):
-            what = f"mounts {source}, and with it Docker's socket"
+            text = f"mounts {source}, and with it Docker's socket"
             if not str(inputs.get("name") or "").endswith("_proxy"):
-                yield f"{what}: only the proxy may"
+                yield f"{text}: only the proxy may"
             if not mount.get("readOnly"):
-                yield f"{what} for writing: set readOnly"
+                yield f"{text} for writing: set readOnly"
 
 
 def _is_traefik(inputs: Inputs) -> bool:
-    """The stacks' Traefik is STACK_proxy; STACK_socket_proxy is nobody's way in."""
+    """Return whether it is a stack's Traefik, STACK_proxy; STACK_socket_proxy is no way in."""
     name = str(inputs.get("name") or "")
     return name.endswith("_proxy") and not name.endswith("_socket_proxy")
 
 
 def _holds_socket(source: str) -> bool:
-    """Whether a path of the node is an engine's socket, or a folder that one is in."""
+    """Return whether a path of the node is an engine's socket, or a folder that one is in."""
     path = posixpath.normpath(source)
     return path.endswith(("docker.sock", "containerd.sock")) or path in _HOLD_SOCKETS
 
 
 def _is_of_the_node(source: str) -> bool:
-    """Whether a path of the node has its users, keys, processes or volumes."""
+    """Return whether a path of the node has its users, keys, processes or volumes."""
     path = posixpath.normpath(source)
     inside = any(path == folder or path.startswith(f"{folder}/") for folder in _OF_THE_NODE)
     return inside and path not in _FOR_ALL
 
 
 def _map(inputs: Inputs, path: str) -> Inputs:
-    """The map at `path`; an empty one where there is nothing."""
+    """Return the map at `path`; an empty one where there is nothing."""
     for key in path.split("."):
         inputs = inputs.get(key) or {}
     return inputs
 
 
 def _list(inputs: Inputs, path: str) -> Sequence[Any]:
-    """The list at `path`; an empty one where there is nothing."""
+    """Return the list at `path`; an empty one where there is nothing."""
     folder, _, last = path.rpartition(".")
     return (_map(inputs, folder) if folder else inputs).get(last) or []
 
@@ -197,7 +200,7 @@ def _image(inputs: Inputs) -> str:
 
 
 def _texts(inputs: Inputs) -> Iterator[tuple[str, str, str]]:
-    """Place, name and value of whatever a service shows to all."""
+    """Yield location, name and value of whatever a service shows to all."""
     labels = _list(inputs, "labels"), _list(inputs, "taskSpec.containerSpec.labels")
     for label in itertools.chain(*labels):
         yield "label", str(label.get("label", "")), str(label.get("value", ""))
@@ -208,14 +211,14 @@ def _texts(inputs: Inputs) -> Iterator[tuple[str, str, str]]:
 
 
 def _commands(inputs: Inputs) -> Mapping[str, Sequence[str]]:
-    """The words that a service is told, by what they are part of."""
+    """Return the arguments of a service, by what they are part of."""
     container = _map(inputs, "taskSpec.containerSpec")
     command = [*_list(container, "commands"), *_list(container, "args")]
     options = (_map(mount, "volumeOptions.driverOptions") for mount in _mounts(inputs))
-    words = {
+    args = {
         "argument": command,
         "health check's argument": _list(container, "healthcheck.tests"),
         # CIFS takes a password among them, or the name of a file.
         "volume option": [f"{key}={value}" for each in options for key, value in each.items()],
     }
-    return {place: [str(word) for word in each] for place, each in words.items()}
+    return {location: [str(word) for word in each] for location, each in args.items()}

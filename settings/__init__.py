@@ -105,7 +105,7 @@ class Settings:
         return keeps_files(self.registry.config)
 
     @property
-    def pins_volume(self) -> bool:
+    def has_node_volume(self) -> bool:
         """Return whether the images are in a volume of one node."""
         return self.volumes.is_pinned(self.registry.config)
 
@@ -218,9 +218,9 @@ def settings_of(reader: Reader) -> Settings:
 
 
 def _check_storage(reader: Reader, settings: Settings) -> None:
-    """Replicas that keep their images apart would each know a part of them."""
+    """Refuse replicas that keep their images apart: each would know a part of them."""
     replicas = settings.registry.replicas
-    if replicas > 1 and settings.pins_volume:
+    if replicas > 1 and settings.has_node_volume:
         reader.problem(
             "replicas",
             f"is {replicas}, and the images are in a volume of one node: replicas need"
@@ -233,7 +233,7 @@ def _check_storage(reader: Reader, settings: Settings) -> None:
 
 
 def _check_cache(reader: Reader, settings: Settings) -> None:
-    """A Redis that is asked for has to be there, and only once."""
+    """Check that a Redis that is asked for is there, and only once."""
     config = settings.registry.config
     asks_redis = value_at(config, "storage.cache.blobdescriptor") == "redis"
     if asks_redis and not settings.redis and not value_at(config, "redis.addrs"):
@@ -242,8 +242,8 @@ def _check_cache(reader: Reader, settings: Settings) -> None:
             "is redis, and no Redis is named: registry:cache redis brings one.",
         )
     if settings.redis and "redis" in config:
-        what = "can't go with registry:cache redis, which brings a Redis of its own."
-        reader.remove("config.redis", what)
+        reason = "can't go with registry:cache redis, which brings a Redis of its own."
+        reader.remove("config.redis", reason)
 
 
 def read() -> Settings:

@@ -34,7 +34,7 @@ def is_address(text: str) -> bool:
 
 
 def wrong_with(chain: str, domains: list[str], now: datetime) -> list[str]:
-    """What makes the PEM `chain` useless for `domains`, each as the rest of a sentence."""
+    """Return what makes the PEM `chain` useless for `domains`, each as the rest of a sentence."""
     try:
         certificate = x509.load_pem_x509_certificates(chain.encode())[0]
     except ValueError:
@@ -46,8 +46,8 @@ def wrong_with(chain: str, domains: list[str], now: datetime) -> list[str]:
     names = _names(certificate)
     for domain in domains:
         if not any(_covers(name, domain) for name in names):
-            what = ", ".join(names) or "no host name"
-            problems.append(f"is for {what}, and not for {domain}.")
+            listed = ", ".join(names) or "no host name"
+            problems.append(f"is for {listed}, and not for {domain}.")
     return problems
 
 
@@ -67,7 +67,7 @@ def ends_soon(chain: str, now: datetime | None = None) -> str | None:
 
 
 def refuse_expired(chain: str, deployed: Deployed, now: datetime | None = None) -> None:
-    """`RunError` when a certificate has expired and isn't the one that is deployed already."""
+    """Raise `RunError` when a certificate has expired, unless it is the deployed one already."""
     certificate = x509.load_pem_x509_certificates(chain.encode())[0]
     end = certificate.not_valid_after_utc
     if end > (now or datetime.now(timezone.utc)) or certificate == _deployed(deployed):
@@ -92,7 +92,7 @@ def _deployed(deployed: Deployed) -> x509.Certificate | None:
 
 
 def wrong_with_key(chain: str, key: str) -> str | None:
-    """What keeps the PEM `key` from going with `chain`; never a part of it."""
+    """Return what keeps the PEM `key` from going with `chain`; never a part of it."""
     try:
         private = load_pem_private_key(key.encode(), password=None)
     except TypeError:
@@ -102,7 +102,7 @@ def wrong_with_key(chain: str, key: str) -> str | None:
     try:
         certificate = x509.load_pem_x509_certificates(chain.encode())[0]
     except ValueError:
-        return None  # Told already.
+        return None  # Reported already.
     spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if private.public_key().public_bytes(*spki) == certificate.public_key().public_bytes(*spki):
         return None
@@ -111,21 +111,21 @@ def wrong_with_key(chain: str, key: str) -> str | None:
 
 def _names(certificate: x509.Certificate) -> list[str]:
     try:
-        found = certificate.extensions.get_extension_for_oid(
+        extension = certificate.extensions.get_extension_for_oid(
             ExtensionOID.SUBJECT_ALTERNATIVE_NAME
         ).value
     except x509.ExtensionNotFound:
         return []
-    if not isinstance(found, x509.SubjectAlternativeName):
+    if not isinstance(extension, x509.SubjectAlternativeName):
         return []
-    names = [name.lower() for name in found.get_values_for_type(x509.DNSName)]
+    names = [name.lower() for name in extension.get_values_for_type(x509.DNSName)]
     # Clients compare an address with these alone, and never with a name that looks like one.
     names = [name for name in names if not is_address(name)]
-    return names + [str(address) for address in found.get_values_for_type(x509.IPAddress)]
+    return names + [str(address) for address in extension.get_values_for_type(x509.IPAddress)]
 
 
 def _covers(name: str, domain: str) -> bool:
-    """RFC 6125: a star stands for one whole label, the first."""
+    """Return whether a name is for `domain`: a star is one whole label, the first (RFC 6125)."""
     if name.startswith("*."):
         return domain.partition(".")[2] == name[2:]
     return name == domain

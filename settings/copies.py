@@ -116,8 +116,8 @@ def _storage(settings: Settings, name: str) -> Iterator[Edit]:
 
 def renamed(text: str, source: str, name: str) -> str:
     """Return a name for another stack: `stag-registry-com` of `stag` as `preprod-registry-com`."""
-    words = re.split(r"([.-])", text)
-    if source in words:
-        return "".join(name if word == source else word for word in words)
+    parts = re.split(r"([.-])", text)
+    if source in parts:
+        return "".join(name if word == source else word for word in parts)
     separator = "." if "." in text else "-"
     return f"{name}{separator}{text}"

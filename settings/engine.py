@@ -46,8 +46,8 @@ def engine_tls(reader: Reader) -> Tls | None:
     reader.secret_text(keys[2])
     given = [key for key in keys if reader.has(key)]
     for missing in (name for name in keys if given and name not in given):
-        what = f"is missing: {' and '.join(given)} {'are' if len(given) > 1 else 'is'} there."
-        reader.problem(missing, f"{what}\n      {reader.command('set', missing)} < FILE")
+        reason = f"is missing: {' and '.join(given)} {'are' if len(given) > 1 else 'is'} there."
+        reader.problem(missing, f"{reason}\n      {reader.command('set', missing)} < FILE")
     ca, certificate, key = texts
     if ca is None or certificate is None or key is None:
         return None

@@ -41,8 +41,8 @@ class Choice(Kind[T]):
         self.must = f"one of {', '.join(self._values)}"
 
     @property
-    def words(self) -> list[str]:
-        """Return the words."""
+    def names(self) -> list[str]:
+        """Return the texts that are admitted."""
         return list(self._values)
 
     def parse(self, text: str) -> T:

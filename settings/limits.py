@@ -33,26 +33,28 @@ def check_limits(reader: Reader, settings: Settings) -> None:
     _check_names(reader, settings)
     for key, size in _sizes(settings):
         if size > MAX_SECRET_BYTES:
-            what = f"makes a content of {size} bytes: Swarm takes {MAX_SECRET_BYTES} at the most."
-            reader.problem(key, what)
+            reason = f"makes a content of {size} bytes: Swarm takes {MAX_SECRET_BYTES} at the most."
+            reader.problem(key, reason)
         elif key in _ARGUMENTS and size > MAX_ARGUMENT_BYTES:
-            what = f"has {size} bytes: a program takes {MAX_ARGUMENT_BYTES} in one argument."
-            reader.problem(key, what)
+            reason = f"has {size} bytes: a program takes {MAX_ARGUMENT_BYTES} in one argument."
+            reader.problem(key, reason)
 
 
 def _check_names(reader: Reader, settings: Settings) -> None:
     for mirror in settings.mirrors:
         name = service_name(settings.stack.name, f"mirror-{mirror.name}")
         if len(name) > MAX_SERVICE_NAME:
-            what = (
+            reason = (
                 f"would be service {name}, of {len(name)} characters: Swarm takes"
                 f" {MAX_SERVICE_NAME}. Shorten its name, or registry:stackName."
             )
-            reader.remove(f"mirrors.{mirror.name}", what)
+            reader.remove(f"mirrors.{mirror.name}", reason)
     for variable in settings.proxy.secrets if settings.proxy else ():
         if len(variable) > MAX_PROXY_SECRET:
-            what = f"has {len(variable)} characters: its Swarm secret can have {MAX_PROXY_SECRET}."
-            reader.remove(f"proxySecrets.{variable}", what)
+            reason = (
+                f"has {len(variable)} characters: its Swarm secret can have {MAX_PROXY_SECRET}."
+            )
+            reader.remove(f"proxySecrets.{variable}", reason)
 
 
 def _sizes(settings: Settings) -> Iterator[tuple[str, int]]:
@@ -70,8 +72,8 @@ def _sizes(settings: Settings) -> Iterator[tuple[str, int]]:
     yield "config", _size(json.dumps(document(options, secrets, wiring), indent=2))
     yield "storageCa", _size(settings.registry.ca or "")
     for mirror in settings.mirrors:
-        authorities = _size(mirror.ca or "") + _size(settings.registry.ca or "") + 1
-        yield path_of("mirrors", mirror.name, "ca"), authorities if mirror.ca else 0
+        ca_bundle = _size(mirror.ca or "") + _size(settings.registry.ca or "") + 1
+        yield path_of("mirrors", mirror.name, "ca"), ca_bundle if mirror.ca else 0
         yield path_of("mirrors", mirror.name, "password"), _size(mirror.upstream.login())
         yield path_of("mirrors", mirror.name, "allow"), sum(map(len, mirror.allow))
     proxy = settings.proxy

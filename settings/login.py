@@ -35,27 +35,29 @@ def _passwords(reader: Reader, users: tuple[str, ...]) -> Mapping[str, str]:
     reader.unshare("passwords", "whoever has one would have both registries' images")
     for name, password in given.items():
         key = path_of("passwords", name)
-        again = f"\n      {reader.command('set', key, path=True, flags=' --secret')}"
+        command = f"\n      {reader.command('set', key, path=True, flags=' --secret')}"
         reader.secret("passwords", name)
         dotted = [user for user in users if user.startswith(f"{name}.")]
         if name not in users and isinstance(password, Mapping) and dotted:
             meant = reader.command(
                 "set", path_of("passwords", dotted[0]), path=True, flags=" --secret"
             )
-            what = f"is a map: a dot in a name separates, unless it is quoted. Type:\n      {meant}"
-            reader.remove(key, f"{what}\n  and take this out:")
+            reason = (
+                f"is a map: a dot in a name separates, unless it is quoted. Type:\n      {meant}"
+            )
+            reader.remove(key, f"{reason}\n  and take this out:")
             continue
         if name not in users:
             reader.remove(key, f"has no such user: registry:users has {', '.join(users)}.")
         # A number in YAML or on the command line arrives as a number; bcrypt wants text.
         if not isinstance(password, str) or not password:
-            reader.problem(key, f"must be a text that isn't empty.{again}")
+            reader.problem(key, f"must be a text that isn't empty.{command}")
         elif len(password.encode()) > MAX_PASSWORD_BYTES:
             length = len(password.encode())
             limit = f"bcrypt takes {MAX_PASSWORD_BYTES} at the most"
-            reader.problem(key, f"is {length} bytes long: {limit}.{again}")
+            reader.problem(key, f"is {length} bytes long: {limit}.{command}")
         elif re.search(r"[\x00-\x1f\x7f]", password):
-            reader.problem(key, f"has a control character in it.{again}")
+            reader.problem(key, f"has a control character in it.{command}")
     return {name: str(password) for name, password in given.items()}
 
 
@@ -69,6 +71,6 @@ def parse_hashed_passwords(reader: Reader) -> Mapping[str, str]:
             reader.problem(path_of("hashedPasswords", name), f"must be {rules.HASH.must}.")
     for key in ("users", "passwords") if hashes else ():
         if reader.has(key):
-            what = "can't go with hashedPasswords: with these Traefik asks for the login."
-            reader.remove(key, what)
+            reason = "can't go with hashedPasswords: with these Traefik asks for the login."
+            reader.remove(key, reason)
     return hashes

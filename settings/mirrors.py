@@ -38,8 +38,8 @@ def _mirrors(reader: Reader) -> Iterator[MirrorOptions]:
         if not rules.MIRROR.admits(name):
             reader.problem(path, f"has a wrong name: it must be {rules.MIRROR.must}.")
         elif not isinstance(values, Mapping):
-            what = "must be a map with upstream and domain."
-            reader.problem(path, what)
+            reason = "must be a map with upstream and domain."
+            reader.problem(path, reason)
         else:
             yield _mirror(reader, name, path, values)
 
@@ -61,8 +61,8 @@ def _mirror(reader: Reader, name: str, path: str, values: Mapping[str, Any]) -> 
 def _upstream(reader: Reader, path: str, values: Mapping[str, Any]) -> Upstream:
     url = reader.part(path, values, "upstream", rules.UPSTREAM) or ""
     if url.partition("://")[2] in HUB_NAMES:
-        what = "is a name of Docker Hub's where its registry doesn't answer."
-        reader.problem(f"{path}.upstream", what, HUB, path=True)
+        reason = "is a name of Docker Hub's where its registry doesn't answer."
+        reader.problem(f"{path}.upstream", reason, HUB, path=True)
     username = reader.part(path, values, "username", rules.LINE, None)
     password = values.get("password")
     if password is not None:
@@ -73,11 +73,11 @@ def _upstream(reader: Reader, path: str, values: Mapping[str, Any]) -> Upstream:
         missing = "username" if username is None else "password"
         flags = " --secret" if missing == "password" else ""
         command = reader.command("set", f"{path}.{missing}", path=True, flags=flags)
-        what = "is missing: name and password go together."
-        reader.problem(f"{path}.{missing}", f"{what}\n      {command}")
+        reason = "is missing: name and password go together."
+        reader.problem(f"{path}.{missing}", f"{reason}\n      {command}")
     if username and url.startswith("http:"):
-        what = "is plain HTTP, and the login for it would travel in plain text."
-        reader.problem(f"{path}.upstream", what, f"https:{url[5:]}", path=True)
+        reason = "is plain HTTP, and the login for it would travel in plain text."
+        reader.problem(f"{path}.upstream", reason, f"https:{url[5:]}", path=True)
     ttl = reader.part(path, values, "ttl", rules.TTL, Upstream.ttl) or Upstream.ttl
     return Upstream(url=url, ttl=ttl, username=username, password=password)
 
@@ -87,6 +87,6 @@ def _allow(reader: Reader, path: str, values: Mapping[str, Any]) -> tuple[str, .
         return ()
     allow = reader.networks(f"{path}.allow", values["allow"])
     if admit_everybody(allow) and "username" in values:
-        what = "is everybody, who could then pull what only the upstream's login may."
-        reader.remove(f"{path}.allow", what)
+        reason = "is everybody, who could then pull what only the upstream's login may."
+        reader.remove(f"{path}.allow", reason)
     return allow

@@ -15,8 +15,8 @@ def parse_network(reader: Reader, joins: bool) -> NetworkOptions:
     create = reader.get("createNetwork", BOOLEAN, not joins)
     encrypted = reader.get("encryptNetwork", BOOLEAN, DEFAULTS.encrypted)
     if encrypted and not create:
-        what = "needs createNetwork: a network that is joined stays as its owner made it."
-        reader.remove("encryptNetwork", what)
+        reason = "needs createNetwork: a network that is joined stays as its owner made it."
+        reader.remove("encryptNetwork", reason)
     return NetworkOptions(
         name=reader.get("network", rules.NAME, DEFAULTS.name), create=create, encrypted=encrypted
     )
@@ -26,6 +26,6 @@ def parse_further_networks(reader: Reader, network: str) -> tuple[str, ...]:
     """Return further networks that registry and mirrors join, such as an object store's."""
     names = reader.names("networks", rules.NAME)
     if network in names:
-        what = "is registry:network, which the registry is on already."
-        reader.remove(f"networks[{names.index(network)}]", what)
+        reason = "is registry:network, which the registry is on already."
+        reader.remove(f"networks[{names.index(network)}]", reason)
     return names

@@ -42,7 +42,7 @@ def check_swarm(settings: Settings, swarm: Swarm) -> list[DeploymentError | str]
     registry = service_name(settings.stack.name, "registry")
     is_new = registry not in swarm.services
     # Where the images are on one node, their storage looks at that one.
-    if not settings.pins_volume and is_new:
+    if not settings.has_node_volume and is_new:
         check_nodes(swarm, registry, settings.registry.constraints)
     if settings.proxy:
         warnings += _check_proxy(settings, settings.proxy, swarm)

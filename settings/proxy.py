@@ -111,14 +111,14 @@ def _config(
     reader: Reader, routing: RoutingSettings, *, is_known_version: bool
 ) -> Mapping[str, Any]:
     """Return further options of Traefik; where there is none of this stack's, as they are."""
-    own = _entry_points(reader, routing)
+    entry_points = _entry_points(reader, routing)
     config = reader.mapping("proxyConfig", "…")
     if routing.joins:
         return config
     return check_options(
         reader,
         config,
-        entry_points=own,
+        entry_points=entry_points,
         resolver=routing.cert_resolver if routing.https == "acme" else None,
         is_known_version=is_known_version,
     )
@@ -132,8 +132,8 @@ def _ports(reader: Reader, routing: RoutingSettings) -> tuple[int, int, int | No
     if ui_port == http_port:
         reader.problem("proxyUiPort", f"is {ui_port}, as is proxyHttpPort.", "8090")
     if ui_port and routing.proxy_mode == "main":
-        what = "opens Traefik's API, with the hashes of all logins, to everybody; dashboardDomain"
-        reader.remove("proxyUiPort", f"{what} has a login.")
+        reason = "opens Traefik's API, with the hashes of all logins, to everybody; dashboardDomain"
+        reader.remove("proxyUiPort", f"{reason} has a login.")
     if routing.https in OF_TRAEFIK and https_port == http_port:
         reader.problem("proxyHttpsPort", f"is {https_port}, as is proxyHttpPort.", "443")
     return http_port, https_port, ui_port or None
@@ -148,8 +148,8 @@ def _dashboard(
     if domain and https == "none":
         reader.remove("dashboardDomain", "needs HTTPS: a login mustn't travel in plain text.")
     if domain in domains:
-        what = "is the registry's own, or a mirror's."
-        reader.problem("dashboardDomain", what, f"traefik.{domains[0]}")
+        reason = "is the registry's own, or a mirror's."
+        reader.problem("dashboardDomain", reason, f"traefik.{domains[0]}")
     return DashboardSettings(domain=domain, users=users) if domain else None
 
 
@@ -164,16 +164,16 @@ def _socket_proxy(reader: Reader, socket_path: str) -> SocketProxyOptions | None
 
 def _entry_points(reader: Reader, routing: RoutingSettings) -> dict[str, int]:
     """Return the ports of all entry points that aren't from `proxyConfig`, by name."""
-    own = {"ping": PING_PORT, "metrics": METRICS_PORT, "traefik": UI_PORT}
+    entry_points = {"ping": PING_PORT, "metrics": METRICS_PORT, "traefik": UI_PORT}
     points = [("entryPoint", routing.entry_point, HTTP_PORT)]
     if routing.https in OF_TRAEFIK:
         points.append(("httpsEntryPoint", routing.https_entry_point, HTTPS_PORT))
     for key, name, port in points:
-        if name in own and not routing.joins:
-            what = f"is {name!r}, as is another of Traefik's entry points."
-            reader.problem(key, what, "http" if key == "entryPoint" else "https")
-        own[name] = port
-    return own
+        if name in entry_points and not routing.joins:
+            reason = f"is {name!r}, as is another of Traefik's entry points."
+            reader.problem(key, reason, "http" if key == "entryPoint" else "https")
+        entry_points[name] = port
+    return entry_points
 
 
 def _refuse_without_proxy(reader: Reader) -> None:
@@ -192,16 +192,16 @@ def _trusted_proxies(reader: Reader, https: HttpsMode, joins: bool) -> tuple[str
     items = reader.items("trustedProxies", "10.0.0.5")
     if items is None:
         if https == "external" and not joins:
-            what = (
+            reason = (
                 "is missing: https external needs the address of the proxy that TLS ends at, or"
                 " clients would be sent on to http://."
             )
-            reader.problem("trustedProxies[0]", what, "10.0.0.5", path=True)
+            reader.problem("trustedProxies[0]", reason, "10.0.0.5", path=True)
         return ()
     proxies = reader.networks("trustedProxies", items)
     if admit_everybody(proxies):
-        what = "is everybody: whoever asks could then say which address he has."
-        reader.problem("trustedProxies", what, "10.0.0.5", path=True)
+        reason = "is everybody: whoever asks could then say which address he has."
+        reader.problem("trustedProxies", reason, "10.0.0.5", path=True)
     return proxies
 
 
@@ -251,8 +251,8 @@ def _certificate(reader: Reader, https: HttpsMode, domains: list[str]) -> Certif
         if not reader.has(name):
             flag = " --secret" if name == "certificateKey" else ""
             command = reader.command("set", name, flags=flag)
-            what = "is missing: https own takes a certificate and its key, as PEM. Type"
-            reader.problem(name, f"{what}\n      {command} < {example}")
+            reason = "is missing: https own takes a certificate and its key, as PEM. Type"
+            reader.problem(name, f"{reason}\n      {command} < {example}")
     reader.secret_text("certificateKey")
     if chain is None or key is None:
         return None

@@ -66,11 +66,11 @@ def check_dns_provider(reader: Reader, challenge: str) -> None:
     name = challenge.removeprefix("dns:")
     known = DNS_PROVIDERS_FILE.read_text().split()
     if name != challenge and name not in known:
-        what = (
+        reason = (
             f"is {challenge!r}, and Traefik knows no such DNS provider.{close_to(name, known)}"
             " The names are on https://doc.traefik.io/traefik/https/acme/#providers"
         )
-        reader.problem("acmeChallenge", what, "dns:cloudflare")
+        reader.problem("acmeChallenge", reason, "dns:cloudflare")
 
 
 class _Options:
@@ -80,17 +80,17 @@ class _Options:
         self._reader, self._config = reader, config
         self._options = dict(flattened(config))
 
-    def entry_points(self, own: Mapping[str, int]) -> None:
-        """Each needs an address, and a port of its own."""
-        used = {("tcp", port): name for name, port in own.items()}
+    def entry_points(self, ports: Mapping[str, int]) -> None:
+        """Check the entry points: each needs an address, and a port that no other has."""
+        used = {("tcp", port): name for name, port in ports.items()}
         names = sorted(self._names("entrypoints"))
         for name in names:
             path = f"entrypoints.{name}.address"
             address = self._options.get(path)
-            if name in own:
+            if name in ports:
                 if address is not None:
-                    what = f"can't be set: the port of {name} is published as it is."
-                    self._remove(path, what)
+                    reason = f"can't be set: the port of {name} is published as it is."
+                    self._remove(path, reason)
                 continue
             match = _ADDRESS.fullmatch(address or "")
             if not match or not 1 <= int(match[2]) <= 65535:
@@ -105,15 +105,15 @@ class _Options:
                 if key in used:
                     self._problem(path, f"is {address}, which {used[key]} has.", ":9000")
                 used[key] = name
-        known = {*names, *own}
+        known = {*names, *ports}
         for path, target in self._options.items():
             if (
                 path.endswith(".http.redirections.entrypoint.to")
                 and target.lower() not in known
                 and not re.fullmatch(r":\d{1,5}", target)
             ):
-                what = f"is {target!r}: it must be an entry point, {', '.join(sorted(known))}."
-                self._problem(path, what, sorted(own)[0])
+                reason = f"is {target!r}: it must be an entry point, {', '.join(sorted(known))}."
+                self._problem(path, reason, sorted(ports)[0])
 
     def claims(self) -> None:
         """Nobody but proxies in front may say which address a request comes from."""
@@ -131,30 +131,30 @@ class _Options:
             written = f"{KEY}.{_written(self._config, path)}"
             networks = self._reader.networks(written, text.split(","))
             if admit_everybody(networks):
-                what = "is everybody: whoever asks could then say which address he has."
-                self._remove(path, what)
+                reason = "is everybody: whoever asks could then say which address he has."
+                self._remove(path, reason)
 
-    def resolvers(self, own: str | None) -> None:
-        """What a resolver obtains has to stay, in the volume that is there for it."""
+    def resolvers(self, resolver: str | None) -> None:
+        """Check that what a resolver obtains stays, in the volume that is there for it."""
         for name in sorted(self._names("certificatesresolvers")):
             prefix = f"certificatesresolvers.{name}"
             path = f"{prefix}.acme.storage"
             storage = self._options.get(path)
-            if name == own and storage is not None:
-                what = "can't be set: certificates elsewhere would be lost with each task."
-                self._remove(path, what)
-            if name == own or not self._names(f"{prefix}.acme"):
+            if name == resolver and storage is not None:
+                reason = "can't be set: certificates elsewhere would be lost with each task."
+                self._remove(path, reason)
+            if name == resolver or not self._names(f"{prefix}.acme"):
                 continue
-            if own is None:
-                what = "needs https acme: without it there is no volume for what it obtains."
-                self._remove(prefix, what)
+            if resolver is None:
+                reason = "needs https acme: without it there is no volume for what it obtains."
+                self._remove(prefix, reason)
             elif not _STORAGE.fullmatch(storage or ""):
                 shown = "is missing" if storage is None else f"is {storage!r}"
-                what = f"{shown}: what it obtains stays in {STORAGE_PATH}/ alone."
-                self._problem(path, what, f"{STORAGE_PATH}/{name}.json")
+                reason = f"{shown}: what it obtains stays in {STORAGE_PATH}/ alone."
+                self._problem(path, reason, f"{STORAGE_PATH}/{name}.json")
         for name in self._names("certificatesresolvers"):
             path = f"certificatesresolvers.{name}.tailscale"
-            is_acme = name == own or self._names(f"certificatesresolvers.{name}.acme")
+            is_acme = name == resolver or self._names(f"certificatesresolvers.{name}.acme")
             if path in self._options and is_acme:
                 self._remove(path, "can't go with acme in one resolver.")
 
@@ -177,8 +177,8 @@ class _Options:
         if self._options.get("experimental.otlplogs") != "true":
             command = self._reader.command("set", f"{KEY}.experimental.otlpLogs", path=True)
             for path in filter(self._has, ("log.otlp", "accesslog.otlp")):
-                what = f"needs an option that allows it:\n      {command} true\n  or take it out:"
-                self._remove(path, what)
+                reason = f"needs an option that allows it:\n      {command} true\n  or take it out:"
+                self._remove(path, reason)
 
     def _has(self, path: str) -> bool:
         """Return whether an option is there, switched on or described further."""
@@ -193,11 +193,11 @@ class _Options:
             if each.startswith(prefix)
         }
 
-    def _problem(self, path: str, what: str, example: str) -> None:
-        self._reader.problem(f"{KEY}.{_written(self._config, path)}", what, example, path=True)
+    def _problem(self, path: str, reason: str, example: str) -> None:
+        self._reader.problem(f"{KEY}.{_written(self._config, path)}", reason, example, path=True)
 
-    def _remove(self, path: str, what: str) -> None:
-        self._reader.remove(f"{KEY}.{_written(self._config, path)}", what)
+    def _remove(self, path: str, reason: str) -> None:
+        self._reader.remove(f"{KEY}.{_written(self._config, path)}", reason)
 
 
 def _written(config: Mapping[str, Any], path: str) -> str:

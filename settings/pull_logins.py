@@ -23,18 +23,18 @@ def _logins(reader: Reader) -> Iterator[tuple[str, PullLogin]]:
     for host, values in sorted(reader.mapping(KEY, "…").items()):
         path = path_of(KEY, host)
         if host in HUB_HOSTS:
-            what = (
+            reason = (
                 "can't be passed on: images of Docker Hub are named without it, and so Docker's"
                 " provider sends no login for them. Copy the image to another registry."
             )
-            reader.remove(path, what)
+            reader.remove(path, reason)
         elif not rules.REGISTRY.admits(host):
             example = path_of(KEY, "ghcr.io", "username")
-            what = (
+            reason = (
                 f"has a wrong name: it must be {rules.REGISTRY.must}. A dot separates, unless the"
                 f" name is quoted: 'registry:{example}'."
             )
-            reader.remove(path, what)
+            reader.remove(path, reason)
         elif not isinstance(values, Mapping):
             reader.remove(path, f"must be a map with {' and '.join(PARTS)}.")
         else:
@@ -43,8 +43,8 @@ def _logins(reader: Reader) -> Iterator[tuple[str, PullLogin]]:
 
 def _login(reader: Reader, host: str, values: Mapping[str, Any]) -> PullLogin:
     for name in sorted(set(values) - set(PARTS)):
-        what = f"is not a part of a login.{close_to(name, PARTS)}"
-        reader.remove(path_of(KEY, host, name), what)
+        reason = f"is not a part of a login.{close_to(name, PARTS)}"
+        reader.remove(path_of(KEY, host, name), reason)
     username = reader.part(path_of(KEY, host), values, "username", rules.LINE) or ""
     reader.secret(KEY, host, "password")
     password = values.get("password")

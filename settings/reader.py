@@ -29,7 +29,7 @@ class Reader:
         stack: str,
         file: Mapping[str, Any] | None = None,
     ) -> None:
-        """`file` is what the stack's file has by full key (see `stack_file.config_of`)."""
+        """Read `values`; `file` is the stack's file, by full key (`stack_file.config_of`)."""
         self._values = values
         self._is_secret = is_secret
         self._stack = stack
@@ -45,26 +45,28 @@ class Reader:
         """Note that two stacks mustn't have the same under `key`; `reason` says what it is."""
         self.unshared[full_key(key)] = reason
 
-    def problem(self, key: str, what: str, example: str | None = None, path: bool = False) -> None:
-        """Notes what is wrong with `key`, and how to set it to `example`."""
-        line = f"{full_key(key)} {what}"
+    def problem(
+        self, key: str, reason: str, example: str | None = None, path: bool = False
+    ) -> None:
+        """Note what is wrong with `key`, and how to set it to `example`."""
+        line = f"{full_key(key)} {reason}"
         if example is not None:
             line += f"\n      {self.command('set', key, path)} {_quoted(example)}"
         self.problems.append(line)
 
-    def remove(self, key: str, what: str) -> None:
-        """Notes what is wrong with `key`, and how to take it out."""
+    def remove(self, key: str, reason: str) -> None:
+        """Note what is wrong with `key`, and how to take it out."""
         command = self.command("rm", key, path=not key.isalnum())
-        self.problems.append(f"{full_key(key)} {what}\n      {command}")
+        self.problems.append(f"{full_key(key)} {reason}\n      {command}")
 
     def owned(self, key: str, paths: Iterable[str]) -> None:
-        """Notes the `paths` below `key` that aren't the user's to set."""
-        what = "can't be set: this program owns it, and another value would break the deployment."
+        """Note the `paths` below `key` that aren't the user's to set."""
+        reason = "can't be set: this program owns it, and another value would break the deployment."
         for path in paths:
-            self.remove(f"{key}.{path}", what)
+            self.remove(f"{key}.{path}", reason)
 
     def command(self, verb: str, key: str, path: bool = False, flags: str = "") -> str:
-        """What to type about `key`."""
+        """Return what to type about `key`."""
         options = f"--stack {self._stack}{' --path' if path else ''}{flags}"
         return f"pulumi config {verb} {options} {_quoted(full_key(key))}"
 
@@ -73,7 +75,7 @@ class Reader:
         return self._values.get(full_key(key))
 
     def shown(self, key: str, value: object) -> str:
-        """A value as a message may show it."""
+        """Return a value as a message may show it."""
         return "[secret]" if self._is_secret(full_key(key)) else repr(value)
 
     @overload
@@ -88,8 +90,8 @@ class Reader:
         try:
             return kind.parse(text)
         except WrongValueError as error:
-            what = f"is {self.shown(key, text)}: it must be {error}."
-            self.problem(key, what, kind.example(default))
+            reason = f"is {self.shown(key, text)}: it must be {error}."
+            self.problem(key, reason, kind.example(default))
             return kind.instead(text, default)
 
     def required(self, key: str, rule: Rule) -> str:
@@ -118,8 +120,8 @@ class Reader:
             return default
         for index, item in enumerate(items):
             if not isinstance(item, str) or not rule.admits(item):
-                what = f"is {self.shown(key, item)}: it must be {rule.must}."
-                self.problem(f"{key}[{index}]", what, rule.sample, path=True)
+                reason = f"is {self.shown(key, item)}: it must be {rule.must}."
+                self.problem(f"{key}[{index}]", reason, rule.sample, path=True)
         texts = tuple(str(item) for item in items)
         for twice in sorted({text for text in texts if texts.count(text) > 1}):
             self.problem(key, f"has {self.shown(key, twice)} twice.")
@@ -136,22 +138,22 @@ class Reader:
         )
 
     def part(
-        self, path: str, told: Mapping[str, Any], name: str, rule: Rule, default: str | None = ""
+        self, path: str, values: Mapping[str, Any], name: str, rule: Rule, default: str | None = ""
     ) -> str | None:
-        """The text `name` of the map `told`, which is at `path`; required when `default` is ""."""
-        value = told.get(name, default)
+        """Return the text `name` of the map at `path`; required when `default` is ""."""
+        value = values.get(name, default)
         if value == "":
             self.problem(
                 f"{path}.{name}", f"is missing: it must be {rule.must}.", rule.sample, path=True
             )
         elif value is not None and not (isinstance(value, str) and rule.admits(value)):
             key = re.split(r"[.\[]", path, maxsplit=1)[0]
-            what = f"is {self.shown(key, value)}: it must be {rule.must}."
-            self.problem(f"{path}.{name}", what, rule.sample, path=True)
+            reason = f"is {self.shown(key, value)}: it must be {rule.must}."
+            self.problem(f"{path}.{name}", reason, rule.sample, path=True)
         return None if value is None else str(value)
 
     def texts(self, key: str, names: Rule, example: str) -> Mapping[str, str]:
-        """A map of names to texts that aren't empty."""
+        """Return a map of names to texts that aren't empty."""
         values = self.mapping(key, example)
         for name, value in values.items():
             if not names.admits(name):
@@ -162,23 +164,25 @@ class Reader:
         return {name: str(value) for name, value in values.items()}
 
     def pem(self, key: str, kind: str) -> str | None:
-        """Text with a PEM block of `kind` in it, or what the file of that name has."""
+        """Return a text with a PEM block of `kind` in it, or what the file of that name has."""
         value = self._raw(key)
         return None if value is None else self.pem_part(key, value, kind)
 
     def pem_part(self, key: str, value: str, kind: str) -> str | None:
-        """The same for a `value` that is known already."""
+        """Return the same for a `value` that is known already."""
         if PRIVATE_KEY.search(str(value)) and kind != "PRIVATE KEY":
-            what = "has a private key in it, which belongs to certificateKey: take it out here."
-            self.problem(key, what)
+            reason = "has a private key in it, which belongs to certificateKey: take it out here."
+            self.problem(key, reason)
             return None
         if "-----BEGIN" not in str(value):
             try:
                 value = Path(value).read_text()
             except (OSError, ValueError, TypeError):
-                what = "is neither PEM text nor a file that can be read from the project's folder."
+                reason = (
+                    "is neither PEM text nor a file that can be read from the project's folder."
+                )
                 example = f"certificates/{kind.lower().replace(' ', '-')}.pem"
-                self.problem(key, what, example, path="." in key)
+                self.problem(key, reason, example, path="." in key)
                 return None
         if not re.search(rf"-----BEGIN [A-Z ]*{kind}-----", value):
             self.problem(key, f"has no PEM block of a {kind.lower()} in it.")
@@ -186,31 +190,31 @@ class Reader:
         return value
 
     def secret(self, key: str, *path: Step) -> None:
-        """Notes a problem when something at `path` below `key` is in plain text."""
+        """Note a problem when something at `path` below `key` is in plain text."""
         name = full_key(key)
         if not self.has(key) or (
             self._is_secret(name) and is_encrypted(self._file.get(name), *path)
         ):
             return
         whole = path_of(key, *path)
-        again = self.command("set", whole, path=bool(path), flags=" --secret")
-        what = "is in plain text in the stack's file or in Pulumi.yaml. Encrypt it:"
-        self.problem(whole, f"{what}\n      {again}")
+        command = self.command("set", whole, path=bool(path), flags=" --secret")
+        reason = "is in plain text in the stack's file or in Pulumi.yaml. Encrypt it:"
+        self.problem(whole, f"{reason}\n      {command}")
 
     def secret_value(self, key: str, rule: Rule) -> str | None:
         """Return the text of `key`, which must be a secret; no problem shows it."""
         self.secret(key)
         value = self._raw(key)
         if value is not None and not rule.admits(value):
-            again = self.command("set", key, flags=" --secret")
-            self.problem(key, f"must be {rule.must}.\n      {again}")
+            command = self.command("set", key, flags=" --secret")
+            self.problem(key, f"must be {rule.must}.\n      {command}")
         return value
 
     def networks(self, path: str, items: object) -> tuple[str, ...]:
         """Return `items`, a list of addresses and networks (CIDR) that is at `path`."""
         if not isinstance(items, list) or not items:
-            what = "must be a list of addresses and networks."
-            self.problem(f"{path}[0]", what, "10.0.0.0/8", path=True)
+            reason = "must be a list of addresses and networks."
+            self.problem(f"{path}[0]", reason, "10.0.0.0/8", path=True)
             return ()
         for index, each in enumerate(items):
             wrong = wrong_with_network(each)
@@ -219,31 +223,31 @@ class Reader:
         return tuple(map(str, items))
 
     def open(self, key: str, instead: str) -> None:
-        """Notes a problem when `key` is a secret: what it says is for all to see."""
+        """Note a problem when `key` is a secret: what it says is for all to see."""
         if self.has(key) and self._is_secret(full_key(key)):
             self.problem(key, f"is a secret, and can't stay one: {instead}.")
 
     def secret_text(self, key: str) -> None:
-        """`secret` for a key that may name a file instead."""
+        """Do as `secret` for a key that may name a file instead."""
         if "-----BEGIN" in self._values.get(full_key(key), ""):
             self.secret(key)
 
     def has(self, key: str) -> bool:
-        """Whether the stack's file says something of `key`."""
+        """Return whether the stack's file says something of `key`."""
         return self._raw(key) is not None
 
     def report(self) -> str | None:
-        """All problems as one message; None when there is none."""
+        """Return all problems as one message; None when there is none."""
         if not self.problems:
             return None
         count = len(self.problems)
-        what = "One setting" if count == 1 else f"{count} settings"
+        subject = "One setting" if count == 1 else f"{count} settings"
         verb = "is" if count == 1 else "are"
         body = "\n".join(f"  - {problem}" for problem in self.problems)
-        return f"{what} of stack {self._stack} {verb} wrong; nothing was touched:\n{body}"
+        return f"{subject} of stack {self._stack} {verb} wrong; nothing was touched:\n{body}"
 
     def unknown(self) -> None:
-        """Reports keys of this project that nobody reads: a slip of the pen does nothing else."""
+        """Note keys of this project that nobody reads: a slip of the pen does nothing else."""
         engine = [key for key in sorted(self._known) if key.startswith(DOCKER_KEYS)]
         for key in sorted(set(self._values) - self._known):
             if key.startswith(f"{NAMESPACE}:"):
@@ -252,8 +256,8 @@ class Reader:
             elif key.startswith(DOCKER_KEYS):
                 # Else the provider would go to another engine than meant, without a word.
                 hint = close_to(key, engine)
-                what = f"is not passed on to Docker's provider: {', '.join(engine)} are."
-                self.remove(key, f"{what}{hint}")
+                reason = f"is not passed on to Docker's provider: {', '.join(engine)} are."
+                self.remove(key, f"{reason}{hint}")
 
 
 def wrong_with_network(value: object) -> str | None:
@@ -279,7 +283,7 @@ def admit_everybody(networks: Iterable[str]) -> bool:
 
 
 def close_to(name: str, known: Collection[str]) -> str:
-    """A question about what may have been meant, after a blank; nothing when nothing is near."""
+    """Return a question about what may have been meant, after a blank; else nothing."""
     near = difflib.get_close_matches(name, known, 1)
     return f" Did you mean {near[0]}?" if near else ""
 

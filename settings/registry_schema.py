@@ -44,12 +44,12 @@ def _check_debug_server(reader: Reader, config: Mapping[str, Any]) -> None:
     """Note what the registry couldn't listen at; it would end."""
     address = value_at(config, "http.debug.addr")
     if address and not _ADDRESS.fullmatch(address):
-        what = f"is {reader.shown('config', address)}: it must be an address with its port."
-        reader.problem("config.http.debug.addr", what, "127.0.0.1:5001", path=True)
+        reason = f"is {reader.shown('config', address)}: it must be an address with its port."
+        reader.problem("config.http.debug.addr", reason, "127.0.0.1:5001", path=True)
     path = value_at(config, "http.debug.prometheus.path")
     if path and not _METRICS_PATH.fullmatch(path):
-        what = f"is {reader.shown('config', path)}: it must be a path, and not below /debug."
-        reader.problem("config.http.debug.prometheus.path", what, "/metrics", path=True)
+        reason = f"is {reader.shown('config', path)}: it must be a path, and not below /debug."
+        reader.problem("config.http.debug.prometheus.path", reason, "/metrics", path=True)
 
 
 def _check_health(reader: Reader, config: Mapping[str, Any]) -> None:
@@ -59,6 +59,6 @@ def _check_health(reader: Reader, config: Mapping[str, Any]) -> None:
         for index, check in enumerate(value_at(config, f"health.{kind}") or ()):
             name = check.get(part, "")
             if name in names:
-                what = f"checks {reader.shown('config', name)}, as another check does."
-                reader.remove(f"config.health.{kind}[{index}]", what)
+                reason = f"checks {reader.shown('config', name)}, as another check does."
+                reader.remove(f"config.health.{kind}[{index}]", reason)
             names.add(name)

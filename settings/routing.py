@@ -101,8 +101,10 @@ def check_domains(reader: Reader, https: HttpsMode, domains: Sequence[str]) -> N
     for domain in domains:
         certified = rules.PUBLIC_DOMAIN.admits(domain) or not rules.DOMAIN.admits(domain)
         if https == "acme" and not certified:
-            what = f"is acme, and no authority would certify {domain}: it isn't a name with a dot."
-            reader.problem("https", what, "none")
+            reason = (
+                f"is acme, and no authority would certify {domain}: it isn't a name with a dot."
+            )
+            reader.problem("https", reason, "none")
         if re.fullmatch(r"[\d.]+", domain) and not is_address(domain):
             reader.problem("domain", f"is {domain}: that is no address.", rules.DOMAIN.sample)
         if domains.count(domain) > 1:

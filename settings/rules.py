@@ -76,7 +76,7 @@ NAME = Rule(
     "a Docker name: letters, digits, '_', '.' and '-'",
     "traefik-public",
 )
-PLACE = Rule(
+LOCATION = Rule(
     r"[A-Za-z0-9][A-Za-z0-9_./-]{0,253}",
     "the name of a node, volume or bucket",
     "dog.example.com",

@@ -105,11 +105,11 @@ class _Check:
                     " version that this program is made for has no such option"
                 )
             elif below is False:
-                what = f"is nothing that {self._program.name} takes.{_hint(folded, known)}"
-                self._remove((*path, name), what)
+                reason = f"is nothing that {self._program.name} takes.{_hint(folded, known)}"
+                self._remove((*path, name), reason)
             elif not re.fullmatch(form, name, re.DOTALL):
-                what = f"has a name that {self._program.name} doesn't take within an option."
-                self._remove((*path, name), what)
+                reason = f"has a name that {self._program.name} doesn't take within an option."
+                self._remove((*path, name), reason)
             else:
                 converted[name] = self.value(each, below, (*path, name))
         required = list(schema.get("required", ()))
@@ -147,11 +147,11 @@ class _Check:
             self._wrong(path, f"is {shown}: it must be {must}.", example)
         return value
 
-    def _wrong(self, path: tuple[Step, ...], what: str, example: str) -> None:
-        self._reader.problem(path_of(*path), what, example, path=True)
+    def _wrong(self, path: tuple[Step, ...], reason: str, example: str) -> None:
+        self._reader.problem(path_of(*path), reason, example, path=True)
 
-    def _remove(self, path: tuple[Step, ...], what: str) -> None:
-        self._reader.remove(path_of(*path), what)
+    def _remove(self, path: tuple[Step, ...], reason: str) -> None:
+        self._reader.remove(path_of(*path), reason)
 
 
 def _converted(value: Any, schema: Mapping[str, Any]) -> Any:

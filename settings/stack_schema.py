@@ -73,7 +73,7 @@ def _schema(kind: Kind[T], default: T | None) -> Schema:
     """Return what a text of `kind` is in YAML, which makes numbers and booleans of some."""
     schema: Schema = {"description": f"It must be {kind.must}."}
     if isinstance(kind, Choice):
-        schema = {"enum": kind.words}
+        schema = {"enum": kind.names}
     elif kind is BOOLEAN:
         # Pulumi writes a quoted one as readily.
         schema = {"enum": [True, False, "true", "false"]}
@@ -96,15 +96,15 @@ def _schema(kind: Kind[T], default: T | None) -> Schema:
 def keys() -> dict[str, Schema]:
     """Return what each key takes, by full key: types, rules and, where it is fixed, the default."""
     listeners = [_Listener("one", "none"), _Listener("other", "stack"), _Listener("one", "main")]
-    found: dict[str, Schema] = {}
+    schemas: dict[str, Schema] = {}
     for listener in listeners:
         settings_of(listener)
         for key, schema in listener.schemas.items():
-            first = found.setdefault(key, schema)
+            first = schemas.setdefault(key, schema)
             # What depends on other settings is no default.
             if first.get("default") != schema.get("default"):
                 first.pop("default", None)
-    return dict(sorted(found.items()))
+    return dict(sorted(schemas.items()))
 
 
 def stack_file(descriptions: Mapping[str, str]) -> Schema:

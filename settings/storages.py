@@ -54,9 +54,9 @@ def declare_storages(
     images = storage(IMAGES_STORAGE, volumes.images, settings.location, constraints)
     mirrors = certificates = None
     if settings.mirrors:
-        place = settings.mirrors_location
+        location = settings.mirrors_location
         # A cache fills a disk some day: not that of the images, if it can be helped.
-        mirrors = storage(MIRRORS_STORAGE, volumes.mirrors, place, constraints, images.location)
+        mirrors = storage(MIRRORS_STORAGE, volumes.mirrors, location, constraints, images.location)
     if settings.proxy and settings.proxy.acme:
         volume = Volume(name=volumes.certificates.name)
         on_managers = ["node.role == manager"]

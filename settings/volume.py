@@ -80,7 +80,7 @@ def _volume(reader: Reader, role: Role, default: str) -> VolumeOptions:
         role=role,
         name=reader.get(f"{prefix}Name", rules.NAME, default),
         node=reader.get(f"{prefix}Node", rules.NODE),
-        moved_from=reader.get(f"{prefix}MovedFrom", rules.PLACE),
+        moved_from=reader.get(f"{prefix}MovedFrom", rules.LOCATION),
     )
 
 
@@ -94,10 +94,10 @@ def _driver(reader: Reader) -> tuple[str | None, Mapping[str, str]]:
             reader.problem(path_of("volumeOptions", name), "must be a text.", "nfs", path=True)
     driver = reader.get("volumeDriver", rules.NAME)
     if options.get("type") == "tmpfs":
-        what = "is tmpfs, which forgets all images when the registry restarts."
-        reader.remove("volumeOptions.type", what)
+        reason = "is tmpfs, which forgets all images when the registry restarts."
+        reader.remove("volumeOptions.type", reason)
     for key in ("volumeNode", "mirrorsNode") if is_shared(driver, options) else ():
         if reader.has(key):
-            what = "can't go with these volumeOptions or this volumeDriver: every node sees it."
-            reader.remove(key, what)
+            reason = "can't go with these volumeOptions or this volumeDriver: every node sees it."
+            reader.remove(key, reason)
     return driver, options

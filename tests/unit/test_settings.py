@@ -405,7 +405,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert plain.routing.network_label == "traefik.docker.network"
     assert plain.login.users == ("admin",)
     assert plain.volumes.images.name == "registry-com_registry-data"
-    assert plain.pins_volume
+    assert plain.has_node_volume
     assert not plain.destroy_data
     assert plain.routes.url == "https://registry.example.com"
 
@@ -677,8 +677,8 @@ def test_a_stack_with_a_proxy_owns_its_network_unless_told_not_to(proxy: str) ->
 
 def test_shared_storage_is_not_pinned() -> None:
     nfs = {"type": "nfs", "o": "addr=10.0.0.1", "device": ":/images"}
-    assert not settings(volumeOptions=nfs).pins_volume
-    assert not settings(volumeDriver="rclone").pins_volume
+    assert not settings(volumeOptions=nfs).has_node_volume
+    assert not settings(volumeDriver="rclone").has_node_volume
     assert not settings(config={"storage": {"s3": S3}}).keeps_files
 
 
@@ -693,7 +693,7 @@ ON_ONE_NODE: list[dict[str, Any]] = [
 def test_a_folder_or_disk_of_a_node_is_pinned_and_takes_one_replica(
     of_one_node: dict[str, Any],
 ) -> None:
-    assert settings(**of_one_node, volumeNode="cat").pins_volume
+    assert settings(**of_one_node, volumeNode="cat").has_node_volume
     with pytest.raises(pulumi.RunError, match="replicas need storage that every node sees"):
         settings(**of_one_node, replicas="2")
 
@@ -723,7 +723,7 @@ def test_the_images_are_the_versions_that_the_recipes_build() -> None:
 def test_replicas_go_with_storage_that_every_node_sees() -> None:
     s3 = {"storage": {"s3": {**S3, "accesskey": "a", "secretkey": SECRET}}}
     told = settings(("registry:config",), replicas="3", config=s3)
-    assert (told.registry.replicas, told.pins_volume) == (3, False)
+    assert (told.registry.replicas, told.has_node_volume) == (3, False)
     assert told.location == ObjectStore(driver="s3", bucket=S3["bucket"])
     assert settings(replicas="2", config={"storage": {"s3": S3}}).registry.replicas == 2
     shared = settings(replicas="2", volumeOptions={"type": "nfs", "device": ":/images"})
