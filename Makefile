@@ -2,7 +2,7 @@
 
 # What is typed after a command (STACK=prod) reaches ops/ through the environment, as it was typed:
 # neither make nor a shell reads what is in it.
-VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS
+VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS PUSH
 $(foreach variable,$(VARIABLES),$(eval override $(variable) := $$(value $(variable))))
 export $(VARIABLES)
 
@@ -66,7 +66,7 @@ exports: ## `pulumi` and its state in your shell: eval "$(make -s exports)"
 tools: ## install virtual environment, Pulumi and its plugins
 	$(OPS) tools
 
-build: ## pull the images, or build them without Docker Hub
+build: ## pull or build the images; PUSH=ghcr.io/acme: push ours
 	$(OPS) build
 
 ##@ Develop

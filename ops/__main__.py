@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ops import checks
-from ops.bootstrap import ROOT, engine, environment, images, toolchain, virtualenv
+from ops.bootstrap import ROOT, engine, environment, images, publish, toolchain, virtualenv
 from ops.bootstrap.console import main, one_at_a_time, say
 from ops.bootstrap.environment import LOCAL
 
@@ -25,7 +25,10 @@ def _exports() -> None:
     print(environment.exports(environment.process_env()), end="")
 
 
-def _build() -> None:
+def _build(push: str | None) -> None:
+    if push:
+        publish.push(push)
+        return
     host = engine.ensure()
     images.ensure(host)
     if shutil.which("go"):
@@ -62,6 +65,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
         "choices": ("keep", "new"),
         "help": "of a registry that has some: keep them, or generate a new one",
     },
+    "PUSH": {"help": "registry, with a path, to push registry-tools to, such as ghcr.io/acme"},
     "ARGS": {"default": "", "help": "for pytest: '-k mirrors', or tests/unit/test_ops.py"},
 }
 """What a command may be given, by its name for make; argparse has the name in lower case."""
@@ -69,7 +73,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
 
 COMMANDS: Mapping[str, Sequence[str]] = {
     "up": (),
-    "build": (),
+    "build": ("PUSH",),
     "exports": (),
     "tools": (),
     "docs": (),
@@ -92,7 +96,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
 }
 """Commands, and the variables that each reads."""
 BARE: Mapping[str, Callable[[argparse.Namespace], None]] = {
-    "build": lambda _: _build(),
+    "build": lambda args: _build(args.push),
     "exports": lambda _: _exports(),
     "tools": lambda _: _tools(),
     "lock": lambda _: virtualenv.lock(),

