@@ -240,25 +240,34 @@ func (s *server) log(r *http.Request, asked request, result string, more slog.At
 	s.audit.LogAttrs(r.Context(), slog.LevelInfo, "token",
 		slog.String("user", user),
 		slog.String("address", source(r, settings.config.proxies).String()),
-		slog.Any("scopes", scopeTexts(asked.scopes)),
+		slog.Any("scopes", scopeTexts(asked.scopes[:min(len(asked.scopes), maxScopes)])),
 		slog.String("result", result),
 		more,
 	)
 }
 
-// outcome says how much of what a client asked for it got.
+// outcome says how much of what a client asks for it got.
 func outcome(asked []scope, granted []*token.ResourceActions) string {
-	var wanted, got int
-	for _, each := range asked {
-		wanted += len(each.actions)
-	}
+	got := map[string]bool{}
 	for _, each := range granted {
-		got += len(each.Actions)
+		for _, action := range each.Actions {
+			got[scope{each.Type, each.Name, []string{action}}.String()] = true
+		}
+	}
+	missing := false
+	for _, each := range asked {
+		wanted := each.actions
+		if each.kind == "repository" && slices.Contains(wanted, "*") {
+			wanted = repositoryActions
+		}
+		for _, action := range wanted {
+			missing = missing || !got[scope{each.kind, each.name, []string{action}}.String()]
+		}
 	}
 	switch {
-	case got >= wanted:
+	case !missing:
 		return "granted"
-	case got == 0:
+	case len(got) == 0:
 		return "denied"
 	}
 	return "partial"
