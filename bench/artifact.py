@@ -28,7 +28,7 @@ class Image:
                     file.write(os.urandom(CHUNK))
 
     def renew(self) -> str:
-        """Makes another image of it, of which no registry has a layer; returns its digest."""
+        """Make another image of it, of which no registry has a layer; return its digest."""
         for old in self._blobs.iterdir():
             old.unlink()
         layers = []

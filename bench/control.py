@@ -257,5 +257,5 @@ class Contest:
 
 
 def version() -> str:
-    """Terraform's."""
+    """Return the version of Terraform."""
     return run([terraform(), "version", "-json"]).split('"terraform_version": "')[1].split('"')[0]

@@ -50,7 +50,7 @@ class Target:
 
 
 def measure(testbed: Testbed) -> Iterator[Figure]:
-    """HTTP first, then the same stack over HTTPS."""
+    """Measure HTTP first, then the same stack over HTTPS."""
     targets = {"HTTP": _stack(testbed), "direct": _direct(testbed), "bare": _bare(testbed)}
     targets["HTTPS"] = _secure(testbed)
     clients = Clients(testbed, targets)
@@ -93,11 +93,11 @@ class Clients:
         self._cpu.clear()
 
     def speeds(self, name: str, operation: str) -> list[float]:
-        """MiB a second of each round."""
+        """Return the MiB a second of each round."""
         return self._speeds[name, operation]
 
     def round(self, name: str, image: Image) -> None:
-        """One push of an image that is new to it, one pull; nothing of it stays."""
+        """Push an image that is new to it and pull it once; remove all of it."""
         target, digest = self._targets[name], image.renew()
         reference = f"{target.host}/bench/image:1"
         folder = self._testbed.folder / "pulled"
@@ -132,14 +132,14 @@ class Clients:
             self._cpu[name, operation] = f"CPU in {seconds:.1f} s of {name}: {', '.join(parts)}"
 
     def _busy(self, target: Target) -> dict[str, float]:
-        """CPU seconds that its containers have had."""
+        """Return the CPU seconds that its containers have used."""
         return {
             part: self._testbed.stats(container)["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
             for part, container in target.containers.items()
         }
 
     def spent(self, operation: str, *names: str) -> str:
-        """CPU of the last round, of those that run in containers."""
+        """Return the CPU time of the last round, of those that run in containers."""
         return "; ".join(
             self._cpu[name, operation] for name in names if (name, operation) in self._cpu
         )
@@ -197,7 +197,7 @@ def _configuration(testbed: Testbed, name: str, changes: dict[str, object]) -> P
 
 
 def _direct(testbed: Testbed) -> Target:
-    """The same image with the same limit and configuration, but for the login."""
+    """Run the same image with the same limit and configuration, without a login."""
     config = _configuration(testbed, "direct", {})
     command = ["run", "--detach", "--memory", MEMORY, "--env", "OTEL_TRACES_EXPORTER=none"]
     mounts = ["--volume", f"direct:{DATA_PATH}", "--volume", f"{config}:{CONFIG_PATH}:ro"]
@@ -209,7 +209,7 @@ def _direct(testbed: Testbed) -> Target:
 
 
 def _bare(testbed: Testbed) -> Target:
-    """The program alone, on the node's loopback."""
+    """Run the program alone, on the node's loopback."""
     folder = testbed.node.dir / "bare"
     (testbed.folder / "program").mkdir()
     program = registry_program(images.tarballs(), testbed.folder / "program")

@@ -32,7 +32,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether it is as it must be; None where nothing says so."""
+        """The target is met; None where there is no target."""
         if self.target is None:
             return None
         return self.value <= self.target if self.better == "less" else self.value >= self.target
@@ -56,7 +56,7 @@ class Rounds:
     """Seconds by contestant."""
 
     def run(self, contestants: Mapping[str, Callable[[], object]], rounds: int) -> None:
-        """Each once in a round; what fails ends the benchmark."""
+        """Run each once in a round; one that fails ends the benchmark."""
         for _ in range(rounds):
             for name, act in contestants.items():
                 start = time.monotonic()

@@ -24,7 +24,7 @@ LOOK_S = 0.2
 
 
 def measure(testbed: Testbed) -> Iterator[Figure]:
-    """All pull the same image, each into a folder of its own."""
+    """Measure clients that pull the same image, each into a folder of its own."""
     project = testbed.project("many")
     told = {"stackName": "many", "domain": DOMAIN, "proxy": "stack", "network": "many"}
     project.init("bench", {f"registry:{key}": value for key, value in told.items()})

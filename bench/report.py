@@ -57,7 +57,7 @@ def _number(value: float) -> str:
 
 
 def as_json(figures: Sequence[Figure], about: Mapping[str, object]) -> str:
-    """All runs of all figures."""
+    """Return all runs of all figures."""
     rows = [
         {
             "what": figure.what,
@@ -76,7 +76,7 @@ def as_json(figures: Sequence[Figure], about: Mapping[str, object]) -> str:
 
 
 def picture(figures: Sequence[Figure]) -> str:
-    """SVG: how far each figure is from its target, which is the line in the middle."""
+    """Draw an SVG: how far each figure is from its target, the line in the middle."""
     shown = [figure for figure in figures if figure.target]
     labels = LETTER * max((len(figure.what) for figure in shown), default=0) + 2 * MARGIN
     values = LETTER * max((len(_value(figure)) for figure in shown), default=0) + 2 * MARGIN
@@ -114,7 +114,7 @@ def _value(figure: Figure) -> str:
 
 
 def _distance(figure: Figure) -> float:
-    """-1 to 1: logarithm of how many times better than the target, four times at the most."""
+    """Return the logarithm of how many times better than the target, of four: -1 to 1."""
     if not figure.value or not figure.target:
         return 1.0
     times = (
@@ -130,7 +130,7 @@ def read(text: str) -> list[Figure]:
 
 
 def write(figures: Sequence[Figure], about: Mapping[str, object], folder: Path) -> None:
-    """`bench.json` and `bench.svg` in `folder`."""
+    """Write `bench.json` and `bench.svg` into `folder`."""
     text = as_json(figures, about)
     (folder / "bench.json").write_text(text)
     # Of the rounded figures in the file, so that drawing it again gives the same picture.
@@ -138,7 +138,7 @@ def write(figures: Sequence[Figure], about: Mapping[str, object], folder: Path) 
 
 
 def main() -> None:
-    """`python -m bench.report`: draw docs/bench.svg anew, from what was measured last."""
+    """Draw docs/bench.svg from the last measurement (`python -m bench.report`)."""
     docs = ROOT / "docs"
     (docs / "bench.svg").write_text(picture(read((docs / "bench.json").read_text())))
 

@@ -43,19 +43,19 @@ class Testbed:
         return self.swarm.nodes[0]
 
     def project(self, name: str) -> Project:
-        """A checkout that deploys there."""
+        """Return a checkout that deploys there."""
         return Project(self.folder / name, self.node.host)
 
     def site(self, project: Project) -> SwarmUnderTest:
-        """The swarm with that checkout's stacks on it."""
+        """Return the swarm with that checkout's stacks on it."""
         return SwarmUnderTest(self.swarm, project)
 
     def docker(self, *words: str | Path, timeout: float = 120) -> str:
-        """`docker WORDS` on the node."""
+        """Run `docker ARGS` on the node."""
         return self.swarm.docker(self.node, *words, timeout=timeout)
 
     def answers(self, url: str, login: str, header: str = "") -> None:
-        """Waits until the registry lets `login` in, with the line `header` in its answer."""
+        """Wait until the registry lets `login` in, with the line `header` in its answer."""
         wait(f"{url} to answer", lambda: self._answers(url, login, header), ANSWER_S, every=LOOK_S)
 
     def _answers(self, url: str, login: str, header: str) -> bool:
@@ -69,7 +69,7 @@ class Testbed:
         return wait(service, lambda: self.docker("ps", "-q", "--filter", named), 60).split()[0]
 
     def stats(self, container: str) -> dict[str, Any]:
-        """What the engine counts of a container, now."""
+        """Return what the engine counts of a container now."""
         path = f"http://localhost/containers/{container}/stats?stream=false&one-shot=true"
         socket = self.node.host.removeprefix("unix://")
         return dict(json.loads(run(["curl", "-s", "--unix-socket", socket, path])))
@@ -84,20 +84,20 @@ class Testbed:
         return self.swarm.exec(self.node, *words, timeout=120).stdout
 
     def volume(self, name: str) -> Path:
-        """Where a volume's files are on this machine."""
+        """Return the folder of a volume's files on this machine."""
         return self.node.dir / "data/volumes" / name / "_data"
 
 
 @contextlib.contextmanager
 def testbed(folder: Path) -> Iterator[Testbed]:
-    """A swarm of one node, gone afterwards."""
+    """Yield a swarm of one node; remove it afterwards."""
     with TestSwarm(nodes=1, images=images.tarballs().values()) as swarm:
         swarm.add_host(DOMAIN, swarm.nodes[0].ip)
         yield Testbed(swarm, folder)
 
 
 def docker_config(folder: Path, logins: Mapping[str, str]) -> Path:
-    """A folder for DOCKER_CONFIG, with `user:password` by host."""
+    """Write a folder for DOCKER_CONFIG, with `user:password` by host."""
     folder.mkdir(parents=True, exist_ok=True)
     told = {
         host: {"auth": base64.b64encode(login.encode()).decode()} for host, login in logins.items()
@@ -107,7 +107,7 @@ def docker_config(folder: Path, logins: Mapping[str, str]) -> Path:
 
 
 def crane() -> Path:
-    """The client that images are pushed and pulled with."""
+    """Return the client that images are pushed and pulled with."""
     return compiled(HERE / "tools", "crane", "github.com/google/go-containerregistry/cmd/crane")
 
 
@@ -120,7 +120,7 @@ def terraform() -> Path:
 
 
 def terraform_provider() -> Path:
-    """The folder of the provider behind pulumi-docker, as a plugin of Terraform's.
+    """Return the folder of the provider behind pulumi-docker, as a plugin of Terraform's.
 
     Compiled from the modules that toolchain/plugins pins, among which it is put for that moment.
     """
@@ -156,7 +156,7 @@ def terraform_provider() -> Path:
 
 
 def timed_command(command: list[str | Path], cwd: Path, env: dict[str, str]) -> None:
-    """Runs it; a Problem with its last words when it fails."""
+    """Run it; a Problem with the end of its output when it fails."""
     done = subprocess.run(
         command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=600
     )

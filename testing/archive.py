@@ -16,7 +16,7 @@ from ops.bootstrap.image_build import busybox
 
 
 def archive_of(layer: Path, name: str, config: Mapping[str, object] | None = None) -> Path:
-    """One layer, packed as the image `name`, beside it."""
+    """Pack one layer as the image `name`, beside it."""
     digest = hashlib.sha256(layer.read_bytes()).hexdigest()
     about = json.dumps(
         {
@@ -41,14 +41,14 @@ def archive_of(layer: Path, name: str, config: Mapping[str, object] | None = Non
 
 
 def haproxy_image(folder: Path, name: str) -> Path:
-    """HAProxy as this machine has it, where the official image has it."""
+    """Pack HAProxy of this machine where the official image has it."""
     configuration = "/usr/local/etc/haproxy/haproxy.cfg"
     command = ["/usr/sbin/haproxy", "-W", "-db", "-f", configuration]
     return _image_of(folder, name, {"haproxy": "usr/sbin/haproxy"}, ["sh", "wget"], command)
 
 
 def redis_image(folder: Path, name: str) -> Path:
-    """Redis as this machine has it, where the official image has it."""
+    """Pack Redis of this machine where the official image has it."""
     programs = {
         "redis-server": "usr/local/bin/redis-server",
         "redis-cli": "usr/local/bin/redis-cli",
@@ -59,7 +59,7 @@ def redis_image(folder: Path, name: str) -> Path:
 def _image_of(
     folder: Path, name: str, programs: Mapping[str, str], tools: list[str], command: list[str]
 ) -> Path:
-    """This machine's `programs` at their paths in the image, with their libraries and busybox."""
+    """Pack this machine's `programs` at their paths, with their libraries and busybox."""
     found = {packages.program(program): path for program, path in programs.items()}
     listed = "".join(run(["ldd", program]) for program in found)
     libraries = sorted(set(re.findall(r"(/\S+) \(0x", listed)))

@@ -71,7 +71,7 @@ class Authority:
         self.root_file.write_text(self.root)
 
     def orders(self) -> int:
-        """How many certificates it has issued."""
+        """Return how many certificates it has issued."""
         return self.log.count("Issued certificate serial")
 
     @property
@@ -80,13 +80,13 @@ class Authority:
         return self._log.read_text(errors="replace")
 
     def end(self) -> None:
-        """Ends it; its data are in memory alone."""
+        """End it; its data are in memory alone."""
         self._process.kill()
         self._process.wait(ENDED_S)
 
 
 def served(swarm: TestSwarm, domain: str) -> x509.Certificate:
-    """The certificate that `domain` shows."""
+    """Return the certificate that `domain` shows."""
     connect = f"openssl s_client -connect {domain}:443 -servername {domain} </dev/null"
     said = swarm.exec(swarm.outside, "sh", "-c", connect, check=False).stdout
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"

@@ -79,13 +79,13 @@ class Hub:
         return self._swarm.exec(self._swarm.outside, *everything, timeout=120).stdout
 
     def end(self) -> None:
-        """Ends it."""
+        """End it."""
         self._process.kill()
         self._process.wait(ENDED_S)
 
 
 def registry_program(images: Mapping[str, Path], folder: Path) -> Path:
-    """The registry's program, from its own image."""
+    """Return the registry's program, from its own image."""
     image = next(path for name, path in images.items() if name.startswith("registry:"))
     run(["tar", "-xf", image, "-C", folder, "--wildcards", "*/layer.tar"])
     layer = next(folder.glob("*/layer.tar"))

@@ -78,7 +78,7 @@ class Project:
                 shutil.copy(new, old)
 
     def pulumi(self, *words: str, stdin: str | None = None) -> Result:
-        """`pulumi WORDS`, whatever it comes to."""
+        """Run `pulumi ARGS`, whether it works or fails."""
         done = subprocess.run(
             ["pulumi", *words, "--non-interactive", "--color", "never"],
             cwd=self.folder,
@@ -94,14 +94,14 @@ class Project:
         return Result(done.returncode, done.stdout)
 
     def ok(self, *words: str, stdin: str | None = None) -> str:
-        """`pulumi WORDS`, which must work."""
+        """Run `pulumi ARGS`, which must work."""
         result = self.pulumi(*words, stdin=stdin)
         if result.code != 0:
             raise CommandError(f"pulumi {' '.join(words)}:\n{result.text}")
         return result.text
 
     def init(self, stack: str, values: Mapping[str, str] | None = None) -> None:
-        """A stack by that name; `values` go into its file."""
+        """Make a stack by that name; `values` go into its file."""
         self.ok("stack", "init", stack)
         self.configure(stack, values or {})
 
@@ -119,27 +119,27 @@ class Project:
             self.ok("config", "set-all", "--stack", stack, *path, *words)
 
     def set(self, stack: str, key: str, value: str, *flags: str) -> None:
-        """`pulumi config set`; with `--secret` among `flags` the value goes through stdin."""
+        """Set one key; with `--secret` among `flags` the value goes through stdin."""
         if "--secret" in flags:
             self.ok("config", "set", "--stack", stack, *flags, key, stdin=value)
         else:
             self.ok("config", "set", "--stack", stack, *flags, key, value)
 
     def unset(self, stack: str, key: str) -> None:
-        """`pulumi config rm`."""
+        """Remove a key, which may be a path."""
         self.ok("config", "rm", "--stack", stack, "--path", key)
 
     def remove(self, stack: str) -> None:
-        """Destroys a stack and forgets it."""
+        """Destroy a stack and forget it."""
         self.ok("destroy", "--yes", "--stack", stack)
         self.ok("stack", "rm", "--yes", stack)
 
     def up(self, stack: str, *flags: str) -> str:
-        """`pulumi up`, which must work; without the preview, which other tests look at."""
+        """Run `pulumi up`, which must work; without the preview, which has tests of its own."""
         return self.ok("up", "--yes", "--skip-preview", "--stack", stack, *flags)
 
     def preview(self, stack: str, *flags: str) -> Result:
-        """`pulumi preview`."""
+        """Run `pulumi preview`."""
         return self.pulumi("preview", "--stack", stack, *flags)
 
     def plan(self, stack: str, *flags: str) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class Project:
         return [step for step in self.plan(stack, *flags)["steps"] if step["op"] != "same"]
 
     def outputs(self, stack: str) -> dict[str, Any]:
-        """All outputs, secrets too."""
+        """Return all outputs, secrets too."""
         file = next(self.state.rglob(f"stacks/**/{stack}.json"))
         # Tests ask often, and each answer takes Pulumi a second.
         version = (stack, file.stat().st_mtime_ns, file.stat().st_ino)
@@ -170,13 +170,13 @@ class Project:
         return self._outputs[version]
 
     def state_text(self) -> str:
-        """Every file of the backend, as it lies on the disk."""
+        """Return all files of the backend, as they are on the disk."""
         files = (path for path in self.state.rglob("*") if path.is_file())
         return "\n".join(path.read_text(errors="replace") for path in files)
 
 
 def changed(steps: Sequence[Mapping[str, Any]]) -> set[str]:
-    """`operation type name` of each step, such as `update docker:index/service:Service x`."""
+    """Return `operation type name` of steps: `update docker:index/service:Service x`."""
     result = set()
     for step in steps:
         *_, kind, name = step["urn"].split("::")

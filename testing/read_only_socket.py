@@ -31,7 +31,7 @@ class ReadOnlySocket:
 
 @contextlib.contextmanager
 def read_only_socket(target: Path, here: Path) -> Iterator[ReadOnlySocket]:
-    """A Unix socket at `here` that leads to the one at `target`, for requests without a body."""
+    """Relay requests without a body from a socket at `here` to the one at `target`."""
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(here))
         server.listen()

@@ -29,7 +29,7 @@ class SwarmUnderTest:
     _trusted: list[str] = field(default_factory=list)
 
     def make(self, *words: str, timeout: float = 600, **variables: str) -> Result:
-        """`make WORDS` in the checkout, on a machine outside the swarm that trusts `trust`."""
+        """Run `make ARGS` in the checkout, outside the swarm, trusting what `trust` named."""
         done = self.swarm.exec(
             self.swarm.outside,
             *("make", "--no-print-directory", "-C", str(self.project.folder), *words),
@@ -40,7 +40,7 @@ class SwarmUnderTest:
         return Result(done.returncode, done.stdout + done.stderr, done.stdout)
 
     def made(self, *words: str) -> str:
-        """`make`, which must work."""
+        """Run `make ARGS`, which must work."""
         result = self.make(*words)
         if result.code != 0:
             raise CommandError(f"make {' '.join(words)}:\n{result.text}")
@@ -72,12 +72,12 @@ class SwarmUnderTest:
                 self.update_node(node.id, "--label-rm", label)
 
     def update_node(self, node: str, *change: str) -> None:
-        """`docker node update`; again when Swarm itself came between ("out of sequence")."""
+        """Run `docker node update`; repeat it when Swarm came between ("out of sequence")."""
         update = partial(self._done, self.any_node(), "node", "update", *change, node)
         wait(f"node {node} to be updated", update, STARTED_S)
 
     def _no_task(self, node: Node) -> bool:
-        """Whether none runs there; kills those that do, which would take up to 80 s to stop."""
+        """Kill the tasks there, since stopping takes up to 80 s; return whether none ran."""
         tasks = ("ps", "-q", "--filter", "label=com.docker.swarm.service.id")
         running = self.swarm.docker(node, *tasks).split()
         if running:
@@ -89,7 +89,7 @@ class SwarmUnderTest:
         return True
 
     def tasks(self, service: str) -> list[Node]:
-        """Nodes of the service's running tasks."""
+        """Return the nodes of the service's running tasks."""
         shown = self.swarm.docker(
             self.any_node(),
             *("service", "ps", service, "--filter", "desired-state=running"),
@@ -99,28 +99,28 @@ class SwarmUnderTest:
         return [node for node in self.swarm.nodes if node.name in names]
 
     def node_of(self, service: str) -> Node:
-        """The node of a service with one task, once it runs."""
+        """Return the node of a service with one task, once it runs."""
         return wait(f"{service} to run", lambda: self.tasks(service), STARTED_S)[0]
 
     def any_node(self) -> Node:
-        """A node that is up."""
+        """Return a node that is up."""
         return next(node for node in self.swarm.nodes if node.process)
 
     def inspect(self, kind: str, name: str) -> dict[str, Any]:
-        """`docker KIND inspect NAME`."""
+        """Return what `docker KIND inspect NAME` prints."""
         found = self.swarm.docker(self.any_node(), kind, "inspect", name)
         return dict(json.loads(found)[0])
 
     def labels(self, node: Node) -> dict[str, str]:
-        """Labels of a node."""
+        """Return the labels of a node."""
         return dict(self.inspect("node", node.id)["Spec"]["Labels"])
 
     def holders(self, label: str) -> list[str]:
-        """Names of the nodes that have `label=true`."""
+        """Return the names of the nodes that have `label=true`."""
         return [node.name for node in self.swarm.nodes if self.labels(node).get(label) == "true"]
 
     def resolve(self, domain: str, proxy: str) -> Node:
-        """Makes `domain` lead to the node of service `proxy`, on all nodes; returns that node."""
+        """Make `domain` lead to the node of service `proxy`, on all nodes; return that node."""
         there = self._entries[domain] = self.node_of(proxy)
         # localhost is that node's own, where docker asks for no TLS.
         if domain != "localhost":
@@ -143,7 +143,7 @@ class SwarmUnderTest:
         node: Node | ClientHost | None = None,
         patience_s: int = 10,
     ) -> int:
-        """HTTP status of `url` seen from a node; 0 when there is no answer, or no good one."""
+        """Return the HTTP status of `url` seen from a node; 0 without a valid answer."""
         return self.answer(url, login, node, patience_s)[0]
 
     def answer(
@@ -165,7 +165,7 @@ class SwarmUnderTest:
         return int(done.stdout or 0), done.stderr.strip()
 
     def login(self, stack: str) -> str:
-        """`user:password` of the stack's first user."""
+        """Return `user:password` of the stack's first user."""
         outputs = self.project.outputs(stack)
         return f"{outputs['username']}:{outputs['password']}"
 
@@ -181,7 +181,7 @@ class SwarmUnderTest:
         wait(f"{url} to answer", ready, STARTED_S)
 
     def push(self, stack: str, domain: str, name: str, source: Path) -> str:
-        """Pushes a docker-archive with skopeo; returns the digest that the registry gives it."""
+        """Push a docker-archive with skopeo; return the digest that the registry gives it."""
         creds = ("--dest-creds", self.login(stack))
         target = f"docker://{domain}/{name}"
         self.skopeo(domain, "copy", *creds, f"docker-archive:{source}", target)
@@ -193,14 +193,14 @@ class SwarmUnderTest:
         return self.skopeo(domain, "inspect", "--format", "{{.Digest}}", *creds, image).strip()
 
     def skopeo(self, domain: str, command: str, *words: str) -> str:
-        """skopeo on the node that `domain` leads to; any certificate will do."""
+        """Run skopeo on the node that `domain` leads to; any certificate will do."""
         sides = ("--src-tls-verify=false", "--dest-tls-verify=false")
         flags = sides if command == "copy" else ("--tls-verify=false",)
         everything = ("skopeo", "--insecure-policy", command, *flags, *words)
         return self.swarm.exec(self._entries[domain], *everything, timeout=120).stdout
 
     def auto_labels(self, folder: Path, constraint: str) -> None:
-        """PyPI's docker-auto-labels, on a stack file with one constraint."""
+        """Run docker-auto-labels of PyPI on a stack file with one constraint."""
         stack = folder / "docker-stack.yml"
         stack.write_text(
             f"version: '3'\nservices:\n  registry:\n    image: registry:3.1.2\n"

@@ -49,7 +49,7 @@ class Upstream:
         self.start()
 
     def start(self) -> None:
-        """Answers again, with what it had."""
+        """Start it, with the images that it had."""
         outside = self._swarm.outside
         command = (self._program, "serve", self._folder / "config.yml")
         quiet = ("env", "OTEL_TRACES_EXPORTER=none")
@@ -59,14 +59,14 @@ class Upstream:
         wait("the upstream", lambda: self._swarm.exec(outside, *asked, check=False).stdout, SOON_S)
 
     def push(self, image: str, name: str) -> None:
-        """Puts `image`, in skopeo's form, there as `name`."""
+        """Push `image`, in skopeo's form, as `name`."""
         creds = ("--dest-tls-verify=false", "--dest-creds", f"{self.username}:{self.password}")
         target = f"docker://{self.address}/{name}"
         words = ("skopeo", "--insecure-policy", "copy", "--quiet", *creds, image, target)
         self._swarm.exec(self._swarm.outside, *words, timeout=120)
 
     def end(self) -> None:
-        """Nobody answers any longer; what it has stays."""
+        """End it; its images stay."""
         if self._process:
             self._process.kill()
             self._process.wait(ENDED_S)

@@ -181,11 +181,11 @@ class TestSwarm:
         _on_all(each, [node for node in self.nodes if node.process])
 
     def kill(self, node: Node) -> None:
-        """The power goes: every process of the node dies at once, containers too. Data stays."""
+        """Cut the power: all processes of the node die at once, containers too. Data stays."""
         end(node)
 
     def stop(self, node: Node) -> None:
-        """An orderly shutdown: dockerd stops its containers and says goodbye first. Data stays."""
+        """Shut the node down in order: dockerd stops its containers and leaves. Data stays."""
         with contextlib.suppress(Problem):
             os.kill(node.init, signal.SIGTERM)  # docker-init passes it on to dockerd.
             if node.process:
@@ -266,7 +266,7 @@ class TestSwarm:
         wait(f"{node.name} to be ready in the swarm", lambda: self._is_ready(node), READY_S)
 
     def _is_ready(self, node: Node) -> bool:
-        """Whether a manager that is up sees it ready and, for a manager, reachable."""
+        """Return whether a running manager sees it ready and, for a manager, reachable."""
         witness = next(peer for peer in self.nodes[: self._managers] if peer.process)
         asked = "{{.Status.State}} {{with .ManagerStatus}}{{.Reachability}}{{end}}"
         said = self.docker(witness, "node", "inspect", node.id, "--format", asked)
@@ -286,7 +286,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait until the block is done. Signals are the main thread's alone."""
+    """Hold Ctrl-C and SIGTERM back until the block is done, in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

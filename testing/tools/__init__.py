@@ -29,12 +29,12 @@ PACKAGES = {
 
 
 def tool(name: str) -> Path:
-    """The program; compiled, once, where the cache hasn't got it. A Problem when that fails."""
+    """Return the program, compiled once into the cache. A Problem when that fails."""
     return compiled(PACKAGES[name][0], name, PACKAGES[name][1])
 
 
 def compiled(pins: Path, name: str, package: str) -> Path:
-    """The program that `package` makes, of the versions in the go.mod of folder `pins`."""
+    """Compile `package` with the versions in the go.mod of folder `pins`."""
     files = (pins / "go.mod").read_bytes() + (pins / "go.sum").read_bytes()
     folder = cache() / f"tools-{hashlib.sha256(files).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)

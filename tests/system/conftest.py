@@ -58,7 +58,7 @@ def swarm() -> Iterator[TestSwarm]:
 
 @pytest.fixture(scope="module")
 def site(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwarmUnderTest]:
-    """A fresh checkout that deploys to the swarm's first node, which is empty again in the end."""
+    """Yield a fresh checkout that deploys to the swarm's first node; empty the swarm afterwards."""
     folder = tmp_path_factory.mktemp("checkout") / "registry"
     site = SwarmUnderTest(swarm, Project(folder, swarm.nodes[0].host))
     yield site
@@ -67,7 +67,7 @@ def site(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="session")
 def authority(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    """Where production gets its certificates."""
+    """Yield the ACME server that production gets its certificates from."""
     authority = Authority(swarm, tmp_path_factory.mktemp("authority"))
     yield authority
     authority.end()
@@ -83,7 +83,7 @@ def hub(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small image, as `docker save` writes it."""
+    """Return a small image, as `docker save` writes it."""
     folder = tmp_path_factory.mktemp("image")
     layer = folder / "layer.tar"
     with tarfile.open(layer, "w") as tar:

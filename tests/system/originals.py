@@ -18,7 +18,7 @@ IMAGE = "registry:3.1.2"
 
 
 def main_traefik(authority: Authority, authority_file: str) -> dict[str, object]:
-    """The recipe, in the variant that publishes ports on the host; only the authority differs."""
+    """Deploy the recipe that publishes ports on the host; only its ACME server differs."""
     labels = {
         "traefik.enable": "true",
         "traefik.docker.network": "traefik-public",
@@ -80,7 +80,7 @@ def main_traefik(authority: Authority, authority_file: str) -> dict[str, object]
 
 
 def router_labels(domain: str, tag: str, middlewares: str = "") -> dict[str, str]:
-    """The labels that DockerSwarm.rocks documents: one router for HTTP, and one for HTTPS."""
+    """Return the labels that DockerSwarm.rocks documents: a router for HTTP, one for HTTPS."""
     router = f"traefik.http.routers.{tag}"
     labels = {
         "traefik.enable": "true",
@@ -99,7 +99,7 @@ def router_labels(domain: str, tag: str, middlewares: str = "") -> dict[str, str
 
 
 def original(hashed: str) -> dict[str, object]:
-    """What the docker-compose project deploys: Traefik asks for the login, by its apr1 hash."""
+    """Deploy the docker-compose project: Traefik asks for the login, by its apr1 hash."""
     labels = router_labels(DOMAIN, "registry-com", "registry-com-auth")
     labels["traefik.http.middlewares.registry-com-auth.basicauth.users"] = (
         f"admin:{hashed}".replace("$", "$$")
@@ -120,7 +120,7 @@ def original(hashed: str) -> dict[str, object]:
 
 
 def registry_stack(labels: dict[str, str], node: str, **service: Any) -> dict[str, Any]:
-    """A stack file with a registry on the nodes of a constraint; `service` has the rest of it."""
+    """Return a stack file with a registry on the nodes of a constraint, and `service`."""
     return {
         "version": "3.3",
         "services": {
@@ -138,7 +138,7 @@ def registry_stack(labels: dict[str, str], node: str, **service: Any) -> dict[st
 
 
 def deploy(site: SwarmUnderTest, folder: Path, name: str, stack: dict[str, object]) -> None:
-    """`docker stack deploy`."""
+    """Run `docker stack deploy`."""
     file = folder / f"{name}.yml"
     file.write_text(yaml.safe_dump(stack))
     site.swarm.docker(site.swarm.nodes[0], "stack", "deploy", "-c", file, name, timeout=120)

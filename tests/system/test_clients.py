@@ -177,7 +177,7 @@ PLACES = ("HTTP with a port", "HTTPS with a port", "an address", "behind a proxy
 def places(
     site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Place]]:
-    """Each place by name; one stack stands behind the proxy, and on its own port without TLS."""
+    """Yield places by name: one stack behind the proxy, and on its own port without TLS."""
     swarm, project = site.swarm, site.project
     folder = tmp_path_factory.mktemp("certificates")
     first = swarm.nodes[0]

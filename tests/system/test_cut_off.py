@@ -27,7 +27,7 @@ BACK_S = 40
 
 @pytest.fixture(scope="module")
 def swarm() -> Iterator[TestSwarm]:
-    """A manager and a worker, which gets the data. A manager would wait 50 s for an election."""
+    """Yield a manager and a worker with the data. A manager waits 50 s for an election."""
     with TestSwarm(2, workers=1, images=images.tarballs().values()) as swarm:
         yield swarm
 

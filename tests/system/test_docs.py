@@ -28,7 +28,7 @@ LIMIT_S = 500
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwarmUnderTest]:
-    """A fresh checkout on a machine whose engine has the image `alpine`, which isn't deployed."""
+    """Return a checkout on a machine whose engine has the image `alpine`, undeployed."""
     folder = tmp_path_factory.mktemp("reader")
     layer = folder / "layer.tar"
     with tarfile.open(layer, "w") as tar:

@@ -22,7 +22,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _deployed(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A stack that was deployed through an address of the engine that leads nowhere by now."""
+    """Deploy a stack through an address of the engine that leads nowhere afterwards."""
     environment = site.project.environment
     configured = environment["DOCKER_HOST"]
     former = tmp_path_factory.mktemp("former") / "docker.sock"
@@ -37,7 +37,7 @@ def _deployed(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def resources(site: SwarmUnderTest) -> dict[str, dict[str, object]]:
-    """What the state has, by URN."""
+    """Return the resources of the state, by URN."""
     raw = json.loads(site.project.ok("stack", "export", "--stack", STACK))
     return {each["urn"]: each for each in raw["deployment"].get("resources", [])}
 

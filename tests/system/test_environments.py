@@ -31,7 +31,7 @@ EACH = pytest.mark.parametrize("stack", STACKS)
 
 @pytest.fixture(scope="module", autouse=True)
 def _deployed(site: SwarmUnderTest, authority: Authority) -> None:
-    """All three; production first, whose network staging joins. One volume on each node."""
+    """Deploy all three; production first, whose network staging joins. A volume per node."""
     site.trust(authority.root_file)
     # All that differs from what is committed is who certifies.
     for name, value in {"Server": authority.directory, "Ca": authority.transport_root}.items():

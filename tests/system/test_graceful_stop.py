@@ -40,7 +40,7 @@ REGISTRY = ("/entrypoint.sh", "/etc/distribution/config.yml")
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of the registry's image."""
+    """Return the files of the registry's image."""
     folder = tmp_path_factory.mktemp("image")
     (image,) = (recipe.image for recipe in ALL if recipe.name == "registry")
     with tarfile.open(images.tarballs()[image]) as archive:
@@ -179,7 +179,7 @@ def test_a_registry_that_fails_while_it_lingers_says_so(root: Path) -> None:
 
 
 def _on_storage(root: Path, folder: str) -> Task:
-    """The registry as a task runs it, in a network of its own, with its images in `folder`."""
+    """Run the registry as a task does, in a network of its own, with images in `folder`."""
     loopback = 'ip link set lo up && exec "$@"'
     variable = f"REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY={folder}"
     command = ("/bin/sh", "-c", STORAGE_FIRST, "storage-first", *REGISTRY)

@@ -23,7 +23,7 @@ DOMAIN = "guarded.example.com"
 
 @pytest.fixture(scope="module", autouse=True)
 def _deployed(site: SwarmUnderTest) -> None:
-    """One stack with a Traefik of its own."""
+    """Deploy a stack with a Traefik of its own."""
     site.project.init(
         "dev",
         {
@@ -50,7 +50,7 @@ def unchanged(site: SwarmUnderTest) -> Iterator[None]:
 
 
 def refused(project: Project, stack: str = "dev") -> str:
-    """What a preview and a deployment without one say when they refuse."""
+    """Return the refusal of a preview, which is that of a deployment without one."""
     preview = project.preview(stack)
     deployment = project.pulumi("up", "--yes", "--skip-preview", "--stack", stack)
     assert preview.code != 0
@@ -240,7 +240,7 @@ def test_a_rollback_by_hand_to_secrets_that_are_gone_changes_nothing(site: Swarm
 
 
 def roll_back(site: SwarmUnderTest, service: str) -> None:
-    """`docker service rollback`, until it has ended."""
+    """Run `docker service rollback`, until it has ended."""
     words = ("service", "rollback", "--detach=false", "--quiet", service)
     site.swarm.docker(site.any_node(), *words, timeout=180)
 

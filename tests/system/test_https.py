@@ -33,7 +33,7 @@ BLOCK = b"\0" * (1 << 20)
 def short_lived(
     site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Authority]:
-    """An authority whose certificates Traefik renews as soon as it looks: in about a minute.
+    """Yield an ACME server whose certificates Traefik renews after about a minute.
 
     Traefik renews what was made for an hour when 20 minutes are left, and looks once a minute.
     """
@@ -89,7 +89,7 @@ def _deployed(
 def slow(
     site: SwarmUnderTest, _deployed: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Upload]:
-    """An upload over a slow link, under way while the other tests run."""
+    """Yield an upload over a slow link, under way while the other tests run."""
     upload = Upload(site, tmp_path_factory.mktemp("slow") / "blob")
     upload.start()
     yield upload
@@ -121,7 +121,7 @@ class Upload(threading.Thread):
 
 
 def curl(site: SwarmUnderTest, *words: str, timeout: float = 60) -> str:
-    """curl outside the swarm, logged in to production."""
+    """Run curl outside the swarm, logged in to production."""
     login = ("--cacert", site.root, "--user", site.login("prod"))
     return site.swarm.exec(
         site.swarm.outside, "curl", "-sS", *login, *words, timeout=timeout

@@ -24,7 +24,7 @@ LONG = f"docker.io/library/{TAG}"
 
 @pytest.fixture(scope="module", autouse=True)
 def _offline(site: SwarmUnderTest) -> None:
-    """A stack that was deployed while no registry could be asked."""
+    """Deploy a stack while no registry can be asked."""
     values = {"registry:stackName": NAME, "registry:domain": "kept.example.com"}
     values |= {"registry:proxy": "stack", "registry:network": NAME, "registry:image": LONG}
     site.project.init(NAME, values)
@@ -40,7 +40,7 @@ def tags(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def running(site: SwarmUnderTest) -> str:
-    """The service's image."""
+    """Return the service's image."""
     spec = site.inspect("service", SERVICE)["Spec"]
     return str(spec["TaskTemplate"]["ContainerSpec"]["Image"])
 
@@ -107,7 +107,7 @@ def test_another_tag_is_resolved_anew(site: SwarmUnderTest, tags: Hub) -> None:
 def test_a_stack_without_memory_remembers_what_runs(
     site: SwarmUnderTest, tags: Hub, tmp_path: Path
 ) -> None:
-    """As those are that were deployed before there was a memory."""
+    # As those are that were deployed before there was a memory.
     digest = running(site)
     tags.push(TAG, TAG)
     assert not digest.endswith(tags.digest(TAG))

@@ -55,20 +55,20 @@ class Machine:
         return self.site.project.folder
 
     def make(self, *words: str) -> Result:
-        """`make WORDS` on the machine, to its end."""
+        """Run `make ARGS` on the machine, to its end."""
         done = self.site.swarm.exec(
             self.site.swarm.nodes[0], *self._command(*words), check=False, timeout=300
         )
         return Result(done.returncode, done.stdout + done.stderr, done.stdout)
 
     def _command(self, *words: str) -> list[str]:
-        """`make WORDS` as somebody types it who has chosen no backend and no engine."""
+        """Return `make ARGS` as somebody types it who has chosen no backend and no engine."""
         chosen = ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
         unset = [word for name in (*chosen, "DOCKER_HOST") for word in ("-u", name)]
         return ["env", *unset, "make", "--no-print-directory", "-C", str(self.folder), *words]
 
     def made(self, *words: str) -> float:
-        """`make WORDS`, which must work; returns the seconds that it took."""
+        """Run `make ARGS`, which must work; return the seconds that it took."""
         begin = time.monotonic()
         result = self.make(*words)
         assert result.code == 0, f"make {' '.join(words)}:\n{result.text}"
@@ -100,7 +100,7 @@ class Machine:
         return log.read_text(errors="replace")
 
     def serves(self) -> None:
-        """The registry answers, to its own login alone."""
+        """Check that the registry answers, to its own login alone."""
         node, url = self.site.swarm.nodes[0], "http://localhost/v2/"
         password = self.pulumi("stack", "output", "password", "--show-secrets", "-s", "local")
         self.passwords.add(password)
@@ -118,7 +118,7 @@ class Machine:
         ]
 
     def left(self) -> str:
-        """Services, networks and secrets of the stack."""
+        """Return the services, networks and secrets of the stack."""
         node = self.site.swarm.nodes[0]
         label = ("--filter", f"label=com.docker.stack.namespace={STACK}", "-q")
         return "".join(
@@ -139,7 +139,7 @@ class Machine:
         self._file.write_text("\n".join([*kept, ""]))
 
     def pulumi(self, *words: str) -> str:
-        """`pulumi WORDS` on the state of the checkout, which must work."""
+        """Run `pulumi ARGS` on the state of the checkout, which must work."""
         state = self.folder / ".state"
         done = self.site.swarm.exec(
             self.site.swarm.nodes[0],
@@ -153,7 +153,7 @@ class Machine:
         return done.stdout.strip()
 
     def skopeo(self, *words: str | Path) -> str:
-        """skopeo, with the stack's own login."""
+        """Run skopeo with the stack's own login."""
         password = self.pulumi("stack", "output", "password", "--show-secrets", "-s", "local")
         command, *rest = words
         side = "dest-" if command == "copy" else ""
@@ -176,7 +176,7 @@ class Machine:
         return self.skopeo("inspect", "--format", "{{.Digest}}", image)
 
     def forget(self) -> None:
-        """As it was before the first `make up`, but for the images."""
+        """Check that all is as before the first `make up`, but for the images."""
         shutil.rmtree(self.folder / ".state", ignore_errors=True)
         self._file.unlink(missing_ok=True)
         self.site.clean()
@@ -194,7 +194,7 @@ def _processes(mark: str) -> list[tuple[int, str]]:
 
 @pytest.fixture
 def fresh(machine: Machine) -> Iterator[Machine]:
-    """The machine, on which nothing is deployed, before or afterwards."""
+    """Yield the machine, on which nothing is deployed before or afterwards."""
     yield machine
     machine.forget()
 
@@ -209,7 +209,7 @@ def digest(machine: Machine, archive: Path) -> str:
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A machine on which nothing is deployed."""
+    """Yield a machine on which nothing is deployed."""
     with TestSwarm(nodes=1, images=images.tarballs().values()) as swarm:
         folder = tmp_path_factory.mktemp("checkout") / "registry"
         project = Project(folder, "unix:///var/run/docker.sock")

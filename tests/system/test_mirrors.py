@@ -72,12 +72,12 @@ def _deployed(site: SwarmUnderTest, upstream: Upstream) -> None:
 
 
 def answers(site: SwarmUnderTest, domain: str) -> bool:
-    """Whether a registry is behind the name: it asks for a login, or lets in."""
+    """Return whether a registry is behind the name: it asks for a login, or lets in."""
     return site.status(f"http://{domain}/v2/") in (200, 401)
 
 
 def large_image(folder: Path) -> Path:
-    """An OCI layout of 500 MiB that nothing compresses."""
+    """Return an OCI layout of 500 MiB that nothing compresses."""
     blobs = folder / "blobs/sha256"
     blobs.mkdir(parents=True)
 
@@ -114,14 +114,14 @@ def large_image(folder: Path) -> Path:
 def pull(
     site: SwarmUnderTest, domain: str, image: str, folder: Path, login: str | None = None
 ) -> str:
-    """Pulls all of an image into an empty folder; returns the digest of its manifest."""
+    """Pull all of an image into an empty folder; return the digest of its manifest."""
     creds = ("--src-creds", login) if login else ()
     site.skopeo(domain, "copy", *creds, f"docker://{domain}/{image}", f"dir:{folder}")
     return f"sha256:{hashlib.sha256((folder / 'manifest.json').read_bytes()).hexdigest()}"
 
 
 def restart(site: SwarmUnderTest, service: str, domain: str) -> None:
-    """Its task ends, and Swarm starts another one."""
+    """End its task, and wait until Swarm has started another one."""
     node = site.node_of(service)
     named = ("--filter", f"label=com.docker.swarm.service.name={service}")
     old = site.swarm.docker(node, "ps", "-q", *named)
@@ -211,7 +211,7 @@ def test_nothing_changes_later(site: SwarmUnderTest) -> None:
 
 
 def reload(node: Node) -> None:
-    """What `systemctl reload docker` does; process 1 of a node passes it on."""
+    """Reload dockerd as `systemctl reload docker` does; process 1 of a node passes it on."""
     os.kill(node.init, signal.SIGHUP)
 
 

@@ -42,7 +42,7 @@ DOCTOR_LIMIT_S = 240
 def _there(
     site: SwarmUnderTest, authority: Authority, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """What was there before: a main Traefik and the original's stack, on different nodes."""
+    """Deploy what was there before: a Traefik and the original, on different nodes."""
     site.trust(authority.root_file)
     folder, swarm = tmp_path_factory.mktemp("before"), site.swarm
     first, second, _ = swarm.nodes
@@ -82,7 +82,7 @@ def pulled(site: SwarmUnderTest, login: str) -> str:
 
 
 def answers(site: SwarmUnderTest, domain: str, login: str) -> None:
-    """Waits until strangers get 401 and `login` 200, with a certificate that is trusted."""
+    """Wait until strangers get 401 and `login` 200, with a certificate that is trusted."""
     url, outside = f"https://{domain}/v2/", site.swarm.outside
     wait(
         f"{url} to answer",
@@ -139,14 +139,14 @@ def test_a_stack_joins_the_recipes_traefik_with_nothing_but_settings(
 
 @pytest.fixture(scope="module")
 def doctor(site: SwarmUnderTest) -> Iterator[Future[Result]]:
-    """`make doctor` of the stack that joined; it takes over a minute, while other tests run."""
+    """Start `make doctor` of the stack that joined: over a minute, while other tests run."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(site.make, "doctor", "STACK=stag", timeout=DOCTOR_LIMIT_S)
 
 
 @pytest.fixture(scope="module")
 def taken(site: SwarmUnderTest, digest: str) -> tuple[str, list[float]]:
-    """What `make adopt` said, and the gaps that a client met meanwhile."""
+    """Return what `make adopt` printed, and the gaps that a client met meanwhile."""
     assert digest
     volume, node = f"{ORIGINAL}_app-registry-data", site.swarm.nodes[1]
     before = site.inspect("service", SERVICE)["ID"]
@@ -220,7 +220,7 @@ def test_the_doctor_sees_that_this_traefik_cuts_off_long_uploads(doctor: Future[
 
 
 def test_a_container_of_compose_is_taken_over_too(site: SwarmUnderTest, archive: Path) -> None:
-    """Its labels and networks are as Compose gives them; the engine sees no difference."""
+    # Its labels and networks are as Compose gives them; the engine sees no difference.
     node, domain, volume = site.swarm.nodes[0], "compose.example.com", "old_registry-data"
     site.swarm.add_host(domain, node.ip)
     labels = {
@@ -361,7 +361,7 @@ def test_nothing_is_touched_before_somebody_agrees(site: SwarmUnderTest) -> None
 
 @pytest.fixture(scope="module")
 def moved(site: SwarmUnderTest, others: str, archive: Path) -> dict[str, str]:
-    """What `make adopt` printed of each of them."""
+    """Return what `make adopt` printed of each of them."""
     assert others
     domain = domain_of(FILED)
     url = f"https://{domain}/v2/"

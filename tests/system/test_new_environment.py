@@ -46,7 +46,7 @@ def _deployed(site: SwarmUnderTest, hub: None, authority: Authority) -> None:
 
 @pytest.fixture(scope="module")
 def preprod(site: SwarmUnderTest, archive: Path) -> float:
-    """Seconds from nothing to a pushed image."""
+    """Return the seconds from nothing to a pushed image."""
     begin = time.monotonic()
     before = files(site)
     site.made(*NEW)
@@ -60,7 +60,7 @@ def preprod(site: SwarmUnderTest, archive: Path) -> float:
 
 
 def files(site: SwarmUnderTest) -> dict[str, str]:
-    """Settings by file."""
+    """Return the settings by file."""
     return {path.name: path.read_text() for path in site.project.folder.glob("Pulumi*.yaml")}
 
 

@@ -99,7 +99,7 @@ def settled(site: SwarmUnderTest) -> list[tuple[Node, str]]:
 
 
 def running(site: SwarmUnderTest) -> set[str]:
-    """Ids of the registry's containers."""
+    """Return the ids of the registry's containers."""
     return {container for _, container in settled(site)}
 
 

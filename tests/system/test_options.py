@@ -28,7 +28,7 @@ HAPROXY = "haproxy:of-this-machine"
 
 @contextlib.contextmanager
 def relay(target: Path, tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """A port on loopback that leads to a Unix socket: an engine as it looks from elsewhere."""
+    """Yield a port on loopback that leads to a Unix socket, as of an engine elsewhere."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -58,7 +58,7 @@ def tls_context(engine: CertificatePair, client: CertificatePair, folder: Path) 
 
 
 def pump(source: socket.socket, sink: socket.socket) -> None:
-    """Passes on what comes until it ends."""
+    """Pass on what comes until it ends."""
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)
@@ -67,7 +67,7 @@ def pump(source: socket.socket, sink: socket.socket) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _deployed(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """One stack that sets about everything; its volume is of a kind that is nowhere pinned."""
+    """Deploy a stack that sets nearly everything; its volume is of a kind without a node."""
     site.swarm.docker(site.swarm.nodes[0], "network", "create", "--driver", "overlay", STORAGE)
     site.project.init(
         "options",

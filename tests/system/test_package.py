@@ -20,7 +20,7 @@ LIMIT_S = 300
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what the package is built from: a build leaves files beside its sources."""
+    """Copy what the package is built from: a build leaves files beside its sources."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     for name in BUILT_FROM:

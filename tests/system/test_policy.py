@@ -104,7 +104,7 @@ def environment(folder: Path, host: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def broken(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A project whose program breaks every policy once, and the engine."""
+    """Return a project whose program breaks each policy once, and the engine."""
     folder = tmp_path_factory.mktemp("broken")
     for name in ("Pulumi.yaml", "policy", "components"):
         source = ROOT / name
@@ -126,7 +126,7 @@ def broken(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 @pytest.fixture(scope="module")
 def refusal(broken: tuple[Path, str]) -> str:
-    """What a preview says of that program when the policies are mandatory."""
+    """Return what a preview prints of that program when the policies are mandatory."""
     code, text = preview(*broken, "--policy-pack-config", "policy/mandatory.json")
     assert code != 0
     assert "Traceback" not in text

@@ -23,13 +23,13 @@ SETTINGS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _stack(site: SwarmUnderTest) -> None:
-    """A stack that isn't deployed."""
+    """Make a stack that isn't deployed."""
     site.project.init(STACK, SETTINGS)
 
 
 @pytest.fixture
 def other(site: SwarmUnderTest, request: pytest.FixtureRequest) -> Iterator[None]:
-    """A service of somebody else's, with those flags."""
+    """Run a service of somebody else's, with those flags."""
     first = site.any_node()
     create = ("service", "create", "--detach=false", "--no-resolve-image", "--name", OTHER)
     stack = ("--label", "com.docker.stack.namespace=shop")
@@ -39,7 +39,7 @@ def other(site: SwarmUnderTest, request: pytest.FixtureRequest) -> Iterator[None
 
 
 def refused(site: SwarmUnderTest) -> str:
-    """What a deployment without a preview says; nothing has been made by it."""
+    """Return the refusal of a deployment without a preview, which makes nothing."""
     result = site.project.pulumi("up", "--yes", "--skip-preview", "--stack", STACK)
     assert result.code != 0
     assert "Traceback" not in result.text

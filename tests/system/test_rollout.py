@@ -50,7 +50,7 @@ def taken(site: SwarmUnderTest, port: int, folder: Path) -> Iterator[None]:
 
 
 def failed_up(site: SwarmUnderTest) -> str:
-    """What an `up` says that must fail."""
+    """Return what an `up` prints that must fail."""
     failed = site.project.pulumi("up", "--yes", "--skip-preview", "--stack", NAME)
     assert failed.code != 0, failed.text
     assert "Traceback" not in failed.text
@@ -58,7 +58,7 @@ def failed_up(site: SwarmUnderTest) -> str:
 
 
 def says_that_it_is_taken(text: str, port: int) -> None:
-    """The words for it: where, which, and what to type."""
+    """Return the message for it: where, which, and what to type."""
     assert f"on node node{text.partition('on node node')[2][:1]}, port {port} is taken" in text
     assert f"ss -ltnp 'sport = :{port}'" in text
     assert f"pulumi config set --stack {NAME} registry:proxyHttpPort PORT" in text

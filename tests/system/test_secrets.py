@@ -54,7 +54,7 @@ class ProcessList(threading.Thread):
 
 @pytest.fixture(scope="module")
 def said(site: SwarmUnderTest) -> str:
-    """All that two deployments and a preview of the second said, with the process list."""
+    """Return what two deployments and a preview print, with the process list."""
     values = {"registry:domain": DOMAIN, "registry:proxy": "stack", "registry:https": "own"}
     names = {"registry:stackName": NAME, "registry:network": NAME}
     site.project.init("dev", {**values, **names})
@@ -79,7 +79,7 @@ def said(site: SwarmUnderTest) -> str:
 
 @pytest.fixture(scope="module")
 def secrets(site: SwarmUnderTest, said: str) -> dict[str, str]:
-    """What must stay hidden, by what it is."""
+    """Return the secrets by description."""
     assert said
     raw = site.project.ok("stack", "export", "--show-secrets", "--stack", "dev")
     found = {"the given password": GIVEN, "the DNS provider's token": TOKEN}
@@ -102,7 +102,7 @@ def secrets(site: SwarmUnderTest, said: str) -> dict[str, str]:
 
 
 def plain(value: object) -> str:
-    """A value of `stack export --show-secrets`."""
+    """Return a value of `stack export --show-secrets`."""
     return str(json.loads(value["plaintext"]) if isinstance(value, dict) else value)
 
 
@@ -185,7 +185,7 @@ def test_a_certificate_of_ones_own_is_served_on_every_manager(site: SwarmUnderTe
 
 @pytest.fixture(scope="module")
 def hashes() -> dict[str, str]:
-    """Hashes of three passwords: in use, configured afterwards, and put there by hand."""
+    """Return hashes of three passwords: in use, configured later, and put there by hand."""
     return {
         name: run(["openssl", "passwd", "-apr1", f"the-password-{name}"]).strip()
         for name in ("in use", "configured", "by hand")
@@ -196,7 +196,7 @@ def hashes() -> dict[str, str]:
 def reports(
     site: SwarmUnderTest, hashes: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A folder with what previews, reports, drift, failed and interrupted runs print, a file each.
+    """Return a folder with what previews, reports, drift, failed and interrupted runs print.
 
     The hash that is in use is no longer in the configuration: so Pulumi itself masks it nowhere.
     """

@@ -56,7 +56,7 @@ def store(site: SwarmUnderTest, tmp_path: Path) -> Iterator[Store]:
 
 
 def pulled(site: SwarmUnderTest, image: str, tmp_path: Path) -> None:
-    """Every byte of the image comes, by its digest."""
+    """Check that all bytes of the image come, by its digest."""
     site.serves(NAME, DOMAIN, PROXY)
     target = tmp_path / "pulled"
     shutil.rmtree(target, ignore_errors=True)
@@ -65,7 +65,7 @@ def pulled(site: SwarmUnderTest, image: str, tmp_path: Path) -> None:
 
 
 def refused(project: Project, *words: str) -> str:
-    """What an `up` without a preview says when it refuses."""
+    """Return what an `up` without a preview prints when it refuses."""
     done = project.pulumi("up", "--yes", "--skip-preview", "--stack", NAME, *words)
     assert done.code != 0, done.text
     assert "Traceback" not in done.text

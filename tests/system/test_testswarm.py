@@ -130,20 +130,20 @@ def test_nothing_is_left_of_a_swarm_whose_process_is_ended(last: signal.Signals)
 
 
 def _serve(swarm: TestSwarm, name: str, node: str, *options: str) -> None:
-    """A registry on one node, without the virtual addresses that need IPVS in the kernel."""
+    """Run a registry on one node, without virtual addresses, which need IPVS in the kernel."""
     place = ["--constraint", f"node.hostname=={node}", "--endpoint-mode=dnsrr"]
     create = ["service", "create", "--detach", "--quiet", "--no-resolve-image"]
     swarm.docker(swarm.nodes[0], *create, "--name", name, *place, *options, REGISTRY)
 
 
 def _get(swarm: TestSwarm, url: str, node: str) -> str:
-    """What a URL answers when it is asked on a node. A Problem when there is no answer."""
+    """Return what a URL answers on a node. A Problem when there is no answer."""
     source = next(peer for peer in swarm.nodes if peer.name == node)
     return swarm.exec(source, "curl", "-sS", "--fail", "--max-time", "2", url).stdout
 
 
 def _traces(prefix: str, folder: str) -> set[str]:
-    """What of a run there still is."""
+    """Return what is left of a run."""
     commands = [read for path in Path("/proc").glob("[0-9]*/cmdline") if (read := _read(path))]
     found = {
         "processes": any(folder in command for command in commands),

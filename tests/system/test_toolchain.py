@@ -53,7 +53,7 @@ PolicyPack(
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Path:
-    """A project with a dynamic provider and a policy pack, in this one's virtual environment."""
+    """Return a project with a dynamic provider and a policy pack, in this virtual environment."""
     shutil.copy(ROOT / "Pulumi.yaml", tmp_path)
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
     (tmp_path / "__main__.py").write_text(PROGRAM)
@@ -68,7 +68,7 @@ def scratch(tmp_path: Path) -> Path:
 
 
 def pulumi(scratch: Path, *words: str, fails: bool = False) -> str:
-    """What `pulumi WORDS` says; it must work, or fail, as told."""
+    """Return what `pulumi ARGS` prints; it must work, unless it `fails`."""
     done = subprocess.run(
         ["pulumi", *words, "--non-interactive", "--color", "never"],
         cwd=scratch,

@@ -87,7 +87,7 @@ def checkout(commit: str, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def site(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwarmUnderTest]:
-    """The earlier version's checkout, and the swarm."""
+    """Yield the earlier version's checkout, and the swarm."""
     folder = tmp_path_factory.mktemp("checkout") / "registry"
     earlier = checkout(EARLIER, tmp_path_factory.mktemp("earlier"))
     site = SwarmUnderTest(swarm, Project(folder, swarm.nodes[0].host, earlier))
@@ -205,7 +205,7 @@ def properties(step: Mapping[str, Any]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def plans(site: SwarmUnderTest, digests: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Each stack's first preview by the present version."""
+    """Return each stack's first preview by the present version."""
     site.project.install(ROOT)
     return {stack: site.project.plan(stack) for stack in digests}
 

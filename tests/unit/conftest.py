@@ -74,7 +74,7 @@ class Recorder(mocks.Mocks):
         raise AssertionError(f"a call that no mock answers: {args.token}")
 
     def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Inputs of all resources whose type ends in `kind`, by logical name."""
+        """Return the inputs of all resources whose type ends in `kind`, by logical name."""
         return {
             name: args.inputs
             for name, args in self.registered.items()
@@ -92,7 +92,7 @@ Deploy = Callable[[Callable[[], Any]], Recorder]
 
 @pytest.fixture
 def deploy() -> Iterator[Deploy]:
-    """Runs a program under mocks to its end; the record is whole only then."""
+    """Run a program under mocks to its end; the record is whole only then."""
 
     def run(program: Callable[[], Any]) -> Recorder:
         recorder = Recorder()
@@ -120,13 +120,13 @@ def refused(kind: type[DeploymentError], text: str, stack: str = "prod") -> Iter
 
 
 def node(name: str, *, labels: dict[str, str] | None = None, **changes: Any) -> Node:
-    """A ready, active manager; its id is `<name>-id`."""
+    """Return a ready, active manager; its id is `<name>-id`."""
     about: dict[str, Any] = {"state": "ready", "availability": "active"} | changes
     return Node(id=f"{name}-id", name=name, labels=labels or {}, **about)
 
 
 def swarm(*nodes: Node, networks: tuple[Network, ...] = (), **images: str) -> Swarm:
-    """A swarm of these nodes, seen from the first."""
+    """Return a swarm of these nodes, seen from the first."""
     return Swarm(
         engine=Engine(host="unix:///nowhere.sock"),
         node_id=nodes[0].id if nodes else "none",

@@ -19,7 +19,7 @@ from ops.bootstrap.console import Problem, wait
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A backend's folder with a stack `local`."""
+    """Make a backend's folder with a stack `local`."""
     monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}")
     stacks = tmp_path / ".pulumi/stacks/registry"
     stacks.mkdir(parents=True)
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def pulumi(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is called like Pulumi, and does nothing."""
+    """Yield a process that is called like Pulumi, and does nothing."""
     program = tmp_path / "pulumi"
     shutil.copy(shutil.which("sleep") or "", program)
     with subprocess.Popen([program, "60"]) as process:
@@ -40,7 +40,7 @@ def pulumi(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def lock(folder: Path, pid: int, host: str | None = None) -> Path:
-    """A lock as Pulumi writes it."""
+    """Return a lock as Pulumi writes it."""
     file = folder / "locks/organization/registry/local/1.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     note = {"pid": pid, "username": "me", "hostname": host or socket.gethostname()}

@@ -39,7 +39,7 @@ def service(
 
 
 def labelled(rule: str, **options: str) -> dict[str, str]:
-    """Labels of a router `web` with that rule, seen by our Traefik."""
+    """Return the labels of a router `web` with that rule, seen by our Traefik."""
     router = {"rule": rule, **options}
     labels = {f"traefik.http.routers.web.{key}": value for key, value in router.items()}
     return {"traefik.enable": "true", CONSTRAINT[0]: CONSTRAINT[1], **labels}
@@ -60,7 +60,7 @@ def check(*services: RunningService, routed: Routed = OURS) -> list[str]:
 
 
 def test_one_name_in_another_form_is_refused() -> None:
-    """A dot and a hyphen are the same in a label."""
+    # A dot and a hyphen are the same in a label.
     other = replace(ROUTE, domain="other.example.com", tag="registry-com")
     text = "services of the name registry-com from service shop_registry of stack shop"
     command = r"pulumi config set --stack prod registry:traefikTag NAME"

@@ -360,7 +360,7 @@ SERVER = "trap 'echo drained; exit 3' TERM; echo up; while :; do sleep 0.1; done
 def graceful(
     linger: str, *command: str, script: str = GRACEFUL_STOP
 ) -> Iterator[subprocess.Popen[str]]:
-    """The script with a command, in a group of its own: with a task's process 1 all of it ends."""
+    """Run the script with a command, in a group of its own, which ends with process 1."""
     words = ["sh", "-c", script, "graceful-stop", linger, *command]
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, text=True, start_new_session=True

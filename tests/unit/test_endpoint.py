@@ -29,7 +29,7 @@ REMOTE = "tcp://dog:2376"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A DOCKER_CONFIG with the context `far`, whose engine is behind TLS."""
+    """Return a DOCKER_CONFIG with the context `far`, whose engine is behind TLS."""
     add_context(tmp_path, "far", {"Host": REMOTE})
     add_tls(tmp_path / "contexts/tls" / digest("far") / "docker", "context's")
     return tmp_path
@@ -201,7 +201,7 @@ def test_a_context_stays_in_charge_of_the_machine_that_is_prepared(
 
 @contextlib.contextmanager
 def server(folder: Path, pair: CertificatePair, client: CertificatePair | None) -> Iterator[str]:
-    """An engine behind TLS that hangs up after the handshake."""
+    """Yield an engine behind TLS that hangs up after the handshake."""
     (folder / "server.pem").write_text(pair.chain + pair.key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem")

@@ -26,7 +26,7 @@ ODD = ("x; touch HERE/made", "$(touch HERE/made)", "$(shell touch HERE/made)", "
 
 @pytest.fixture
 def printer(tmp_path: Path) -> Path:
-    """A folder with a `python3` that prints the variables which a command finds."""
+    """Return a folder with a `python3` that prints the variables which a command finds."""
     program = tmp_path / "bin/python3"
     program.parent.mkdir()
     names = "STACK FROM FORMAT SLOW YES"
@@ -128,7 +128,7 @@ def test_the_makefile_hands_on_every_variable_that_a_command_reads() -> None:
 
 
 def asked(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
-    """Stacks that `make down STACK=name` goes on to touch."""
+    """Return the stacks that `make down STACK=name` goes on to touch."""
     removed: list[str] = []
     monkeypatch.setattr(Stack, "ensure", lambda stack: removed.append(stack.name))
     monkeypatch.setattr(Stack, "_alone", lambda *_: None)

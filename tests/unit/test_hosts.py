@@ -27,7 +27,7 @@ Version = namedtuple("Version", "major minor")
 
 
 def front_door(monkeypatch: pytest.MonkeyPatch, platform: str, version: tuple[int, int]) -> str:
-    """What the front door says on such a machine; nothing where it lets everybody in."""
+    """Return what the front door prints on such a machine; "" where it lets everybody in."""
     source = compile(FRONT_DOOR.read_text(), str(FRONT_DOOR), "exec")
     with monkeypatch.context() as patch:
         patch.setattr(sys, "platform", platform)

@@ -13,7 +13,7 @@ from ops.bootstrap import ROOT, image_build
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of images/, which the recipes are in."""
+    """Return a copy of images/, which the recipes are in."""
     shutil.copytree(image_build.IMAGES, tmp_path / "images")
     (tmp_path / "components").mkdir()
     shutil.copy(ROOT / "components/version.py", tmp_path / "components")

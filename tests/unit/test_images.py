@@ -45,7 +45,7 @@ class Hub:
 
 @pytest.fixture
 def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the user is warned of."""
+    """Return the warnings."""
     warnings: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warnings.append)
     return warnings
@@ -53,7 +53,7 @@ def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
-    """Where the engine finds digests: B for every image."""
+    """Make the engine find digest B for all images."""
     hub = Hub(B)
 
     @contextlib.contextmanager

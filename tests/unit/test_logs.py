@@ -25,7 +25,7 @@ def test_lines_of_all_services_come_in_the_order_of_time() -> None:
 
 
 def test_a_line_begins_with_time_service_and_node() -> None:
-    """Docker's beginning takes up to 75 characters, of a terminal that has 80."""
+    # Docker's beginning takes up to 75 characters, of a terminal that has 80.
     assert (
         logs.shortened(line(1, "stack_registry"))
         == "2026-01-01T00:00:01 stack_registry@dog | a line\n"

@@ -30,7 +30,7 @@ PLAIN = {
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], str | None]]:
-    """Commands that would have been run, with what they get on stdin; a stack `store` is known."""
+    """Return the commands that would be run, with their stdin; a stack `store` is known."""
     made: list[tuple[list[str], str | None]] = []
 
     def run(command: list[str], *, stdin: str | None = None, **_: Any) -> str:

@@ -49,7 +49,7 @@ def test_a_run_that_leaves_resources_out_is_known(line: str, partial: bool) -> N
 
 @pytest.mark.parametrize("word", ["up", "destroy"])
 def test_it_is_seen_from_a_program_below_the_language_host(tmp_path: Path, word: str) -> None:
-    """`pulumi` starts the language host, and that the program."""
+    # `pulumi` starts the language host, and that the program.
     program = (
         f"{sys.executable} -c 'from components.run.operation import operation; print(operation())'"
     )

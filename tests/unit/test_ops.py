@@ -28,7 +28,7 @@ from ops.stack import Stack
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home, and an environment that names no backend and no Pulumi."""
+    """Return an empty home, and an environment that names no backend and no Pulumi."""
     for name in ("BACKEND_URL", "CONFIG_PASSPHRASE", "CONFIG_PASSPHRASE_FILE", "HOME"):
         monkeypatch.delenv(f"PULUMI_{name}", raising=False)
     monkeypatch.setenv("PULUMI_CREDENTIALS_PATH", str(tmp_path))
@@ -238,7 +238,7 @@ def nothing_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def command(path: Path, script: str) -> None:
-    """A shell script that can be called."""
+    """Return a shell script that can be called."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)

@@ -159,7 +159,7 @@ BREAKS: list[tuple[str, str, Any]] = [
 
 
 def with_(path: str, value: Any) -> dict[str, Any]:
-    """`GOOD` but for one input."""
+    """Return `GOOD` but for one input."""
     inputs = copy.deepcopy(GOOD)
     *folders, last = path.split(".")
     place = inputs
@@ -210,7 +210,7 @@ def test_what_only_looks_like_a_secret_passes(path: str, value: Any) -> None:
 
 
 def volume(**options: Any) -> dict[str, Any]:
-    """A mount of a volume with these options."""
+    """Return a mount of a volume with these options."""
     return {"type": "volume", "source": "data", "volumeOptions": options}
 
 
@@ -303,7 +303,7 @@ LONG = 2**19
      "authorization ", "-----BEGIN ", "$2a$", "{SHA}", "a ", "${a", "[1", "A", "aB", "ghp_"],
 )  # fmt: skip
 def test_a_long_text_takes_no_longer_than_its_length(part: str) -> None:
-    """Each of the parts was once read to the text's end from each beginning: for minutes, hours."""
+    # Each of the parts was once read to the text's end from each beginning: for minutes, hours.
     text = part * (LONG // len(part))
     for kind, inputs in (
         (rules.no_secret_configs, {"data": base64.b64encode(text.encode()).decode()}),

@@ -69,7 +69,7 @@ class FakeClient:
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Makes the engine answer as the fake does; it isn't this machine's."""
+    """Make the engine answer as the fake does; it isn't this machine's."""
 
     def use(client: FakeClient) -> None:
         @contextlib.contextmanager

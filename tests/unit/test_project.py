@@ -42,7 +42,7 @@ def test_the_newest_release_in_the_changelog_is_the_version() -> None:
 
 
 def test_the_program_runs_on_versions_that_the_package_takes() -> None:
-    """What only the policy pack needs is no dependency of the components."""
+    # What only the policy pack needs is no dependency of the components.
     wanted = [Requirement(each) for each in PYPROJECT["project"]["dependencies"]]
     pinned = pins("requirements.in")
     assert {canonicalize_name(each.name) for each in wanted} == set(pinned) - {"pulumi-policy"}

@@ -92,7 +92,7 @@ def test_what_is_accepted_is_what_traefik_reads() -> None:
 def test_every_label_that_is_accepted_makes_the_routers_that_it_is_meant_to(
     tmp_path: Path,
 ) -> None:
-    """One Traefik reads the labels of all stacks, and says what it makes of them."""
+    # One Traefik reads the labels of all stacks, and says what it makes of them.
     services: dict[str, Mapping[str, str]] = {}
     expected: dict[str, tuple[str, Case]] = {}
 

@@ -25,7 +25,7 @@ URN = "urn:pulumi:test::registry::"
 
 
 def resource(kind: str, name: str, id_: str, **more: Any) -> dict[str, Any]:
-    """A resource of an exported state."""
+    """Return a resource of an exported state."""
     return {"urn": f"{URN}{kind}::{name}", "custom": True, "id": id_, "type": kind, **more}
 
 
@@ -61,7 +61,7 @@ def item(
     secrets: Sequence[str] = (),
     networks: Sequence[str] = (),
 ) -> Item:
-    """A service, network or secret, by default with the label of the stack `images`."""
+    """Return a service, network or secret, by default with the label of the stack `images`."""
     return Item(
         id=id_,
         name=name,
@@ -139,7 +139,7 @@ def test_of_two_of_one_name_the_one_that_is_there_stays() -> None:
 
 
 def stays(monkeypatch: pytest.MonkeyPatch, known: Checkpoint, there: Inventory) -> list[Checkpoint]:
-    """What is written into the state, of a stack with this state on this swarm."""
+    """Return what is written into the state of a stack with this state on this swarm."""
     written: list[Checkpoint] = []
     monkeypatch.setattr(checkpoint, "read", lambda _: known)
     monkeypatch.setattr(checkpoint, "write", lambda _, changed: written.append(changed))
@@ -190,7 +190,7 @@ def test_where_the_volume_is_must_be_known_before_a_swarm_is_forgotten(
 
 
 def test_a_swarm_is_known_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is remembered of the place stays; the next run is allowed to leave that swarm."""
+    # What is remembered of the place stays; the next run is allowed to leave that swarm.
     place = {**PLACE, "inputs": {"input": {**PLACE["inputs"]["input"], "cluster": "c"}}}
     known = state(SECRET, NETWORK, SERVICE, place)
     assert not compare(known, WHOLE, NAMES).other_swarm

@@ -70,7 +70,7 @@ def test_the_packages_component_declares_a_registry(deploy: Deploy, package: Mod
 
 
 def test_each_input_of_the_package_says_what_it_is(package: ModuleType) -> None:
-    """Pulumi's own analyzer, by which the CLI makes the schema."""
+    # Pulumi's own analyzer, by which the CLI makes the schema.
     analyzed = Analyzer("swarm-registry").analyze([package.PrivateRegistry])
     component = analyzed["component_definitions"]["PrivateRegistry"]
     inputs = component.inputs

@@ -42,7 +42,7 @@ def scopes() -> dict[str, str]:
 
 
 def value(name: str) -> str:
-    """What is stored under a name."""
+    """Return the value under a name."""
     return f"the {name} of deployments"
 
 
@@ -69,7 +69,7 @@ class Runner:
         path.chmod(0o755)
 
     def run(self, script: str, variables: Mapping[str, str]) -> str:
-        """Commands with their environments, and the key for the manager; "" where it failed."""
+        """Run commands; return their environments and the manager's key, "" on failure."""
         path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         files = {name: str(self.folder / name) for name in ("GITHUB_STEP_SUMMARY",)}
         done = subprocess.run(
@@ -91,12 +91,12 @@ class Runner:
 
 @pytest.fixture
 def runner(tmp_path: Path) -> Runner:
-    """A machine that has been used for nothing yet."""
+    """Return a machine that has been used for nothing yet."""
     return Runner(tmp_path)
 
 
 def evaluate(expression: str, context: Mapping[str, str]) -> str:
-    """What GitHub makes of an expression: names, texts, `==`, `&&` and `||`."""
+    """Return the value of a GitHub expression: names, texts, `==`, `&&` and `||`."""
 
     def term(text: str) -> str:
         text = text.strip()
@@ -116,7 +116,7 @@ def evaluate(expression: str, context: Mapping[str, str]) -> str:
 
 
 def steps(workflow: str, job: str, **context: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Commands of a job on GitHub, where all secrets there are can be had, with their variables."""
+    """Return the commands of a job on GitHub, which offers all secrets, with their variables."""
     contexts = {
         **{"github.token": "the token of the job", "matrix.stack": "prod"},
         **{"github.event.repository.default_branch": "main", "github.ref_type": "branch"},
@@ -169,7 +169,7 @@ def test_on_github_tests_get_nothing() -> None:
 
 
 def job_on_gitlab(runner: Runner, name: str, **variables: str) -> str:
-    """What a job on GitLab comes to know, with variables stored as the documentation says."""
+    """Return what a job on GitLab gets, with variables stored as the documentation says."""
     job = GITLAB[name]
     base = GITLAB.get(job.get("extends", ""), {})
     variables_of = {**base.get("variables", {}), **job.get("variables", {})}
@@ -299,7 +299,7 @@ def test_what_was_deployed_is_the_last_deployment_that_came_up(
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A checkout whose origin has a main branch, and a branch beside it."""
+    """Return a checkout whose origin has a main branch, and a branch beside it."""
     origin = tmp_path / "origin"
     origin.mkdir()
     git(origin, "init", "--quiet", "--initial-branch=main")

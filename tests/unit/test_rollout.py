@@ -49,7 +49,7 @@ TOLD = actual_summary({"TaskTemplate": template()})
 def service(
     replicas: int | None = 1, update: str = "", runs: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A service; `replicas=None` is a global one, `update` the state of its last update."""
+    """Return a service; `replicas=None` is a global one, `update` the state of its last update."""
     mode = {"Global": {}} if replicas is None else {"Replicated": {"Replicas": replicas}}
     spec = {"Name": "s_registry", "TaskTemplate": runs or template(), "Mode": mode}
     return {"Spec": spec, **({"UpdateStatus": {"State": update}} if update else {})}
@@ -58,7 +58,7 @@ def service(
 def task(
     id_: str, state: str, error: str = "", *, place: int | str = 1, **more: Any
 ) -> dict[str, Any]:
-    """A task of replica `place`, or of a global service on node `place`."""
+    """Return a task of replica `slot`, or of a global service on node `slot`."""
     ended = state in ("failed", "rejected", "shutdown")
     where = {"Slot": place} if isinstance(place, int) else {"NodeID": place}
     return {
@@ -103,7 +103,7 @@ class Wait:
     def look(
         self, tasks: Sequence[Any], service: Mapping[str, Any] | None = None, after: float = 1
     ) -> str | None:
-        """What is waited for `after` so many seconds."""
+        """Wait for what comes `after` so many seconds."""
         self.clock.now += after
         return self.rollout.look(service or SERVICE, tasks)
 

@@ -24,7 +24,7 @@ OUTPUTS = {"url": "https://registry.example.com", "mirrors": {}}
 
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What Pulumi is asked for, of a stack in a file backend that is deployed and whole."""
+    """Return what Pulumi is asked for, of a stack in a file backend that is deployed and whole."""
     commands: list[str] = []
 
     def run(command: Sequence[str], **_: Any) -> str:

@@ -33,7 +33,7 @@ DOG |= {"nodeId": "dog-id", "node": "dog"}
 
 @pytest.fixture
 def labelled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Labels that were set, and the ids of their nodes."""
+    """Return the labels that were set, and the ids of their nodes."""
     calls: list[tuple[str, str]] = []
     monkeypatch.setattr(
         "components.storage.label_only", lambda _, label, node_id: calls.append((label, node_id))

@@ -21,7 +21,7 @@ VERSION = "3.259.0"
 
 
 def pins(name: str) -> dict[str, set[str]]:
-    """Versions by package, as a file of requirements has them."""
+    """Return the versions by package, as a file of requirements has them."""
     found: dict[str, set[str]] = {}
     for package, version in re.findall(r"^([\w.-]+)(?:\[\w+\])?==([^\s;\\]+)", text(name), re.M):
         found.setdefault(re.sub(r"[-_.]+", "-", package.lower()), set()).add(version)
@@ -49,7 +49,7 @@ def test_development_has_the_versions_of_the_program() -> None:
 
 @pytest.mark.parametrize("package", ["cryptography", "grpcio", "pyyaml"])
 def test_a_release_is_there_with_all_of_its_files(package: str) -> None:
-    """Hashes of one machine's file alone would refuse every other machine."""
+    # Hashes of one machine's file alone would refuse every other machine.
     joined = text("requirements.txt").replace("\\\n", " ")
     (line,) = (line for line in joined.splitlines() if line.startswith(f"{package}=="))
     assert line.count("--hash=") > 20
@@ -73,7 +73,7 @@ def test_pip_is_told_to_take_nothing_without_a_hash(
 
 @pytest.fixture
 def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that a server on loopback offers as Pulumi's releases; no Pulumi is here yet."""
+    """Yield a folder that loopback offers as Pulumi's releases; no Pulumi is here yet."""
     folder = tmp_path / "releases"
     program = tmp_path / "made/pulumi/pulumi"
     program.parent.mkdir(parents=True)

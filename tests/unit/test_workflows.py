@@ -40,7 +40,7 @@ def test_actionlint_finds_nothing() -> None:
 
 
 def program(name: str) -> str | None:
-    """A program of requirements-dev.txt."""
+    """Return a program of requirements-dev.txt."""
     folders = (str(Path(sys.executable).parent), os.environ.get("PATH", ""))
     return shutil.which(name, path=os.pathsep.join(folders))
 
@@ -70,7 +70,7 @@ def test_shellcheck_finds_nothing() -> None:
 
 
 def scripts(path: Path) -> Iterator[str]:
-    """All commands in a file of workflows."""
+    """Yield all commands in a file of workflows."""
 
     def within(value: Any) -> Iterator[str]:
         for key, part in value.items() if isinstance(value, dict) else ():
@@ -102,7 +102,7 @@ def test_all_that_is_run_is_there(path: Path) -> None:
 
 
 def test_what_is_cached_is_made_anew_when_its_source_changes() -> None:
-    """The tests' own folders whose programs are compiled into the cache."""
+    # The tests' own folders whose programs are compiled into the cache.
     text = (ROOT / ".github/workflows/test.yml").read_text()
     sources = [path for path in ROOT.glob("test*/*/__init__.py") if "cache()" in path.read_text()]
     assert sources
@@ -111,7 +111,7 @@ def test_what_is_cached_is_made_anew_when_its_source_changes() -> None:
 
 
 def test_the_tests_have_the_history_of_the_project() -> None:
-    """One deploys with an earlier version; without more words, a runner gets the last commit."""
+    # One deploys with an earlier version; without more words, a runner gets the last commit.
     workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())
     checkout = workflow["jobs"]["test"]["steps"][0]
     assert checkout["uses"].startswith("actions/checkout@")
