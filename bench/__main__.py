@@ -35,14 +35,14 @@ def _run() -> None:
     figures: list[Figure] = []
     for name in [only] if only else SECTIONS:
         say(f"measuring: {name}")
-        with tempfile.TemporaryDirectory() as folder, testbed(Path(folder)) as place:
-            for figure in SECTIONS[name](place):
+        with tempfile.TemporaryDirectory() as folder, testbed(Path(folder)) as bed:
+            for figure in SECTIONS[name](bed):
                 figures.append(figure)
                 print(report.table([figure]), flush=True)
     print(f"\n{report.table(figures)}\n")
     for figure in figures:
         if figure.note:
-            print(f"{figure.what}: {figure.note}")
+            print(f"{figure.title}: {figure.note}")
     if not only:
         about = {
             "date": str(date.today()),

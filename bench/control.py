@@ -89,7 +89,7 @@ class Terraform:
         self.mark(0)
 
     def mark(self, number: int) -> None:
-        told = {
+        variables = {
             "host": self._testbed.node.host,
             "stack": "terraform",
             "domain": DOMAIN,
@@ -99,10 +99,10 @@ class Terraform:
             "node": self._testbed.node.name,
             **credentials(number),
         }
-        (self._folder / "terraform.tfvars.json").write_text(json.dumps(told))
+        (self._folder / "terraform.tfvars.json").write_text(json.dumps(variables))
 
-    def run(self, *words: str) -> None:
-        timed_command([terraform(), *words, "-input=false"], self._folder, self._environment)
+    def run(self, *args: str) -> None:
+        timed_command([terraform(), *args, "-input=false"], self._folder, self._environment)
 
     def deploy(self) -> None:
         self.run("apply", "-auto-approve")
@@ -119,9 +119,9 @@ class StackFile:
         self._folder = testbed.folder / "stack"
         self._folder.mkdir()
         (self._folder / "stack.yml").write_text((HERE / "peers/stack.yml").read_text())
-        told = credentials(0)
-        (self._folder / "config.yml").write_text(told["config"])
-        (self._folder / "htpasswd").write_text(told["htpasswd"])
+        secrets = credentials(0)
+        (self._folder / "config.yml").write_text(secrets["config"])
+        (self._folder / "htpasswd").write_text(secrets["htpasswd"])
         self._environment = {
             **os.environ,
             "STACK": "stack",
@@ -203,7 +203,7 @@ class Contest:
             ("stack", "docker stack deploy", 1.5),
         ):
             yield Figure(
-                what=f"first deployment until it answers / `{command}`",
+                title=f"first deployment until it answers / `{command}`",
                 ours=rounds.times["ours"],
                 peer=rounds.times[name],
                 unit="s",
@@ -231,7 +231,7 @@ class Contest:
             ("up", "apply", None),
         ):
             yield Figure(
-                what=f"nothing changed: `pulumi {command}` / `terraform {peer_command}`",
+                title=f"nothing changed: `pulumi {command}` / `terraform {peer_command}`",
                 ours=rounds.times[command],
                 peer=rounds.times[peer_command],
                 unit="s",
@@ -248,7 +248,7 @@ class Contest:
             names = ("ours", "terraform")
             rounds.run({name: partial(self.until_served, name, header) for name in names}, 1)
         yield Figure(
-            what="one setting changed, until it is served / `terraform apply`",
+            title="one setting changed, until it is served / `terraform apply`",
             ours=rounds.times["ours"],
             peer=rounds.times["terraform"],
             unit="s",

@@ -54,7 +54,7 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
     targets = {"HTTP": _stack(testbed), "direct": _direct(testbed), "bare": _bare(testbed)}
     targets["HTTPS"] = _secure(testbed)
     clients = Clients(testbed, targets)
-    for what, (count, mib) in IMAGES.items():
+    for size, (count, mib) in IMAGES.items():
         image = Image(testbed.folder / f"image-{count}", count, mib)
         for _ in range(ROUNDS):
             for name in targets:
@@ -66,7 +66,7 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
                 ("HTTP", "bare", 0.75, "a bare process on loopback"),
             ):
                 yield Figure(
-                    what=f"{operation}, {what}, {name} / {against}",
+                    title=f"{operation}, {size}, {name} / {against}",
                     ours=clients.speeds(name, operation),
                     peer=clients.speeds(peer, operation),
                     unit="MiB/s",
@@ -112,7 +112,7 @@ class Clients:
             shutil.rmtree(target.files / "docker/registry/v2" / part)
 
     def _timed(
-        self, name: str, operation: str, mib: int, target: Target, words: list[str | Path]
+        self, name: str, operation: str, mib: int, target: Target, args: list[str | Path]
     ) -> None:
         flags = ["--insecure"] if target.insecure else []
         environment = {
@@ -122,7 +122,7 @@ class Clients:
         before = self._busy(target)
         start = time.monotonic()
         self._testbed.swarm.exec(
-            self._testbed.node, crane(), *words, *flags, timeout=300, env=environment
+            self._testbed.node, crane(), *args, *flags, timeout=300, env=environment
         )
         seconds = time.monotonic() - start
         self._speeds.setdefault((name, operation), []).append(mib / seconds)
@@ -152,8 +152,8 @@ def _containers(testbed: Testbed, stack: str) -> dict[str, str]:
 
 def _stack(testbed: Testbed) -> Target:
     project = testbed.project("data")
-    told = {"stackName": "data", "domain": DOMAIN, "proxy": "stack", "network": "data"}
-    project.init("bench", {f"registry:{key}": value for key, value in told.items()})
+    settings = {"stackName": "data", "domain": DOMAIN, "proxy": "stack", "network": "data"}
+    project.init("bench", {f"registry:{key}": value for key, value in settings.items()})
     project.up("bench")
     login = f"admin:{project.outputs('bench')['password']}"
     testbed.answers("http://127.0.0.1/v2/", login)
@@ -169,7 +169,7 @@ def _secure(testbed: Testbed) -> Target:
     pair = CertificatePair.make(DOMAIN)
     _root(testbed).write_text(pair.chain)
     project = testbed.project("secure")
-    told = {
+    settings = {
         "stackName": "secure",
         "domain": DOMAIN,
         "proxy": "stack",
@@ -179,7 +179,7 @@ def _secure(testbed: Testbed) -> Target:
         "proxyHttpPort": "8080",
         "proxyHttpsPort": str(HTTPS_PORT),
     }
-    project.init("bench", {f"registry:{key}": value for key, value in told.items()})
+    project.init("bench", {f"registry:{key}": value for key, value in settings.items()})
     project.set("bench", "registry:certificateKey", pair.key, "--secret")
     project.up("bench")
     login = f"admin:{project.outputs('bench')['password']}"
@@ -190,9 +190,9 @@ def _secure(testbed: Testbed) -> Target:
 
 
 def _configuration(testbed: Testbed, name: str, changes: dict[str, object]) -> Path:
-    told = document(ConfigOptions(config=changes), Secrets(http="s" * 32), Wiring(login=False))
+    content = document(ConfigOptions(config=changes), Secrets(http="s" * 32), Wiring(login=False))
     path = testbed.folder / f"{name}.yml"
-    path.write_text(json.dumps(told))
+    path.write_text(json.dumps(content))
     return path
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 class Figure:
     """One line of the report."""
 
-    what: str
+    title: str
     ours: Sequence[float]
     """Each run's value, in `unit`."""
     peer: Sequence[float] = ()

@@ -39,7 +39,7 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
         ROUNDS,
     )
     yield Figure(
-        what="preview with 100 users and 20 mirrors / with 1 and 1",
+        title="preview with 100 users and 20 mirrors / with 1 and 1",
         ours=rounds.times["large"],
         peer=rounds.times["small"],
         unit="s",
@@ -51,8 +51,8 @@ def _deployed(testbed: Testbed, name: str, users: int, mirrors: int, port: int) 
     project = testbed.project(name)
     project.init("bench")
     file = project.folder / "Pulumi.bench.yaml"
-    told: dict[str, Any] = yaml.safe_load(file.read_text()) if file.exists() else {}
-    told["config"] = {
+    content: dict[str, Any] = yaml.safe_load(file.read_text()) if file.exists() else {}
+    content["config"] = {
         "registry:stackName": name,
         "registry:domain": f"{name}.example.com",
         "registry:proxy": "stack",
@@ -68,6 +68,6 @@ def _deployed(testbed: Testbed, name: str, users: int, mirrors: int, port: int) 
             for number in range(mirrors)
         },
     }
-    file.write_text(yaml.safe_dump(told))
+    file.write_text(yaml.safe_dump(content))
     project.up("bench")
     return project

@@ -29,7 +29,7 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
     shim.write_text(SHIM.format(program=shutil.which("pulumi"), log=log))
     shim.chmod(0o755)
     path = f"{folder}:{project.environment['PATH']}"
-    whole, own = [], []
+    whole, remainder = [], []
     for _ in range(ROUNDS + 1):
         log.write_text("")
         start = time.monotonic()
@@ -41,6 +41,8 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
         )
         whole.append(time.monotonic() - start)
         calls = [line.split() for line in log.read_text().splitlines()]
-        own.append(whole[-1] - sum(float(end) - float(begin) for begin, end in calls))
-    yield Figure(what="`make up` again, nothing changed", ours=whole[1:], unit="s", target=10)
-    yield Figure(what="`make up` again, without Pulumi's share", ours=own[1:], unit="s", target=1)
+        remainder.append(whole[-1] - sum(float(end) - float(begin) for begin, end in calls))
+    yield Figure(title="`make up` again, nothing changed", ours=whole[1:], unit="s", target=10)
+    yield Figure(
+        title="`make up` again, without Pulumi's share", ours=remainder[1:], unit="s", target=1
+    )

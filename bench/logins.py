@@ -17,8 +17,8 @@ GIVEN = secrets.token_urlsafe(24)
 def measure(testbed: Testbed) -> Iterator[Figure]:
     """Two users of one stack: one with a generated password, one with a given one (cost 10)."""
     project = testbed.project("logins")
-    told = {"stackName": "logins", "domain": DOMAIN, "proxy": "stack", "network": "logins"}
-    project.init("bench", {f"registry:{key}": value for key, value in told.items()})
+    settings = {"stackName": "logins", "domain": DOMAIN, "proxy": "stack", "network": "logins"}
+    project.init("bench", {f"registry:{key}": value for key, value in settings.items()})
     for index, user in enumerate(("admin", "given")):
         project.set("bench", f"registry:users[{index}]", user, "--path")
     project.set("bench", "registry:passwords.given", GIVEN, "--path", "--secret")
@@ -31,7 +31,7 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
         for user, password in logins.items():
             rates[user].append(_rate(testbed, f"{user}:{password}"))
     yield Figure(
-        what="logged-in requests, generated password / a given one, cost 10",
+        title="logged-in requests, generated password / a given one, cost 10",
         ours=rates["admin"],
         peer=rates["given"],
         unit="/s",
@@ -42,10 +42,10 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
 
 def _rate(testbed: Testbed, login: str) -> float:
     url = f"http://{DOMAIN}/v2/"
-    said = testbed.load(url, login, connections=CONNECTIONS, seconds=SECONDS)
-    if "Non-2xx" in said:
-        raise Problem(f"not every request was let in: {said}")
-    found = re.search(r"Requests/sec:\s+([\d.]+)", said)
-    if not found:
-        raise Problem(f"wrk says: {said}")
-    return float(found[1])
+    output = testbed.load(url, login, connections=CONNECTIONS, seconds=SECONDS)
+    if "Non-2xx" in output:
+        raise Problem(f"not every request was let in: {output}")
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
+    if not rate:
+        raise Problem(f"wrk says: {output}")
+    return float(rate[1])

@@ -19,15 +19,15 @@ CLIENTS = 64
 LAYERS, LAYER_MIB = 4, 8
 CONNECTIONS, CONNECTED_S = 1024, 10
 """Of one load that asks for a manifest again and again."""
-LOOK_S = 0.2
+POLL_SECONDS = 0.2
 """Between two looks at the memory."""
 
 
 def measure(testbed: Testbed) -> Iterator[Figure]:
     """Measure clients that pull the same image, each into a folder of its own."""
     project = testbed.project("many")
-    told = {"stackName": "many", "domain": DOMAIN, "proxy": "stack", "network": "many"}
-    project.init("bench", {f"registry:{key}": value for key, value in told.items()})
+    settings = {"stackName": "many", "domain": DOMAIN, "proxy": "stack", "network": "many"}
+    project.init("bench", {f"registry:{key}": value for key, value in settings.items()})
     project.up("bench")
     login = f"admin:{project.outputs('bench')['password']}"
     testbed.answers("http://127.0.0.1/v2/", login)
@@ -36,9 +36,9 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
     image.renew()
     reference = f"{DOMAIN}/bench/many:1"
 
-    def run(*words: str | Path, check: bool = True) -> int:
+    def run(*args: str | Path, check: bool = True) -> int:
         return testbed.swarm.exec(
-            testbed.node, crane(), *words, "--insecure", timeout=300, env=environment, check=check
+            testbed.node, crane(), *args, "--insecure", timeout=300, env=environment, check=check
         ).returncode
 
     run("push", image.folder, reference)
@@ -56,11 +56,11 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
         for number in range(CLIENTS):
             shutil.rmtree(testbed.folder / f"pulled-{number}", ignore_errors=True)
     yield Figure(
-        what=f"{CLIENTS} clients pulling at once: failures", ours=[failures], unit="", target=0
+        title=f"{CLIENTS} clients pulling at once: failures", ours=[failures], unit="", target=0
     )
     cached = max(memory.cached for memory in rounds)
     yield Figure(
-        what=f"{CLIENTS} clients pulling at once: memory of registry and Traefik at the peak",
+        title=f"{CLIENTS} clients pulling at once: memory of registry and Traefik at the peak",
         ours=[memory.peak for memory in rounds],
         unit="MiB",
         target=400,
@@ -72,12 +72,12 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
         with Memory(testbed, [proxy]) as memory:
             failed.append(_connected(testbed, login, f"http://{DOMAIN}/v2/bench/many/manifests/1"))
         peaks.append(memory.peak)
-    what = f"{CONNECTIONS} connections that ask for a manifest"
-    yield Figure(what=f"{what}: failures", ours=failed, unit="", target=0)
+    load = f"{CONNECTIONS} connections that ask for a manifest"
+    yield Figure(title=f"{load}: failures", ours=failed, unit="", target=0)
     limit = testbed.stats(proxy)["memory_stats"]["limit"] / 1024**2
     note = f"its limit: {limit:.0f} MiB"
     yield Figure(
-        what=f"{what}: Traefik's memory at the peak", ours=peaks, unit="MiB", target=400, note=note
+        title=f"{load}: Traefik's memory at the peak", ours=peaks, unit="MiB", target=400, note=note
     )
 
 
@@ -98,7 +98,7 @@ class Memory:
     def __init__(self, testbed: Testbed, containers: list[str]) -> None:
         self._testbed, self._containers = testbed, containers
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._poll, daemon=True)
         self.peak = 0.0
         """MiB that the programs hold, of all of them together."""
         self.cached = 0.0
@@ -112,8 +112,8 @@ class Memory:
         self._ended.set()
         self._thread.join(60)
 
-    def _look(self) -> None:
-        while not self._ended.wait(LOOK_S):
+    def _poll(self) -> None:
+        while not self._ended.wait(POLL_SECONDS):
             used = [self._used(container) for container in self._containers]
             self.peak = max(self.peak, sum(held for held, _ in used))
             self.cached = max(self.cached, sum(cached for _, cached in used))

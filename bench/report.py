@@ -36,7 +36,7 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 def _row(figure: Figure) -> list[str]:
     peer = f"{_number(statistics.median(figure.peer))} {figure.unit}" if figure.peer else ""
     return [
-        figure.what,
+        figure.title,
         f"{_number(statistics.median(figure.ours))} {figure.unit}",
         peer,
         f"{figure.value:.2f}" if figure.peer else "",
@@ -60,7 +60,7 @@ def as_json(figures: Sequence[Figure], about: Mapping[str, object]) -> str:
     """Return all runs of all figures."""
     rows = [
         {
-            "what": figure.what,
+            "title": figure.title,
             "unit": figure.unit,
             "ours": [round(each, 3) for each in figure.ours],
             "peer": [round(each, 3) for each in figure.peer],
@@ -78,7 +78,7 @@ def as_json(figures: Sequence[Figure], about: Mapping[str, object]) -> str:
 def picture(figures: Sequence[Figure]) -> str:
     """Draw an SVG: how far each figure is from its target, the line in the middle."""
     shown = [figure for figure in figures if figure.target]
-    labels = LETTER * max((len(figure.what) for figure in shown), default=0) + 2 * MARGIN
+    labels = LETTER * max((len(figure.title) for figure in shown), default=0) + 2 * MARGIN
     values = LETTER * max((len(_value(figure)) for figure in shown), default=0) + 2 * MARGIN
     middle = labels + values + REACH
     width, height = middle + REACH + values, ROW * (len(shown) + 2)
@@ -97,7 +97,7 @@ def picture(figures: Sequence[Figure]) -> str:
         anchor = "start" if length >= 0 else "end"
         parts += [
             f'<text x="{labels - MARGIN}" y="{top + 14}" text-anchor="end" fill="#222222">'
-            f"{escape(figure.what)}</text>",
+            f"{escape(figure.title)}</text>",
             f'<rect x="{left:.1f}" y="{top}" width="{max(abs(length), 1):.1f}"'
             f' height="{ROW - 8}" fill="{GOOD if figure.met else BAD}"/>',
             f'<text x="{end:.1f}" y="{top + 14}" text-anchor="{anchor}" fill="#222222">'
@@ -125,7 +125,7 @@ def _distance(figure: Figure) -> float:
 
 def read(text: str) -> list[Figure]:
     """Return the figures of a `bench.json`, so that they can be drawn again."""
-    keys = ("what", "ours", "peer", "unit", "better", "target", "note")
+    keys = ("title", "ours", "peer", "unit", "better", "target", "note")
     return [Figure(**{key: row[key] for key in keys}) for row in json.loads(text)["figures"]]
 
 

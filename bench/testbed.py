@@ -26,7 +26,7 @@ DOMAIN = "bench.example.com"
 HERE = Path(__file__).parent
 ANSWER_S = 120
 """How long a registry may take to answer."""
-LOOK_S = 0.1
+POLL_SECONDS = 0.1
 """Between two looks whether it does."""
 
 
@@ -50,18 +50,23 @@ class Testbed:
         """Return the swarm with that checkout's stacks on it."""
         return SwarmUnderTest(self.swarm, project)
 
-    def docker(self, *words: str | Path, timeout: float = 120) -> str:
+    def docker(self, *args: str | Path, timeout: float = 120) -> str:
         """Run `docker ARGS` on the node."""
-        return self.swarm.docker(self.node, *words, timeout=timeout)
+        return self.swarm.docker(self.node, *args, timeout=timeout)
 
     def answers(self, url: str, login: str, header: str = "") -> None:
         """Wait until the registry lets `login` in, with the line `header` in its answer."""
-        wait(f"{url} to answer", lambda: self._answers(url, login, header), ANSWER_S, every=LOOK_S)
+        wait(
+            f"{url} to answer",
+            lambda: self._answers(url, login, header),
+            ANSWER_S,
+            every=POLL_SECONDS,
+        )
 
     def _answers(self, url: str, login: str, header: str) -> bool:
         asked = ("curl", "-s", "-i", "--max-time", "5", "-H", f"Host: {DOMAIN}", "--user", login)
-        said = self.swarm.exec(self.node, *asked, url, check=False).stdout.lower()
-        return " 200" in said.partition("\n")[0] and header.lower() in said
+        answer = self.swarm.exec(self.node, *asked, url, check=False).stdout.lower()
+        return " 200" in answer.partition("\n")[0] and header.lower() in answer
 
     def container(self, service: str) -> str:
         """Id of the running task of a service."""
@@ -80,8 +85,8 @@ class Testbed:
         given = [f"Authorization: Basic {basic}", *headers]
         options = [word for header in given for word in ("--header", header)]
         size = ("--threads", "1", "--connections", str(connections), "--timeout", "10s")
-        words = ("wrk", *size, "--duration", f"{seconds}s", *options, url)
-        return self.swarm.exec(self.node, *words, timeout=120).stdout
+        command = ("wrk", *size, "--duration", f"{seconds}s", *options, url)
+        return self.swarm.exec(self.node, *command, timeout=120).stdout
 
     def volume(self, name: str) -> Path:
         """Return the folder of a volume's files on this machine."""
@@ -99,10 +104,10 @@ def testbed(folder: Path) -> Iterator[Testbed]:
 def docker_config(folder: Path, logins: Mapping[str, str]) -> Path:
     """Write a folder for DOCKER_CONFIG, with `user:password` by host."""
     folder.mkdir(parents=True, exist_ok=True)
-    told = {
+    logins_by_host = {
         host: {"auth": base64.b64encode(login.encode()).decode()} for host, login in logins.items()
     }
-    (folder / "config.json").write_text(json.dumps({"auths": told}))
+    (folder / "config.json").write_text(json.dumps({"auths": logins_by_host}))
     return folder
 
 
@@ -113,10 +118,10 @@ def crane() -> Path:
 
 def terraform() -> Path:
     """Terraform, which has to be on the machine: it is in no registry of packages."""
-    found = shutil.which("terraform")
-    if not found:
+    program = shutil.which("terraform")
+    if not program:
         raise Problem("terraform is missing (1.5 or later): it is one of those compared with")
-    return Path(found)
+    return Path(program)
 
 
 def terraform_provider() -> Path:
@@ -137,8 +142,8 @@ def terraform_provider() -> Path:
         say("compiling the provider for Terraform (minutes, the first time)")
         folder.mkdir(parents=True, exist_ok=True)
         overlay = folder / "overlay.json"
-        place = pins / "terraform/main.go"
-        overlay.write_text(json.dumps({"Replace": {str(place): str(source)}}))
+        target = pins / "terraform/main.go"
+        overlay.write_text(json.dumps({"Replace": {str(target): str(source)}}))
         settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
         build: list[str | Path] = [
             "go",

@@ -64,7 +64,7 @@ def figures_table(figures: Sequence[Mapping[str, Any]]) -> str:
     for figure in figures:
         mine, peer = (_median(figure[name], figure["unit"]) for name in ("ours", "peer"))
         ratio = f"{figure['value']:.2f}" if figure["peer"] else ""
-        rows.append(f"| {figure['what']} | {mine} | {peer} | {ratio} | {_mark(figure)} |")
+        rows.append(f"| {figure['title']} | {mine} | {peer} | {ratio} | {_mark(figure)} |")
     return "\n".join(rows) + "\n"
 
 

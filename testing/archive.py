@@ -60,12 +60,12 @@ def _image_of(
     folder: Path, name: str, programs: Mapping[str, str], tools: list[str], command: list[str]
 ) -> Path:
     """Pack this machine's `programs` at their paths, with their libraries and busybox."""
-    found = {packages.program(program): path for program, path in programs.items()}
-    listed = "".join(run(["ldd", program]) for program in found)
+    paths = {packages.program(program): path for program, path in programs.items()}
+    listed = "".join(run(["ldd", program]) for program in paths)
     libraries = sorted(set(re.findall(r"(/\S+) \(0x", listed)))
     layer = folder / "layer.tar"
     with tarfile.open(layer, "w", dereference=True) as tar:
-        for program, path in found.items():
+        for program, path in paths.items():
             tar.add(program, path)
         for library in libraries:
             tar.add(library, library.lstrip("/"))

@@ -28,7 +28,7 @@ class CertificatePair:
     ) -> CertificatePair:
         """Self-signed, for `domains` and maybe an address; it ends in `days`."""
         key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test CA")])
         names: list[x509.GeneralName] = [x509.DNSName(domain) for domain in domains]
         if address:
             names.append(x509.IPAddress(IPv4Address(address)))

@@ -44,8 +44,8 @@ def script(document: Path) -> str:
     """Return the document's blocks as one script for bash: what one exports, the next ones have."""
     parts = ["set -eu -o pipefail"]
     for block in blocks(document):
-        place = f"{document.name}, line {block.line}"
-        parts.append(f"echo {shlex.quote(f'== {place}')}")
+        position = f"{document.name}, line {block.line}"
+        parts.append(f"echo {shlex.quote(f'== {position}')}")
         if not block.error:
             parts.append(block.commands)
             continue
@@ -53,7 +53,7 @@ def script(document: Path) -> str:
         parts += [
             f"set +e; output=$(exec 2>&1; set -e\n{block.commands}\n); code=$?; set -e",
             'echo "$output"',
-            f'[ "$code" != 0 ] || {{ echo {shlex.quote(f"{place}: it works")}; exit 1; }}',
+            f'[ "$code" != 0 ] || {{ echo {shlex.quote(f"{position}: it works")}; exit 1; }}',
             f'grep -qF {shlex.quote(block.error)} <<<"$output"',
         ]
     return "\n".join([*parts, ""])

@@ -74,9 +74,9 @@ class Hub:
     def _url(self, name: str) -> str:
         return f"docker://{self.address}/library/{name}"
 
-    def _skopeo(self, *words: str) -> str:
-        everything = ("skopeo", "--insecure-policy", *words)
-        return self._swarm.exec(self._swarm.outside, *everything, timeout=120).stdout
+    def _skopeo(self, *args: str) -> str:
+        command = ("skopeo", "--insecure-policy", *args)
+        return self._swarm.exec(self._swarm.outside, *command, timeout=120).stdout
 
     def end(self) -> None:
         """End it."""

@@ -68,9 +68,9 @@ class Load:
         while not self._ended.is_set():
             count += 1
             retry = ("--retry-times", str(self._retries)) if self._retries else ()
-            words = ("skopeo", "--insecure-policy", "copy", *retry, *operation(number, count))
+            command = ("skopeo", "--insecure-policy", "copy", *retry, *operation(number, count))
             try:
-                self._site.swarm.exec(self._node, *words, timeout=OPERATION_S)
+                self._site.swarm.exec(self._node, *command, timeout=OPERATION_S)
             except Problem as problem:
                 self.failed.append(str(problem)[-300:])
             self.done += 1

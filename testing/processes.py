@@ -39,17 +39,17 @@ def children() -> frozenset[int]:
     return frozenset(_running_children())
 
 
-def end_children(besides: Collection[int] = ()) -> list[str]:
-    """Kill all processes below this one but those `besides`; return their command lines."""
+def end_children(spared: Collection[int] = ()) -> list[str]:
+    """Kill all processes below this one but those `spared`; return their command lines."""
     ended: dict[int, str] = {}
     deadline = time.monotonic() + END_SECONDS
     # The children of those that are killed are adopted, so they come next.
-    while (left := _others(besides)) and time.monotonic() < deadline:
+    while (left := _others(spared)) and time.monotonic() < deadline:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         # The words of one that was just starting a program come a moment later.
-        ended |= {pid: words or ended.get(pid, "") for pid, words in left.items()}
+        ended |= {pid: command or ended.get(pid, "") for pid, command in left.items()}
         time.sleep(0.01)
     _wait_for(ended)
     return list(ended.values())
@@ -62,23 +62,23 @@ def _wait_for(pids: Collection[int]) -> None:
             os.waitpid(pid, os.WNOHANG)
 
 
-def _others(besides: Collection[int]) -> dict[int, str]:
-    return {pid: words for pid, words in _running_children().items() if pid not in besides}
+def _others(spared: Collection[int]) -> dict[int, str]:
+    return {pid: command for pid, command in _running_children().items() if pid not in spared}
 
 
 def _running_children() -> dict[int, str]:
     """Return the command lines of this process's children by their id."""
-    found: dict[int, str] = {}
+    commands: dict[int, str] = {}
     pids: list[str] = []
     for path in Path("/proc/self/task").glob("*/children"):
         with contextlib.suppress(OSError):  # The thread may end meanwhile.
             pids += path.read_text().split()
     for pid in pids:
         with contextlib.suppress(OSError):  # It may end meanwhile.
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").strip()
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").strip()
             status = Path(f"/proc/{pid}/stat").read_text(errors="replace")
             # One that ended and wasn't waited for is a zombie. A process has no words for a
             # moment as it starts a program, so their absence says nothing.
             if status.rpartition(")")[2].split()[0] != "Z":
-                found[int(pid)] = words.decode(errors="replace")
-    return found
+                commands[int(pid)] = command.decode(errors="replace")
+    return commands

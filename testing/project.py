@@ -77,10 +77,10 @@ class Project:
             elif new.exists():  # An old version hasn't all that there is today.
                 shutil.copy(new, old)
 
-    def pulumi(self, *words: str, stdin: str | None = None) -> Result:
+    def pulumi(self, *args: str, stdin: str | None = None) -> Result:
         """Run `pulumi ARGS`, whether it works or fails."""
         done = subprocess.run(
-            ["pulumi", *words, "--non-interactive", "--color", "never"],
+            ["pulumi", *args, "--non-interactive", "--color", "never"],
             cwd=self.folder,
             env=self.environment,
             input=stdin,
@@ -93,11 +93,11 @@ class Project:
         )
         return Result(done.returncode, done.stdout)
 
-    def ok(self, *words: str, stdin: str | None = None) -> str:
+    def ok(self, *args: str, stdin: str | None = None) -> str:
         """Run `pulumi ARGS`, which must work."""
-        result = self.pulumi(*words, stdin=stdin)
+        result = self.pulumi(*args, stdin=stdin)
         if result.code != 0:
-            raise CommandError(f"pulumi {' '.join(words)}:\n{result.text}")
+            raise CommandError(f"pulumi {' '.join(args)}:\n{result.text}")
         return result.text
 
     def init(self, stack: str, values: Mapping[str, str] | None = None) -> None:
@@ -114,9 +114,9 @@ class Project:
             for key, value in settings.items():
                 is_path = bool(re.search(r"[.\[]", key))
                 commands.setdefault(is_path, []).extend([flag, f"{key}={value}"])
-        for is_path, words in commands.items():
+        for is_path, args in commands.items():
             path = ["--path"] if is_path else []
-            self.ok("config", "set-all", "--stack", stack, *path, *words)
+            self.ok("config", "set-all", "--stack", stack, *path, *args)
 
     def set(self, stack: str, key: str, value: str, *flags: str) -> None:
         """Set one key; with `--secret` among `flags` the value goes through stdin."""

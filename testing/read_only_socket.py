@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-LOOKS = ("GET", "HEAD")
+READ_METHODS = ("GET", "HEAD")
 REFUSAL = b"""HTTP/1.1 403 Forbidden\r
 Content-Type: application/json\r
 Content-Length: 34\r
@@ -59,7 +59,7 @@ def _ask(near: socket.socket, far: socket.socket, relay: ReadOnlySocket) -> None
                 head.append(lines.readline())
             # Without a body, what comes next is another head.
             body = any(line.lower().startswith((b"content-l", b"transfer-e")) for line in head)
-            if body or first.split()[0].decode() not in LOOKS:
+            if body or first.split()[0].decode() not in READ_METHODS:
                 relay.refused.append(first.decode().strip())
                 near.sendall(REFUSAL)
                 break

@@ -12,7 +12,7 @@ from pathlib import Path
 from ops.bootstrap import images
 from ops.bootstrap.console import main, wait
 
-from .authority import Authority
+from .acme_server import AcmeServer
 from .project import ROOT, Project
 from .site import SwarmUnderTest
 from .testswarm import TestSwarm
@@ -26,19 +26,19 @@ def _shoot() -> None:
         TestSwarm(nodes=1, images=images.tarballs().values()) as swarm,
     ):
         folder, (node,) = Path(name), swarm.nodes
-        authority = Authority(swarm, folder / "authority")
+        acme_server = AcmeServer(swarm, folder / "acme-server")
         site = SwarmUnderTest(swarm, Project(folder / "registry", node.host))
-        site.trust(authority.root_file)
+        site.trust(acme_server.root_file)
         for domain in (DOMAIN, DASHBOARD, f"stag.{DOMAIN}"):
             swarm.add_host(domain, node.ip)
         site.project.init(
             "prod",
             {
-                "registry:acmeServer": authority.directory,
+                "registry:acmeServer": acme_server.directory,
                 "registry:dashboardDomain": DASHBOARD,
             },
         )
-        site.project.ok("config", "set", "registry:acmeCa", stdin=authority.transport_root)
+        site.project.ok("config", "set", "registry:acmeCa", stdin=acme_server.transport_root)
         site.project.init("stag")
         for stack in ("prod", "stag"):
             site.project.up(stack)
@@ -64,7 +64,7 @@ def _shoot() -> None:
             timeout=120,
         )
         forwarding.kill()
-        authority.end()
+        acme_server.end()
 
 
 if __name__ == "__main__":

@@ -28,22 +28,22 @@ class SwarmUnderTest:
     _entries: dict[str, Node] = field(default_factory=dict)
     _trusted: list[str] = field(default_factory=list)
 
-    def make(self, *words: str, timeout: float = 600, **variables: str) -> Result:
+    def make(self, *args: str, timeout: float = 600, **variables: str) -> Result:
         """Run `make ARGS` in the checkout, outside the swarm, trusting what `trust` named."""
         done = self.swarm.exec(
             self.swarm.outside,
-            *("make", "--no-print-directory", "-C", str(self.project.folder), *words),
+            *("make", "--no-print-directory", "-C", str(self.project.folder), *args),
             check=False,
             timeout=timeout,
             env={**self.project.environment, **self._certificates(), **variables},
         )
         return Result(done.returncode, done.stdout + done.stderr, done.stdout)
 
-    def made(self, *words: str) -> str:
+    def made(self, *args: str) -> str:
         """Run `make ARGS`, which must work."""
-        result = self.make(*words)
+        result = self.make(*args)
         if result.code != 0:
-            raise CommandError(f"make {' '.join(words)}:\n{result.text}")
+            raise CommandError(f"make {' '.join(args)}:\n{result.text}")
         return result.text
 
     def _certificates(self) -> dict[str, str]:
@@ -84,8 +84,8 @@ class SwarmUnderTest:
             self.swarm.docker(node, "kill", *running)
         return not running
 
-    def _done(self, node: Node, *words: str) -> bool:
-        self.swarm.docker(node, *words)
+    def _done(self, node: Node, *args: str) -> bool:
+        self.swarm.docker(node, *args)
         return True
 
     def tasks(self, service: str) -> list[Node]:
@@ -108,8 +108,8 @@ class SwarmUnderTest:
 
     def inspect(self, kind: str, name: str) -> dict[str, Any]:
         """Return what `docker KIND inspect NAME` prints."""
-        found = self.swarm.docker(self.any_node(), kind, "inspect", name)
-        return dict(json.loads(found)[0])
+        output = self.swarm.docker(self.any_node(), kind, "inspect", name)
+        return dict(json.loads(output)[0])
 
     def labels(self, node: Node) -> dict[str, str]:
         """Return the labels of a node."""
@@ -133,7 +133,7 @@ class SwarmUnderTest:
 
     @property
     def root(self) -> str:
-        """File with the root of the authority that is trusted."""
+        """File with the root of the CA that is trusted."""
         return self._trusted[1]
 
     def status(
@@ -192,12 +192,12 @@ class SwarmUnderTest:
         image, creds = f"docker://{domain}/{name}", ("--creds", self.login(stack))
         return self.skopeo(domain, "inspect", "--format", "{{.Digest}}", *creds, image).strip()
 
-    def skopeo(self, domain: str, command: str, *words: str) -> str:
+    def skopeo(self, domain: str, command: str, *args: str) -> str:
         """Run skopeo on the node that `domain` leads to; any certificate will do."""
         sides = ("--src-tls-verify=false", "--dest-tls-verify=false")
         flags = sides if command == "copy" else ("--tls-verify=false",)
-        everything = ("skopeo", "--insecure-policy", command, *flags, *words)
-        return self.swarm.exec(self._entries[domain], *everything, timeout=120).stdout
+        whole = ("skopeo", "--insecure-policy", command, *flags, *args)
+        return self.swarm.exec(self._entries[domain], *whole, timeout=120).stdout
 
     def auto_labels(self, folder: Path, constraint: str) -> None:
         """Run docker-auto-labels of PyPI on a stack file with one constraint."""

@@ -24,7 +24,7 @@ class Store:
         self.endpoint = f"https://{outside.ip}:{PORT}"
         pair = CertificatePair.make(address=outside.ip)
         self.root_file = folder / "certificate.pem"
-        """PEM: its certificate is its own authority."""
+        """PEM: its certificate is its own CA."""
         self.access_key, self.secret_key = "registry", secrets.token_hex(16)
         self.root_file.write_text(pair.chain)
         (folder / "key.pem").write_text(pair.key)

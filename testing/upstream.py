@@ -30,7 +30,7 @@ class Upstream:
         self.username, self.password = "reader", secrets.token_hex(16)
         pair = CertificatePair.make(address=swarm.outside.ip)
         self.root_file = folder / "certificate.pem"
-        """PEM: its certificate is its own authority."""
+        """PEM: its certificate is its own CA."""
         self.root_file.write_text(pair.chain)
         key, logins = folder / "key.pem", folder / "htpasswd"
         key.write_text(pair.key)
@@ -62,8 +62,8 @@ class Upstream:
         """Push `image`, in skopeo's form, as `name`."""
         creds = ("--dest-tls-verify=false", "--dest-creds", f"{self.username}:{self.password}")
         target = f"docker://{self.address}/{name}"
-        words = ("skopeo", "--insecure-policy", "copy", "--quiet", *creds, image, target)
-        self._swarm.exec(self._swarm.outside, *words, timeout=120)
+        skopeo = ("skopeo", "--insecure-policy", "copy", "--quiet", *creds, image, target)
+        self._swarm.exec(self._swarm.outside, *skopeo, timeout=120)
 
     def end(self) -> None:
         """End it; its images stay."""

@@ -46,8 +46,8 @@ def _kill_leftovers(folder: Path) -> bool:
     some = False
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            if words[0] in (b"nsenter", b"unshare") and os.fsencode(folder) in words[-2]:
+            args = (process / "cmdline").read_bytes().split(b"\0")
+            if args[0] in (b"nsenter", b"unshare") and os.fsencode(folder) in args[-2]:
                 kill(int(process.name))
                 some = True
     return some

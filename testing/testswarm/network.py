@@ -41,5 +41,5 @@ def _port(node: Node) -> str:
     return f"port-{node.name}"
 
 
-def _ip(netns: str, words: str) -> None:
-    run(["ip", "-netns", netns, *words.split()])
+def _ip(netns: str, args: str) -> None:
+    run(["ip", "-netns", netns, *args.split()])

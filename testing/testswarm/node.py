@@ -26,7 +26,7 @@ class Node:
     """One machine of the swarm."""
 
     name: str
-    """Its host name: node1, node2, …"""
+    """Its host name, such as node1."""
     ip: str
     """Its address in the swarm's network, which only the nodes reach: see `TestSwarm.exec`."""
     dir: Path
@@ -134,15 +134,15 @@ def has_ended(node: Node) -> bool:
     return node.process is None or node.process.poll() is not None
 
 
-def entering(node: Node | ClientHost, *words: str | Path) -> list[str | Path]:
-    """Return the command that runs `words` on a node, or outside."""
+def entering(node: Node | ClientHost, *args: str | Path) -> list[str | Path]:
+    """Return the command that runs `args` on a node, or outside."""
     if isinstance(node, ClientHost):
         hosts = 'mount --bind "$0" /etc/hosts && exec setpriv --pdeathsig=KILL "$@"'
         enter = ["nsenter", f"--net=/run/netns/{node.netns}", "unshare", "--mount"]
-        return [*enter, "setpriv", "--pdeathsig=KILL", "sh", "-c", hosts, node.hosts, *words]
+        return [*enter, "setpriv", "--pdeathsig=KILL", "sh", "-c", hosts, node.hosts, *args]
     enter = ["nsenter", f"--target={node.init}", "--net", "--mount", "--uts", "--pid"]
     # setpriv: when nsenter is killed, so is what it started.
-    return [*enter, "setpriv", "--pdeathsig=KILL", *words]
+    return [*enter, "setpriv", "--pdeathsig=KILL", *args]
 
 
 def kill(parent: int) -> None:
@@ -180,7 +180,7 @@ def _described(pid: int) -> str:
     try:
         folder = Path(f"/proc/{pid}")
         state = folder.joinpath("stat").read_text().rpartition(")")[2].split()[0]
-        words = folder.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode()
-        return f"{pid} {state} {folder.joinpath('wchan').read_text()} {words[:200]}"
+        command = folder.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return f"{pid} {state} {folder.joinpath('wchan').read_text()} {command[:200]}"
     except OSError:
         return ""

@@ -111,14 +111,14 @@ class TestSwarm:
             signal.signal(signal.SIGTERM, self._old_sigterm)
             self._old_sigterm = None
 
-    def docker(self, node: Node, *words: str | Path, timeout: float = 60) -> str:
+    def docker(self, node: Node, *args: str | Path, timeout: float = 60) -> str:
         """Return what the docker client prints, without the last newline; a Problem if it fails."""
-        return run(["docker", "--host", node.host, *words], timeout=timeout).rstrip("\n")
+        return run(["docker", "--host", node.host, *args], timeout=timeout).rstrip("\n")
 
     def exec(
         self,
         node: Node | ClientHost,
-        *words: str | Path,
+        *args: str | Path,
         stdin: str | None = None,
         check: bool = True,
         timeout: float = 60,
@@ -133,24 +133,24 @@ class TestSwarm:
         where = node.name if isinstance(node, Node) else "outside"
         try:
             done = subprocess.run(
-                entering(node, *words), input=stdin or "", capture_output=True, text=True,
+                entering(node, *args), input=stdin or "", capture_output=True, text=True,
                 errors="replace", timeout=timeout, check=False,
                 env=clean_environment() | dict(env or {}),
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise Problem(f"{where}: `{words[0]}` did not end within {timeout:g} s") from None
+            raise Problem(f"{where}: `{args[0]}` did not end within {timeout:g} s") from None
         if check and done.returncode != 0:
-            said = (done.stderr or done.stdout).strip()[-2000:]
-            raise Problem(f"{where}: `{words[0]}` exited with {done.returncode}: {said}")
+            output = (done.stderr or done.stdout).strip()[-2000:]
+            raise Problem(f"{where}: `{args[0]}` exited with {done.returncode}: {output}")
         return done
 
     def spawn(
-        self, node: Node | ClientHost, *words: str | Path, log: Path
+        self, node: Node | ClientHost, *args: str | Path, log: Path
     ) -> subprocess.Popen[bytes]:
         """Start a program as `exec` does, and leave it running; on a node it ends with that."""
         with log.open("ab") as output:
             return subprocess.Popen(
-                entering(node, *words),
+                entering(node, *args),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -269,9 +269,9 @@ class TestSwarm:
         """Return whether a running manager sees it ready and, for a manager, reachable."""
         witness = next(peer for peer in self.nodes[: self._managers] if peer.process)
         asked = "{{.Status.State}} {{with .ManagerStatus}}{{.Reachability}}{{end}}"
-        said = self.docker(witness, "node", "inspect", node.id, "--format", asked)
+        state = self.docker(witness, "node", "inspect", node.id, "--format", asked)
         role = "reachable" if node in self.nodes[: self._managers] else ""
-        return said.split() == ["ready", *role.split()]
+        return state.split() == ["ready", *role.split()]
 
 
 def _on_all(work: Callable[[Node], object], nodes: Sequence[Node]) -> None:

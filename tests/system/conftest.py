@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ops.bootstrap import images
+from testing.acme_server import AcmeServer
 from testing.archive import archive_of
-from testing.authority import Authority
 from testing.hub import Hub
 from testing.project import Project
 from testing.site import SwarmUnderTest
@@ -66,11 +66,11 @@ def site(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="session")
-def authority(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
+def acme_server(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AcmeServer]:
     """Yield the ACME server that production gets its certificates from."""
-    authority = Authority(swarm, tmp_path_factory.mktemp("authority"))
-    yield authority
-    authority.end()
+    acme_server = AcmeServer(swarm, tmp_path_factory.mktemp("acme-server"))
+    yield acme_server
+    acme_server.end()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from testing.authority import Authority
+from testing.acme_server import AcmeServer
 from testing.site import SwarmUnderTest
 from testing.testswarm import SUBNET
 
@@ -17,7 +17,7 @@ DOMAIN = "registry.tmd.fakhred.in"
 IMAGE = "registry:3.1.2"
 
 
-def main_traefik(authority: Authority, authority_file: str) -> dict[str, object]:
+def main_traefik(acme_server: AcmeServer, ca_file: str) -> dict[str, object]:
     """Deploy the recipe that publishes ports on the host; only its ACME server differs."""
     labels = {
         "traefik.enable": "true",
@@ -63,7 +63,7 @@ def main_traefik(authority: Authority, authority_file: str) -> dict[str, object]
                     "--certificatesresolvers.le.acme.email=admin@example.com",
                     "--certificatesresolvers.le.acme.storage=/certificates/acme.json",
                     "--certificatesresolvers.le.acme.tlschallenge=true",
-                    f"--certificatesresolvers.le.acme.caserver={authority.directory}",
+                    f"--certificatesresolvers.le.acme.caserver={acme_server.directory}",
                     "--certificatesresolvers.le.acme.cacertificates=/ca.pem",
                     "--accesslog",
                     "--log",
@@ -74,7 +74,7 @@ def main_traefik(authority: Authority, authority_file: str) -> dict[str, object]
             }
         },
         "volumes": {"traefik-public-certificates": {}},
-        "configs": {"ca": {"file": authority_file}},
+        "configs": {"ca": {"file": ca_file}},
         "networks": {"traefik-public": {"external": True}},
     }
 

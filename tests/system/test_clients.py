@@ -51,7 +51,7 @@ backend same-port
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """Where a client finds a registry."""
 
     stack: str
@@ -66,7 +66,7 @@ class Client:
     """A client's run against one place."""
 
     site: SwarmUnderTest
-    place: Place
+    target: Target
     machine: Node | ClientHost
     archive: Path
     """The image, as `docker save` writes it."""
@@ -76,9 +76,9 @@ class Client:
     @property
     def image(self) -> str:
         """A repository of this client's own."""
-        return f"{self.place.host}/{self.folder.name}/hello:1"
+        return f"{self.target.host}/{self.folder.name}/hello:1"
 
-    def run(self, *words: str | Path) -> str:
+    def run(self, *args: str | Path) -> str:
         """Run the client; it trusts the registry's certificate and knows the login."""
         environment = {
             "DOCKER_CONFIG": str(self.folder),
@@ -87,27 +87,27 @@ class Client:
             "SSL_CERT_FILE": self.site.root,
             "HOME": str(self.folder),
         }
-        done = self.site.swarm.exec(self.machine, *words, env=environment, timeout=120)
+        done = self.site.swarm.exec(self.machine, *args, env=environment, timeout=120)
         return done.stdout + done.stderr
 
 
 def docker(client: Client) -> None:
-    for words in (
+    for args in (
         ("load", "--input", client.archive),
         ("tag", "hello:1", client.image),
         ("push", client.image),
         ("image", "rm", client.image, "hello:1"),
         ("pull", client.image),
     ):
-        client.run("docker", *words)
+        client.run("docker", *args)
 
 
 def ctr(client: Client) -> None:
     # The engine's own containerd.
     socket = "/run/docker/containerd/containerd.sock"
     images = ("ctr", "--address", socket, "--namespace", "clients", "images")
-    login = ("--user", client.site.login(client.place.stack))
-    way = ["--plain-http"] if client.place.plain else ["--tlscacert", client.site.root]
+    login = ("--user", client.site.login(client.target.stack))
+    way = ["--plain-http"] if client.target.plain else ["--tlscacert", client.site.root]
     client.run(*images, "import", client.archive)
     client.run(*images, "push", *login, *way, client.image, "docker.io/library/hello:1")
     client.run(*images, "rm", "docker.io/library/hello:1")
@@ -134,13 +134,13 @@ def buildah(client: Client) -> None:
 
 
 def crane(client: Client) -> None:
-    way = ["--insecure"] if client.place.plain else []
+    way = ["--insecure"] if client.target.plain else []
     client.run(tool("crane"), "push", *way, client.archive, client.image)
     client.run(tool("crane"), "pull", *way, client.image, client.folder / "pulled.tar")
 
 
 def oras(client: Client) -> None:
-    way = ["--plain-http"] if client.place.plain else []
+    way = ["--plain-http"] if client.target.plain else []
     (client.folder / "artifact").write_text("an artifact")
     # It takes files below the current folder alone.
     program = ("env", "--chdir", client.folder, tool("oras"))
@@ -150,15 +150,15 @@ def oras(client: Client) -> None:
 
 
 def regctl(client: Client) -> None:
-    way = ["--tls", "disabled"] if client.place.plain else []
-    client.run(tool("regctl"), "registry", "set", "--skip-check", *way, client.place.host)
+    way = ["--tls", "disabled"] if client.target.plain else []
+    client.run(tool("regctl"), "registry", "set", "--skip-check", *way, client.target.host)
     client.run(tool("regctl"), "image", "import", client.image, client.archive)
     client.run(tool("regctl"), "image", "export", client.image, client.folder / "pulled.tar")
 
 
 def verified(client: Client) -> str:
     """Return what clients that try both schemes take for plain HTTP, or else for HTTPS."""
-    return "false" if client.place.plain else "true"
+    return "false" if client.target.plain else "true"
 
 
 CLIENTS: tuple[Callable[[Client], None], ...] = (
@@ -170,13 +170,13 @@ CLIENTS: tuple[Callable[[Client], None], ...] = (
     oras,
     regctl,
 )
-PLACES = ("HTTP with a port", "HTTPS with a port", "an address", "behind a proxy")
+TARGETS = ("HTTP with a port", "HTTPS with a port", "an address", "behind a proxy")
 
 
 @pytest.fixture(scope="module")
-def places(
+def targets(
     site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Place]]:
+) -> Iterator[dict[str, Target]]:
     """Yield places by name: one stack behind the proxy, and on its own port without TLS."""
     swarm, project = site.swarm, site.project
     folder = tmp_path_factory.mktemp("certificates")
@@ -189,8 +189,14 @@ def places(
     site.trust(root)
 
     def stack(name: str, domain: str, **values: str) -> None:
-        own = {"stackName": name, "domain": domain, "proxy": "stack", "network": name, **values}
-        project.init(name, {f"registry:{key}": value for key, value in own.items()})
+        settings = {
+            "stackName": name,
+            "domain": domain,
+            "proxy": "stack",
+            "network": name,
+            **values,
+        }
+        project.init(name, {f"registry:{key}": value for key, value in settings.items()})
         if values["https"] == "own":
             pair = pairs[domain]
             project.ok("config", "set", "registry:certificate", stdin=pair.chain)
@@ -230,10 +236,10 @@ def places(
         port = f":{SECURE_PORT}" if name == SECURE_DOMAIN else ""
         wait(f"{name} to answer", partial(answers, site, f"https://{name}{port}/v2/"), STARTED_S)
     yield {
-        "HTTP with a port": Place("plain", f"{PLAIN_DOMAIN}:{PLAIN_PORT}", plain=True),
-        "HTTPS with a port": Place("secure", f"{SECURE_DOMAIN}:{SECURE_PORT}"),
-        "an address": Place("address", first.ip),
-        "behind a proxy": Place("plain", PLAIN_DOMAIN),
+        "HTTP with a port": Target("plain", f"{PLAIN_DOMAIN}:{PLAIN_PORT}", plain=True),
+        "HTTPS with a port": Target("secure", f"{SECURE_DOMAIN}:{SECURE_PORT}"),
+        "an address": Target("address", first.ip),
+        "behind a proxy": Target("plain", PLAIN_DOMAIN),
     }
     front.kill()
     front.wait(ENDED_S)
@@ -244,49 +250,49 @@ def answers(site: SwarmUnderTest, url: str) -> bool:
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: str(client.__name__))
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", TARGETS)
 def test_a_client_pushes_and_pulls(
     site: SwarmUnderTest,
-    places: dict[str, Place],
+    targets: dict[str, Target],
     archive: Path,
     tmp_path: Path,
     name: str,
     client: Callable[[Client], None],
 ) -> None:
-    place, node = places[name], site.swarm.nodes[2]
+    target, node = targets[name], site.swarm.nodes[2]
     folder = tmp_path / client.__name__
     folder.mkdir()
-    login = base64.b64encode(site.login(place.stack).encode()).decode()
-    (folder / "config.json").write_text(json.dumps({"auths": {place.host: {"auth": login}}}))
+    login = base64.b64encode(site.login(target.stack).encode()).decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {target.host: {"auth": login}}}))
     # These two have an engine of their own; a node's, which trusts what is in a folder of its own.
     on_node = client in (docker, ctr)
-    if on_node and not place.plain:
-        trusted = f"/etc/docker/certs.d/{place.host}"
+    if on_node and not target.plain:
+        trusted = f"/etc/docker/certs.d/{target.host}"
         site.swarm.exec(node, "mkdir", "-p", trusted)
         site.swarm.exec(node, "cp", site.root, f"{trusted}/ca.crt")
     machine = node if on_node else site.swarm.outside
-    client(Client(site, place, machine, archive, folder))
+    client(Client(site, target, machine, archive, folder))
 
 
-def test_the_name_in_tls_does_not_matter(site: SwarmUnderTest, places: dict[str, Place]) -> None:
+def test_the_name_in_tls_does_not_matter(site: SwarmUnderTest, targets: dict[str, Target]) -> None:
     outside = site.swarm.outside
-    for place in (places["HTTPS with a port"], places["an address"]):
-        port = place.host.partition(":")[2] or "443"
+    for target in (targets["HTTPS with a port"], targets["an address"]):
+        port = target.host.partition(":")[2] or "443"
         address = site.swarm.nodes[0].ip
-        if place.stack == "secure":
+        if target.stack == "secure":
             address = site.node_of("secure_proxy").ip
         # curl sends no name for an address, and here another one than in Host.
         for url in (f"https://{address}:{port}", f"https://other.example.com:{port}"):
             ask = ("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "-H")
             to = ("--resolve", f"other.example.com:{port}:{address}", f"{url}/v2/")
-            said = site.swarm.exec(outside, *ask, f"Host: {place.host}", *to).stdout
-            assert said == "401", (place, url)
+            status = site.swarm.exec(outside, *ask, f"Host: {target.host}", *to).stdout
+            assert status == "401", (target, url)
 
 
 def test_where_plain_http_is_meant_no_tls_is_answered(
-    site: SwarmUnderTest, places: dict[str, Place]
+    site: SwarmUnderTest, targets: dict[str, Target]
 ) -> None:
-    host = places["HTTP with a port"].host
+    host = targets["HTTP with a port"].host
     ask = ("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", f"https://{host}/v2/")
     done = site.swarm.exec(site.swarm.outside, *ask, check=False)
     assert (done.returncode, done.stdout) == (35, "000"), "the handshake fails"
@@ -294,9 +300,9 @@ def test_where_plain_http_is_meant_no_tls_is_answered(
 
 
 def test_what_a_proxy_in_front_says_holds_and_what_a_stranger_says_does_not(
-    site: SwarmUnderTest, places: dict[str, Place]
+    site: SwarmUnderTest, targets: dict[str, Target]
 ) -> None:
-    place = places["behind a proxy"]
+    target = targets["behind a proxy"]
     assert site.project.outputs("plain")["url"] == f"https://{PLAIN_DOMAIN}"
     headers = ("-H", "X-Forwarded-Proto: https", "-o", "/dev/null", "-D", "-", "-X", "POST")
     node = site.node_of("plain_proxy")
@@ -304,43 +310,45 @@ def test_what_a_proxy_in_front_says_holds_and_what_a_stranger_says_does_not(
     def location(machine: Node | ClientHost, url: str) -> str:
         login = ("--user", site.login("plain"), "--cacert", site.root)
         to = ("--resolve", f"{PLAIN_DOMAIN}:{PLAIN_PORT}:{node.ip}")
-        words = ("curl", "-sS", *login, *headers, *to, f"{url}/v2/a/blobs/uploads/")
-        said = site.swarm.exec(machine, *words).stdout.lower()
-        return next(line for line in said.splitlines() if line.startswith("location: "))
+        command = ("curl", "-sS", *login, *headers, *to, f"{url}/v2/a/blobs/uploads/")
+        headers_back = site.swarm.exec(machine, *command).stdout.lower()
+        return next(line for line in headers_back.splitlines() if line.startswith("location: "))
 
     outside, stranger = site.swarm.outside, site.swarm.nodes[2]
-    assert f"location: https://{place.host}/v2/" in location(outside, f"https://{place.host}")
+    assert f"location: https://{target.host}/v2/" in location(outside, f"https://{target.host}")
     direct = f"http://{PLAIN_DOMAIN}:{PLAIN_PORT}"
     assert "location: https://" in location(outside, direct)
     assert "location: http://" in location(stranger, direct)
 
 
 def test_the_doctor_looks_at_the_outer_address(
-    site: SwarmUnderTest, places: dict[str, Place]
+    site: SwarmUnderTest, targets: dict[str, Target]
 ) -> None:
-    said = site.made("doctor", "STACK=plain", "SLOW=0")
-    assert f"https://{places['behind a proxy'].host}, seen from this machine" in said
+    output = site.made("doctor", "STACK=plain", "SLOW=0")
+    assert f"https://{targets['behind a proxy'].host}, seen from this machine" in output
     for line in ("strangers are refused (401), admin gets in (200)", "insist on HTTPS"):
-        assert line in said
-    assert "wrong" not in said
+        assert line in output
+    assert "wrong" not in output
 
 
 def test_a_browsers_preflight_needs_no_login(
-    site: SwarmUnderTest, places: dict[str, Place]
+    site: SwarmUnderTest, targets: dict[str, Target]
 ) -> None:
-    url = f"https://{places['behind a proxy'].host}/v2/_catalog"
+    url = f"https://{targets['behind a proxy'].host}/v2/_catalog"
     ask = ("-X", "OPTIONS", "-H", f"Origin: {UI}", "-H", "Access-Control-Request-Method: GET")
-    words = ("curl", "-sS", "--cacert", site.root, "-D", "-", "-o", "/dev/null")
-    said = site.swarm.exec(site.swarm.outside, *words, *ask, url).stdout.lower()
-    assert said.splitlines()[0].split()[1] == "200", said
-    assert f"access-control-allow-origin: {UI}" in said
-    assert "access-control-allow-headers: authorization" in said
+    command = ("curl", "-sS", "--cacert", site.root, "-D", "-", "-o", "/dev/null")
+    answer = site.swarm.exec(site.swarm.outside, *command, *ask, url).stdout.lower()
+    assert answer.splitlines()[0].split()[1] == "200", answer
+    assert f"access-control-allow-origin: {UI}" in answer
+    assert "access-control-allow-headers: authorization" in answer
     # What it announces still takes the login.
-    said = site.swarm.exec(site.swarm.outside, *words, "-H", f"Origin: {UI}", url).stdout.lower()
-    assert said.splitlines()[0].split()[1] == "401", said
-    assert said.count("access-control-allow-origin") == 1
+    answer = site.swarm.exec(
+        site.swarm.outside, *command, "-H", f"Origin: {UI}", url
+    ).stdout.lower()
+    assert answer.splitlines()[0].split()[1] == "401", answer
+    assert answer.count("access-control-allow-origin") == 1
 
 
-@pytest.mark.usefixtures("places")
+@pytest.mark.usefixtures("targets")
 def test_nothing_changes_later(site: SwarmUnderTest) -> None:
     site.project.ok("preview", "--expect-no-changes", "--stack", "plain")

@@ -10,7 +10,7 @@ import pytest
 
 from components.version import VERSION
 from ops.bootstrap.console import wait
-from testing.authority import Authority
+from testing.acme_server import AcmeServer
 from testing.project import changed
 from testing.site import SwarmUnderTest
 
@@ -30,11 +30,11 @@ EACH = pytest.mark.parametrize("stack", STACKS)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _deployed(site: SwarmUnderTest, authority: Authority) -> None:
+def _deployed(site: SwarmUnderTest, acme_server: AcmeServer) -> None:
     """Deploy all three; production first, whose network staging joins. A volume per node."""
-    site.trust(authority.root_file)
+    site.trust(acme_server.root_file)
     # All that differs from what is committed is who certifies.
-    for name, value in {"Server": authority.directory, "Ca": authority.transport_root}.items():
+    for name, value in {"Server": acme_server.directory, "Ca": acme_server.transport_root}.items():
         with (site.project.folder / "Pulumi.prod.yaml").open("a") as file:
             file.write(f"  registry:acme{name}: {json.dumps(value)}\n")
     first = site.swarm.nodes[0]
@@ -108,15 +108,15 @@ def test_docker_and_skopeo_bring_back_what_they_pushed(
     swarm.exec(node, "docker", "login", "-u", user, "--password-stdin", "localhost", stdin=password)
     swarm.docker(node, "load", "--input", archive)
     swarm.docker(node, "tag", "hello:1", "localhost/team/hello:1")
-    said = swarm.exec(node, "docker", "push", "localhost/team/hello:1").stdout
-    digest = re.search(r"sha256:[0-9a-f]{64}", said)
+    output = swarm.exec(node, "docker", "push", "localhost/team/hello:1").stdout
+    digest = re.search(r"sha256:[0-9a-f]{64}", output)
     assert digest
     swarm.docker(node, "image", "rm", "localhost/team/hello:1", "hello:1")
     assert digest[0] in swarm.exec(node, "docker", "pull", "localhost/team/hello:1").stdout
     assert digest[0] == site.digest("local", "localhost", "team/hello:1")
     creds = (f"--{side}-creds={user}:{password}" for side in ("src", "dest"))
-    places = ("docker://localhost/team/hello:1", "docker://localhost/copy:1")
-    site.skopeo("localhost", "copy", *creds, *places)
+    images = ("docker://localhost/team/hello:1", "docker://localhost/copy:1")
+    site.skopeo("localhost", "copy", *creds, *images)
     assert digest[0] == site.digest("local", "localhost", "copy:1")
     swarm.exec(node, "docker", "logout", "localhost")
     assert not list(tmp_path.iterdir())

@@ -58,11 +58,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Task:
     """COMMAND under graceful-stop, as process 1; with `network` in a network of its own."""
 
-    def __init__(self, root: Path, linger: str, *command: str, network: bool = False) -> None:
+    def __init__(self, root: Path, delay: str, *command: str, network: bool = False) -> None:
         spaces = ["unshare", "--pid", "--fork", "--kill-child", *(["--net"] if network else [])]
-        words = ["/bin/sh", "-c", GRACEFUL_STOP, "graceful-stop", linger, *command]
+        program = ["/bin/sh", "-c", GRACEFUL_STOP, "graceful-stop", delay, *command]
         self.process = subprocess.Popen(
-            [*spaces, "chroot", str(root), *words],
+            [*spaces, "chroot", str(root), *program],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -183,8 +183,8 @@ def _on_storage(root: Path, folder: str) -> Task:
     loopback = 'ip link set lo up && exec "$@"'
     variable = f"REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY={folder}"
     command = ("/bin/sh", "-c", STORAGE_FIRST, "storage-first", *REGISTRY)
-    words = ("/bin/sh", "-c", loopback, "sh", "/usr/bin/env", variable, *command)
-    return Task(root, "0", *words, network=True)
+    program = ("/bin/sh", "-c", loopback, "sh", "/usr/bin/env", variable, *command)
+    return Task(root, "0", *program, network=True)
 
 
 def _listens(port: int) -> bool:

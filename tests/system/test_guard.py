@@ -204,8 +204,8 @@ def test_an_update_that_fails_is_undone_and_told_and_the_next_one_works(
     assert "No such image: registry:no-such-tag" in failed.text
     assert "the version before runs on" in failed.text
     site.serves("dev", DOMAIN, PROXY)
-    again = site.project.pulumi("up", "--yes", "--stack", "dev")
-    assert again.code != 0, "what was undone must not pass for deployed"
+    repeated = site.project.pulumi("up", "--yes", "--stack", "dev")
+    assert repeated.code != 0, "what was undone must not pass for deployed"
     site.project.unset("dev", "registry:image")
     site.project.up("dev", "--refresh")
     site.project.ok("preview", "--expect-no-changes", "--stack", "dev")
@@ -241,8 +241,8 @@ def test_a_rollback_by_hand_to_secrets_that_are_gone_changes_nothing(site: Swarm
 
 def roll_back(site: SwarmUnderTest, service: str) -> None:
     """Run `docker service rollback`, until it has ended."""
-    words = ("service", "rollback", "--detach=false", "--quiet", service)
-    site.swarm.docker(site.any_node(), *words, timeout=180)
+    args = ("service", "rollback", "--detach=false", "--quiet", service)
+    site.swarm.docker(site.any_node(), *args, timeout=180)
 
 
 @pytest.mark.usefixtures("unchanged")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ops.bootstrap.console import wait
-from testing.authority import Authority, served
+from testing.acme_server import AcmeServer, served
 from testing.site import SwarmUnderTest
 
 DOMAIN = "registry.tmd.fakhred.in"
@@ -32,24 +32,24 @@ BLOCK = b"\0" * (1 << 20)
 @pytest.fixture(scope="module")
 def short_lived(
     site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Authority]:
+) -> Iterator[AcmeServer]:
     """Yield an ACME server whose certificates Traefik renews after about a minute.
 
     Traefik renews what was made for an hour when 20 minutes are left, and looks once a minute.
     """
     folder = tmp_path_factory.mktemp("short")
-    authority = Authority(site.swarm, folder, valid_seconds=20 * 60 + 20, ports=(14001, 15001))
-    yield authority
-    authority.end()
+    acme_server = AcmeServer(site.swarm, folder, valid_seconds=20 * 60 + 20, ports=(14001, 15001))
+    yield acme_server
+    acme_server.end()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _deployed(
-    site: SwarmUnderTest, hub: None, authority: Authority, short_lived: Authority
+    site: SwarmUnderTest, hub: None, acme_server: AcmeServer, short_lived: AcmeServer
 ) -> None:
     """Production as committed, and a stack with a Traefik of its own on another node."""
     assert hub is None  # It only has to be there.
-    site.trust(authority.root_file)
+    site.trust(acme_server.root_file)
     first, second, _ = site.swarm.nodes
     for name in (DOMAIN, DASHBOARD):
         site.swarm.add_host(name, first.ip)
@@ -57,13 +57,13 @@ def _deployed(
     site.project.init(
         "prod",
         {
-            "registry:acmeServer": authority.directory,
+            "registry:acmeServer": acme_server.directory,
             "registry:certificatesNode": first.name,
             "registry:dashboardDomain": DASHBOARD,
             "registry:proxyMetrics": "true",
         },
     )
-    site.project.ok("config", "set", "registry:acmeCa", stdin=authority.transport_root)
+    site.project.ok("config", "set", "registry:acmeCa", stdin=acme_server.transport_root)
     site.project.init(
         "short",
         {
@@ -108,24 +108,22 @@ class Upload(threading.Thread):
     def run(self) -> None:
         self._file.write_bytes(b"slow" * 256 * 1024)
         digest = hashlib.sha256(self._file.read_bytes()).hexdigest()
-        place = begin_upload(self._site, "slow")
+        url = begin_upload(self._site, "slow")
         start = time.monotonic()
         self.answer = curl(
             self._site,
             *("-X", "PUT", "--limit-rate", "10800", "--upload-file", str(self._file)),
             *("-o", "/dev/null", "-w", "%{http_code}"),
-            f"{place}&digest=sha256:{digest}",
+            f"{url}&digest=sha256:{digest}",
             timeout=UPLOAD_LIMIT_S,
         )
         self.seconds = time.monotonic() - start
 
 
-def curl(site: SwarmUnderTest, *words: str, timeout: float = 60) -> str:
+def curl(site: SwarmUnderTest, *args: str, timeout: float = 60) -> str:
     """Run curl outside the swarm, logged in to production."""
     login = ("--cacert", site.root, "--user", site.login("prod"))
-    return site.swarm.exec(
-        site.swarm.outside, "curl", "-sS", *login, *words, timeout=timeout
-    ).stdout
+    return site.swarm.exec(site.swarm.outside, "curl", "-sS", *login, *args, timeout=timeout).stdout
 
 
 def begin_upload(site: SwarmUnderTest, name: str) -> str:
@@ -134,8 +132,8 @@ def begin_upload(site: SwarmUnderTest, name: str) -> str:
     headers = curl(site, "-X", "POST", "-D", "-", "-o", "/dev/null", url)
     location = re.search(r"(?im)^location: (\S+)", headers)
     assert location, headers
-    place = location[1]
-    return place if place.startswith("http") else f"https://{DOMAIN}{place}"
+    target = location[1]
+    return target if target.startswith("http") else f"https://{DOMAIN}{target}"
 
 
 @pytest.mark.usefixtures("slow")
@@ -153,7 +151,7 @@ def test_nothing_changes_later(site: SwarmUnderTest) -> None:
 
 
 def test_the_doctor_finds_nothing_wrong(site: SwarmUnderTest) -> None:
-    said = site.made("doctor", "STACK=prod", "SLOW=0")
+    output = site.made("doctor", "STACK=prod", "SLOW=0")
     for line in (
         f"{DOMAIN} leads to",
         "certificate by Pebble",
@@ -163,17 +161,17 @@ def test_the_doctor_finds_nothing_wrong(site: SwarmUnderTest) -> None:
         "insist on HTTPS",
         "dashboard asks for a login (401)",
     ):
-        assert f"  ok    {line}" in said or line in said
-    assert "wrong" not in said
+        assert f"  ok    {line}" in output or line in output
+    assert "wrong" not in output
 
 
 def test_docker_logs_in_pushes_and_pulls(
-    site: SwarmUnderTest, authority: Authority, archive: Path
+    site: SwarmUnderTest, acme_server: AcmeServer, archive: Path
 ) -> None:
     swarm, node = site.swarm, site.swarm.nodes[2]
     trusted = f"/etc/docker/certs.d/{DOMAIN}"
     swarm.exec(node, "mkdir", "-p", trusted)
-    swarm.exec(node, "cp", authority.root_file, f"{trusted}/ca.crt")
+    swarm.exec(node, "cp", acme_server.root_file, f"{trusted}/ca.crt")
     user, _, password = site.login("prod").partition(":")
     swarm.exec(node, "docker", "login", "-u", user, "--password-stdin", DOMAIN, stdin=password)
     swarm.docker(node, "load", "--input", archive)
@@ -189,15 +187,15 @@ def test_docker_logs_in_pushes_and_pulls(
 def test_the_registry_speaks_http_1_and_the_dashboard_http_2(site: SwarmUnderTest) -> None:
     asked = ("curl", "-s", "--cacert", site.root, "-o", "/dev/null", "-w", "%{http_version}")
     for domain, version in ((DOMAIN, "1.1"), (DASHBOARD, "2")):
-        said = site.swarm.exec(site.swarm.outside, *asked, f"https://{domain}/").stdout
-        assert said == version, domain
+        answer = site.swarm.exec(site.swarm.outside, *asked, f"https://{domain}/").stdout
+        assert answer == version, domain
 
 
 def test_plain_http_leads_to_https(site: SwarmUnderTest) -> None:
     asked = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}")
     for domain in (DOMAIN, DASHBOARD, SHORT):
-        said = site.swarm.exec(site.swarm.outside, *asked, f"http://{domain}/v2/").stdout
-        assert re.fullmatch(rf"30[18] https://{domain}/v2/", said), said
+        answer = site.swarm.exec(site.swarm.outside, *asked, f"http://{domain}/v2/").stdout
+        assert re.fullmatch(rf"30[18] https://{domain}/v2/", answer), answer
 
 
 @pytest.mark.parametrize(
@@ -261,10 +259,10 @@ def test_a_blob_of_5_gib_passes(site: SwarmUnderTest) -> None:
     for _ in range(SIZE // len(BLOCK)):
         digest.update(BLOCK)
     login = f'--cacert {site.root} --user "$LOGIN"'
-    place = begin_upload(site, "large")
+    url = begin_upload(site, "large")
     script = (
         f"head -c {SIZE} /dev/zero | curl -sSf {login} -X PUT --upload-file - -o /dev/null"
-        f" -H 'Content-Type: application/octet-stream' '{place}&digest=sha256:{digest.hexdigest()}'"
+        f" -H 'Content-Type: application/octet-stream' '{url}&digest=sha256:{digest.hexdigest()}'"
         f" && curl -sSf {login} https://{DOMAIN}/v2/large/blobs/sha256:{digest.hexdigest()}"
         " | sha256sum"
     )
@@ -284,10 +282,10 @@ def test_an_upload_that_lasts_over_90_s_passes(slow: Upload) -> None:
 
 
 def test_the_certificate_survives_traefik_and_its_node(
-    site: SwarmUnderTest, authority: Authority
+    site: SwarmUnderTest, acme_server: AcmeServer
 ) -> None:
     node = site.node_of(PROXY)
-    serial, orders = served(site.swarm, DOMAIN).serial_number, authority.orders()
+    serial, orders = served(site.swarm, DOMAIN).serial_number, acme_server.orders()
     (file,) = (node.dir / "data/volumes/registry-com_certificates/_data").glob("acme-*.json")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     site.swarm.docker(node, "service", "update", "--force", "--quiet", PROXY)
@@ -297,19 +295,19 @@ def test_the_certificate_survives_traefik_and_its_node(
     site.swarm.start(node)
     site.serves("prod", DOMAIN, PROXY)
     assert served(site.swarm, DOMAIN).serial_number == serial
-    assert authority.orders() == orders
+    assert acme_server.orders() == orders
 
 
 def test_no_log_has_a_credential(site: SwarmUnderTest) -> None:
     secrets = [site.login("prod").partition(":")[2]]
     secrets += site.project.outputs("prod")["uiPasswords"].values()
-    said = site.swarm.docker(site.any_node(), "service", "logs", PROXY)
-    assert "GET /v2/ HTTP" in said
-    assert not [secret for secret in secrets if secret in said]
+    log = site.swarm.docker(site.any_node(), "service", "logs", PROXY)
+    assert "GET /v2/ HTTP" in log
+    assert not [secret for secret in secrets if secret in log]
 
 
 def test_a_certificate_that_ends_soon_is_renewed(
-    site: SwarmUnderTest, short_lived: Authority
+    site: SwarmUnderTest, short_lived: AcmeServer
 ) -> None:
     first = served(site.swarm, SHORT)
     wait(
@@ -329,7 +327,7 @@ def test_another_authority_takes_over_with_an_account_of_its_own(
     site: SwarmUnderTest, tmp_path: Path
 ) -> None:
     key = base64.urlsafe_b64encode(b"the key of the external account:)").decode()
-    bound = Authority(site.swarm, tmp_path, ports=(14002, 15002), accounts={"kid-1": key})
+    bound = AcmeServer(site.swarm, tmp_path, ports=(14002, 15002), accounts={"kid-1": key})
     try:
         site.project.set("short", "registry:acmeServer", bound.directory)
         site.project.ok(

@@ -54,34 +54,34 @@ class Machine:
     def folder(self) -> Path:
         return self.site.project.folder
 
-    def make(self, *words: str) -> Result:
+    def make(self, *args: str) -> Result:
         """Run `make ARGS` on the machine, to its end."""
         done = self.site.swarm.exec(
-            self.site.swarm.nodes[0], *self._command(*words), check=False, timeout=300
+            self.site.swarm.nodes[0], *self._command(*args), check=False, timeout=300
         )
         return Result(done.returncode, done.stdout + done.stderr, done.stdout)
 
-    def _command(self, *words: str) -> list[str]:
+    def _command(self, *args: str) -> list[str]:
         """Return `make ARGS` as somebody types it who has chosen no backend and no engine."""
         chosen = ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
         unset = [word for name in (*chosen, "DOCKER_HOST") for word in ("-u", name)]
-        return ["env", *unset, "make", "--no-print-directory", "-C", str(self.folder), *words]
+        return ["env", *unset, "make", "--no-print-directory", "-C", str(self.folder), *args]
 
-    def made(self, *words: str) -> float:
+    def made(self, *args: str) -> float:
         """Run `make ARGS`, which must work; return the seconds that it took."""
         begin = time.monotonic()
-        result = self.make(*words)
-        assert result.code == 0, f"make {' '.join(words)}:\n{result.text}"
+        result = self.make(*args)
+        assert result.code == 0, f"make {' '.join(args)}:\n{result.text}"
         assert "Traceback" not in result.text, result.text
         return time.monotonic() - begin
 
-    def interrupt(self, words: tuple[str, ...], after: float, how: str) -> str:
+    def interrupt(self, args: tuple[str, ...], after: float, how: str) -> str:
         """Start `make WORDS`, and stop it after so many seconds; returns what it said."""
         self._runs += 1
         mark, log = f"run-{self._runs}", self.logs / f"{self._runs}.log"
         process = self.site.swarm.spawn(
             self.site.swarm.nodes[0],
-            *("env", f"INTERRUPTION={mark}", *self._command(*words)),
+            *("env", f"INTERRUPTION={mark}", *self._command(*args)),
             log=log,
         )
         with contextlib.suppress(Exception):
@@ -138,12 +138,12 @@ class Machine:
         kept.insert(kept.index("config:") + 1, f"{key} turn-{turn}")
         self._file.write_text("\n".join([*kept, ""]))
 
-    def pulumi(self, *words: str) -> str:
+    def pulumi(self, *args: str) -> str:
         """Run `pulumi ARGS` on the state of the checkout, which must work."""
         state = self.folder / ".state"
         done = self.site.swarm.exec(
             self.site.swarm.nodes[0],
-            *("sh", "-c", 'cd "$0" && exec "$@"', str(self.folder), "pulumi", *words),
+            *("sh", "-c", 'cd "$0" && exec "$@"', str(self.folder), "pulumi", *args),
             env={
                 "PULUMI_BACKEND_URL": f"file://{state}",
                 "PULUMI_CONFIG_PASSPHRASE_FILE": str(state / "passphrase"),
@@ -152,10 +152,10 @@ class Machine:
         )
         return done.stdout.strip()
 
-    def skopeo(self, *words: str | Path) -> str:
+    def skopeo(self, *args: str | Path) -> str:
         """Run skopeo with the stack's own login."""
         password = self.pulumi("stack", "output", "password", "--show-secrets", "-s", "local")
-        command, *rest = words
+        command, *rest = args
         side = "dest-" if command == "copy" else ""
         return self.site.swarm.exec(
             self.site.swarm.nodes[0],
@@ -184,12 +184,12 @@ class Machine:
 
 def _processes(mark: str) -> list[tuple[int, str]]:
     """Process ids and names of all that the marked run has started."""
-    found = []
+    processes = []
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if f"INTERRUPTION={mark}\0".encode() in (path / "environ").read_bytes():
-                found.append((int(path.name), (path / "comm").read_text().strip()))
-    return found
+                processes.append((int(path.name), (path / "comm").read_text().strip()))
+    return processes
 
 
 @pytest.fixture
@@ -226,17 +226,17 @@ def test_whatever_was_interrupted_is_ended_by_the_next_run(fresh: Machine) -> No
     full = {"up": seconds, "deploy": seconds, "down": 2 * seconds}
     machine.forget()
 
-    def stopped(*words: str) -> None:
+    def stopped(*args: str) -> None:
         how = chance.choice(["INT", "INT", "INT INT", *VICTIMS])
-        after = chance.uniform(0, full[words[0]])
-        said = machine.interrupt(words, after, how)
+        after = chance.uniform(0, full[args[0]])
+        first = machine.interrupt(args, after, how)
         begin = time.monotonic()
-        result = machine.make(*words)
+        result = machine.make(*args)
         seconds = time.monotonic() - begin
         (machine.logs / "next.log").write_text(result.text)
-        told = f"make {' '.join(words)}, {how} after {after:.1f} s; the next took {seconds:.1f} s"
-        print(told, flush=True)
-        assert result.code == 0, f"{told}\n--- first\n{said}\n--- next\n{result.text}"
+        summary = f"make {' '.join(args)}, {how} after {after:.1f} s; the next took {seconds:.1f} s"
+        print(summary, flush=True)
+        assert result.code == 0, f"{summary}\n--- first\n{first}\n--- next\n{result.text}"
 
     for turn in range(TIMES):
         stopped("up")
@@ -286,8 +286,8 @@ def test_logs_are_one_stream_in_the_order_of_time(machine: Machine, digest: str)
 def test_what_runs_is_taken_over_when_the_state_is_lost(machine: Machine, digest: str) -> None:
     before = machine.site.inspect("service", REGISTRY)
     shutil.rmtree(machine.folder / ".state")
-    for words in (("preview", "STACK=local"), ("up",), ("deploy", "STACK=local")):
-        refused = machine.make(*words)
+    for args in (("preview", "STACK=local"), ("up",), ("deploy", "STACK=local")):
+        refused = machine.make(*args)
         assert refused.code != 0
         assert "is on this swarm already, and this state doesn't know it" in refused.text
         assert "make recover STACK=local" in refused.text

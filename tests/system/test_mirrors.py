@@ -56,12 +56,12 @@ def _deployed(site: SwarmUnderTest, upstream: Upstream) -> None:
         ("guarded", GUARDED_DOMAIN, {}),
         ("brief", BRIEF_DOMAIN, {"allow[0]": "198.18.0.0/24", "ttl": f"{BRIEFLY_S}s"}),
     ):
-        told = {"upstream": upstream.url, "domain": domain, "username": upstream.username}
-        told |= {"ca": str(upstream.root_file)} | more
+        settings = {"upstream": upstream.url, "domain": domain, "username": upstream.username}
+        settings |= {"ca": str(upstream.root_file)} | more
         mirror = f"registry:mirrors.{name}"
         project.configure(
             NAME,
-            {f"{mirror}.{key}": value for key, value in told.items()},
+            {f"{mirror}.{key}": value for key, value in settings.items()},
             {f"{mirror}.password": upstream.password},
         )
     project.up(NAME)
@@ -87,16 +87,16 @@ def large_image(folder: Path) -> Path:
         return {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(data)}
 
     oci = "application/vnd.oci.image"
-    layers, contents = [], []
+    layers, diff_ids = [], []
     for _ in range(PARTS):
         data = os.urandom(PART_BYTES)
-        contents.append(f"sha256:{hashlib.sha256(data).hexdigest()}")
+        diff_ids.append(f"sha256:{hashlib.sha256(data).hexdigest()}")
         # Only its form is gzip's: random bytes stay as long as they are.
         layers.append(blob(gzip.compress(data, 0), f"{oci}.layer.v1.tar+gzip"))
     about = {
         "architecture": "amd64",
         "os": "linux",
-        "rootfs": {"type": "layers", "diff_ids": contents},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
     }
     config = blob(json.dumps(about).encode(), f"{oci}.config.v1+json")
     manifest = {
@@ -168,9 +168,9 @@ def test_whoever_is_not_allowed_needs_the_registrys_login(
 
 def test_nothing_is_pushed_to_a_mirror(site: SwarmUnderTest, archive: Path) -> None:
     target = f"docker://{MIRROR_DOMAIN}/hello:1"
-    words = ("skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false")
+    copy = ("skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false")
     pushed = site.swarm.exec(
-        site.node_of(PROXY), *words, f"docker-archive:{archive}", target, check=False
+        site.node_of(PROXY), *copy, f"docker-archive:{archive}", target, check=False
     )
     assert pushed.returncode != 0
     assert "unsupported" in pushed.stderr.lower() or "405" in pushed.stderr
@@ -217,13 +217,13 @@ def reload(node: Node) -> None:
 
 def test_docker_pulls_by_the_line_that_is_printed(site: SwarmUnderTest) -> None:
     # The real Docker Hub isn't to be had here; what the mirror's upstream is, Docker doesn't know.
-    told = {"url": f"http://{MIRROR_DOMAIN}", "upstream": HUB, "login": False}
-    found = re.search(r"^\{.*?^\}", nodes.lines({"hub": told}), re.DOTALL | re.MULTILINE)
-    assert found
+    mirror = {"url": f"http://{MIRROR_DOMAIN}", "upstream": HUB, "login": False}
+    config = re.search(r"^\{.*?^\}", nodes.lines({"hub": mirror}), re.DOTALL | re.MULTILINE)
+    assert config
     node, image = site.swarm.nodes[0], SMALL.removeprefix("library/")
     file = node.dir / "daemon.json"
     before = file.read_text()
-    file.write_text(json.dumps(json.loads(before) | json.loads(found[0])))
+    file.write_text(json.dumps(json.loads(before) | json.loads(config[0])))
     try:
         reload(node)
         wait("the mirror", lambda: MIRROR_DOMAIN in site.swarm.docker(node, "info"), SOON_S)
@@ -239,8 +239,8 @@ def test_containerd_pulls_by_the_lines_that_are_printed(
 ) -> None:
     printed = site.made("mirrors", f"STACK={NAME}")
     assert f"docker pull {MIRROR_DOMAIN}/" in printed
-    place, text = hosts_toml(printed, f"http://{MIRROR_DOMAIN}")
-    assert place == f"/etc/containerd/certs.d/{upstream.address}/hosts.toml"
+    path, text = hosts_toml(printed, f"http://{MIRROR_DOMAIN}")
+    assert path == f"/etc/containerd/certs.d/{upstream.address}/hosts.toml"
     folder = tmp_path / upstream.address
     folder.mkdir()
     (folder / "hosts.toml").write_text(text)
@@ -258,7 +258,7 @@ def test_containerd_pulls_by_the_lines_that_are_printed(
 def hosts_toml(printed: str, url: str) -> tuple[str, str]:
     """Path and text of the file that names the mirror at `url`."""
     for part in printed.split("containerd, in ")[1:]:
-        place, _, text = part.partition("\n")
+        path, _, text = part.partition("\n")
         if f'[host."{url}"]' in text:
-            return place, text.partition("\nDocker, ")[0]
+            return path, text.partition("\nDocker, ")[0]
     raise AssertionError(f"{url} isn't there: {printed}")

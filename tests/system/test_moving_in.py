@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from ops.bootstrap.console import run, wait
-from testing.authority import Authority, served
+from testing.acme_server import AcmeServer, served
 from testing.project import Result
 from testing.site import SwarmUnderTest
 from testing.testswarm import SOON_S
@@ -40,14 +40,14 @@ DOCTOR_LIMIT_S = 240
 
 @pytest.fixture(scope="module", autouse=True)
 def _there(
-    site: SwarmUnderTest, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+    site: SwarmUnderTest, acme_server: AcmeServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Deploy what was there before: a Traefik and the original, on different nodes."""
-    site.trust(authority.root_file)
+    site.trust(acme_server.root_file)
     folder, swarm = tmp_path_factory.mktemp("before"), site.swarm
     first, second, _ = swarm.nodes
     ca = folder / "ca.pem"
-    ca.write_text(authority.transport_root)
+    ca.write_text(acme_server.transport_root)
     network = ("network", "create", "--driver=overlay", "--attachable", "traefik-public")
     swarm.docker(first, *network)
     for node, label in (
@@ -57,7 +57,7 @@ def _there(
         site.update_node(node.id, "--label-add", f"{label}=true")
     for domain in (DOMAIN, JOINED):
         swarm.add_host(domain, first.ip)
-    deploy(site, folder, MAIN, main_traefik(authority, str(ca)))
+    deploy(site, folder, MAIN, main_traefik(acme_server, str(ca)))
     salted = ["openssl", "passwd", "-apr1", LOGIN.partition(":")[2]]
     hashed = run(salted).strip()
     deploy(site, folder, ORIGINAL, original(hashed))
@@ -105,9 +105,9 @@ class Watch(threading.Thread):
         last, failing = time.monotonic(), False
         while not self._end.is_set():
             outside = self._site.swarm.outside
-            found = [self._site.status(self._url, login, outside) for login in self._logins]
+            statuses = [self._site.status(self._url, login, outside) for login in self._logins]
             now = time.monotonic()
-            if 200 in found or 401 in found:
+            if 200 in statuses or 401 in statuses:
                 if failing:
                     self.gaps.append(now - last)
                 last, failing = now, False
@@ -151,22 +151,22 @@ def taken(site: SwarmUnderTest, digest: str) -> tuple[str, list[float]]:
     volume, node = f"{ORIGINAL}_app-registry-data", site.swarm.nodes[1]
     before = site.inspect("service", SERVICE)["ID"]
     with Watch(site, f"https://{DOMAIN}/v2/", [LOGIN]) as watch:
-        said = site.made("adopt", "STACK=moved", f"FROM={ORIGINAL}", "YES=1")
+        output = site.made("adopt", "STACK=moved", f"FROM={ORIGINAL}", "YES=1")
         time.sleep(2)
     assert site.inspect("service", SERVICE)["ID"] == before, "the service itself went on"
     assert volume in site.swarm.docker(node, "volume", "ls", "-q").split()
-    return said, watch.gaps
+    return output, watch.gaps
 
 
 @pytest.mark.usefixtures("doctor")
 def test_the_originals_registry_is_taken_over_with_its_images(
     site: SwarmUnderTest, digest: str, taken: tuple[str, list[float]]
 ) -> None:
-    said, gaps = taken
-    assert "of admin: the registry can't use their hashes: new passwords" in said
-    assert "registry:config.storage.delete.enabled: true" in said
-    assert "http.draintimeout: this program decides it" in said
-    assert f"{SERVICE} is changed in place" in said
+    output, gaps = taken
+    assert "of admin: the registry can't use their hashes: new passwords" in output
+    assert "registry:config.storage.delete.enabled: true" in output
+    assert "http.draintimeout: this program decides it" in output
+    assert f"{SERVICE} is changed in place" in output
     login = site.login("moved")
     answers(site, DOMAIN, login)
     assert site.status(f"https://{DOMAIN}/v2/", LOGIN, site.swarm.outside) == 401
@@ -242,9 +242,9 @@ def test_a_container_of_compose_is_taken_over_too(site: SwarmUnderTest, archive:
     source, target = f"docker-archive:{archive}", f"docker://{domain}/hello:1"
     site.skopeo(domain, "copy", source, target)
     before = site.skopeo(domain, "inspect", "--format", "{{.Digest}}", target).strip()
-    said = site.made("adopt", "STACK=composed", "FROM=old", "YES=1")
-    assert "old_registry_1 is stopped for it" in said
-    assert "nobody had to log in, and from now on everybody has to" in said
+    output = site.made("adopt", "STACK=composed", "FROM=old", "YES=1")
+    assert "old_registry_1 is stopped for it" in output
+    assert "nobody had to log in, and from now on everybody has to" in output
     answers(site, domain, site.login("composed"))
     assert site.digest("composed", domain, "hello:1") == before
     shown = "{{.State.Status}} {{.HostConfig.RestartPolicy.Name}}"
@@ -372,8 +372,8 @@ def moved(site: SwarmUnderTest, others: str, archive: Path) -> dict[str, str]:
     printed = {}
     for name in (FILED, LOCKED, CACHED):
         keep = ["LOGINS=keep"] if name == LOCKED else []
-        words = (f"STACK={name}", f"FROM={name}", "YES=1", "CHECK=no", *keep)
-        printed[name] = site.made("adopt", *words)
+        args = (f"STACK={name}", f"FROM={name}", "YES=1", "CHECK=no", *keep)
+        printed[name] = site.made("adopt", *args)
     return printed
 
 
@@ -414,9 +414,9 @@ def test_secrets_of_the_originals_are_in_nothing_that_is_written_or_printed(
     site: SwarmUnderTest, moved: dict[str, str], others: str
 ) -> None:
     files = [path.read_text() for path in site.project.folder.glob("Pulumi.*.yaml")]
-    everything = "".join([*files, *moved.values(), site.project.state_text()])
+    texts = "".join([*files, *moved.values(), site.project.state_text()])
     for secret in (*SECRETS, others.partition(":")[2]):
-        assert secret not in everything
+        assert secret not in texts
 
 
 @pytest.mark.usefixtures("moved")

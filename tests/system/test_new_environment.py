@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from testing.authority import Authority, served
+from testing.acme_server import AcmeServer, served
 from testing.project import changed
 from testing.site import SwarmUnderTest
 
@@ -24,19 +24,19 @@ GIVEN = "a-given-Passw0rd-of-staging"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _deployed(site: SwarmUnderTest, hub: None, authority: Authority) -> None:
+def _deployed(site: SwarmUnderTest, hub: None, acme_server: AcmeServer) -> None:
     """Production with its Traefik, and staging, which has a password that was given."""
     assert hub is None  # It only has to be there.
-    site.trust(authority.root_file)
+    site.trust(acme_server.root_file)
     first = site.swarm.nodes[0]
     for domain in DOMAINS.values():
         site.swarm.add_host(domain, first.ip)
     # What all environments share stands once, and those without a proxy pass it by.
-    shared = {"Server": authority.directory, "Ca": authority.transport_root}
+    shared = {"Server": acme_server.directory, "Ca": acme_server.transport_root}
     project = site.project.folder / "Pulumi.yaml"
-    told = yaml.safe_load(project.read_text())
-    told["config"] = {f"registry:acme{key}": {"value": value} for key, value in shared.items()}
-    project.write_text(yaml.safe_dump(told))
+    content = yaml.safe_load(project.read_text())
+    content["config"] = {f"registry:acme{key}": {"value": value} for key, value in shared.items()}
+    project.write_text(yaml.safe_dump(content))
     site.project.init("prod", {"registry:certificatesNode": first.name})
     site.project.init("stag", {"registry:volumeNode": site.swarm.nodes[1].name})
     site.project.set("stag", "registry:passwords.admin", GIVEN, "--path", "--secret")
@@ -107,20 +107,20 @@ def test_secrets_are_encrypted_anew_and_the_store_has_a_folder_for_each(
     secret = "registry:config.storage.s3.secretkey"
     project.set("store", secret, "the-secret-key", "--path", "--secret")
     before = files(site)
-    said = site.made("env", "NAME=second", "FROM=store", "DOMAIN=second.example.com")
+    output = site.made("env", "NAME=second", "FROM=store", "DOMAIN=second.example.com")
     assert files(site) == before | {"Pulumi.second.yaml": files(site)["Pulumi.second.yaml"]}
     text = files(site)["Pulumi.second.yaml"]
     for comment in ("# Images are objects.", "# as in DNS", "# Shared by all."):
         assert comment in text
-    assert "registry:volumeNode: left out (where one stack's images are)" in said
-    assert "rootdirectory: /second (a folder of its own in the object store)" in said
+    assert "registry:volumeNode: left out (where one stack's images are)" in output
+    assert "rootdirectory: /second (a folder of its own in the object store)" in output
     shown = json.loads(project.ok("config", "--json", "--show-secrets", "--stack", "second"))
     assert json.loads(shown["registry:config"]["value"])["storage"]["s3"] == {
         **{"bucket": "images", "region": "eu-central-1", "accesskey": "AKIA"},
         **{"secretkey": "the-secret-key", "rootdirectory": "/second"},
     }
     assert shown["registry:domain"]["value"] == "second.example.com"
-    assert "the-secret-key" not in text + said
+    assert "the-secret-key" not in text + output
     old, new = (yaml.safe_load(each)["config"] for each in (before["Pulumi.store.yaml"], text))
     keys = [each["registry:config"]["storage"]["s3"]["secretkey"]["secure"] for each in (old, new)]
     assert keys[0] != keys[1]
@@ -160,14 +160,14 @@ def test_nothing_changes_for_anybody(site: SwarmUnderTest) -> None:
 
 @pytest.mark.usefixtures("preprod")
 def test_an_environment_that_is_there_is_not_made_again(site: SwarmUnderTest) -> None:
-    for words, says in (
+    for args, says in (
         (NEW, "there is an environment preprod already"),
         (("env", "NAME=x y", "FROM=stag", "DOMAIN=x.example.com"), "NAME=x y: letters"),
         (("env", "NAME=other", "FROM=nobody", "DOMAIN=x.example.com"), "no Pulumi.nobody.yaml"),
         (("env", "NAME=other", "FROM=stag"), "DOMAIN=… missing"),
         (("deploy", "STACK=other"), "make env NAME=other FROM=stag DOMAIN=…"),
     ):
-        result = site.make(*words)
+        result = site.make(*args)
         assert result.code != 0
         assert says in result.text
         assert "Traceback" not in result.text

@@ -59,7 +59,7 @@ def _deployed(site: SwarmUnderTest, store: Store, tmp_path_factory: pytest.TempP
         },
     )
     driver = "registry:config.storage.s3"
-    told = {
+    settings = {
         f"{driver}.bucket": BUCKET,
         f"{driver}.region": REGION,
         f"{driver}.regionendpoint": store.endpoint,
@@ -70,7 +70,7 @@ def _deployed(site: SwarmUnderTest, store: Store, tmp_path_factory: pytest.TempP
         f"{driver}.accesskey": store.access_key,
         f"{driver}.secretkey": store.secret_key,
     }
-    site.project.configure(NAME, told, secrets)
+    site.project.configure(NAME, settings, secrets)
     site.project.up(NAME)
     site.serves(NAME, DOMAIN, PROXY)
 
@@ -91,11 +91,11 @@ def containers(site: SwarmUnderTest) -> Iterator[tuple[Node, str]]:
 def settled(site: SwarmUnderTest) -> list[tuple[Node, str]]:
     """Node and container of each, once those that an update ends have gone."""
 
-    def found() -> list[tuple[Node, str]]:
+    def replicas() -> list[tuple[Node, str]]:
         tasks = list(containers(site))
         return tasks if len(tasks) == REPLICAS else []
 
-    return wait("one container a replica", found, STARTED_S)
+    return wait("one container a replica", replicas, STARTED_S)
 
 
 def running(site: SwarmUnderTest) -> set[str]:
@@ -140,9 +140,9 @@ def test_no_key_of_the_store_and_no_password_of_redis_is_in_plain_text(
     named = ("--filter", f"label=com.docker.swarm.service.name={NAME}_redis")
     container = site.swarm.docker(node, "ps", "-q", *named)
     config = site.swarm.docker(node, "exec", container, "sed", "", "/run/secrets/redis.conf")
-    found = re.search("^requirepass (\\S{32})$", config, re.MULTILINE)
-    assert found
-    for secret in (store.secret_key, found[1]):
+    password = re.search("^requirepass (\\S{32})$", config, re.MULTILINE)
+    assert password
+    for secret in (store.secret_key, password[1]):
         assert secret not in text
 
 
@@ -180,8 +180,8 @@ def test_what_is_pushed_once_is_in_every_replica(
     )
     assert set(different) == {digest}
     for client in range(CLIENTS):
-        found = {digest_in(site, *each, f"different-{cache}-{client}:1") for each in everywhere}
-        assert found == {digest}
+        digests = {digest_in(site, *each, f"different-{cache}-{client}:1") for each in everywhere}
+        assert digests == {digest}
 
 
 def test_updates_and_scaling_lose_no_operation(
@@ -243,7 +243,7 @@ def test_an_outage_of_the_store_is_told_and_restarts_nothing(
 def test_replicas_of_a_volume_on_one_node_are_refused(site: SwarmUnderTest) -> None:
     values = {"registry:stackName": "one", "registry:domain": "one.example.com"}
     site.project.init("one", {**values, "registry:replicas": "2", "registry:network": NAME})
-    said = site.project.preview("one")
-    assert said.code != 0
-    assert re.search(r"registry:replicas is 2, and the images are in a volume of one", said.text)
+    refusal = site.project.preview("one")
+    assert refusal.code != 0
+    assert re.search(r"registry:replicas is 2, and the images are in a volume of one", refusal.text)
     site.project.remove("one")

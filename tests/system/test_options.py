@@ -115,8 +115,8 @@ def test_the_service_is_as_told(site: SwarmUnderTest) -> None:
     networks = {network["Target"] for network in task["Networks"]}
     assert networks == {site.inspect("network", name)["Id"] for name in (NAME, STORAGE)}
     label = f"{NAME}.registry-data"
-    pinned = [f"node.labels.{label} == true", "node.platform.os == linux"]
-    assert sorted(task["Placement"]["Constraints"]) == pinned
+    constraints = [f"node.labels.{label} == true", "node.platform.os == linux"]
+    assert sorted(task["Placement"]["Constraints"]) == constraints
     options = task["ContainerSpec"]["Mounts"][0]["VolumeOptions"]["DriverConfig"]["Options"]
     assert (options["type"], options["o"]) == ("none", "bind")
     assert len(site.holders(label)) == 1, "a folder of one node"
@@ -131,9 +131,9 @@ def test_traefik_asks_the_engine_for_what_it_needs_and_gets_no_more(site: SwarmU
     def asked(path: str, *flags: str) -> str:
         fetch = ("wget", "-S", "-q", "-O", "/dev/null", *flags)
         url = f"http://{NAME}_socket_proxy:2375{path}"
-        words = ("docker", "exec", container, *fetch, url)
-        said = site.swarm.exec(node, *words, check=False).stderr
-        return said.split()[1] if said.startswith("HTTP") or " HTTP/" in said else said
+        command = ("docker", "exec", container, *fetch, url)
+        output = site.swarm.exec(node, *command, check=False).stderr
+        return output.split()[1] if output.startswith("HTTP") or " HTTP/" in output else output
 
     assert "200" in asked("/v1.41/services")
     for path in ("/v1.41/secrets", "/v1.41/configs", "/v1.41/containers/json", "/v1.41/services/x"):
@@ -248,8 +248,8 @@ def test_an_engine_that_is_no_manager_is_one_clear_error(site: SwarmUnderTest) -
 
 
 def is_worker(site: SwarmUnderTest, node: Node) -> bool:
-    said = site.swarm.docker(node, "info", "--format", "{{.Swarm.ControlAvailable}}")
-    return said.strip() == "false"
+    output = site.swarm.docker(node, "info", "--format", "{{.Swarm.ControlAvailable}}")
+    return output.strip() == "false"
 
 
 def test_the_doctor_notices_a_disk_that_can_not_be_written_to(site: SwarmUnderTest) -> None:

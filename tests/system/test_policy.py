@@ -146,8 +146,8 @@ def test_a_program_that_breaks_the_policy_is_refused(refusal: str, policy: str) 
 
 
 def test_nothing_else_is_refused(refusal: str) -> None:
-    found = re.findall(r"\[mandatory\]\s+(\S+)\s+\(docker:index:\w+: (\w+)\)", refusal)
-    assert sorted(set(found)) == sorted(zip(PROGRAMS, "abcdefghij", strict=True))
+    violations = re.findall(r"\[mandatory\]\s+(\S+)\s+\(docker:index:\w+: (\w+)\)", refusal)
+    assert sorted(set(violations)) == sorted(zip(PROGRAMS, "abcdefghij", strict=True))
     assert "hunter2" not in refusal.replace('"hunter2"', "")
 
 

@@ -51,7 +51,7 @@ class Home:
 
     def run(
         self,
-        *words: str,
+        *args: str,
         known_hosts: str | None = None,
         key: Path | None = None,
         config: str = "",
@@ -74,23 +74,23 @@ class Home:
         project = self.site.project
         done = self.site.swarm.exec(
             self.site.swarm.outside,
-            *("sh", "-c", AT_HOME, str(self.folder), *words),
+            *("sh", "-c", AT_HOME, str(self.folder), *args),
             check=False,
             timeout=300,
             env={**project.environment, "PWD": str(project.folder), **(env or {})},
         )
         return Result(done.returncode, done.stdout + done.stderr, done.stdout)
 
-    def pulumi(self, host: str, *words: str, **choice: object) -> Result:
+    def pulumi(self, host: str, *args: str, **choice: object) -> Result:
         """Run `pulumi` on an engine at `host`."""
-        command = ("pulumi", "--cwd", str(self.site.project.folder), *words, "--stack", STACK)
+        command = ("pulumi", "--cwd", str(self.site.project.folder), *args, "--stack", STACK)
         flags = ("--non-interactive", "--color", "never")
         return self.run(*command, *flags, env={"DOCKER_HOST": host}, **choice)  # type: ignore[arg-type]
 
 
 def _make_key(path: Path, passphrase: str = "") -> Path:
-    words = ["-q", "-t", "ed25519", "-N", passphrase, "-C", "test", "-f", str(path)]
-    subprocess.run(["ssh-keygen", *words], check=True, timeout=60)
+    args = ["-q", "-t", "ed25519", "-N", passphrase, "-C", "test", "-f", str(path)]
+    subprocess.run(["ssh-keygen", *args], check=True, timeout=60)
     return path
 
 
@@ -203,11 +203,11 @@ def test_a_context_with_tls_is_used_with_its_certificates(
             Path(host.removeprefix("unix://")), tls_context(server, client, tmp_path)
         ) as port:
             files = ",".join(f"{key}={tmp_path}/{key}.pem" for key in ("ca", "cert", "key"))
-            for words in (
+            for args in (
                 ("create", "far", "--docker", f"host=tcp://127.0.0.1:{port},{files}"),
                 ("use", "far"),
             ):
-                subprocess.run(["docker", "context", *words], env=variables, check=True, timeout=60)
+                subprocess.run(["docker", "context", *args], env=variables, check=True, timeout=60)
             project.ok("up", "--yes", "--skip-preview", "--stack", "context")
             # What the provider would read by itself, and take in place of what it is given.
             variables |= {"DOCKER_CONTEXT": "far", "DOCKER_CERT_PATH": "/nowhere"}

@@ -46,25 +46,27 @@ REFUSED = {
 def engine(
     site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ReadOnlySocket]:
-    """The first node's engine, to be looked at."""
+    """Yield the first node's engine, which can only be read."""
     target = Path(site.project.environment["DOCKER_HOST"].removeprefix("unix://"))
     with read_only_socket(target, tmp_path_factory.mktemp("engine") / "docker.sock") as engine:
         yield engine
 
 
-def look(site: SwarmUnderTest, engine: ReadOnlySocket, *words: str, **variables: str) -> Result:
-    """`make WORDS` for the stack, with an engine that takes no changes."""
+def read_only_make(
+    site: SwarmUnderTest, engine: ReadOnlySocket, *args: str, **variables: str
+) -> Result:
+    """Run `make ARGS` for the stack, with an engine that takes no changes."""
     variables["DOCKER_HOST"] = engine.host
-    result = site.make("-s", *words, f"STACK={STACK}", timeout=300, **variables)
+    result = site.make("-s", *args, f"STACK={STACK}", timeout=300, **variables)
     assert engine.refused == [], result.text
     return result
 
 
 def preview(site: SwarmUnderTest, engine: ReadOnlySocket, changes: dict[str, str]) -> Result:
-    """A report with `changes` to the settings, which are as before afterwards."""
+    """Return a report with `changes` to the settings, which are undone afterwards."""
     for key, value in changes.items():
         site.project.set(STACK, key, value)
-    result = look(site, engine, "preview", "FORMAT=markdown")
+    result = read_only_make(site, engine, "preview", "FORMAT=markdown")
     for key in changes:
         if key in SETTINGS:
             site.project.set(STACK, key, SETTINGS[key])
@@ -75,18 +77,18 @@ def preview(site: SwarmUnderTest, engine: ReadOnlySocket, changes: dict[str, str
 
 @pytest.fixture(scope="module")
 def new(site: SwarmUnderTest, hub: None, engine: ReadOnlySocket) -> Result:
-    """The preview of a stack that isn't deployed."""
+    """Return the preview of a stack that isn't deployed."""
     assert hub is None  # It only has to be there.
     site.project.init(STACK, {**SETTINGS, "registry:volumeNode": site.swarm.nodes[0].name})
     site.project.set(STACK, "registry:users[0]", "admin", "--path")
     site.project.set(STACK, "registry:users[1]", "ci", "--path")
     site.project.set(STACK, "registry:passwords.ci", GIVEN, "--path", "--secret")
-    return look(site, engine, "preview", "FORMAT=markdown")
+    return read_only_make(site, engine, "preview", "FORMAT=markdown")
 
 
 @pytest.fixture(scope="module")
 def deployed(site: SwarmUnderTest, new: Result, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """That stack, deployed through an address that leads nowhere afterwards.
+    """Deploy that stack through an address that leads nowhere afterwards.
 
     So whatever still asks the engine that the state names, past the one that is configured, fails.
     """
@@ -104,7 +106,7 @@ def deployed(site: SwarmUnderTest, new: Result, tmp_path_factory: pytest.TempPat
 def reports(
     site: SwarmUnderTest, engine: ReadOnlySocket, new: Result, deployed: None
 ) -> dict[str, Result]:
-    """All previews by name."""
+    """Return all previews by name."""
     assert deployed is None
     changed = {name: preview(site, engine, CHANGES[name]) for name in CHANGES}
     refused = {name: preview(site, engine, REFUSED[name]) for name in REFUSED}
@@ -112,7 +114,7 @@ def reports(
 
 
 def normal(report: str) -> str:
-    """A report without what is different on every swarm."""
+    """Return a report without what differs on each swarm."""
     return re.sub(r"@sha256:[0-9a-f]{12}", "@sha256:0123456789ab", report)
 
 
@@ -131,12 +133,12 @@ def test_a_preview_in_the_terminal_says_what_is_deleted_before_its_new_one_is_ma
 ) -> None:
     assert deployed is None
     site.project.set(STACK, "registry:proxyMode", "global")
-    shown = look(site, engine, "preview")
+    shown = read_only_make(site, engine, "preview")
     site.project.unset(STACK, "registry:proxyMode")
     assert shown.code == 0, shown.text
     warning = f"warning: service `{STACK}_proxy`: the service is deleted before the new one is made"
     assert warning in shown.text
-    assert "deleted before" not in look(site, engine, "preview").text
+    assert "deleted before" not in read_only_make(site, engine, "preview").text
 
 
 def test_a_preview_needs_no_right_to_write_the_state(
@@ -200,7 +202,7 @@ def test_a_report_is_commented_on_a_pull_request(
     event.write_text(json.dumps({"pull_request": {"number": 7, "head": {"sha": "0123abc"}}}))
     variables = {"GITHUB_EVENT_PATH": str(event), "GITHUB_REPOSITORY": "owner/registry"}
     path = f"{tmp_path}:{site.project.environment['PATH']}"
-    report = look(site, engine, "preview", "FORMAT=comment", PATH=path, **variables)
+    report = read_only_make(site, engine, "preview", "FORMAT=comment", PATH=path, **variables)
     assert report.code == 0, report.text
     assert report.out == f"**{STACK}**: no changes\n"
     posted = json.loads((tmp_path / "posted").read_text())["body"]
@@ -213,12 +215,12 @@ def test_a_move_of_the_images_stands_out(
     assert deployed is None
     site.project.set(STACK, "registry:volumeName", "elsewhere")
     site.project.set(STACK, "registry:volumeMovedFrom", f"{REGISTRY}-data")
-    report = look(site, engine, "preview", "FORMAT=markdown")
+    report = read_only_make(site, engine, "preview", "FORMAT=markdown")
     site.project.unset(STACK, "registry:volumeName")
     site.project.unset(STACK, "registry:volumeMovedFrom")
     node = site.swarm.nodes[0].name
-    places = [f"`volume {name} on node {node}`" for name in (f"{REGISTRY}-data", "elsewhere")]
-    row = f"| change | storage `registry-data` | **moves** from {places[0]} to {places[1]} |"
+    volumes = [f"`volume {name} on node {node}`" for name in (f"{REGISTRY}-data", "elsewhere")]
+    row = f"| change | storage `registry-data` | **moves** from {volumes[0]} to {volumes[1]} |"
     assert row in report.out, report.text
 
 
@@ -235,7 +237,7 @@ def test_no_secret_is_in_a_report(site: SwarmUnderTest, reports: dict[str, Resul
 
 
 def plain(value: Any) -> Iterator[str]:
-    """All that was secret in `stack export --show-secrets`."""
+    """Yield all secret texts in `stack export --show-secrets`."""
     if isinstance(value, dict) and "plaintext" in value:
         secret = json.loads(value["plaintext"])
         yield from [secret] if isinstance(secret, str) else map(str, secret.values())
@@ -245,7 +247,7 @@ def plain(value: Any) -> Iterator[str]:
 
 
 def decoded(data: str) -> str:
-    """The text behind base64, if it is that."""
+    """Return the text behind base64, if it is that."""
     try:
         return base64.b64decode(data, validate=True).decode()
     except ValueError:
@@ -276,7 +278,7 @@ def test_drift_is_found_and_left_as_it_is(
     assert deployed is None
     first, state = site.any_node(), site.project.state_text()
     engine.passed.clear()
-    same = look(site, engine, "drift")
+    same = read_only_make(site, engine, "drift")
     inspected = [line for line in engine.passed if f"/services/{service_id(site)}" in line]
     assert inspected, "the refresh has asked this engine, and not only the program"
     assert same.code == 0, same.text
@@ -284,7 +286,7 @@ def test_drift_is_found_and_left_as_it_is(
 
     by_hand = ("--label-add", "by=hand", "--env-add", "DEBUG=hidden")
     site.swarm.docker(first, "service", "update", "--detach", *by_hand, REGISTRY)
-    changed = look(site, engine, "drift")
+    changed = read_only_make(site, engine, "drift")
     assert changed.code != 0
     assert f"| change | service `{REGISTRY}` |" in changed.out
     assert "label `by`: − `hand`<br>" in changed.out
@@ -293,7 +295,7 @@ def test_drift_is_found_and_left_as_it_is(
     assert "hidden" not in changed.text
 
     site.swarm.docker(first, "service", "rm", REGISTRY)
-    removed = look(site, engine, "drift")
+    removed = read_only_make(site, engine, "drift")
     assert removed.code != 0
     assert f"| create | service `{REGISTRY}` |" in removed.out
     assert site.project.state_text() == state

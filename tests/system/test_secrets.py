@@ -53,7 +53,7 @@ class ProcessList(threading.Thread):
 
 
 @pytest.fixture(scope="module")
-def said(site: SwarmUnderTest) -> str:
+def printed(site: SwarmUnderTest) -> str:
     """Return what two deployments and a preview print, with the process list."""
     values = {"registry:domain": DOMAIN, "registry:proxy": "stack", "registry:https": "own"}
     names = {"registry:stackName": NAME, "registry:network": NAME}
@@ -78,27 +78,27 @@ def said(site: SwarmUnderTest) -> str:
 
 
 @pytest.fixture(scope="module")
-def secrets(site: SwarmUnderTest, said: str) -> dict[str, str]:
+def secrets(site: SwarmUnderTest, printed: str) -> dict[str, str]:
     """Return the secrets by description."""
-    assert said
+    assert printed
     raw = site.project.ok("stack", "export", "--show-secrets", "--stack", "dev")
-    found = {"the given password": GIVEN, "the DNS provider's token": TOKEN}
-    found["the certificate's key"] = PAIR.key.splitlines()[1]
-    found["the certificate's key, encoded"] = base64.b64encode(PAIR.key.encode()).decode()
-    told = site.project.outputs("dev")
-    found["the generated password"] = told["password"]
-    found["the dashboard's password"] = told["uiPasswords"]["admin"]
+    by_description = {"the given password": GIVEN, "the DNS provider's token": TOKEN}
+    by_description["the certificate's key"] = PAIR.key.splitlines()[1]
+    by_description["the certificate's key, encoded"] = base64.b64encode(PAIR.key.encode()).decode()
+    stack = site.project.outputs("dev")
+    by_description["the generated password"] = stack["password"]
+    by_description["the dashboard's password"] = stack["uiPasswords"]["admin"]
     for resource in json.loads(raw)["deployment"]["resources"]:
         name, outputs = resource["urn"].rpartition("::")[2], resource.get("outputs", {})
         if name in ("registry-http-secret", "login-seed", "dashboard-seed"):
-            found[name] = plain(outputs["base64"])
+            by_description[name] = plain(outputs["base64"])
         if name.endswith(("login-htpasswd", "dashboard-htpasswd")):
             data = plain(outputs["data"])
-            found[f"{name}, encoded"] = data
+            by_description[f"{name}, encoded"] = data
             for line in base64.b64decode(data).decode().splitlines():
                 user, _, digest = line.partition(":")
-                found[f"the hash of {user} in {name}"] = digest
-    return found
+                by_description[f"the hash of {user} in {name}"] = digest
+    return by_description
 
 
 def plain(value: object) -> str:
@@ -112,10 +112,10 @@ def test_there_is_something_to_look_for(secrets: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["the services", "the swarm's secrets and configs", "the containers", "the state"]
+    "source", ["the services", "the swarm's secrets and configs", "the containers", "the state"]
 )
 def test_nothing_is_in_plain_text_in(
-    site: SwarmUnderTest, secrets: dict[str, str], place: str
+    site: SwarmUnderTest, secrets: dict[str, str], source: str
 ) -> None:
     node = site.node_of(f"{NAME}_registry")
 
@@ -123,20 +123,20 @@ def test_nothing_is_in_plain_text_in(
         ids = site.swarm.docker(node, *kind.split(), "ls", "-q").split()
         return site.swarm.docker(node, *kind.split(), "inspect", *ids) if ids else ""
 
-    places = {
+    sources = {
         "the services": lambda: all_of("service") + all_of("network") + all_of("volume"),
         "the swarm's secrets and configs": lambda: all_of("secret") + all_of("config"),
         "the containers": lambda: all_of("container"),
         "the state": site.project.state_text,
     }
-    text = places[place]()
+    text = sources[source]()
     assert NAME in text
-    assert [what for what, value in secrets.items() if value in text] == []
+    assert [name for name, value in secrets.items() if value in text] == []
 
 
-def test_nothing_is_in_plain_text_in_what_was_said(said: str, secrets: dict[str, str]) -> None:
-    assert "login-htpasswd" in said
-    assert [what for what, value in secrets.items() if value in said] == []
+def test_nothing_is_in_plain_text_in_what_was_said(printed: str, secrets: dict[str, str]) -> None:
+    assert "login-htpasswd" in printed
+    assert [name for name, value in secrets.items() if value in printed] == []
 
 
 def test_both_users_can_log_in(site: SwarmUnderTest, secrets: dict[str, str]) -> None:
@@ -157,7 +157,7 @@ def test_passwords_are_shown_only_when_asked_for(
     assert asked.strip() == secrets["the generated password"]
 
 
-@pytest.mark.usefixtures("said")
+@pytest.mark.usefixtures("printed")
 def test_traefik_finds_the_token_and_is_shown_with_its_place_only(site: SwarmUnderTest) -> None:
     node = site.node_of(f"{NAME}_proxy")
     container = site.swarm.docker(node, "ps", "-q", "--filter", f"name={NAME}_proxy")
@@ -168,7 +168,7 @@ def test_traefik_finds_the_token_and_is_shown_with_its_place_only(site: SwarmUnd
     assert site.swarm.docker(node, "exec", container, "cat", file) == TOKEN
 
 
-@pytest.mark.usefixtures("said")
+@pytest.mark.usefixtures("printed")
 def test_a_certificate_of_ones_own_is_served_on_every_manager(site: SwarmUnderTest) -> None:
     site.project.set("dev", "registry:proxyMode", "global")
     # A service's mode can't be changed, so Traefik is made anew.
@@ -234,10 +234,10 @@ def labels(site: SwarmUnderTest, service: str) -> dict[str, str]:
 
 def interrupted_up(site: SwarmUnderTest, log: Path) -> str:
     """Return what an `up` prints that is interrupted when it has begun."""
-    words = ["pulumi", "up", "--yes", "--skip-preview", "--diff", "--non-interactive"]
+    command = ["pulumi", "up", "--yes", "--skip-preview", "--diff", "--non-interactive"]
     with log.open("w") as output:
         process = subprocess.Popen(
-            [*words, "--stack", HASHES],
+            [*command, "--stack", HASHES],
             cwd=site.project.folder,
             env=site.project.environment,
             stdin=subprocess.DEVNULL,
@@ -258,18 +258,18 @@ def interrupted_up(site: SwarmUnderTest, log: Path) -> str:
     return log.read_text()
 
 
-@pytest.mark.parametrize("place", ["preview", "report", "interrupted", "failed", "drift"])
+@pytest.mark.parametrize("source", ["preview", "report", "interrupted", "failed", "drift"])
 def test_no_hash_is_shown_neither_an_old_one_nor_a_new_one_in(
-    reports: Path, hashes: dict[str, str], place: str
+    reports: Path, hashes: dict[str, str], source: str
 ) -> None:
-    text = (reports / place).read_text()
+    text = (reports / source).read_text()
     assert HASHES in text
     assert [name for name, value in hashes.items() if value in text] == []
 
 
-@pytest.mark.parametrize("place", ["report", "drift"])
-def test_a_report_says_that_a_login_differs(reports: Path, place: str) -> None:
-    text = (reports / place).read_text()
+@pytest.mark.parametrize("source", ["report", "drift"])
+def test_a_report_says_that_a_login_differs(reports: Path, source: str) -> None:
+    text = (reports / source).read_text()
     assert "labels changed (not shown)" in text, text
 
 

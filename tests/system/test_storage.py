@@ -64,9 +64,9 @@ def pulled(site: SwarmUnderTest, image: str, tmp_path: Path) -> None:
     site.skopeo(DOMAIN, "copy", *creds, f"docker://{DOMAIN}/hello@{image}", f"dir:{target}")
 
 
-def refused(project: Project, *words: str) -> str:
+def refused(project: Project, *args: str) -> str:
     """Return what an `up` without a preview prints when it refuses."""
-    done = project.pulumi("up", "--yes", "--skip-preview", "--stack", NAME, *words)
+    done = project.pulumi("up", "--yes", "--skip-preview", "--stack", NAME, *args)
     assert done.code != 0, done.text
     assert "Traceback" not in done.text
     return done.text
@@ -219,8 +219,8 @@ def test_the_plan_is_the_same_from_every_manager(site: SwarmUnderTest) -> None:
         for flags in ((), ("--refresh",)):
             rest = changed(project.steps(NAME, *flags))
             # Each resource is read; and the engine's address is the provider's.
-            besides = ("refresh ", "update pulumi:providers:docker ")
-            assert [each for each in rest if not each.startswith(besides)] == [], node.name
+            ignored = ("refresh ", "update pulumi:providers:docker ")
+            assert [each for each in rest if not each.startswith(ignored)] == [], node.name
     project.environment["DOCKER_HOST"] = host
 
 
@@ -228,9 +228,9 @@ def test_another_swarm_is_refused_before_the_state_knows_it(site: SwarmUnderTest
     project = site.project
     exported = json.loads(project.ok("stack", "export", "--stack", NAME))
     resources = exported["deployment"]["resources"]
-    (place,) = (each for each in resources if each["urn"].endswith("::registry-data-place"))
-    cluster = place["inputs"]["input"]["cluster"]
-    for part in (place["inputs"], place["outputs"]):
+    (location,) = (each for each in resources if each["urn"].endswith("::registry-data-place"))
+    cluster = location["inputs"]["input"]["cluster"]
+    for part in (location["inputs"], location["outputs"]):
         part["input"]["cluster"] = "z" * 25
     project.ok("stack", "import", "--stack", NAME, stdin=json.dumps(exported))
     host = project.environment["DOCKER_HOST"]
@@ -265,9 +265,9 @@ def test_a_mirror_whose_node_is_down_holds_up_nothing(site: SwarmUnderTest) -> N
             STARTED_S,
         )
         set_all(project, passwordRotation="later")
-        said = project.up(NAME)
-        assert f"mirrored images of the registry are on node {away.name}" in said
-        assert "which is down" in said
+        output = project.up(NAME)
+        assert f"mirrored images of the registry are on node {away.name}" in output
+        assert "which is down" in output
     finally:
         site.swarm.start(away)
     project.unset(NAME, mirror)
@@ -283,8 +283,8 @@ def test_a_lost_state_is_recovered_with_every_image(
     project.state.mkdir()
     project.ok("stack", "init", NAME)
     assert f"make recover STACK={NAME}" in refused(project)
-    said = site.made("recover", f"STACK={NAME}", "CHECK=no")
-    assert "new passwords: admin" in said
+    output = site.made("recover", f"STACK={NAME}", "CHECK=no")
+    assert "new passwords: admin" in output
     assert site.inspect("service", SERVICE)["ID"] == service, "it was changed in place"
     quiet(site)
     pulled(site, image, tmp_path)

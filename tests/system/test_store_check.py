@@ -33,9 +33,9 @@ def _stack(site: SwarmUnderTest) -> None:
 
 
 def tried(
-    site: SwarmUnderTest, driver: str, told: dict[str, object], authority: Path | None
+    site: SwarmUnderTest, driver: str, parameters: dict[str, object], ca_file: Path | None
 ) -> Result:
-    """`make doctor` with that storage; nothing of the trial may stay."""
+    """Run `make doctor` with that storage; nothing of the trial may stay."""
     project = site.project
     file = project.folder / f"Pulumi.{NAME}.yaml"
     settings = yaml.safe_load(file.read_text())
@@ -43,17 +43,17 @@ def tried(
         settings["config"].pop(key, None)
     file.write_text(yaml.safe_dump(settings))
     # All of it as a secret: what may be seen and what may not is for other tests.
-    config = json.dumps({"storage": {driver: told}})
+    config = json.dumps({"storage": {driver: parameters}})
     project.set(NAME, "registry:config", config, "--secret")
-    if authority:
-        project.set(NAME, "registry:storageCa", str(authority))
+    if ca_file:
+        project.set(NAME, "registry:storageCa", str(ca_file))
     result = site.make("doctor", f"STACK={NAME}")
     assert site.swarm.docker(site.swarm.nodes[0], "ps", "--all", "--quiet") == ""
     return result
 
 
 def s3(store: Store, **changes: object) -> dict[str, object]:
-    """Parameters of that store."""
+    """Return the parameters of that store."""
     good: dict[str, object] = {
         "bucket": BUCKET,
         "region": REGION,
@@ -78,21 +78,21 @@ def test_a_store_that_can_be_used_is_told_from_one_that_is_not_deployed_to(
 
 
 @pytest.mark.parametrize(
-    ("changes", "trusted", "said"),
+    ("changes", "trusted", "message"),
     [
         ({"bucket": "imags"}, True, "imags doesn't exist at https://"),
         ({"secretkey": WRONG_KEY}, True, "refuses these credentials"),
         ({"accesskey": "nobody"}, True, "refuses these credentials"),
         ({}, False, "registry:storageCa"),
     ],
-    ids=["missing bucket", "wrong secret key", "unknown access key", "unknown authority"],
+    ids=["missing bucket", "wrong secret key", "unknown access key", "unknown CA"],
 )
 def test_what_is_wrong_with_a_store_is_one_line(
-    site: SwarmUnderTest, store: Store, changes: dict[str, object], trusted: bool, said: str
+    site: SwarmUnderTest, store: Store, changes: dict[str, object], trusted: bool, message: str
 ) -> None:
     result = tried(site, "s3", s3(store, **changes), store.root_file if trusted else None)
     assert result.code != 0
-    assert [line for line in result.text.splitlines() if said in line], result.text
+    assert [line for line in result.text.splitlines() if message in line], result.text
     assert result.text.count("  wrong ") == 1
     assert "Traceback" not in result.text
     for secret in (store.secret_key, WRONG_KEY):
@@ -100,14 +100,14 @@ def test_what_is_wrong_with_a_store_is_one_line(
 
 
 def test_a_store_where_nobody_answers_is_named(site: SwarmUnderTest, store: Store) -> None:
-    told = s3(store, regionendpoint=store.endpoint.replace(":7070", ":7071"))
-    result = tried(site, "s3", told, store.root_file)
+    parameters = s3(store, regionendpoint=store.endpoint.replace(":7070", ":7071"))
+    result = tried(site, "s3", parameters, store.root_file)
     assert result.code != 0
     assert "nobody answers for https://" in result.text
 
 
 def account() -> dict[str, object]:
-    """A service account of Google's, as its file has it, with a key of this test's own."""
+    """Return a service account of Google's, as its file has it, with a key of this test's own."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     return {
@@ -141,7 +141,7 @@ def test_azure_is_configured_up_to_its_first_contact(site: SwarmUnderTest) -> No
 
 
 @pytest.mark.parametrize(
-    ("driver", "told"),
+    ("driver", "parameters"),
     [
         ("gcs", {"bucket": "images", "credentials": account() | {"private_key": "none"}}),
         ("azure", {key: value for key, value in AZURE.items() if key != "container"}),
@@ -149,9 +149,9 @@ def test_azure_is_configured_up_to_its_first_contact(site: SwarmUnderTest) -> No
     ids=["gcs", "azure"],
 )
 def test_what_is_no_configuration_is_told_from_that(
-    site: SwarmUnderTest, driver: str, told: dict[str, object]
+    site: SwarmUnderTest, driver: str, parameters: dict[str, object]
 ) -> None:
-    result = tried(site, driver, told, None)
+    result = tried(site, driver, parameters, None)
     assert result.code != 0
     assert "nobody answers" not in result.text
     assert "  wrong " in result.text

@@ -131,9 +131,9 @@ def test_nothing_is_left_of_a_swarm_whose_process_is_ended(last: signal.Signals)
 
 def _serve(swarm: TestSwarm, name: str, node: str, *options: str) -> None:
     """Run a registry on one node, without virtual addresses, which need IPVS in the kernel."""
-    place = ["--constraint", f"node.hostname=={node}", "--endpoint-mode=dnsrr"]
+    placement = ["--constraint", f"node.hostname=={node}", "--endpoint-mode=dnsrr"]
     create = ["service", "create", "--detach", "--quiet", "--no-resolve-image"]
-    swarm.docker(swarm.nodes[0], *create, "--name", name, *place, *options, REGISTRY)
+    swarm.docker(swarm.nodes[0], *create, "--name", name, *placement, *options, REGISTRY)
 
 
 def _get(swarm: TestSwarm, url: str, node: str) -> str:
@@ -145,7 +145,7 @@ def _get(swarm: TestSwarm, url: str, node: str) -> str:
 def _traces(prefix: str, folder: str) -> set[str]:
     """Return what is left of a run."""
     commands = [read for path in Path("/proc").glob("[0-9]*/cmdline") if (read := _read(path))]
-    found = {
+    traces = {
         "processes": any(folder in command for command in commands),
         "netns": any(Path("/run/netns").glob(f"{prefix}*")),
         "folder": any(Path(tempfile.gettempdir()).glob(f"*{prefix}*")),
@@ -154,7 +154,7 @@ def _traces(prefix: str, folder: str) -> set[str]:
             prefix in name for _, names, _ in os.walk("/sys/fs/cgroup") for name in names
         ),
     }
-    return {trace for trace, there in found.items() if there}
+    return {trace for trace, there in traces.items() if there}
 
 
 def _read(path: Path) -> str:

@@ -67,10 +67,10 @@ def scratch(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def pulumi(scratch: Path, *words: str, fails: bool = False) -> str:
+def pulumi(scratch: Path, *args: str, fails: bool = False) -> str:
     """Return what `pulumi ARGS` prints; it must work, unless it `fails`."""
     done = subprocess.run(
-        ["pulumi", *words, "--non-interactive", "--color", "never"],
+        ["pulumi", *args, "--non-interactive", "--color", "never"],
         cwd=scratch,
         env={
             **os.environ,
@@ -96,8 +96,8 @@ def test_a_program_goes_through_its_life(scratch: Path) -> None:
     pulumi(scratch, "preview", "--expect-no-changes")
     pulumi(scratch, "refresh", "--yes", "--expect-no-changes")
     kind = "random:index/randomPassword:RandomPassword"
-    found = ("--yes", "--protect=false", "--generate-code=false")
-    pulumi(scratch, "import", *found, kind, "found", "a-password-of-old")
+    flags = ("--yes", "--protect=false", "--generate-code=false")
+    pulumi(scratch, "import", *flags, kind, "found", "a-password-of-old")
     assert "found" in pulumi(scratch, "stack", "--show-urns")
     assert ".venv/bin/python" in pulumi(scratch, "about")
     pulumi(scratch, "destroy", "--yes")
@@ -105,9 +105,9 @@ def test_a_program_goes_through_its_life(scratch: Path) -> None:
 
 def test_a_policy_pack_refuses_what_breaks_it(scratch: Path) -> None:
     pulumi(scratch, "stack", "init", "one")
-    said = pulumi(scratch, "preview", "--policy-pack", "policy", fails=True)
-    assert "[mandatory]  length" in said
-    assert "too short" in said
+    output = pulumi(scratch, "preview", "--policy-pack", "policy", fails=True)
+    assert "[mandatory]  length" in output
+    assert "too short" in output
     program = scratch / "__main__.py"
     program.write_text(program.read_text().replace("length=20", "length=40"))
     pulumi(scratch, "preview", "--policy-pack", "policy")
@@ -116,9 +116,9 @@ def test_a_policy_pack_refuses_what_breaks_it(scratch: Path) -> None:
 def test_a_program_that_fails_says_so_once(scratch: Path) -> None:
     pulumi(scratch, "stack", "init", "one")
     (scratch / "__main__.py").write_text("raise ValueError('broken')")
-    said = pulumi(scratch, "preview", fails=True)
-    assert "ValueError: broken" in said
-    assert "non-zero exit code" not in said
+    output = pulumi(scratch, "preview", fails=True)
+    assert "ValueError: broken" in output
+    assert "non-zero exit code" not in output
 
 
 @pytest.mark.skipif(

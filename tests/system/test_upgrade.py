@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ops.bootstrap.console import Problem, run
+from testing.acme_server import AcmeServer
 from testing.archive import redis_image
-from testing.authority import Authority
 from testing.project import ROOT, Project
 from testing.site import SwarmUnderTest
 from testing.store import BUCKET, REGION, Store
@@ -116,7 +116,7 @@ def upstream(
 def digests(
     site: SwarmUnderTest,
     hub: None,
-    authority: Authority,
+    acme_server: AcmeServer,
     store: Store,
     upstream: Upstream,
     archive: Path,
@@ -129,15 +129,15 @@ def digests(
     """
     assert hub is None  # It only has to be there.
     project, first = site.project, site.swarm.nodes[0]
-    site.trust(authority.root_file)
+    site.trust(acme_server.root_file)
     site.swarm.load(redis_image(tmp_path_factory.mktemp("redis"), REDIS))
     for domain in (*DOMAINS.values(), *MIRRORS.values(), "traefik.example.com"):
         site.swarm.add_host(domain, first.ip)
-    own: dict[str, dict[str, str]] = {
+    settings_by_stack: dict[str, dict[str, str]] = {
         FILES: {
             "registry:proxy": "main",
-            "registry:acmeServer": authority.directory,
-            "registry:acmeCa": authority.transport_root,
+            "registry:acmeServer": acme_server.directory,
+            "registry:acmeCa": acme_server.transport_root,
             "registry:certificatesNode": first.name,
             "registry:volumeNode": first.name,
             "registry:mirrorsNode": first.name,
@@ -157,7 +157,7 @@ def digests(
             "registry:config.storage.redirect.disable": "true",
         },
     }
-    for stack, settings in own.items():
+    for stack, settings in settings_by_stack.items():
         project.init(stack)
         settings |= {
             "registry:stackName": stack,
@@ -173,13 +173,13 @@ def digests(
         if stack == OBJECTS:
             secrets["registry:config.storage.s3.secretkey"] = store.secret_key
         project.configure(stack, settings, secrets)
-    found = {}
+    pushed = {}
     for stack, domain in DOMAINS.items():
         project.up(stack)
         site.serves(stack, domain, PROXY)
-        found[stack] = site.push(stack, domain, IMAGE, archive)
+        pushed[stack] = site.push(stack, domain, IMAGE, archive)
         pull(site, MIRRORS[stack], CACHED, tmp_path_factory.mktemp("pulled"))
-    return found
+    return pushed
 
 
 def pull(

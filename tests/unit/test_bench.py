@@ -10,9 +10,9 @@ from bench.figures import Figure, Rounds
 from bench.report import LETTER, as_json, picture, read, table, write
 from ops.bootstrap import ROOT
 
-FAST = Figure(what="preview / plan", ours=[1, 2, 30], peer=[8, 8, 4], unit="s", target=0.5)
-SLOW = Figure(what="push", ours=[10], peer=[20], unit="MiB/s", better="more", target=0.85)
-ALONE = Figure(what="failures", ours=[1], unit="", target=0)
+FAST = Figure(title="preview / plan", ours=[1, 2, 30], peer=[8, 8, 4], unit="s", target=0.5)
+SLOW = Figure(title="push", ours=[10], peer=[20], unit="MiB/s", better="more", target=0.85)
+ALONE = Figure(title="failures", ours=[1], unit="", target=0)
 
 
 def test_a_figure_is_the_ratio_of_medians() -> None:
@@ -70,7 +70,7 @@ def test_the_picture_in_the_docs_is_the_one_of_the_figures_there() -> None:
 
 
 def test_a_picture_is_drawn_again_as_it_was(tmp_path: Path) -> None:
-    figure = Figure(what="push", ours=[1.23456789], peer=[2.87654321], unit="s", target=0.77)
+    figure = Figure(title="push", ours=[1.23456789], peer=[2.87654321], unit="s", target=0.77)
     write([figure], {}, tmp_path)
-    again = picture(read((tmp_path / "bench.json").read_text()))
-    assert (tmp_path / "bench.svg").read_text() == again
+    redrawn = picture(read((tmp_path / "bench.json").read_text()))
+    assert (tmp_path / "bench.svg").read_text() == redrawn

@@ -138,8 +138,8 @@ def test_what_is_deployed_with_it_already_is_a_warning() -> None:
 
 def test_each_kind_is_found_once() -> None:
     other = service(replace(ROUTE, domain="other.example.com").labels(5000))
-    found = {(one.kind, one.name) for one in collisions(OURS.labels, CONSTRAINT, [other])}
-    assert found == {
+    pairs = {(one.kind, one.name) for one in collisions(OURS.labels, CONSTRAINT, [other])}
+    assert pairs == {
         ("routers", "registry-com-http"),
         ("routers", "registry-com-https"),
         ("services", "registry-com"),

@@ -148,29 +148,29 @@ def test_behind_a_main_traefik_the_labels_are_those_of_dockerswarm_rocks() -> No
 
 
 def test_tls_options_are_named_where_they_arent_everybodys() -> None:
-    told = replace(ROUTE, https=Https(options="registry@file")).labels(5000)
-    assert told["traefik.http.routers.registry-com-https.tls.options"] == "registry@file"
+    labels = replace(ROUTE, https=Https(options="registry@file")).labels(5000)
+    assert labels["traefik.http.routers.registry-com-https.tls.options"] == "registry@file"
 
 
 def test_a_login_that_traefik_asks_for_guards_the_router_that_serves() -> None:
     users = {"admin": "$apr1$a$b", "ci": "$apr1$c$d"}
     for https, router in ((None, "http"), (Https(), "https")):
-        told = replace(ROUTE, https=https, users=users, middlewares=("limit@swarm",)).labels(5000)
-        serving = told[f"traefik.http.routers.registry-com-{router}.middlewares"]
+        labels = replace(ROUTE, https=https, users=users, middlewares=("limit@swarm",)).labels(5000)
+        serving = labels[f"traefik.http.routers.registry-com-{router}.middlewares"]
         # A rate limit before the login counts wrong passwords too.
         assert serving == "limit@swarm,registry-com-auth,registry-com-retry"
         users_label = "traefik.http.middlewares.registry-com-auth.basicauth.users"
-        assert told[users_label] == "admin:$apr1$a$b,ci:$apr1$c$d"
+        assert labels[users_label] == "admin:$apr1$a$b,ci:$apr1$c$d"
 
 
 def test_a_browsers_preflight_is_answered_before_the_login() -> None:
     cors = {"Access-Control-Allow-Origin": "https://ui.example.com", "Access-Control-Max-Age": "60"}
-    told = replace(ROUTE, cors=cors, users={"admin": "$apr1$a$b"}).labels(5000)
-    serving = told["traefik.http.routers.registry-com-http.middlewares"]
+    labels = replace(ROUTE, cors=cors, users={"admin": "$apr1$a$b"}).labels(5000)
+    serving = labels["traefik.http.routers.registry-com-http.middlewares"]
     assert serving == "registry-com-cors,registry-com-auth,registry-com-retry"
     prefix = "traefik.http.middlewares.registry-com-cors.headers"
-    assert told[f"{prefix}.accesscontrolalloworiginlist"] == "https://ui.example.com"
-    assert told[f"{prefix}.accesscontrolmaxage"] == "60"
+    assert labels[f"{prefix}.accesscontrolalloworiginlist"] == "https://ui.example.com"
+    assert labels[f"{prefix}.accesscontrolmaxage"] == "60"
 
 
 def test_a_registry_behind_tls_that_ends_before_traefik_insists_on_https() -> None:
@@ -186,14 +186,14 @@ def test_the_redirect_is_on_traefiks_own_service_which_outlives_the_registrys_ta
     redirect = "traefik.http.middlewares.https-redirect.redirectscheme"
     of_registry = replace(ROUTE, https=Https()).labels(5000)
     assert not any(key.startswith(redirect) for key in of_registry)
-    told = labels(proxy(deploy, https=Https(), https_port=8443))
-    assert told["traefik.enable"] == "true"
-    assert told["traefik.constraint-label"] == "tag"
-    assert told["traefik.http.routers.s-redirect.middlewares"] == "https-redirect"
+    values = labels(proxy(deploy, https=Https(), https_port=8443))
+    assert values["traefik.enable"] == "true"
+    assert values["traefik.constraint-label"] == "tag"
+    assert values["traefik.http.routers.s-redirect.middlewares"] == "https-redirect"
     # Without these Traefik would skip the labels, or make a router of its own.
-    assert told["traefik.http.routers.s-redirect.service"] == "s-redirect"
-    assert told["traefik.http.services.s-redirect.loadbalancer.server.port"] == "80"
-    assert {key: value for key, value in told.items() if key.startswith(redirect)} == {
+    assert values["traefik.http.routers.s-redirect.service"] == "s-redirect"
+    assert values["traefik.http.services.s-redirect.loadbalancer.server.port"] == "80"
+    assert {key: value for key, value in values.items() if key.startswith(redirect)} == {
         f"{redirect}.scheme": "https",
         f"{redirect}.permanent": "true",
         f"{redirect}.port": "8443",
@@ -358,12 +358,12 @@ SERVER = "trap 'echo drained; exit 3' TERM; echo up; while :; do sleep 0.1; done
 
 @contextlib.contextmanager
 def graceful(
-    linger: str, *command: str, script: str = GRACEFUL_STOP
+    delay: str, *command: str, script: str = GRACEFUL_STOP
 ) -> Iterator[subprocess.Popen[str]]:
     """Run the script with a command, in a group of its own, which ends with process 1."""
-    words = ["sh", "-c", script, "graceful-stop", linger, *command]
+    command_line = ["sh", "-c", script, "graceful-stop", delay, *command]
     with subprocess.Popen(
-        words, stdout=subprocess.PIPE, text=True, start_new_session=True
+        command_line, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         try:
             yield process
@@ -675,17 +675,17 @@ def read_seconds(flags: list[str], entry_point: str) -> int:
 
 
 def test_a_request_may_last_long_where_uploads_go_and_nowhere_else(deploy: Deploy) -> None:
-    told = flags(deploy, https=Https())
-    assert read_seconds(told, "http") == 60
+    options = flags(deploy, https=Https())
+    assert read_seconds(options, "http") == 60
     # 0 would be no limit at all.
-    assert 3600 <= read_seconds(told, "https") <= 24 * 3600
+    assert 3600 <= read_seconds(options, "https") <= 24 * 3600
 
 
 def test_proxies_in_front_are_trusted_by_their_addresses(deploy: Deploy) -> None:
-    told = flags(deploy, https=Https(), trusted_proxies=["10.0.0.5", "10.1.0.0/16"])
+    options = flags(deploy, https=Https(), trusted_proxies=["10.0.0.5", "10.1.0.0/16"])
     for entry_point in ("http", "https"):
         key = f"--entrypoints.{entry_point}.forwardedheaders.trustedips"
-        assert f"{key}=10.0.0.5,10.1.0.0/16" in told
+        assert f"{key}=10.0.0.5,10.1.0.0/16" in options
     assert not any("forwardedheaders" in flag for flag in flags(deploy))
 
 
@@ -712,14 +712,14 @@ def flags(deploy: Deploy, **changes: Any) -> list[str]:
 
 
 def test_certificates_are_obtained_as_told(deploy: Deploy) -> None:
-    told = flags(deploy, https=Https(), acme=Acme(email="a@example.com"))
+    options = flags(deploy, https=Https(), acme=Acme(email="a@example.com"))
     prefix = "--certificatesresolvers.le.acme"
-    assert [flag for flag in told if flag.startswith(prefix)] == [
+    assert [flag for flag in options if flag.startswith(prefix)] == [
         f"{prefix}.storage=/certificates/acme-acme-v02.api.letsencrypt.org-directory.json",
         f"{prefix}.email=a@example.com",
         f"{prefix}.tlschallenge=true",
     ]
-    assert "--entrypoints.https.address=:443" in told
+    assert "--entrypoints.https.address=:443" in options
     dns = Acme(challenge="dns:cloudflare", directory="https://ca/dir", authority="PEM")
     recorder = proxy_recorder(deploy, https=Https(), acme=dns, secrets={"CF_DNS_API_TOKEN": "t"})
     container = recorder.of_type("Service")["proxy-traefik"]["taskSpec"]["containerSpec"]
@@ -779,7 +779,7 @@ def test_options_are_the_same_tree_in_a_file() -> None:
 
 
 def test_any_option_of_traefik_is_passed_through_over_the_components_own(deploy: Deploy) -> None:
-    told = flags(
+    options = flags(
         deploy,
         config={
             "log": {"level": "DEBUG"},
@@ -788,11 +788,11 @@ def test_any_option_of_traefik_is_passed_through_over_the_components_own(deploy:
             "domains": [{"main": "a"}, {"main": "b"}],
         },
     )
-    assert "--log.level=DEBUG" in told
-    assert "--log.level=INFO" not in told
-    assert "--entrypoints.http.forwardedheaders.trustedips=10.0.0.0/8,::1" in told
-    assert "--accesslog.filters.retryattempts=true" in told
-    assert "--domains[1].main=b" in told
+    assert "--log.level=DEBUG" in options
+    assert "--log.level=INFO" not in options
+    assert "--entrypoints.http.forwardedheaders.trustedips=10.0.0.0/8,::1" in options
+    assert "--accesslog.filters.retryattempts=true" in options
+    assert "--domains[1].main=b" in options
 
 
 def test_the_dashboard_has_a_login_and_no_plain_http(deploy: Deploy) -> None:
@@ -805,13 +805,13 @@ def test_the_dashboard_has_a_login_and_no_plain_http(deploy: Deploy) -> None:
         Proxy("proxy", proxy_args(dashboard=dashboard, https=Https()))
 
     service = deploy(program).of_type("Service")["proxy-traefik"]
-    told = labels(service)
-    assert told["traefik.http.routers.dash-https.service"] == "api@internal"
-    assert told["traefik.http.routers.dash-https.middlewares"] == (
+    values = labels(service)
+    assert values["traefik.http.routers.dash-https.service"] == "api@internal"
+    assert values["traefik.http.routers.dash-https.middlewares"] == (
         "dash-headers,limit@swarm,dash-auth"
     )
-    assert told["traefik.http.routers.dash-http.middlewares"] == "https-redirect"
-    assert told["traefik.http.middlewares.dash-auth.basicauth.usersfile"].startswith("/run/")
+    assert values["traefik.http.routers.dash-http.middlewares"] == "https-redirect"
+    assert values["traefik.http.middlewares.dash-auth.basicauth.usersfile"].startswith("/run/")
     container = service["taskSpec"]["containerSpec"]
     assert "--api=true" in container["args"]
     assert not any("insecure" in flag for flag in container["args"])
@@ -827,15 +827,17 @@ def test_one_traefik_or_one_on_every_manager(deploy: Deploy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "kind"),
+    ("parameters", "kind"),
     [
         ({"accountkey": "a2V5"}, "shared_key"),
         ({}, "default_credentials"),
         ({"credentials": {"type": "client_secret"}}, "client_secret"),
     ],
 )
-def test_azure_is_told_which_kind_of_credentials_it_has(told: dict[str, Any], kind: str) -> None:
-    config = {"storage": {"azure": {"accountname": "a", "container": "c", **told}}}
+def test_azure_is_told_which_kind_of_credentials_it_has(
+    parameters: dict[str, Any], kind: str
+) -> None:
+    config = {"storage": {"azure": {"accountname": "a", "container": "c", **parameters}}}
     made = document(ConfigOptions(config=config), Secrets(http="s"), Wiring())
     assert made["storage"]["azure"]["credentials"]["type"] == kind
 
@@ -870,12 +872,12 @@ def test_a_mirror_needs_nobody_upstream_to_start_and_removes_what_has_expired(
     deploy: Deploy,
 ) -> None:
     record = mirrors(deploy, QUAY)
-    found = record.of_type("Secret")
-    config = plain(found["mirrors-config"])
+    made = record.of_type("Secret")
+    config = plain(made["mirrors-config"])
     assert config["proxy"] == {"exec": {"command": "cat"}}
     assert config["storage"]["delete"] == {"enabled": True}
     assert "auth" in config
-    assert plain(found["mirrors-quay-upstream"]) == {"Username": "me", "Secret": "the token"}
+    assert plain(made["mirrors-quay-upstream"]) == {"Username": "me", "Secret": "the token"}
     service = record.of_type("Service")["mirrors-quay-service"]
     container = service["taskSpec"]["containerSpec"]
     assert service["name"] == "s_mirror-quay"
@@ -899,7 +901,7 @@ def test_another_mirror_is_one_more_service_and_nothing_else(deploy: Deploy) -> 
 
 
 @pytest.mark.parametrize(
-    ("told", "storage", "folder"),
+    ("parameters", "storage", "folder"),
     [
         ({}, {}, ("filesystem", "/var/lib/registry/mirrors/hub")),
         (
@@ -915,8 +917,8 @@ def test_another_mirror_is_one_more_service_and_nothing_else(deploy: Deploy) -> 
     ],
 )
 def test_a_mirror_keeps_what_it_has_in_a_folder_of_its_own(
-    told: dict[str, Any], storage: dict[str, Any], folder: tuple[str, str]
+    parameters: dict[str, Any], storage: dict[str, Any], folder: tuple[str, str]
 ) -> None:
-    config = {"storage": told, "log": {"level": "warn"}, "notifications": {}}
+    config = {"storage": parameters, "log": {"level": "warn"}, "notifications": {}}
     assert of_mirrors(config) == {"storage": storage, "log": {"level": "warn"}}
     assert folder_of_mirror(config, "hub") == folder

@@ -47,10 +47,10 @@ def test_it_has_names_of_its_own() -> None:
     }
 
 
-@pytest.mark.parametrize("contents", ["volume", "certificates", "mirrors"])
+@pytest.mark.parametrize("role", ["volume", "certificates", "mirrors"])
 @pytest.mark.parametrize("part", ["Name", "Node", "MovedFrom"])
-def test_where_the_data_of_one_stack_are_is_left_out(contents: str, part: str) -> None:
-    assert edits(copied(STAG, **{f"{contents}{part}": "x"}))[f"{contents}{part}"] is None
+def test_where_the_data_of_one_stack_are_is_left_out(role: str, part: str) -> None:
+    assert edits(copied(STAG, **{f"{role}{part}": "x"}))[f"{role}{part}"] is None
 
 
 @pytest.mark.parametrize(
@@ -89,20 +89,20 @@ def test_all_else_is_taken_over(key: str) -> None:
 def test_an_object_store_holds_both_in_folders_of_their_own(
     storage: dict[str, Any], path: str, root: str
 ) -> None:
-    found = edits(copied(STAG, config={"storage": storage}))
-    assert found[f"config.storage.{path}.rootdirectory"] == root
+    lines = edits(copied(STAG, config={"storage": storage}))
+    assert lines[f"config.storage.{path}.rootdirectory"] == root
 
 
 def test_files_of_its_own_need_no_folder() -> None:
-    found = edits(copied(STAG, config={"storage": {"delete": {"enabled": True}}}))
-    assert not [key for key in found if key.startswith("config")]
+    lines = edits(copied(STAG, config={"storage": {"delete": {"enabled": True}}}))
+    assert not [key for key in lines if key.startswith("config")]
 
 
 def test_a_cache_isnt_shared() -> None:
     config = {"redis": {"addrs": ["r:6379"]}, "storage": {"cache": {"blobdescriptor": "redis"}}}
-    found = edits(copied(STAG, config=config))
-    assert found["config.redis"] is None
-    assert found["config.storage.cache"] is None
+    lines = edits(copied(STAG, config=config))
+    assert lines["config.redis"] is None
+    assert lines["config.storage.cache"] is None
 
 
 def test_a_main_traefik_is_for_a_swarm_of_its_own_and_says_what_to_type_else() -> None:
@@ -115,11 +115,11 @@ def test_a_main_traefik_is_for_a_swarm_of_its_own_and_says_what_to_type_else() -
 def test_on_the_engine_of_the_source_it_joins_the_sources_traefik() -> None:
     values = PROD | {"docker:host": "ssh://me@dog", "registry:createNetwork": "true"}
     copy = copied(values, "prod", certificateKey="key.pem", trustedProxies=["10.0.0.5"])
-    found = edits(copy)
-    assert found["proxy"] == "none"
-    assert found["networkLabel"] == "traefik.swarm.network"
-    assert found["createNetwork"] is None
-    assert found["certificateKey"] is found["trustedProxies"] is None
+    lines = edits(copy)
+    assert lines["proxy"] == "none"
+    assert lines["networkLabel"] == "traefik.swarm.network"
+    assert lines["createNetwork"] is None
+    assert lines["certificateKey"] is lines["trustedProxies"] is None
     assert copy.hints == []
 
 

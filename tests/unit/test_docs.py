@@ -54,8 +54,8 @@ def test_each_key_that_a_document_names_exists(document: Path) -> None:
         is_image = re.search(rf"{name}\.\d|{name}-", text)
         assert name in known() or is_image or re.fullmatch(r"\w+:latest", name), name
     for key, parts in BELOW.items():
-        for found in re.findall(rf"registry:{key}(?:\.\w+|\[\"[^\"]+\"\])\.(\w+)", text):
-            assert found in parts
+        for part in re.findall(rf"registry:{key}(?:\.\w+|\[\"[^\"]+\"\])\.(\w+)", text):
+            assert part in parts
 
 
 def test_each_key_is_in_the_reference_once() -> None:
@@ -139,7 +139,7 @@ def test_what_is_made_from_the_program_is_up_to_date(file: Path) -> None:
 @cache
 def texts_of_the_program() -> tuple[str, ...]:
     """Return all texts in the program's sources, with … for what differs."""
-    found = [(ROOT / "components/files/storage-first.sh").read_text()]
+    texts = [(ROOT / "components/files/storage-first.sh").read_text()]
     for folder in ("components", "settings", "ops"):
         for file in (ROOT / folder).rglob("*.py"):
             tree = ast.parse(file.read_text())
@@ -156,10 +156,10 @@ def texts_of_the_program() -> tuple[str, ...]:
                         str(part.value) if isinstance(part, ast.Constant) else "…"
                         for part in node.values
                     )
-                    found.append("".join(parts))
+                    texts.append("".join(parts))
                 elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    found.append(node.value)
-    return tuple(found)
+                    texts.append(node.value)
+    return tuple(texts)
 
 
 def messages() -> list[str]:

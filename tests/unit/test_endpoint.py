@@ -86,8 +86,8 @@ def choosing(folder: Path, context: str, *, by_variable: bool) -> dict[str, str]
 
 @pytest.mark.parametrize("by_variable", [True, False])
 def test_a_contexts_certificates_are_used(folder: Path, by_variable: bool) -> None:
-    found = find_endpoint(None, None, choosing(folder, "far", by_variable=by_variable))
-    assert found.tls == Tls(ca="context's ca", certificate="context's cert", key="context's key")
+    endpoint = find_endpoint(None, None, choosing(folder, "far", by_variable=by_variable))
+    assert endpoint.tls == Tls(ca="context's ca", certificate="context's cert", key="context's key")
 
 
 @pytest.mark.parametrize("by_variable", [True, False])
@@ -119,8 +119,8 @@ def test_certificates_of_the_environment_always_verify(
 ) -> None:
     add_tls(tmp_path, "folder's")
     variables = {name: value.format(tmp_path) for name, value in variables.items()}
-    found = find_endpoint(REMOTE, None, variables)
-    assert found.tls == Tls(ca="folder's ca", certificate="folder's cert", key="folder's key")
+    endpoint = find_endpoint(REMOTE, None, variables)
+    assert endpoint.tls == Tls(ca="folder's ca", certificate="folder's cert", key="folder's key")
     assert find_endpoint(REMOTE, MATERIAL, variables).tls == MATERIAL, "settings come first"
     assert find_endpoint("ssh://dog", None, variables).tls is None
 
@@ -229,7 +229,7 @@ SERVER, OTHER = CertificatePair.make(address="127.0.0.1"), CertificatePair.make(
 
 
 @pytest.mark.parametrize(
-    ("pair", "authority", "client", "reason"),
+    ("pair", "signer", "client", "reason"),
     [
         (SERVER, OTHER, OURS, "isn't trusted. The authority .* in /certificates"),
         (EXPIRED, EXPIRED, OURS, "has expired: renew it"),
@@ -240,11 +240,11 @@ SERVER, OTHER = CertificatePair.make(address="127.0.0.1"), CertificatePair.make(
 def test_each_failure_of_tls_is_one_line(
     tmp_path: Path,
     pair: CertificatePair,
-    authority: CertificatePair,
+    signer: CertificatePair,
     client: CertificatePair,
     reason: str,
 ) -> None:
-    tls = Tls(ca=authority.chain, certificate=OURS.chain, key=OURS.key)
+    tls = Tls(ca=signer.chain, certificate=OURS.chain, key=OURS.key)
     with (
         server(tmp_path, pair, client) as host,
         pytest.raises(pulumi.RunError, match=reason) as refused,

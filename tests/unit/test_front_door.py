@@ -42,10 +42,10 @@ def test_no_shell_reads_what_a_variable_says(
 ) -> None:
     text = text.replace("HERE", str(tmp_path))
     values = {"STACK": text, "FROM": text, "FORMAT": text, "SLOW": text, "YES": text}
-    words = [f"{name}={value}" for name, value in values.items()]
+    args = [f"{name}={value}" for name, value in values.items()]
     path = f"{printer}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["make", "-s", "deploy", *(words if origin == "typed" else ())],
+        ["make", "-s", "deploy", *(args if origin == "typed" else ())],
         cwd=ROOT,
         env={**os.environ, "PATH": path, **(values if origin == "environment" else {})},
         capture_output=True,

@@ -56,10 +56,10 @@ def test_an_old_python_can_read_the_front_door() -> None:
 def test_the_front_door_says_who_may_come_in(
     monkeypatch: pytest.MonkeyPatch, platform: str, version: tuple[int, int], says: str
 ) -> None:
-    said = front_door(monkeypatch, platform, version)
-    assert said.startswith(says)
-    assert bool(said) == bool(says)
-    assert "\n" not in said
+    output = front_door(monkeypatch, platform, version)
+    assert output.startswith(says)
+    assert bool(output) == bool(says)
+    assert "\n" not in output
 
 
 @pytest.mark.parametrize("name", OLD_PYTHONS)
@@ -84,8 +84,8 @@ def test_an_old_python_gets_a_sentence(name: str) -> None:
 def test_a_rootless_engine_is_made_no_swarm(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[object, ...]] = []
 
-    def docker(*words: object, **_: object) -> str:
-        calls.append(words)
+    def docker(*args: object, **_: object) -> str:
+        calls.append(args)
         return json.dumps(["name=seccomp,profile=builtin", "name=rootless"])
 
     monkeypatch.setattr(engine, "_swarm", lambda _: {"LocalNodeState": "inactive"})
@@ -93,7 +93,7 @@ def test_a_rootless_engine_is_made_no_swarm(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(engine, "docker", docker)
     with pytest.raises(Problem, match="runs rootless"):
         engine.ensure()
-    assert all("init" not in words for words in calls)
+    assert all("init" not in args for args in calls)
 
 
 class Manager:
@@ -112,7 +112,7 @@ class Manager:
     networks = services = nodes
 
 
-def look(monkeypatch: pytest.MonkeyPatch, *options: str) -> inspection.Swarm:
+def inspect(monkeypatch: pytest.MonkeyPatch, *options: str) -> inspection.Swarm:
     @contextlib.contextmanager
     def connected(_: Engine) -> Iterator[Manager]:
         yield Manager(*options)
@@ -123,11 +123,11 @@ def look(monkeypatch: pytest.MonkeyPatch, *options: str) -> inspection.Swarm:
 
 def test_nothing_is_deployed_to_a_rootless_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EndpointError, match="runs rootless"):
-        look(monkeypatch, "name=cgroupns", "name=rootless")
+        inspect(monkeypatch, "name=cgroupns", "name=rootless")
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "expected"),
     [
         (["name=seccomp,profile=builtin", "name=cgroupns"], []),
         (["name=userns"], ["userns-remap"]),
@@ -135,11 +135,11 @@ def test_nothing_is_deployed_to_a_rootless_engine(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_an_engine_whose_socket_is_closed_to_containers_is_known(
-    monkeypatch: pytest.MonkeyPatch, options: list[str], words: list[str]
+    monkeypatch: pytest.MonkeyPatch, options: list[str], expected: list[str]
 ) -> None:
-    reasons = look(monkeypatch, *options).closed_sockets
-    assert len(reasons) == len(words)
-    assert all(word in reason for word, reason in zip(words, reasons, strict=True))
+    reasons = inspect(monkeypatch, *options).closed_sockets
+    assert len(reasons) == len(expected)
+    assert all(word in reason for word, reason in zip(expected, reasons, strict=True))
 
 
 def test_where_nothing_can_be_compiled_pulumi_is_to_be_installed(

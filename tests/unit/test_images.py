@@ -190,12 +190,12 @@ def test_without_a_digest_the_tag_runs_and_the_reason_is_said(
 
 @pytest.mark.parametrize("before", [None, {"registry": "registry:3"}])
 def test_images_are_remembered_once_they_run(deploy: Deploy, before: dict[str, str] | None) -> None:
-    pinned = {"registry": f"registry:3@{A}"}
+    images = {"registry": f"registry:3@{A}"}
 
     def program() -> None:
-        remember_images(pinned, before, pulumi.Output.from_input(True))
+        remember_images(images, before, pulumi.Output.from_input(True))
 
-    assert deploy(program).of_type("Stash")[MEMORY]["input"] == pinned
+    assert deploy(program).of_type("Stash")[MEMORY]["input"] == images
 
 
 def test_images_whose_deployment_failed_are_not_remembered(deploy: Deploy) -> None:
@@ -213,8 +213,8 @@ def test_images_whose_deployment_failed_are_not_remembered(deploy: Deploy) -> No
 def test_tags_that_are_refreshed_get_the_digests_of_today(hub: Hub) -> None:
     given = f"traefik:v3@{A}"
     images = {"registry": "docker.io/registry:3.1.2", "redis": "redis:7.4", "proxy": given}
-    pinned = {"registry": f"registry:3.1.2@{A}", "redis": f"redis:7.4@{A}", "proxy": given}
-    assert refresh_images(swarm(), images, pinned) == {
+    deployed = {"registry": f"registry:3.1.2@{A}", "redis": f"redis:7.4@{A}", "proxy": given}
+    assert refresh_images(swarm(), images, deployed) == {
         "registry": f"registry:3.1.2@{B}",
         "redis": f"redis:7.4@{B}",
         "proxy": given,
@@ -226,8 +226,8 @@ def test_where_a_registry_does_not_answer_no_image_is_refreshed(
     hub: Hub, warnings: list[str]
 ) -> None:
     hub.digest = None
-    pinned = {"redis": f"redis:7.4@{A}"}
-    assert refresh_images(swarm(), {"redis": "redis:7.4"}, pinned) is None
+    images = {"redis": f"redis:7.4@{A}"}
+    assert refresh_images(swarm(), {"redis": "redis:7.4"}, images) is None
     assert "no image is refreshed" in warnings[0]
 
 

@@ -67,10 +67,10 @@ def breaks(files: Mapping[Path, str]) -> list[str]:
     return [
         f"{file} imports {module}"
         for file, text in files.items()
-        for own in [layer_of[file.with_suffix("").parts[0]]]
+        for layer in [layer_of[file.with_suffix("").parts[0]]]
         for module in modules(text)
-        for other in [layer_of.get(module.partition(".")[0], own)]
-        if other != own and other not in MAY_IMPORT[own]
+        for other in [layer_of.get(module.partition(".")[0], layer)]
+        if other != layer and other not in MAY_IMPORT[layer]
     ]
 
 

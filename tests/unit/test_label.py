@@ -29,9 +29,9 @@ class Client:
         return {"ID": name, "Version": {"Index": self.asked}, "Spec": {"Labels": self.labels[name]}}
 
     def nodes(self) -> list[dict[str, Any]]:
-        found = [self.inspect_node(name) for name in self.labels]
+        nodes = [self.inspect_node(name) for name in self.labels]
         self.asked = 0
-        return found
+        return nodes
 
     def update_node(self, name: str, _: int, spec: dict[str, Any]) -> None:
         if self._conflicts:

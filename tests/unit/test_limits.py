@@ -124,8 +124,8 @@ print(adopts())
 
 
 def test_orphans_are_adopted_during_a_test_alone() -> None:
-    words = [sys.executable, "-c", ORPHANS]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    command = [sys.executable, "-c", ORPHANS]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines() == ["True 1", "False"]
 
 
@@ -153,12 +153,12 @@ def without_limit(text: str) -> Iterator[str]:
 
 
 def test_a_command_without_a_time_limit_is_found() -> None:
-    text = "subprocess.run(words)\nsubprocess.run(words, timeout=1)\n"
+    text = "subprocess.run(args)\nsubprocess.run(args, timeout=1)\n"
     text += f"process.wait()\nprocess.wait(1)\n{REASON}it asks a person\nprocess.wait()\n"
     assert list(without_limit(text)) == ["1: subprocess.run", "3: process.wait"]
 
 
 def test_each_command_has_a_time_limit_or_a_reason_for_none() -> None:
     files = [path for name in FOLDERS for path in (ROOT / name).rglob("*.py")]
-    found = [f"{path}:{call}" for path in files for call in without_limit(path.read_text())]
-    assert found == [], f"give each a timeout, or a comment that begins with {REASON!r}"
+    calls = [f"{path}:{call}" for path in files for call in without_limit(path.read_text())]
+    assert calls == [], f"give each a timeout, or a comment that begins with {REASON!r}"

@@ -164,10 +164,10 @@ def test_the_way_back_is_one_command_for_one_change() -> None:
 
 
 def test_another_swarm_is_refused_until_it_is_named() -> None:
-    place = kept(volume())
+    location = kept(volume())
     with refused(AnotherSwarmError, "Stack prod is deployed to swarm cluster, and the engine at"):
-        refuse_another_swarm(place, "another", "unix:///docker.sock", None)
-    refuse_another_swarm(place, "another", "unix:///docker.sock", "cluster")
-    refuse_another_swarm(place, "cluster", "unix:///docker.sock", None)
+        refuse_another_swarm(location, "another", "unix:///docker.sock", None)
+    refuse_another_swarm(location, "another", "unix:///docker.sock", "cluster")
+    refuse_another_swarm(location, "cluster", "unix:///docker.sock", None)
     refuse_another_swarm(None, "another", "unix:///docker.sock", None)
     refuse_another_swarm({"volume": "data"}, "another", "unix:///docker.sock", None)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    ("line", "found"),
+    ("line", "operation"),
     [
         ("pulumi up --yes --refresh", "up"),
         ("/opt/pulumi/bin/pulumi update --stack destroy", "up"),
@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[2]
         ("", None),
     ],
 )
-def test_the_command_line_tells_the_operation(line: str, found: str | None) -> None:
-    assert operation_of(line.split()) == found
+def test_the_command_line_tells_the_operation(line: str, operation: str | None) -> None:
+    assert operation_of(line.split()) == operation
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_a_swarm_that_is_there_is_never_made_anew(
     calls: list[tuple[str, ...]] = []
     monkeypatch.setattr(engine, "_swarm", lambda _: swarm)
     monkeypatch.setattr(engine, "chosen_host", lambda: DEFAULT_HOST)
-    monkeypatch.setattr(engine, "docker", lambda *words, **_: calls.append(words))
+    monkeypatch.setattr(engine, "docker", lambda *args, **_: calls.append(args))
     with pytest.raises(Problem, match=says):
         engine.ensure()
     assert not calls
@@ -279,9 +279,9 @@ def test_a_toolchain_that_does_not_compile_is_a_problem(nothing_found: Path) -> 
 
 
 def test_the_sdk_and_the_compiled_command_line_are_one_version() -> None:
-    pinned = toolchain.locked_version()
+    version = toolchain.locked_version()
     module = (ROOT / "toolchain/cli/go.mod").read_text()
-    assert f"pulumi/pkg/v3 v{pinned}\n" in module
+    assert f"pulumi/pkg/v3 v{version}\n" in module
     for plugin in ("docker", "random"):
         main = (ROOT / f"toolchain/plugins/{plugin}/main.go").read_text()
         version = main.partition('const version = "')[2].partition('"')[0]
@@ -291,8 +291,8 @@ def test_the_sdk_and_the_compiled_command_line_are_one_version() -> None:
 def test_what_commands_write_into_the_checkout_is_no_change_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def git(*words: str) -> str:
-        command = ["git", "-c", "user.name=me", "-c", "user.email=me@example.com", *words]
+    def git(*args: str) -> str:
+        command = ["git", "-c", "user.name=me", "-c", "user.email=me@example.com", *args]
         return subprocess.run(
             command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60
         ).stdout

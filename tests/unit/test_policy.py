@@ -162,10 +162,10 @@ def with_(path: str, value: Any) -> dict[str, Any]:
     """Return `GOOD` but for one input."""
     inputs = copy.deepcopy(GOOD)
     *folders, last = path.split(".")
-    place = inputs
+    target = inputs
     for folder in folders:
-        place = place[folder]
-    place[last] = value
+        target = target[folder]
+    target[last] = value
     return inputs
 
 

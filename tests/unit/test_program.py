@@ -35,7 +35,7 @@ PAIR, OTHER_PAIR = (
 BLOCK = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n"
 APR1 = "$apr1$8sdhfjsd$Mb6IbAMxSMVRIsDe0lS.j/"
 HMAC = "YSBrZXkgb2YgMjU2IGJpdHMsIHdoaWNoIGlzIHRoZSBsZWFzdA"
-AUTHORITY_SERVER = "https://ca.example.com/directory"
+ACME_SERVER = "https://ca.example.com/directory"
 # The address of a store that nobody asks: there is no port of that number.
 S3 = {"bucket": "b", "region": "r", "regionendpoint": "s3.example.invalid:99999"}
 KEYS = {"accesskey": "key", "secretkey": "secret"}
@@ -56,9 +56,9 @@ def stack_file(name: str) -> dict[str, Any]:
 
 
 MAIN: Mapping[str, Any] = {**FIRST, "proxy": "main"}
-ACME = {**MAIN, "acmeServer": AUTHORITY_SERVER, "acmeCa": BLOCK, "acmeEabKid": "k"}
+ACME = {**MAIN, "acmeServer": ACME_SERVER, "acmeCa": BLOCK, "acmeEabKid": "k"}
 EXTERNAL_ACCOUNT = {**ACME, "acmeEabHmac": HMAC}
-OWN: Mapping[str, Any] = {
+OWN_CERTIFICATE: Mapping[str, Any] = {
     **MAIN,
     "https": "own",
     "certificate": PAIR.chain,
@@ -124,7 +124,7 @@ PROGRAMS: Mapping[str, Mapping[str, Any]] = {
 def test_the_program_declares_what_is_recorded(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """UPDATE_GOLDEN=1 writes the record instead.
+    """Compare with the record, which UPDATE_GOLDEN=1 writes.
 
     Another name or type is a resource that is deleted and made again; another input is an update of
     every stack that is deployed.
@@ -150,9 +150,9 @@ def test_a_registry_that_is_read_only_has_mirrors_that_fill_themselves(
     assert registry["maintenance"] == {"readonly": {"enabled": True}}
     (mirrors,) = stored(declared, "mirrors-config")
     assert "maintenance" not in mirrors
-    own = {"config": {"storage": {"maintenance": {"readonly": {"enabled": False}}}}}
+    config = {"config": {"storage": {"maintenance": {"readonly": {"enabled": False}}}}}
     with pytest.raises(AssertionError, match=r"maintenance\.readonly can't go with"):
-        declare({**FIRST, **own, "readOnly": "true"}, SECRETS, monkeypatch, tmp_path)
+        declare({**FIRST, **config, "readOnly": "true"}, SECRETS, monkeypatch, tmp_path)
 
 
 def stored(declared: Declared, secret: str) -> list[dict[str, Any]]:
@@ -188,7 +188,7 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Any]] = {
     "proxyHttpPort": (MAIN, "8080"),
     "proxyHttpsPort": (MAIN, "8443"),
     "trustedProxies": (MAIN, ["10.0.0.5"]),
-    "proxyMode": (OWN, "global"),
+    "proxyMode": (OWN_CERTIFICATE, "global"),
     "proxyMemory": (MAIN, "1GiB"),
     "proxyMetrics": (MAIN, "true"),
     "proxyConfig": (MAIN, {"log": {"level": "DEBUG"}}),
@@ -207,8 +207,8 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Any]] = {
     "acmeChallenge": (MAIN, "http"),
     "certificatesName": (MAIN, "other"),
     "certificatesNode": (MAIN, {"cat": "dog", "dog": "cat"}),
-    "certificate": (OWN, f"{PAIR.chain}\n"),
-    "certificateKey": (OWN, f"{PAIR.key}\n"),
+    "certificate": (OWN_CERTIFICATE, f"{PAIR.chain}\n"),
+    "certificateKey": (OWN_CERTIFICATE, f"{PAIR.key}\n"),
     "proxyUiPort": ({**FIRST, "proxy": "stack"}, "8090"),
     "image": (FIRST, "registry:3.0.0"),
     "imageRefresh": (FIRST, "2026-11"),

@@ -31,8 +31,8 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 def pins(name: str) -> dict[str, str]:
     """Return the versions that requirements file `name` pins, by package."""
-    found = re.findall(r"^([\w-]+)==([^\s;]+)", (ROOT / name).read_text(), re.MULTILINE)
-    return {canonicalize_name(package): version for package, version in found}
+    versions = re.findall(r"^([\w-]+)==([^\s;]+)", (ROOT / name).read_text(), re.MULTILINE)
+    return {canonicalize_name(package): version for package, version in versions}
 
 
 def test_the_newest_release_in_the_changelog_is_the_version() -> None:
@@ -44,10 +44,10 @@ def test_the_newest_release_in_the_changelog_is_the_version() -> None:
 def test_the_program_runs_on_versions_that_the_package_takes() -> None:
     # What only the policy pack needs is no dependency of the components.
     wanted = [Requirement(each) for each in PYPROJECT["project"]["dependencies"]]
-    pinned = pins("requirements.in")
-    assert {canonicalize_name(each.name) for each in wanted} == set(pinned) - {"pulumi-policy"}
+    versions = pins("requirements.in")
+    assert {canonicalize_name(each.name) for each in wanted} == set(versions) - {"pulumi-policy"}
     for each in wanted:
-        assert each.specifier.contains(pinned[canonicalize_name(each.name)]), each
+        assert each.specifier.contains(versions[canonicalize_name(each.name)]), each
 
 
 def test_what_requirements_in_pins_is_what_is_installed() -> None:

@@ -107,9 +107,9 @@ def test_every_label_that_is_accepted_makes_the_routers_that_it_is_meant_to(
         with contextlib.suppress(pulumi.RunError):
             made = parsed(case)
             for part, labels in labels_of(made).items():
-                own = renamed(labels, made.routing.tag, f"t{number}")
-                services[f"s{number}_{part}"] = own
-                for key in own:
+                renamed_labels = renamed(labels, made.routing.tag, f"t{number}")
+                services[f"s{number}_{part}"] = renamed_labels
+                for key in renamed_labels:
                     if match := re.fullmatch(r"traefik\.http\.routers\.([^.]+)\.rule", key):
                         expected[match[1]] = (made.routing.domain, case)
 
@@ -160,6 +160,6 @@ def wait_for_routers(port: int, names: set[str]) -> dict[str, Any]:
         with contextlib.suppress(OSError):
             url = f"http://127.0.0.1:{port}/api/rawdata"
             with urllib.request.urlopen(url, timeout=10) as answer:
-                found = json.load(answer).get("routers") or {}
-            routers = {name.partition("@")[0]: each for name, each in found.items()}
+                answered = json.load(answer).get("routers") or {}
+            routers = {name.partition("@")[0]: each for name, each in answered.items()}
     return routers

@@ -80,16 +80,16 @@ WRONG: list[tuple[str, str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("path", "what", "config"), WRONG, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("path", "problem", "config"), WRONG, ids=lambda value: str(value)[:60])
 def test_what_traefik_would_not_take_is_one_line_of_its_own(
-    path: str, what: str, config: Any
+    path: str, problem: str, config: Any
 ) -> None:
     with pytest.raises(pulumi.RunError) as raised:
         settings_of(config)
     message = str(raised.value)
     assert message.startswith("One setting of stack prod is wrong"), message
     assert f"  - registry:proxyConfig.{path} " in message
-    assert what in message
+    assert problem in message
     assert f"registry:proxyConfig.{path}" in message.rpartition("pulumi config ")[2]
 
 

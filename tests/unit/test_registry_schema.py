@@ -86,9 +86,9 @@ WRONG: list[tuple[str, str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "what", "config"), WRONG, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("path", "problem", "config"), WRONG, ids=lambda value: str(value)[:60])
 def test_what_the_registry_would_not_take_is_one_line_of_its_own(
-    path: str, what: str, config: Any
+    path: str, problem: str, config: Any
 ) -> None:
     with pytest.raises(pulumi.RunError) as raised:
         config_of(config)
@@ -96,7 +96,7 @@ def test_what_the_registry_would_not_take_is_one_line_of_its_own(
     assert message.startswith("One setting of stack prod is wrong"), message
     line = next(line for line in message.splitlines() if line.startswith("  - "))
     assert line.startswith(f"  - registry:config.{path} ")
-    assert what in line
+    assert problem in line
     assert "pulumi config " in message
 
 

@@ -39,7 +39,7 @@ SERVICE = resource(
     dependencies=[SECRET["urn"], NETWORK["urn"]],
     propertyDependencies={"taskSpec": [SECRET["urn"], NETWORK["urn"]], "name": []},
 )
-PLACE = resource(
+LOCATION = resource(
     "pulumi:index:Stash",
     "registry-data-place",
     "stash-1",
@@ -86,13 +86,13 @@ AGREED = Differences(at_home=True)
 
 
 def test_a_state_that_agrees_with_the_swarm_is_left_alone() -> None:
-    assert compare(state(SECRET, NETWORK, SERVICE, PLACE), WHOLE, NAMES) == AGREED
+    assert compare(state(SECRET, NETWORK, SERVICE, LOCATION), WHOLE, NAMES) == AGREED
 
 
 def test_a_service_that_uses_the_states_secrets_was_made_by_an_interrupted_run() -> None:
-    found = compare(state(SECRET, NETWORK), WHOLE, NAMES)
-    assert found.made == (REGISTRY,)
-    assert not found.unknown
+    difference = compare(state(SECRET, NETWORK), WHOLE, NAMES)
+    assert difference.made == (REGISTRY,)
+    assert not difference.unknown
     # Traefik may have no secret, and is on the state's network.
     proxy = item("images_proxy", "service-2", networks=["network-1"])
     there = Inventory(services=(REGISTRY, proxy), networks=WHOLE.networks, secrets=WHOLE.secrets)
@@ -108,9 +108,9 @@ def test_a_network_with_the_stacks_label_and_no_service_was_made_by_an_interrupt
 
 
 def test_what_another_state_made_is_not_taken() -> None:
-    found = compare(state(), WHOLE, NAMES)
-    assert found.unknown == (REGISTRY,)
-    assert not found.made
+    difference = compare(state(), WHOLE, NAMES)
+    assert difference.unknown == (REGISTRY,)
+    assert not difference.made
     other = Inventory(services=(item("other_registry", "s", {NAMESPACE: "other"}),))
     assert compare(state(), other, NAMES) == Differences()
 
@@ -118,11 +118,11 @@ def test_what_another_state_made_is_not_taken() -> None:
 def test_what_is_gone_leaves_the_state_with_all_that_refers_to_it() -> None:
     there = Inventory(services=WHOLE.services, networks=WHOLE.networks)
     known = state(SECRET, NETWORK, SERVICE, pending=[{"type": "deleting", "resource": SECRET}])
-    found = compare(known, there, NAMES)
-    assert found.gone == (SECRET,)
-    assert not found.other_swarm
+    difference = compare(known, there, NAMES)
+    assert difference.gone == (SECRET,)
+    assert not difference.other_swarm
     assert known.pending == {"deleting"}
-    rest = known.without(found.gone)
+    rest = known.without(difference.gone)
     assert not rest.pending
     (network, service) = rest.resources
     assert network == NETWORK
@@ -133,9 +133,9 @@ def test_what_is_gone_leaves_the_state_with_all_that_refers_to_it() -> None:
 def test_of_two_of_one_name_the_one_that_is_there_stays() -> None:
     old = {**SECRET, "id": "secret-0", "delete": True}
     known = state(old, SECRET, NETWORK, SERVICE)
-    found = compare(known, WHOLE, NAMES)
-    assert found.gone == (old,)
-    assert known.without(found.gone).resources == [SECRET, NETWORK, SERVICE]
+    difference = compare(known, WHOLE, NAMES)
+    assert difference.gone == (old,)
+    assert known.without(difference.gone).resources == [SECRET, NETWORK, SERVICE]
 
 
 def stays(monkeypatch: pytest.MonkeyPatch, known: Checkpoint, there: Inventory) -> list[Checkpoint]:
@@ -154,7 +154,7 @@ ANEW = Inventory(cluster="other", volumes=frozenset({"v"}), node_labels=({},))
 
 
 def test_another_swarm_is_refused_and_nothing_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    written = stays(monkeypatch, state(SECRET, NETWORK, SERVICE, PLACE), ANEW)
+    written = stays(monkeypatch, state(SECRET, NETWORK, SERVICE, LOCATION), ANEW)
     with pytest.raises(Problem, match="make recover STACK=prod"):
         resume.finish(Stack("prod"))
     with pytest.raises(Problem, match="make recover STACK=prod"):
@@ -166,7 +166,7 @@ def test_a_swarm_made_anew_on_the_machine_with_the_volume_is_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seed = resource("random:index/randomBytes:RandomBytes", "login-seed", "seed")
-    written = stays(monkeypatch, state(seed, SECRET, NETWORK, SERVICE, PLACE), ANEW)
+    written = stays(monkeypatch, state(seed, SECRET, NETWORK, SERVICE, LOCATION), ANEW)
     assert resume.finish(Stack("local"), forget="at home") == resume.Rest()
     assert written[0].resources == [seed], "passwords stay what they are"
 
@@ -181,7 +181,7 @@ def test_a_swarm_made_anew_on_the_machine_with_the_volume_is_forgotten(
 def test_where_the_volume_is_must_be_known_before_a_swarm_is_forgotten(
     monkeypatch: pytest.MonkeyPatch, there: Inventory
 ) -> None:
-    written = stays(monkeypatch, state(SECRET, SERVICE, PLACE), there)
+    written = stays(monkeypatch, state(SECRET, SERVICE, LOCATION), there)
     with pytest.raises(Problem, match=r"--label-add images\.registry-data=true NODE"):
         resume.finish(Stack("prod"), forget="always")
     with pytest.raises(Problem, match="make recover STACK=local"):
@@ -191,14 +191,14 @@ def test_where_the_volume_is_must_be_known_before_a_swarm_is_forgotten(
 
 def test_a_swarm_is_known_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
     # What is remembered of the place stays; the next run is allowed to leave that swarm.
-    place = {**PLACE, "inputs": {"input": {**PLACE["inputs"]["input"], "cluster": "c"}}}
-    known = state(SECRET, NETWORK, SERVICE, place)
+    location = {**LOCATION, "inputs": {"input": {**LOCATION["inputs"]["input"], "cluster": "c"}}}
+    known = state(SECRET, NETWORK, SERVICE, location)
     assert not compare(known, WHOLE, NAMES).other_swarm
     emptied = Inventory(cluster="c", node_labels=WHOLE.node_labels)
     assert not compare(known, emptied, NAMES).other_swarm, "all was removed, and by nobody's state"
     written = stays(monkeypatch, known, ANEW)
     assert resume.finish(Stack("local"), forget="at home") == resume.Rest(swarm="c")
-    assert written[0].resources == [place]
+    assert written[0].resources == [location]
     # Interrupted right after that.
     assert compare(written[0], ANEW, NAMES).other_swarm
 

@@ -32,13 +32,13 @@ COMMIT = "1" * 40
 
 def scopes() -> dict[str, str]:
     """Environment scopes on GitLab by variable, as the documentation has them."""
-    found = {}
+    usage = {}
     for line in (ROOT / "docs/environments-and-review.md").read_text().splitlines():
         cells = [cell.strip() for cell in line.split("|")]
         if len(cells) == 6 and re.match(r"`[A-Z_]+`", cells[1]):
             for name in re.findall(r"`([A-Z_]+)`", cells[1]):
-                found[name] = cells[3]
-    return found
+                usage[name] = cells[3]
+    return usage
 
 
 def value(name: str) -> str:
@@ -81,7 +81,7 @@ class Runner:
             check=False,
             timeout=60,
         )
-        self.said = done.stderr
+        self.output = done.stderr
         if done.returncode != 0:
             return ""
         known = self._log.read_text() if self._log.exists() else "nothing"
@@ -124,7 +124,7 @@ def steps(workflow: str, job: str, **context: str) -> Iterator[tuple[str, dict[s
     }
 
     def evaluated(text: str) -> str:
-        return re.sub(r"\$\{\{(.*?)\}\}", lambda found: evaluate(found[1], contexts), text)
+        return re.sub(r"\$\{\{(.*?)\}\}", lambda match: evaluate(match[1], contexts), text)
 
     file = yaml.safe_load((ROOT / f".github/workflows/{workflow}.yml").read_text())
     assert "env" not in file
@@ -147,7 +147,7 @@ def test_on_github_a_job_that_reads_gets_the_rights_of_a_reader(
     known = ""
     for script, variables in steps(workflow, workflow):
         known = runner.run(script, variables)
-        assert known, runner.said
+        assert known, runner.output
     assert f"make -s {workflow}" in known
     assert secrets_in(known) & DEPLOYING == set()
     assert secrets_in(known) >= READING | {PASSPHRASE}
@@ -202,7 +202,7 @@ def test_the_readme_names_every_variable_that_workflows_take() -> None:
 @pytest.mark.parametrize("job", ["preview", "drift"])
 def test_on_gitlab_a_job_that_reads_gets_the_rights_of_a_reader(runner: Runner, job: str) -> None:
     known = job_on_gitlab(runner, job)
-    assert f"make -s {job}" in known, runner.said
+    assert f"make -s {job}" in known, runner.output
     assert secrets_in(known) & DEPLOYING == set()
     assert secrets_in(known) >= READING | {PASSPHRASE}
     assert "SSH_PRIVATE_KEY=the PREVIEW_SSH_PRIVATE_KEY" in known
@@ -212,7 +212,7 @@ def test_on_gitlab_a_job_that_reads_gets_the_rights_of_a_reader(runner: Runner, 
 def test_on_gitlab_tests_get_nothing(runner: Runner) -> None:
     (runner.folder / "checkout/.ci/run").write_text("#!/bin/sh\nmake test\n")
     known = job_on_gitlab(runner, "test")
-    assert "make test" in known, runner.said
+    assert "make test" in known, runner.output
     assert secrets_in(known) <= {value("PULUMI_BACKEND_URL"), value("SSH_KNOWN_HOSTS")}
 
 
@@ -222,13 +222,13 @@ def test_on_gitlab_a_secret_without_its_scope_ends_a_job_that_must_not_have_it(
 ) -> None:
     (runner.folder / "checkout/.ci/run").write_text("#!/bin/sh\nmake test\n")
     assert job_on_gitlab(runner, job, SSH_PRIVATE_KEY="the key") == ""
-    assert "SSH_PRIVATE_KEY is in reach of this job" in runner.said
-    assert "the key" not in runner.said
+    assert "SSH_PRIVATE_KEY is in reach of this job" in runner.output
+    assert "the key" not in runner.output
 
 
 def test_on_gitlab_a_deployment_gets_its_own_rights(runner: Runner) -> None:
     known = job_on_gitlab(runner, "deploy-prod")
-    assert "make deploy" in known, runner.said
+    assert "make deploy" in known, runner.output
     assert secrets_in(known) >= DEPLOYING | {PASSPHRASE}
     assert secrets_in(known) & READING == set()
     installing = known.partition("make tools")[2].partition("make deploy")[0]
@@ -242,7 +242,7 @@ def test_on_gitlab_variables_of_a_pipeline_lead_to_no_other_stack(
     runner: Runner, stack: str
 ) -> None:
     known = job_on_gitlab(runner, f"deploy-{stack}", STACK="other", CI_DEFAULT_BRANCH="beside")
-    assert f"make deploy STACK={stack}\n" in known, runner.said
+    assert f"make deploy STACK={stack}\n" in known, runner.output
     assert "beside" not in known.replace("CI_DEFAULT_BRANCH=beside", "")
     assert GITLAB[f"deploy-{stack}"]["environment"] == stack
     assert "$CI_DEFAULT_BRANCH" not in str(GITLAB[f"deploy-{stack}"])
@@ -252,7 +252,7 @@ def test_on_github_a_deployment_gets_its_own_rights(runner: Runner) -> None:
     known = ""
     for script, variables in steps("deploy", "deploy", **{"github.ref_type": "tag"}):
         known = runner.run(script, variables)
-        assert known, runner.said
+        assert known, runner.output
     assert "STACK=prod" in known
     assert secrets_in(known) >= DEPLOYING | {PASSPHRASE}
     assert secrets_in(known) & READING == set()
@@ -315,10 +315,10 @@ def clone(tmp_path: Path) -> Path:
     return folder
 
 
-def git(folder: Path, *words: str) -> str:
+def git(folder: Path, *args: str) -> str:
     who = ("-c", "user.name=me", "-c", "user.email=me@example.com")
     done = subprocess.run(
-        ["git", *who, *words],
+        ["git", *who, *args],
         cwd=folder,
         capture_output=True,
         text=True,

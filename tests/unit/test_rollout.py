@@ -43,7 +43,7 @@ def template(image: str = "registry:3.1.2", constraint: str = "node.role == mana
     }
 
 
-TOLD = actual_summary({"TaskTemplate": template()})
+EXPECTED = actual_summary({"TaskTemplate": template()})
 
 
 def service(
@@ -56,11 +56,11 @@ def service(
 
 
 def task(
-    id_: str, state: str, error: str = "", *, place: int | str = 1, **more: Any
+    id_: str, state: str, error: str = "", *, slot: int | str = 1, **more: Any
 ) -> dict[str, Any]:
     """Return a task of replica `slot`, or of a global service on node `slot`."""
     ended = state in ("failed", "rejected", "shutdown")
-    where = {"Slot": place} if isinstance(place, int) else {"NodeID": place}
+    where = {"Slot": slot} if isinstance(slot, int) else {"NodeID": slot}
     return {
         "ID": id_,
         "Spec": template(),
@@ -88,19 +88,19 @@ class Clock:
 
 
 class Wait:
-    """A wait for the service that is `TOLD`, and its clock."""
+    """A wait for the service that is `EXPECTED`, and its clock."""
 
     def __init__(self, advise: rollout.Advise | None = None) -> None:
         self.clock = Clock()
         self.rollout = Rollout(
-            told=TOLD,
+            told=EXPECTED,
             args=RolloutArgs(timeout=TIMEOUT, again="pulumi up --stack dev", advise=advise),
             nodes=lambda: {"1": "dog", "2": "cat"},
             engine_time=lambda: ENGINE_TIME,
             clock=self.clock,
         )
 
-    def look(
+    def inspect(
         self, tasks: Sequence[Any], service: Mapping[str, Any] | None = None, after: float = 1
     ) -> str | None:
         """Wait for what comes `after` so many seconds."""
@@ -112,83 +112,83 @@ SERVICE = service()
 
 
 def test_a_running_task_is_all_that_is_waited_for() -> None:
-    assert Wait().look([task("a", "running")]) is None
+    assert Wait().inspect([task("a", "running")]) is None
 
 
 @pytest.mark.parametrize("state", ["failed", "rejected"])
 def test_a_service_that_runs_is_up_whatever_its_history(state: str) -> None:
     history = [task(f"old{number}", state, "exit 255") for number in range(2 * FAILURES)]
-    assert Wait().look([*history, task("now", "running")]) is None
-    assert Wait().look([*history, task("now", "running")], service(update="completed")) is None
+    assert Wait().inspect([*history, task("now", "running")]) is None
+    assert Wait().inspect([*history, task("now", "running")], service(update="completed")) is None
 
 
 def test_a_task_that_starts_again_is_waited_for_whatever_its_history() -> None:
     wait, history = Wait(), failed(FAILURES + 1, TAKEN)
-    assert wait.look([*history, task("now", "starting")]) == "0 of 1 tasks run; starting on dog"
-    assert wait.look([*history, task("now", "running")]) is None
+    assert wait.inspect([*history, task("now", "starting")]) == "0 of 1 tasks run; starting on dog"
+    assert wait.inspect([*history, task("now", "running")]) is None
 
 
 def test_a_series_of_failures_that_began_before_is_given_up_after_some_more() -> None:
     wait, tasks = Wait(), failed(FAILURES + 1, TAKEN, CreatedAt=JUST_NOW)
     for number in range(FAILURES):
-        assert wait.look([*tasks, task(f"new{number}", "starting")]) is not None
+        assert wait.inspect([*tasks, task(f"new{number}", "starting")]) is not None
         # Swarm keeps five tasks of a replica, and forgets the oldest.
         tasks = [*tasks[1:], task(f"new{number}", "failed", TAKEN)]
     with pytest.raises(
         RolloutFailedError, match="on node dog, port 80 is taken by another program"
     ):
-        wait.look([*tasks, task("next", "starting")])
+        wait.inspect([*tasks, task("next", "starting")])
 
 
 def test_where_swarm_forgets_failed_tasks_at_once_they_still_count() -> None:
     wait = Wait()
-    wait.look([])
+    wait.inspect([])
     for number in range(FAILURES - 1):
-        assert wait.look([task(f"new{number}", "failed", "exit 1")]) is not None
+        assert wait.inspect([task(f"new{number}", "failed", "exit 1")]) is not None
     with pytest.raises(RolloutFailedError, match="exit 1"):
-        wait.look([task("last", "failed", "exit 1")])
+        wait.inspect([task("last", "failed", "exit 1")])
 
 
 def test_after_a_failure_of_late_a_running_task_is_watched_for_a_while() -> None:
-    wait, again = Wait(), [*failed(1, CreatedAt=JUST_NOW), task("now", "running")]
-    assert "runs again" in (wait.look(again) or "")
-    assert "runs again" in (wait.look(again, after=STEADY_SECONDS / 2) or "")
+    wait, retry = Wait(), [*failed(1, CreatedAt=JUST_NOW), task("now", "running")]
+    assert "runs again" in (wait.inspect(retry) or "")
+    assert "runs again" in (wait.inspect(retry, after=STEADY_SECONDS / 2) or "")
     # It fails and comes back: the watch begins anew.
-    wait.look([task("now", "failed", "exit 1"), task("next", "starting")])
-    again = [task("now", "failed", "exit 1"), task("next", "running")]
-    assert "runs again" in (wait.look(again, after=STEADY_SECONDS) or "")
-    assert wait.look(again, after=STEADY_SECONDS) is None
+    wait.inspect([task("now", "failed", "exit 1"), task("next", "starting")])
+    retry = [task("now", "failed", "exit 1"), task("next", "running")]
+    assert "runs again" in (wait.inspect(retry, after=STEADY_SECONDS) or "")
+    assert wait.inspect(retry, after=STEADY_SECONDS) is None
     assert RECENT_SECONDS >= 10, "JUST_NOW is 10 s before the engine's time"
 
 
 def test_failures_are_counted_for_each_replica() -> None:
     wait, three = Wait(), service(replicas=3)
     each_once = [
-        task(f"failed{number}", "failed", "exit 1", place=number) for number in range(FAILURES)
+        task(f"failed{number}", "failed", "exit 1", slot=number) for number in range(FAILURES)
     ]
-    assert wait.look([], three) is not None
-    assert wait.look(each_once, three) is not None
-    two_more = [task(f"more{number}", "failed", "exit 1", place=1) for number in range(FAILURES)]
+    assert wait.inspect([], three) is not None
+    assert wait.inspect(each_once, three) is not None
+    two_more = [task(f"more{number}", "failed", "exit 1", slot=1) for number in range(FAILURES)]
     with pytest.raises(RolloutFailedError):
-        wait.look([*each_once, *two_more], three)
+        wait.inspect([*each_once, *two_more], three)
 
 
 def test_all_replicas_must_run() -> None:
-    two = [task("a", "running", place=1), task("b", "running", place=2)]
-    starting = [*two, task("c", "starting", place=3)]
-    assert Wait().look(starting, service(3)) == "2 of 3 tasks run; starting on dog"
-    assert Wait().look([*two, task("c", "running", place=3)], service(3)) is None
+    two = [task("a", "running", slot=1), task("b", "running", slot=2)]
+    starting = [*two, task("c", "starting", slot=3)]
+    assert Wait().inspect(starting, service(3)) == "2 of 3 tasks run; starting on dog"
+    assert Wait().inspect([*two, task("c", "running", slot=3)], service(3)) is None
 
 
 def test_a_global_service_must_run_on_each_of_its_nodes() -> None:
-    here, there = task("a", "running", place="1"), task("b", "running", place="2")
-    assert Wait().look([here, there], service(None)) is None
+    here, there = task("a", "running", slot="1"), task("b", "running", slot="2")
+    assert Wait().inspect([here, there], service(None)) is None
     # The one that fails is `shutdown`, and its successor `ready` until Swarm tries again.
-    fails = [task("b", "failed", TAKEN, place="2")]
-    fails.append(task("c", "ready", place="2", DesiredState="ready"))
+    fails = [task("b", "failed", TAKEN, slot="2")]
+    fails.append(task("c", "ready", slot="2", DesiredState="ready"))
     wait = Wait()
-    assert wait.look([here], service(None, "updating")) is not None
-    waiting_for = wait.look([here, *fails], service(None))
+    assert wait.inspect([here], service(None, "updating")) is not None
+    waiting_for = wait.inspect([here, *fails], service(None))
     assert waiting_for == (
         "a task failed and is tried again: on node cat, port 80 is taken by another program"
     )
@@ -196,18 +196,18 @@ def test_a_global_service_must_run_on_each_of_its_nodes() -> None:
 
 def test_a_global_service_that_fits_nowhere_is_given_up_after_a_while() -> None:
     wait = Wait()
-    assert wait.look([], service(None)) == "0 of 1 tasks run"
+    assert wait.inspect([], service(None)) == "0 of 1 tasks run"
     with pytest.raises(RolloutFailedError, match="Swarm finds no node for it"):
-        wait.look([], service(None), after=PENDING_SECONDS)
+        wait.inspect([], service(None), after=PENDING_SECONDS)
 
 
 def test_a_task_that_finds_no_node_is_given_up_after_a_while() -> None:
     wait, homeless = Wait(), [task("a", "pending", "no suitable node", NodeID="")]
     # However long Swarm has been looking before, and whatever this machine's clock says.
-    assert wait.look(homeless) == "0 of 1 tasks run; pending"
-    assert wait.look(homeless, after=PENDING_SECONDS - 1) is not None
+    assert wait.inspect(homeless) == "0 of 1 tasks run; pending"
+    assert wait.inspect(homeless, after=PENDING_SECONDS - 1) is not None
     with pytest.raises(RolloutFailedError, match="Swarm finds no node for it"):
-        wait.look(homeless)
+        wait.inspect(homeless)
 
 
 def test_a_homeless_task_of_the_constraints_before_says_nothing_of_the_new_ones() -> None:
@@ -215,33 +215,33 @@ def test_a_homeless_task_of_the_constraints_before_says_nothing_of_the_new_ones(
     old["Spec"] = template(constraint="node.labels.disk == none")
     wait = Wait()
     for _ in range(3):
-        assert wait.look([old], after=PENDING_SECONDS) == "0 of 1 tasks run; pending"
+        assert wait.inspect([old], after=PENDING_SECONDS) == "0 of 1 tasks run; pending"
 
 
 def test_a_network_that_can_not_be_joined_yet_is_waited_for_longer() -> None:
     error = "network sandbox join failed: error creating vxlan interface: file exists"
     wait = Wait()
-    assert wait.look([]) is not None
-    assert "can't be joined" in (wait.look(failed(FAILURES + 2, error)) or "")
+    assert wait.inspect([]) is not None
+    assert "can't be joined" in (wait.inspect(failed(FAILURES + 2, error)) or "")
     with pytest.raises(RolloutFailedError, match="file exists"):
-        wait.look(failed(FAILURES + 2, error), after=NETWORK_SECONDS)
+        wait.inspect(failed(FAILURES + 2, error), after=NETWORK_SECONDS)
 
 
 def test_what_takes_too_long_is_given_up_with_the_last_that_is_known() -> None:
     wait = Wait()
     history = failed(1, "No such image: registry:3.1.2")
     preparing = [*history, task("a", "preparing")]
-    assert wait.look(preparing) is not None
+    assert wait.inspect(preparing) is not None
     with pytest.raises(RolloutFailedError) as error:
-        wait.look(preparing, after=TIMEOUT)
+        wait.inspect(preparing, after=TIMEOUT)
     assert f"s_registry doesn't come up within {TIMEOUT} s (0 of 1 tasks run" in str(error.value)
     assert "preparing on dog): on node dog, there is no image registry:3.1.2" in str(error.value)
 
 
 def test_an_update_is_waited_for_until_swarm_has_watched_it() -> None:
     wait = Wait()
-    assert "watching" in (wait.look([task("a", "running")], service(update="updating")) or "")
-    assert wait.look([task("a", "running")], service(update="completed")) is None
+    assert "watching" in (wait.inspect([task("a", "running")], service(update="updating")) or "")
+    assert wait.inspect([task("a", "running")], service(update="completed")) is None
 
 
 def test_an_update_that_was_undone_says_why_even_if_it_failed_before_the_first_look() -> None:
@@ -250,7 +250,7 @@ def test_an_update_that_was_undone_says_why_even_if_it_failed_before_the_first_l
     wait = Wait()
     wait.rollout.told = actual_summary({"TaskTemplate": template("registry:3.9")})
     with pytest.raises(RolloutFailedError) as error:
-        wait.look([new, old, task("a", "running")], service(update="rollback_started"))
+        wait.inspect([new, old, task("a", "running")], service(update="rollback_started"))
     assert "was undone, and the version before runs on: on node dog, there is no image" in str(
         error.value
     )
@@ -259,7 +259,7 @@ def test_an_update_that_was_undone_says_why_even_if_it_failed_before_the_first_l
 
 
 @pytest.mark.parametrize(
-    ("told", "runs", "undone"),
+    ("expected", "runs", "undone"),
     [
         ("registry:3@sha256:b", "registry:3@sha256:a", True),
         ("registry:3@sha256:a", "registry:3@sha256:a", False),
@@ -267,38 +267,38 @@ def test_an_update_that_was_undone_says_why_even_if_it_failed_before_the_first_l
     ],
 )
 def test_an_update_of_the_digest_alone_that_was_undone_is_seen_as_one(
-    told: str, runs: str, undone: bool
+    expected: str, runs: str, undone: bool
 ) -> None:
     wait = Wait()
-    wait.rollout.told = actual_summary({"TaskTemplate": template(told)})
+    wait.rollout.told = actual_summary({"TaskTemplate": template(expected)})
     after = service(update="rollback_completed", runs=template(runs))
     tasks = [task("a", "running", Spec=template(runs))]
     if undone:
         with pytest.raises(RolloutFailedError, match="was undone"):
-            wait.look(tasks, after)
+            wait.inspect(tasks, after)
     else:
-        assert wait.look(tasks, after) is None
+        assert wait.inspect(tasks, after) is None
 
 
 def test_an_update_of_the_ports_alone_that_was_undone_is_seen_as_one() -> None:
     wait = Wait()
-    wait.rollout.told = {**TOLD, "ports": [(8081, 80)]}
-    assert wait.look([task("a", "running")], service(update="updating")) is not None
+    wait.rollout.told = {**EXPECTED, "ports": [(8081, 80)]}
+    assert wait.inspect([task("a", "running")], service(update="updating")) is not None
     # Nothing in a task says which ports its service had.
     tasks = [task("b", "failed", TAKEN), task("c", "running")]
     with pytest.raises(RolloutFailedError, match=r"was undone.*port 80 is taken"):
-        wait.look(tasks, service(update="rollback_completed"))
+        wait.inspect(tasks, service(update="rollback_completed"))
 
 
 @pytest.mark.parametrize("state", ["rollback_completed", "rollback_paused", "paused"])
 def test_what_runs_as_told_is_up_whatever_update_ended_before(state: str) -> None:
-    assert Wait().look([task("a", "running")], service(update=state)) is None
+    assert Wait().inspect([task("a", "running")], service(update=state)) is None
 
 
 def test_an_update_that_has_stopped_halfway_is_given_up() -> None:
-    tasks = [task("a", "running"), task("b", "failed", "exit 1", place=2)]
+    tasks = [task("a", "running"), task("b", "failed", "exit 1", slot=2)]
     with pytest.raises(RolloutFailedError, match="has stopped: on node dog, exit 1"):
-        Wait().look(tasks, service(2, "paused"))
+        Wait().inspect(tasks, service(2, "paused"))
 
 
 def test_an_error_names_node_cause_remedy_and_the_command_that_tries_again() -> None:
@@ -307,9 +307,9 @@ def test_an_error_names_node_cause_remedy_and_the_command_that_tries_again() -> 
         return "  Or take another:\n      pulumi config set registry:proxyHttpPort PORT"
 
     wait = Wait(advise)
-    wait.look([])
+    wait.inspect([])
     with pytest.raises(pulumi.RunError) as error:
-        wait.look(failed(FAILURES, f"starting container failed: {TAKEN}"))
+        wait.inspect(failed(FAILURES, f"starting container failed: {TAKEN}"))
     assert str(error.value) == (
         "s_registry doesn't come up: on node dog, port 80 is taken by another program\n"
         "  Which one it is, seen on that node:\n"

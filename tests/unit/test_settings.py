@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[2]
 GOOD: Mapping[str, Any] = {"stackName": "registry-com", "domain": "registry.example.com"}
 SECRET = "hunter2-but-longer"
 APR1 = "$apr1$8sdhfjsd$Mb6IbAMxSMVRIsDe0lS.j/"
-OWN = CertificatePair.make("registry.example.com", "*.apps.example.com")
-AUTHORITY = CertificatePair.make()
+OWN_PAIR = CertificatePair.make("registry.example.com", "*.apps.example.com")
+ISSUER = CertificatePair.make()
 ADDRESS = CertificatePair.make(address="10.0.0.5")
 BROKEN = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n"
 S3 = {"bucket": "b", "region": "r"}
@@ -93,7 +93,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("registry:trustedProxies[0]", {"proxy": "stack", "https": "external"}),
     ("registry:trustedProxies[0]", {"proxy": "stack", "trustedProxies": ["10.0.0.5/8"]}),
     ("registry:trustedProxies", {"proxy": "stack", "trustedProxies": ["0.0.0.0/0"]}),
-    ("registry:https", {"proxy": "stack", **EXTERNAL, "certificate": AUTHORITY.chain}),
+    ("registry:https", {"proxy": "stack", **EXTERNAL, "certificate": ISSUER.chain}),
     ("registry:acmeEabHmac", {"proxy": "main", "acmeServer": CA, "acmeEabKid": "k"}),
     ("registry:acmeEabKid", {"proxy": "main", "acmeServer": CA, "acmeEabHmac": HMAC}),
     (
@@ -118,16 +118,16 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("registry:acmeServer", {"proxy": "main", "acmeServer": "http://ca.example.com"}),
     ("registry:acmeChallenge", {"proxy": "main", "acmeChallenge": "dns"}),
     ("registry:acmeCa", {"proxy": "main", "acmeCa": "/no/such/file"}),
-    ("registry:acmeCa", {"proxy": "main", "acmeCa": AUTHORITY.chain}),
+    ("registry:acmeCa", {"proxy": "main", "acmeCa": ISSUER.chain}),
     ("registry:proxyHttpsPort", {"proxy": "main", "proxyHttpsPort": "80"}),
     ("registry:proxyMode", {"proxy": "main", "proxyMode": "every"}),
     ("registry:proxyMode", {"proxy": "main", "proxyMode": "global"}),
     ("registry:dashboardDomain", {"proxy": "none", "dashboardDomain": "t.example.com"}),
     ("registry:dashboardDomain", {"proxy": "stack", "dashboardDomain": "t.example.com"}),
     ("registry:dashboardDomain", {"proxy": "main", "dashboardDomain": "registry.example.com"}),
-    ("registry:certificate", {"proxy": "none", "https": "own", "certificate": AUTHORITY.chain}),
-    ("registry:certificateKey", {"proxy": "main", "https": "own", "certificate": OWN.chain}),
-    ("registry:https", {"proxy": "main", "certificate": OWN.chain}),
+    ("registry:certificate", {"proxy": "none", "https": "own", "certificate": ISSUER.chain}),
+    ("registry:certificateKey", {"proxy": "main", "https": "own", "certificate": OWN_PAIR.chain}),
+    ("registry:https", {"proxy": "main", "certificate": OWN_PAIR.chain}),
     ("registry:proxyMetrics", {"proxy": "main", "proxyMetrics": "on"}),
     ("registry:proxyMemory", {"proxy": "main", "proxyMemory": "1MiB"}),
     ("registry:proxyConfig", {"proxy": "main", "proxyConfig": "log"}),
@@ -136,7 +136,10 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("registry:proxyEnvironment.REGION", {"proxy": "main", "proxyEnvironment": {"REGION": 1}}),
     ("registry:hashedPasswords.admin", {"hashedPasswords": {"admin": SECRET}}),
     ("registry:users", {"users": ["a"], "hashedPasswords": {"a": APR1}}),
-    ("docker:keyMaterial", {"docker:caMaterial": OWN.chain, "docker:certMaterial": OWN.chain}),
+    (
+        "docker:keyMaterial",
+        {"docker:caMaterial": OWN_PAIR.chain, "docker:certMaterial": OWN_PAIR.chain},
+    ),
     ("docker:hots", {"docker:hots": "ssh://prod"}),
     ("docker:registryAuth", {"docker:registryAuth": [{"address": "ghcr.io"}]}),
     ("registry:mirrors." + "m" * 24, {"stackName": "s" * 40, "mirrors": {"m" * 24: MIRROR}}),
@@ -308,7 +311,7 @@ def test_the_longest_names_that_are_accepted_are_taken_by_swarm() -> None:
 
 
 LARGE = "x" * 512 * 1024
-LARGE_CA = AUTHORITY.chain + LARGE
+LARGE_CA = ISSUER.chain + LARGE
 
 
 @pytest.mark.parametrize(
@@ -359,10 +362,10 @@ def test_a_file_of_logins_has_the_size_that_is_reckoned_with() -> None:
 
 def test_a_login_for_images_is_encrypted_and_named_by_host() -> None:
     logins = {"ghcr.io": PULL, "registry.example.com:5000": PULL, "localhost": PULL, "[::1]": PULL}
-    told = settings(pullLogins=logins)
-    assert told.engine.pull_logins["ghcr.io"].password == SECRET
-    assert list(told.engine.pull_logins) == sorted(logins)
-    assert SECRET not in repr(told)
+    parsed = settings(pullLogins=logins)
+    assert parsed.engine.pull_logins["ghcr.io"].password == SECRET
+    assert list(parsed.engine.pull_logins) == sorted(logins)
+    assert SECRET not in repr(parsed)
     with pytest.raises(pulumi.RunError, match=r'\["ghcr\.io"\]\.password is in plain') as error:
         settings(secrets=(), pullLogins={"ghcr.io": PULL})
     path = "'registry:pullLogins[\"ghcr.io\"].password'"
@@ -410,7 +413,9 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert plain.routes.url == "https://registry.example.com"
 
 
-def own(chain: str = OWN.chain, key: str = OWN.key, **changes: Any) -> Settings:
+def with_certificate(
+    chain: str = OWN_PAIR.chain, key: str = OWN_PAIR.key, **changes: Any
+) -> Settings:
     return settings(
         ("registry:certificateKey",),
         **{"proxy": "main", "https": "own", "certificate": chain, "certificateKey": key, **changes},
@@ -418,23 +423,26 @@ def own(chain: str = OWN.chain, key: str = OWN.key, **changes: Any) -> Settings:
 
 
 def test_a_certificate_of_ones_own_is_taken_as_text_or_as_a_file(tmp_path: Path) -> None:
-    (tmp_path / "chain.pem").write_text(OWN.chain)
-    (tmp_path / "key.pem").write_text(OWN.key)
-    from_files = own(str(tmp_path / "chain.pem"), str(tmp_path / "key.pem"))
-    for each in (own(), from_files):
+    (tmp_path / "chain.pem").write_text(OWN_PAIR.chain)
+    (tmp_path / "key.pem").write_text(OWN_PAIR.key)
+    from_files = with_certificate(str(tmp_path / "chain.pem"), str(tmp_path / "key.pem"))
+    for each in (with_certificate(), from_files):
         assert each.proxy
         assert each.proxy.certificate
-        assert (each.proxy.certificate.chain, each.proxy.certificate.key) == (OWN.chain, OWN.key)
+        assert (each.proxy.certificate.chain, each.proxy.certificate.key) == (
+            OWN_PAIR.chain,
+            OWN_PAIR.key,
+        )
         assert each.proxy.acme is None
         assert each.routes.registry.https
         assert each.routes.registry.https.resolver is None
-        assert OWN.key not in repr(each)
+        assert OWN_PAIR.key not in repr(each)
         assert not each.warnings
 
 
 def test_an_expired_certificate_is_a_warning_and_keeps_no_other_change_back() -> None:
     expired = CertificatePair.make("registry.example.com", days=-0.5)
-    (warning,) = own(expired.chain, expired.key).warnings
+    (warning,) = with_certificate(expired.chain, expired.key).warnings
     assert "has expired on" in warning
 
 
@@ -447,7 +455,7 @@ def test_a_new_certificate_that_has_expired_is_refused() -> None:
     expired = CertificatePair.make("registry.example.com", days=-0.5).chain
     other = CertificatePair.make("registry.example.com", days=-0.5).chain
     refuse_expired(expired, deployed_with(expired + "\n"))
-    refuse_expired(OWN.chain, Deployed())
+    refuse_expired(OWN_PAIR.chain, Deployed())
     broken = Deployed(outputs={(SECRET_TYPE, "proxy-certificate"): {"data": "é"}})
     for deployed in (Deployed(), deployed_with(other), broken):
         with pytest.raises(pulumi.RunError, match="pulumi config set registry:certificate"):
@@ -463,21 +471,26 @@ def test_a_new_certificate_that_has_expired_is_refused() -> None:
             CertificatePair.make("registry.example.com", since_days=-1),
             None,
         ),
-        ("certificate", "is for registry.example.com, *.apps", OWN, "other.example.com"),
-        ("certificate", "and not for a.b.apps.example.com", OWN, "a.b.apps.example.com"),
-        ("certificate", "no host name, and not for", AUTHORITY, None),
+        ("certificate", "is for registry.example.com, *.apps", OWN_PAIR, "other.example.com"),
+        ("certificate", "and not for a.b.apps.example.com", OWN_PAIR, "a.b.apps.example.com"),
+        ("certificate", "no host name, and not for", ISSUER, None),
         ("certificate", "is for 10.0.0.5, and not for 10.0.0.6", ADDRESS, "10.0.0.6"),
         ("certificate", "and not for 10.0.0.5", CertificatePair.make("10.0.0.5"), "10.0.0.5"),
-        ("certificate", "can't be read|that can be read", CertificatePair(BROKEN, OWN.key), None),
-        ("certificateKey", "isn't the key of", CertificatePair(OWN.chain, AUTHORITY.key), None),
-        ("certificateKey", "that can be read", CertificatePair(OWN.chain, BROKEN_KEY), None),
+        (
+            "certificate",
+            "can't be read|that can be read",
+            CertificatePair(BROKEN, OWN_PAIR.key),
+            None,
+        ),
+        ("certificateKey", "isn't the key of", CertificatePair(OWN_PAIR.chain, ISSUER.key), None),
+        ("certificateKey", "that can be read", CertificatePair(OWN_PAIR.chain, BROKEN_KEY), None),
     ],
 )
 def test_a_certificate_that_would_not_do_is_refused_beforehand(
     key: str, says: str, pair: CertificatePair, domain: str | None
 ) -> None:
     with pytest.raises(pulumi.RunError) as error:
-        own(pair.chain, pair.key, domain=domain or GOOD["domain"])
+        with_certificate(pair.chain, pair.key, domain=domain or GOOD["domain"])
     assert f"registry:{key} " in str(error.value)
     assert any(part in str(error.value) for part in says.split("|"))
     assert pair.key.splitlines()[1] not in str(error.value)
@@ -485,13 +498,13 @@ def test_a_certificate_that_would_not_do_is_refused_beforehand(
 
 def test_a_star_stands_for_one_label_and_a_near_end_is_a_warning() -> None:
     soon = CertificatePair.make("*.example.com", days=5)
-    assert "renew it soon" in own(soon.chain, soon.key).warnings[0]
-    own(domain="x.apps.example.com")
+    assert "renew it soon" in with_certificate(soon.chain, soon.key).warnings[0]
+    with_certificate(domain="x.apps.example.com")
 
 
 def test_an_address_may_be_the_name_with_a_certificate_for_it() -> None:
     for proxy in ("main", "stack"):
-        with_one = own(ADDRESS.chain, ADDRESS.key, domain="10.0.0.5", proxy=proxy)
+        with_one = with_certificate(ADDRESS.chain, ADDRESS.key, domain="10.0.0.5", proxy=proxy)
         assert with_one.routes.url == "https://10.0.0.5"
         # Clients send no name in TLS then, and get Traefik's default options.
         assert with_one.routes.registry.https
@@ -582,7 +595,7 @@ def test_what_cant_be_kept_secret_is_refused_as_one(key: str) -> None:
 
 def test_a_key_in_plain_text_is_refused() -> None:
     with pytest.raises(pulumi.RunError, match="certificateKey is in plain text"):
-        settings(proxy="main", https="own", certificate=OWN.chain, certificateKey=OWN.key)
+        settings(proxy="main", https="own", certificate=OWN_PAIR.chain, certificateKey=OWN_PAIR.key)
 
 
 def test_https_is_the_default_but_for_a_proxy_of_the_stacks_own() -> None:
@@ -598,8 +611,8 @@ def test_https_is_the_default_but_for_a_proxy_of_the_stacks_own() -> None:
 
 
 def test_blobs_and_pages_get_the_tls_options_that_suit_them() -> None:
-    def options(**told: Any) -> list[str | None]:
-        plain = settings(**told)
+    def options(**changes: Any) -> list[str | None]:
+        plain = settings(**changes)
         routes = [plain.routes.registry, *filter(None, [plain.routes.dashboard])]
         return [route.https.options for route in routes if route.https]
 
@@ -650,10 +663,10 @@ def test_a_dashboard_is_routed_at_its_own_name() -> None:
 
 
 def test_an_engine_behind_tls_takes_all_three_parts() -> None:
-    given = {"docker:caMaterial": OWN.chain, "docker:certMaterial": OWN.chain}
-    with_key = settings(("docker:keyMaterial",), **given, **{"docker:keyMaterial": OWN.key})
+    given = {"docker:caMaterial": OWN_PAIR.chain, "docker:certMaterial": OWN_PAIR.chain}
+    with_key = settings(("docker:keyMaterial",), **given, **{"docker:keyMaterial": OWN_PAIR.key})
     assert with_key.engine.tls
-    assert OWN.key not in repr(with_key)
+    assert OWN_PAIR.key not in repr(with_key)
 
 
 def test_sizes_are_taken_in_mib_and_gib() -> None:
@@ -722,28 +735,28 @@ def test_the_images_are_the_versions_that_the_recipes_build() -> None:
 
 def test_replicas_go_with_storage_that_every_node_sees() -> None:
     s3 = {"storage": {"s3": {**S3, "accesskey": "a", "secretkey": SECRET}}}
-    told = settings(("registry:config",), replicas="3", config=s3)
-    assert (told.registry.replicas, told.has_node_volume) == (3, False)
-    assert told.location == ObjectStore(driver="s3", bucket=S3["bucket"])
+    parsed = settings(("registry:config",), replicas="3", config=s3)
+    assert (parsed.registry.replicas, parsed.has_node_volume) == (3, False)
+    assert parsed.location == ObjectStore(driver="s3", bucket=S3["bucket"])
     assert settings(replicas="2", config={"storage": {"s3": S3}}).registry.replicas == 2
     shared = settings(replicas="2", volumeOptions={"type": "nfs", "device": ":/images"})
     assert isinstance(shared.location, Volume)
     assert shared.location.is_shared
-    assert SECRET not in repr(told)
+    assert SECRET not in repr(parsed)
 
 
 def mirror(**changes: Any) -> Settings:
-    told = {"hub": PRIVATE | changes}
-    return settings((*SECRETS, "registry:mirrors"), mirrors=told)
+    mirrors = {"hub": PRIVATE | changes}
+    return settings((*SECRETS, "registry:mirrors"), mirrors=mirrors)
 
 
 def test_a_mirror_asks_for_the_registrys_login_unless_networks_are_let_in() -> None:
-    told = mirror()
-    assert told.mirrors[0].upstream.password == SECRET
-    assert SECRET not in repr(told)
-    assert not told.routes.mirror(told.mirrors[0]).allow
-    told = mirror(allow=["10.0.0.0/8", "2001:db8::/32"])
-    labels = told.routes.mirror(told.mirrors[0]).labels(5000)
+    parsed = mirror()
+    assert parsed.mirrors[0].upstream.password == SECRET
+    assert SECRET not in repr(parsed)
+    assert not parsed.routes.mirror(parsed.mirrors[0]).allow
+    parsed = mirror(allow=["10.0.0.0/8", "2001:db8::/32"])
+    labels = parsed.routes.mirror(parsed.mirrors[0]).labels(5000)
     name = "registry-com-mirror-hub"
     assert labels[f"traefik.http.routers.{name}-https.rule"] == "Host(`mirror.example.com`)"
     allowed = f"traefik.http.middlewares.{name}-allow.ipallowlist.sourcerange"
@@ -753,16 +766,16 @@ def test_a_mirror_asks_for_the_registrys_login_unless_networks_are_let_in() -> N
 
 
 @pytest.mark.parametrize(
-    ("changes", "what"),
+    ("changes", "problem"),
     [
         ({"allow": ["0.0.0.0/0"]}, "mirrors.hub.allow is everybody"),
         ({"upstream": "http://quay.io"}, "mirrors.hub.upstream is plain HTTP"),
     ],
 )
 def test_what_an_upstreams_login_is_for_is_not_given_away(
-    changes: dict[str, Any], what: str
+    changes: dict[str, Any], problem: str
 ) -> None:
-    with pytest.raises(pulumi.RunError, match=what) as error:
+    with pytest.raises(pulumi.RunError, match=problem) as error:
         mirror(**changes)
     assert SECRET not in str(error.value)
 

@@ -34,21 +34,21 @@ def test_an_engine_is_asked_through_ssh(tmp_path: Path, monkeypatch: pytest.Monk
     arguments = pretend(tmp_path, monkeypatch, f"cat {tmp_path}/answer; exec head -n 1 >/dev/null")
     with connected(Engine(host="ssh://Mgr")) as client:
         assert client.api_version == "1.41"
-    words = arguments.read_text().splitlines()
-    assert words[-4:] == ["-T", "--", "Mgr", "docker system dial-stdio"]
-    assert "-oBatchMode=yes" in words, "it never asks"
+    args = arguments.read_text().splitlines()
+    assert args[-4:] == ["-T", "--", "Mgr", "docker system dial-stdio"]
+    assert "-oBatchMode=yes" in args, "it never asks"
 
 
 @pytest.mark.parametrize(
-    ("address", "words"),
+    ("address", "args"),
     [
         ("ssh://me@dog:2222", ["-l", "me", "-p", "2222", "--", "dog"]),
         ("ssh://[fe80::1]", ["--", "fe80::1"]),
         ("ssh://Dog.Example", ["--", "Dog.Example"]),
     ],
 )
-def test_parts_of_an_address_are_ssh_arguments(address: str, words: list[str]) -> None:
-    assert ssh.parse(address).login == words
+def test_parts_of_an_address_are_ssh_arguments(address: str, args: list[str]) -> None:
+    assert ssh.parse(address).login == args
 
 
 def test_a_socket_elsewhere_is_named_to_docker_there() -> None:

@@ -37,7 +37,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}")
     for module in (config, stack):
         monkeypatch.setattr(module, "run", run)
-    monkeypatch.setattr(stack, "pulumi", lambda *words, **_: commands.append(words[0]))
+    monkeypatch.setattr(stack, "pulumi", lambda *args, **_: commands.append(args[0]))
     monkeypatch.setattr(stack, "prepare_machine", lambda: None)
     monkeypatch.setattr(checkpoint, "read", lambda _: Checkpoint({"deployment": {}}))
     monkeypatch.setattr(inventory, "take", lambda *_: Inventory())

@@ -108,8 +108,8 @@ def test_a_user_with_a_dot_is_shown_how_to_quote_it() -> None:
 
 def test_a_certificate_with_its_key_in_it_is_refused() -> None:
     pem = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n"
-    both = pem + pem.replace("CERTIFICATE", "RSA PRIVATE KEY")
-    text = problems({}, {"storageCa": both})
+    bundle = pem + pem.replace("CERTIFICATE", "RSA PRIVATE KEY")
+    text = problems({}, {"storageCa": bundle})
     assert "registry:storageCa has a private key in it" in text
 
 

@@ -81,12 +81,12 @@ def made(
     return deploy(program)
 
 
-def place(recorder: Recorder) -> Any:
+def location(recorder: Recorder) -> Any:
     return recorder.of_type("Stash")["registry-data-place"]["input"]
 
 
 def test_the_place_is_remembered(deploy: Deploy, labelled: list[tuple[str, str]]) -> None:
-    assert place(made(deploy, node="dog")) == DOG
+    assert location(made(deploy, node="dog")) == DOG
     assert labelled == [(LABEL, "dog-id")]
 
 
@@ -95,13 +95,13 @@ def test_a_cache_is_put_on_another_node_than_the_images(
     deploy: Deploy, labelled: list[tuple[str, str]], images: str, mirrors: str
 ) -> None:
     other = Volume(name="s_images", node_id=f"{images}-id", node=images)
-    assert place(made(deploy, role=MIRRORED_IMAGES, apart_from=other))["node"] == mirrors
+    assert location(made(deploy, role=MIRRORED_IMAGES, apart_from=other))["node"] == mirrors
     assert labelled == [(LABEL, f"{mirrors}-id")]
 
 
 def test_an_object_store_is_remembered_too(deploy: Deploy, labelled: list[tuple[str, str]]) -> None:
     store = ObjectStore(driver="s3", bucket="images", folder="prod")
-    assert place(made(deploy, location=store))["bucket"] == "images"
+    assert location(made(deploy, location=store))["bucket"] == "images"
     assert labelled == []
 
 
@@ -115,7 +115,7 @@ def test_a_lost_label_goes_back_to_the_node_that_is_remembered(
 def test_a_move_is_remembered_only_once_it_has_succeeded(
     deploy: Deploy, labelled: list[tuple[str, str]]
 ) -> None:
-    assert place(made(deploy, DOG, node="cat", moved_from="dog"))["node"] == "cat"
+    assert location(made(deploy, DOG, node="cat", moved_from="dog"))["node"] == "cat"
     labelled.clear()
     text = "still in volume s_registry-data on node dog.*\n.*registry:volumeNode dog"
     with refused(MoveUndoneError, text):
@@ -127,14 +127,14 @@ def test_a_cache_is_no_obstacle(deploy: Deploy, labelled: list[tuple[str, str]])
     down = {"state": "down"}
     with refused(NodeUnavailableError, "which is down"):
         made(deploy, DOG, dog=down)
-    assert place(made(deploy, DOG, dog=down, role=MIRRORED_IMAGES)) == DOG, "it stays where it is"
+    assert location(made(deploy, DOG, dog=down, role=MIRRORED_IMAGES)) == DOG, "it stays where it is"
     assert labelled == [], "and its node is left alone"
 
 
 @pytest.mark.usefixtures("labelled")
 def test_a_cache_whose_node_is_gone_gets_another(deploy: Deploy) -> None:
     gone = DOG | {"nodeId": "cow-id", "node": "cow"}
-    assert place(made(deploy, gone, role=MIRRORED_IMAGES, node="cat"))["node"] == "cat"
+    assert location(made(deploy, gone, role=MIRRORED_IMAGES, node="cat"))["node"] == "cat"
 
 
 @pytest.mark.usefixtures("labelled")
@@ -152,7 +152,7 @@ SWARM_BEFORE = DOG | {"cluster": "before", "nodeId": "gone-id"}
 def test_on_another_swarm_the_volumes_node_has_to_be_named(deploy: Deploy) -> None:
     with refused(NodeNotNamedError, "Which node of this swarm.*\n.*registry:volumeNode NODE"):
         made(deploy, SWARM_BEFORE)
-    assert place(made(deploy, SWARM_BEFORE, node="cat"))["node"] == "cat"
+    assert location(made(deploy, SWARM_BEFORE, node="cat"))["node"] == "cat"
 
 
 def test_an_earlier_versions_stack_is_not_deployed_in_part(monkeypatch: pytest.MonkeyPatch) -> None:

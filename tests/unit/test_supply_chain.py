@@ -22,10 +22,10 @@ VERSION = "3.259.0"
 
 def pins(name: str) -> dict[str, set[str]]:
     """Return the versions by package, as a file of requirements has them."""
-    found: dict[str, set[str]] = {}
+    versions: dict[str, set[str]] = {}
     for package, version in re.findall(r"^([\w.-]+)(?:\[\w+\])?==([^\s;\\]+)", text(name), re.M):
-        found.setdefault(re.sub(r"[-_.]+", "-", package.lower()), set()).add(version)
-    return found
+        versions.setdefault(re.sub(r"[-_.]+", "-", package.lower()), set()).add(version)
+    return versions
 
 
 def text(name: str) -> str:
@@ -60,8 +60,8 @@ def test_pip_is_told_to_take_nothing_without_a_hash(
 ) -> None:
     commands: list[str] = []
 
-    def run(words: list[object], **_: object) -> None:
-        commands.append(" ".join(map(str, words)))
+    def run(args: list[object], **_: object) -> None:
+        commands.append(" ".join(map(str, args)))
 
     monkeypatch.setattr(virtualenv, "FOLDER", tmp_path)
     monkeypatch.setattr(virtualenv, "_is_sound", lambda: True)
@@ -116,11 +116,11 @@ def test_a_release_of_another_content_is_refused(releases: Path, tmp_path: Path)
     assert not list(tmp_path.glob("pulumi-*")), "nothing half is left"
 
 
-@pytest.mark.parametrize("what", ["*.tar.gz", "v*/*.txt"])
+@pytest.mark.parametrize("file", ["*.tar.gz", "v*/*.txt"])
 def test_what_cant_be_checked_is_compiled(
-    releases: Path, tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]
+    releases: Path, tmp_path: Path, file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    next(releases.glob(what)).unlink()
+    next(releases.glob(file)).unlink()
     assert not toolchain._install(tmp_path / "pulumi")
     assert "compiling" in capsys.readouterr().err
 
@@ -135,8 +135,8 @@ def test_a_machine_without_a_release_compiles(
 
 def test_plugins_are_had_before_a_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[list[str]] = []
-    monkeypatch.setattr(toolchain, "run", lambda words, **_: commands.append(words))
+    monkeypatch.setattr(toolchain, "run", lambda args, **_: commands.append(args))
     toolchain.install_plugins()
-    assert [words[4:] for words in commands] == [
+    assert [args[4:] for args in commands] == [
         [name, toolchain.locked_version(f"pulumi-{name}")] for name in ("docker", "random")
     ]

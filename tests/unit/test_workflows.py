@@ -133,8 +133,8 @@ def test_a_workflow_may_do_no_more_than_it_has_to(path: Path) -> None:
     assert "pull_request_target" not in path.read_text()
     # A tag can be moved to other code. The comment is for people, and for what renews it.
     for action in re.findall(r"uses: (.+)", path.read_text()):
-        pinned = re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
-        assert pinned or action.startswith("./"), action
+        match = re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
+        assert match or action.startswith("./"), action
 
 
 BACKEND = {"PULUMI_BACKEND_URL": "s3://state"}

@@ -1,4 +1,4 @@
-"""A certificate authority outside the swarm: Pebble, Let's Encrypt's own test server.
+"""An ACME server outside the swarm: Pebble, Let's Encrypt's own test server.
 
 It checks real challenges: it connects to the domain's ports 80 and 443, as a public one would.
 """
@@ -20,7 +20,7 @@ from .testswarm import ENDED_S, SOON_S, TestSwarm
 ACME_PORT, MANAGEMENT_PORT = 14000, 15000
 
 
-class Authority:
+class AcmeServer:
     """Runs from construction until `end`."""
 
     def __init__(
@@ -64,7 +64,7 @@ class Authority:
         management = f"https://{outside.ip}:{ports[1]}/roots/0"
         asked = ("curl", "-sk", "--max-time", "2", management)
         self.root = wait(
-            "the authority", lambda: swarm.exec(outside, *asked, check=False).stdout, SOON_S
+            "the ACME server", lambda: swarm.exec(outside, *asked, check=False).stdout, SOON_S
         )
         """PEM root of the certificates that it issues."""
         self.root_file = folder / "root.pem"
@@ -88,7 +88,7 @@ class Authority:
 def served(swarm: TestSwarm, domain: str) -> x509.Certificate:
     """Return the certificate that `domain` shows."""
     connect = f"openssl s_client -connect {domain}:443 -servername {domain} </dev/null"
-    said = swarm.exec(swarm.outside, "sh", "-c", connect, check=False).stdout
+    output = swarm.exec(swarm.outside, "sh", "-c", connect, check=False).stdout
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    pem = said[said.index(begin) : said.index(end) + len(end)]
+    pem = output[output.index(begin) : output.index(end) + len(end)]
     return x509.load_pem_x509_certificate(pem.encode())
