@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from components.distribution.config import REGISTRY_IMAGE
 from ops.bootstrap.console import Problem, wait
 
 from .project import ROOT, CommandError, Project, Result
@@ -203,7 +204,7 @@ class SwarmUnderTest:
         """Run docker-auto-labels of PyPI on a stack file with one constraint."""
         stack = folder / "docker-stack.yml"
         stack.write_text(
-            f"version: '3'\nservices:\n  registry:\n    image: registry:3.1.2\n"
+            f"version: '3'\nservices:\n  registry:\n    image: {REGISTRY_IMAGE}\n"
             f"    deploy:\n      placement:\n        constraints:\n          - {constraint}\n"
         )
         done = subprocess.run(

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from components.distribution.config import REGISTRY_IMAGE
+from components.proxy import TRAEFIK_IMAGE
 from testing.acme_server import AcmeServer
 from testing.site import SwarmUnderTest
 from testing.testswarm import SUBNET
@@ -14,11 +16,11 @@ from testing.testswarm import SUBNET
 MAIN, PROXY = "traefik", "traefik_traefik"
 ORIGINAL, SERVICE = "registry-com", "registry-com_registry"
 DOMAIN = "registry.tmd.fakhred.in"
-IMAGE = "registry:3.1.2"
+IMAGE = REGISTRY_IMAGE
 
 
 def main_traefik(acme_server: AcmeServer, ca_file: str) -> dict[str, object]:
-    """Deploy the recipe that publishes ports on the host; only its ACME server differs."""
+    """Return the recipe that publishes ports on the host; only its ACME server differs."""
     labels = {
         "traefik.enable": "true",
         "traefik.docker.network": "traefik-public",
@@ -36,7 +38,7 @@ def main_traefik(acme_server: AcmeServer, ca_file: str) -> dict[str, object]:
         "version": "3.3",
         "services": {
             "traefik": {
-                "image": "traefik:v3.7.15",
+                "image": TRAEFIK_IMAGE,
                 "ports": [
                     {"target": port, "published": port, "mode": "host"} for port in (80, 443)
                 ],
@@ -99,7 +101,7 @@ def router_labels(domain: str, tag: str, middlewares: str = "") -> dict[str, str
 
 
 def original(hashed: str) -> dict[str, object]:
-    """Deploy the docker-compose project: Traefik asks for the login, by its apr1 hash."""
+    """Return the docker-compose project: Traefik asks for the login, by its apr1 hash."""
     labels = router_labels(DOMAIN, "registry-com", "registry-com-auth")
     labels["traefik.http.middlewares.registry-com-auth.basicauth.users"] = (
         f"admin:{hashed}".replace("$", "$$")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from components.distribution.config import REGISTRY_IMAGE
 from ops.bootstrap.console import wait
 from testing.project import Project, changed
 from testing.site import SwarmUnderTest
@@ -215,7 +216,7 @@ def test_an_update_that_fails_is_undone_and_told_and_the_next_one_works(
 def test_a_rollback_by_hand_works_after_a_deployment(site: SwarmUnderTest) -> None:
     before = site.inspect("service", SERVICE)["Spec"]["TaskTemplate"]
     for node in site.swarm.nodes:
-        site.swarm.docker(node, "tag", "registry:3.1.2", "registry:the-same")
+        site.swarm.docker(node, "tag", REGISTRY_IMAGE, "registry:the-same")
     site.project.set("dev", "registry:image", "registry:the-same")
     site.project.up("dev")
     roll_back(site, SERVICE)
@@ -259,11 +260,11 @@ def test_a_tag_that_gets_its_digest_from_a_registry_makes_no_difference_later(
     site: SwarmUnderTest,
 ) -> None:
     first = site.swarm.nodes[0]
-    image = f"{HUB}/registry:3.1.2"
-    run = ("run", "--detach", "--name", "hub", "--publish", "5001:5000", "registry:3.1.2")
+    image = f"{HUB}/{REGISTRY_IMAGE}"
+    run = ("run", "--detach", "--name", "hub", "--publish", "5001:5000", REGISTRY_IMAGE)
     site.swarm.docker(first, *run)
     try:
-        site.swarm.docker(first, "tag", "registry:3.1.2", image)
+        site.swarm.docker(first, "tag", REGISTRY_IMAGE, image)
         # It has to listen first.
         wait("the image to be pushed", lambda: site.swarm.docker(first, "push", image), SOON_S)
         values = {"registry:domain": "pinned.example.com", "registry:network": NAME}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from components.distribution.config import REGISTRY_IMAGE
 from ops.bootstrap import images
 from testing.hub import Hub
 from testing.project import changed
@@ -17,7 +18,7 @@ from testing.testswarm import TestSwarm
 
 NAME = "kept"
 SERVICE = f"{NAME}_registry"
-TAG = "registry:3.1.2"
+TAG = REGISTRY_IMAGE
 PASSWORD = "of-somebody-who-may-pull"
 LONG = f"docker.io/library/{TAG}"
 
@@ -71,7 +72,7 @@ def test_a_tag_that_is_pushed_again_changes_nothing(site: SwarmUnderTest, tags: 
     site.project.up(NAME)
     assert running(site) == digest
     # What the docker client calls the same image is the same.
-    for text in (TAG, "index.docker.io/library/registry:3.1.2", LONG):
+    for text in (TAG, f"index.docker.io/library/{TAG}", LONG):
         site.project.set(NAME, "registry:image", text)
         same(site)
 

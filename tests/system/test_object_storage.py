@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from components.distribution.config import REGISTRY_IMAGE
 from ops.bootstrap.console import wait
 from testing.archive import redis_image
 from testing.load import Load
@@ -44,7 +45,7 @@ def store(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def _deployed(site: SwarmUnderTest, store: Store, tmp_path_factory: pytest.TempPathFactory) -> None:
     site.swarm.load(redis_image(tmp_path_factory.mktemp("redis"), REDIS))
     for node in site.swarm.nodes:
-        site.swarm.docker(node, "tag", "registry:3.1.2", OTHER)
+        site.swarm.docker(node, "tag", REGISTRY_IMAGE, OTHER)
     site.project.init(
         NAME,
         {

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from components.distribution.config import REGISTRY_IMAGE
 from components.swarm.engine import Engine
 from components.swarm.preflight import is_this_machine
 from testing.site import SwarmUnderTest
@@ -33,7 +34,7 @@ def other(site: SwarmUnderTest, request: pytest.FixtureRequest) -> Iterator[None
     first = site.any_node()
     create = ("service", "create", "--detach=false", "--no-resolve-image", "--name", OTHER)
     stack = ("--label", "com.docker.stack.namespace=shop")
-    site.swarm.docker(first, *create, *stack, *request.param, "registry:3.1.2")
+    site.swarm.docker(first, *create, *stack, *request.param, REGISTRY_IMAGE)
     yield
     site.swarm.docker(first, "service", "rm", OTHER)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from components.distribution.config import REGISTRY_IMAGE
 from testing.load import Load
 from testing.site import SwarmUnderTest
 
@@ -22,7 +23,7 @@ GAP_S = 15
 @pytest.fixture(scope="module", autouse=True)
 def _deployed(site: SwarmUnderTest, archive: Path) -> None:
     for node in site.swarm.nodes:
-        site.swarm.docker(node, "tag", "registry:3.1.2", OTHER)
+        site.swarm.docker(node, "tag", REGISTRY_IMAGE, OTHER)
     values = {"registry:stackName": NAME, "registry:domain": DOMAIN, "registry:proxy": "stack"}
     site.project.init(NAME, {**values, "registry:network": NAME})
     site.project.up(NAME)

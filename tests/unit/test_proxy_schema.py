@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from components.proxy import TRAEFIK_IMAGE
 from settings import Settings, parse
 
 GOOD = {
@@ -151,6 +152,6 @@ def test_what_another_version_may_know_is_a_warning() -> None:
     newer = {"https": "acme", "acmeChallenge": "dns:newcomer", "proxyImage": "traefik:v3.9.0"}
     settings = settings_of({"log": {"colour": "red"}}, **newer)
     assert "registry:proxyConfig.log.colour isn't checked" in "\n".join(settings.warnings)
-    same = {"proxyImage": "mirror.example.com/traefik:v3.7.15"}
+    same = {"proxyImage": f"mirror.example.com/{TRAEFIK_IMAGE}"}
     with pytest.raises(pulumi.RunError, match=r"proxyConfig\.log\.colour"):
         settings_of({"log": {"colour": "red"}}, **same)
