@@ -127,7 +127,9 @@ def test_a_cache_is_no_obstacle(deploy: Deploy, labelled: list[tuple[str, str]])
     down = {"state": "down"}
     with refused(NodeUnavailableError, "which is down"):
         made(deploy, DOG, dog=down)
-    assert location(made(deploy, DOG, dog=down, role=MIRRORED_IMAGES)) == DOG, "it stays where it is"
+    assert location(made(deploy, DOG, dog=down, role=MIRRORED_IMAGES)) == DOG, (
+        "it stays where it is"
+    )
     assert labelled == [], "and its node is left alone"
 
 
