@@ -123,7 +123,7 @@ class Deployment:
         explain = self._target.explain
         rollout = RolloutArgs(
             timeout=settings.deploy_timeout,
-            again=f"pulumi up --stack {stack}",
+            retry_command=f"pulumi up --stack {stack}",
             advise=advice(settings, stack),
             undo=lambda: [explain(e) for each in self._storages if (e := each.undo_move())],
         )

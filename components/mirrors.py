@@ -11,7 +11,7 @@ import pulumi_docker as docker
 import pulumi_random as random
 
 from components.distribution.config import (
-    AUTHORITY_FILE,
+    CA_FILE,
     CONFIG_PATH,
     HTPASSWD_PATH,
     REGISTRY_IMAGE,
@@ -97,9 +97,9 @@ class Mirrors(pulumi.ComponentResource):
         ca = args.options.ca
         if mirror.ca:
             bundle = "\n".join(filter(None, [ca, mirror.ca]))
-            files[AUTHORITY_FILE] = self._secret(f"{mirror.name}-authorities", bundle)
+            files[CA_FILE] = self._secret(f"{mirror.name}-authorities", bundle)
         elif ca:
-            files[AUTHORITY_FILE] = self._secret("authorities", ca)
+            files[CA_FILE] = self._secret("authorities", ca)
         driver, folder = folder_of_mirror(args.options.config, mirror.name)
         # What differs, and nobody needs to hide, comes on top of the configuration that they share
         # ("Override specific configuration options" in distribution's documentation).

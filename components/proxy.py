@@ -167,8 +167,8 @@ class Proxy(pulumi.ComponentResource):
             registries_only=options.registries_only,
         )
         files = {dynamic.DYNAMIC_PATH: secret("dynamic", json.dumps(content, indent=2))}
-        if options.acme and options.acme.authority:
-            files[proxy_flags.AUTHORITY_PATH] = secret("acme-ca", options.acme.authority)
+        if options.acme and options.acme.ca:
+            files[proxy_flags.ACME_CA_PATH] = secret("acme-ca", options.acme.ca)
         if options.certificate:
             files[dynamic.CERTIFICATE_PATH] = secret("certificate", options.certificate.chain)
             files[dynamic.KEY_PATH] = secret("certificate-key", options.certificate.key)
@@ -240,7 +240,7 @@ def _task(
 
 
 def _labels(args: ProxyArgs) -> dict[str, str]:
-    """Labels of Traefik's own service, which it reads as those of any other."""
+    """Return the labels of Traefik's own service, which it reads as those of any other."""
     labels = namespace_labels(args.stack.name)
     if args.dashboard:
         labels |= dashboard_labels(args.dashboard.route)
@@ -250,7 +250,7 @@ def _labels(args: ProxyArgs) -> dict[str, str]:
 
 
 def _redirect_labels(args: ProxyArgs, https: Https) -> dict[str, str]:
-    """The middleware that sends plain HTTP to HTTPS, for every service that names it.
+    """Return the middleware that sends plain HTTP to HTTPS, for every service that names it.
 
     It is on Traefik's own service: Traefik forgets the labels of a service whose tasks don't run.
     """

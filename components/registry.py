@@ -9,7 +9,7 @@ import pulumi
 import pulumi_random as random
 
 from components.distribution.config import (
-    AUTHORITY_FILE,
+    CA_FILE,
     CONFIG_PATH,
     HTPASSWD_PATH,
     REGISTRY_IMAGE,
@@ -80,7 +80,7 @@ class Registry(pulumi.ComponentResource):
         if args.htpasswd:
             files[HTPASSWD_PATH] = args.htpasswd
         if options.ca:
-            files[AUTHORITY_FILE] = stack.secret(f"{name}-authorities", options.ca, child)
+            files[CA_FILE] = stack.secret(f"{name}-authorities", options.ca, child)
         task = registry_task(
             args,
             options.image,

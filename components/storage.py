@@ -40,16 +40,16 @@ IMAGES_STORAGE, MIRRORS_STORAGE, CERTIFICATES_STORAGE = STORAGES = (
     "mirrors",
     "certificates",
 )
-"""What a stack keeps data in: the last part of a volume's name, and of its node's label."""
+"""Storages of a stack: the last part of a volume's name, and of its node's label."""
 VOLUME = "docker:index/volume:Volume"
 
 
 @dataclass(frozen=True, kw_only=True)
 class VolumeOptions:
-    """What may be chosen of where data are."""
+    """Options of where data are."""
 
     role: Role = IMAGES
-    """What the data are, for the messages."""
+    """Purpose of the data."""
     name: str
     """Name of the volume in Docker."""
     node: str | None = None
@@ -69,7 +69,7 @@ class StorageArgs:
     target: Target
     """The swarm, and what the state has of the place until now."""
     constraints: Sequence[str] = ()
-    """What the service asks of a node besides the label."""
+    """Constraints of the service on its node besides the label."""
     apart_from: Location | None = None
     """Other data, on whose node these aren't put unless there is no other."""
     destroy: bool = False
@@ -93,7 +93,7 @@ class Storage(pulumi.ComponentResource):
     node: pulumi.Output[str] | None
     """Host name of the node; None when every node sees the data."""
     available: bool
-    """Whether a task can start there now; only a cache may be unavailable."""
+    """A task can start there now; only a cache may be unavailable."""
 
     def __init__(
         self, name: str, args: StorageArgs, opts: pulumi.ResourceOptions | None = None
@@ -109,7 +109,9 @@ class Storage(pulumi.ComponentResource):
         try:
             self.location = _located(args, self._label, self._remembered)
             options = args.options
-            refuse_to_leave(self._comparable(), self._place, options.moved_from, options.role)
+            refuse_to_leave(
+                self._comparable(), self._location_kept, options.moved_from, options.role
+            )
         except (PlacementError, LocationError) as error:
             if not args.options.role.is_cache:
                 raise
@@ -124,13 +126,13 @@ class Storage(pulumi.ComponentResource):
             self._declare_volume(self.location)
 
     @property
-    def _place(self) -> dict[str, Any]:
+    def _location_kept(self) -> dict[str, Any]:
         return self.location.remembered(self._args.target.swarm.cluster_id)
 
     @property
     def is_move(self) -> bool:
-        """Whether this deployment leaves the place where the data were."""
-        return is_move(self._comparable(), self._place)
+        """This deployment leaves the location that the data were in."""
+        return is_move(self._comparable(), self._location_kept)
 
     def at(self, path: str) -> MountedData:
         """Return what a task mounts to have the data at `path`, and where it may run."""
@@ -145,14 +147,14 @@ class Storage(pulumi.ComponentResource):
 
         So after a move that failed the state still says where the data are.
         """
-        place = once(running, self._place) if self.is_move else self._place
+        kept = once(running, self._location_kept) if self.is_move else self._location_kept
         hooks = None
         if self._args.destroy and isinstance(self.location, Volume):
             hook = destroy_hook(self._name, self._args.target)
             hooks = pulumi.ResourceHookBinding(after_delete=[hook])
         pulumi.Stash(
             place_of(self._name),
-            input=place,
+            input=kept,
             opts=pulumi.ResourceOptions(parent=self, hooks=hooks),
         )
         self.register_outputs({"node": self.node})
@@ -170,9 +172,9 @@ class Storage(pulumi.ComponentResource):
         return MoveUndoneError(
             role=args.options.role,
             old=old,
-            new=self._place,
+            new=self._location_kept,
             old_text=described(old),
-            new_text=described(self._place),
+            new_text=described(self._location_kept),
             is_label_back=is_label_back,
         )
 
@@ -181,8 +183,8 @@ class Storage(pulumi.ComponentResource):
         old, cluster = self._remembered, self._args.target.swarm.cluster_id
         if old is None or old.get("cluster", cluster) == cluster or "nodeId" not in old:
             return old
-        place = self._place
-        return old | {key: place[key] for key in ("nodeId", "node") if key in place}
+        kept = self._location_kept
+        return old | {key: kept[key] for key in ("nodeId", "node") if key in kept}
 
     def _kept(self) -> Location:
         """Return the place of a cache that can't be used now."""
@@ -237,17 +239,17 @@ def destroy_hook(name: str, target: Target) -> pulumi.ResourceHook:
 
     A deployment never deletes what it belongs to, and a destroying program has no more than this.
     """
-    place, swarm = target.deployed.remembers(place_of(name)) or {}, target.swarm
+    kept, swarm = target.deployed.remembers(place_of(name)) or {}, target.swarm
 
     def delete(_: pulumi.ResourceHookArgs) -> None:
-        if "nodeId" not in place:
+        if "nodeId" not in kept:
             return
-        if place["nodeId"] == swarm.node_id:
-            remove_volume(swarm.engine, place["volume"])
+        if kept["nodeId"] == swarm.node_id:
+            remove_volume(swarm.engine, kept["volume"])
         else:
             pulumi.log.warn(
-                f"Volume {place['volume']} is kept: it is on node {place['node']}, out of reach"
-                f" from here. To delete it, type there:\n      docker volume rm {place['volume']}"
+                f"Volume {kept['volume']} is kept: it is on node {kept['node']}, out of reach"
+                f" from here. To delete it, type there:\n      docker volume rm {kept['volume']}"
             )
 
     return pulumi.ResourceHook(f"{name}-destroy", delete)

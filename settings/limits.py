@@ -83,7 +83,7 @@ def _sizes(settings: Settings) -> Iterator[tuple[str, int]]:
     yield "proxyConfig", _size(json.dumps(proxy.config, indent=2))
     yield "proxyEnvironment", _size(json.dumps(dict(proxy.environment)))
     if proxy.acme:
-        yield "acmeCa", _size(proxy.acme.authority or "")
+        yield "acmeCa", _size(proxy.acme.ca or "")
     if proxy.certificate:
         yield "certificate", _size(proxy.certificate.chain)
     for variable, value in proxy.secrets.items():

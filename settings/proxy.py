@@ -213,12 +213,12 @@ def _acme(
         email=reader.get("acmeEmail", rules.EMAIL),
         directory=reader.get("acmeServer", rules.URL),
         challenge=reader.get("acmeChallenge", rules.CHALLENGE, Acme.challenge),
-        authority=reader.pem("acmeCa", "CERTIFICATE"),
+        ca=reader.pem("acmeCa", "CERTIFICATE"),
         account=_external_account(reader),
     )
     if is_known_version:
         check_dns_provider(reader, acme.challenge)
-    if acme.authority and not acme.directory:
+    if acme.ca and not acme.directory:
         reader.remove("acmeCa", "needs acmeServer: Let's Encrypt's own authority is known.")
     if acme.account and not acme.directory:
         reader.remove("acmeEabKid", "needs acmeServer: Let's Encrypt binds no accounts.")

@@ -30,14 +30,14 @@ of the upstream; as COMMAND is `cat`, the file `get` here answers."""
 HUB = "https://registry-1.docker.io"
 """Docker Hub's registry."""
 CONFIG_PATH = "/etc/distribution/config.yml"
-"""Where registry 3.x looks for its configuration (2.8: /etc/docker/registry)."""
+"""File in which registry 3.x looks for its configuration (2.8: /etc/docker/registry)."""
 HSTS_SECONDS = 365 * 24 * 3600
 """How long a browser insists on HTTPS; a year, as hstspreload.org asks for at the least."""
 HTPASSWD_PATH = "/run/secrets/htpasswd"
 DATA_PATH = "/var/lib/registry"
-AUTHORITIES = "/etc/distribution/authorities"
-"""Folder of further authorities that the registry trusts."""
-AUTHORITY_FILE = f"{AUTHORITIES}/further.pem"
+CA_FOLDER = "/etc/distribution/authorities"
+"""Folder of further CA certificates that the registry trusts."""
+CA_FILE = f"{CA_FOLDER}/further.pem"
 
 SECTIONS = frozenset(
     {"version", "log", "loglevel", "storage", "auth", "middleware", "http", "notifications"}
@@ -68,14 +68,14 @@ def value_at(config: Mapping[str, Any], path: str) -> Any:
 
 
 def owned_paths_in(config: Mapping[str, Any]) -> list[str]:
-    """The `OWNED` paths that `config` tries to set."""
+    """Return the `OWNED` paths that `config` tries to set."""
     return [path for path in OWNED if _has(config, path)]
 
 
 def may_be_set(path: str) -> bool:
     """Return whether a user may set `path`: it is known, and neither it nor a part is `OWNED`."""
-    below = any(f"{path}.".startswith(f"{own}.") for own in OWNED)
-    above = any(own.startswith(f"{path}.") for own in OWNED)
+    below = any(f"{path}.".startswith(f"{each}.") for each in OWNED)
+    above = any(each.startswith(f"{path}.") for each in OWNED)
     return path.partition(".")[0] in SECTIONS and not (below or above)
 
 
@@ -88,11 +88,11 @@ class Upstream:
     ttl: str = "168h"
     """How long what was pulled is kept, in the registry's form of a duration; `0s`: for good."""
     username: str | None = None
-    """None: nobody in particular."""
+    """None: anonymous."""
     password: str | None = field(default=None, repr=False)
 
     def login(self) -> str:
-        """What a credential helper answers (docker-credential-helpers' protocol)."""
+        """Return the answer of a credential helper (docker-credential-helpers' protocol)."""
         return json.dumps({"Username": self.username or "", "Secret": self.password or ""})
 
 
@@ -135,7 +135,7 @@ class Secrets:
 def document(options: ConfigOptions, secrets: Secrets, wiring: Wiring) -> dict[str, Any]:
     """Return the whole configuration: the component's own, with `options.config` over it."""
     config = options.config
-    own: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "version": "0.1",
         # Traefik logs each request; here it would be the health checks above all.
         "log": {"level": "info", "accesslog": {"disabled": True}},
@@ -150,36 +150,36 @@ def document(options: ConfigOptions, secrets: Secrets, wiring: Wiring) -> dict[s
         "health": {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}},
     }
     if not wiring.login:
-        del own["auth"]
+        del defaults["auth"]
     if options.read_only:
-        own["storage"]["maintenance"] = {"readonly": {"enabled": True}}
+        defaults["storage"]["maintenance"] = {"readonly": {"enabled": True}}
     if wiring.redis:
-        own["storage"]["cache"]["blobdescriptor"] = "redis"
-        own["redis"] = {"addrs": [wiring.redis], "password": secrets.redis}
+        defaults["storage"]["cache"]["blobdescriptor"] = "redis"
+        defaults["redis"] = {"addrs": [wiring.redis], "password": secrets.redis}
     if wiring.https:
         # Here rather than in Traefik: so it holds behind any Traefik.
-        own["http"]["headers"]["Strict-Transport-Security"] = [f"max-age={HSTS_SECONDS}"]
-    own["storage"] |= driver_defaults(config)
+        defaults["http"]["headers"]["Strict-Transport-Security"] = [f"max-age={HSTS_SECONDS}"]
+    defaults["storage"] |= driver_defaults(config)
     if wiring.mirror:
         # With name and password here instead, it asks the upstream for its kind of login as it
         # starts, and ends when nobody answers: no start, and no cached image, in an outage.
-        own["proxy"] = {"exec": {"command": "cat"}}
+        defaults["proxy"] = {"exec": {"command": "cat"}}
         # Else what has expired can't be removed ("unsupported"), and the cache only grows.
-        own["storage"]["delete"] = {"enabled": True}
+        defaults["storage"]["delete"] = {"enabled": True}
     if keeps_files(config):
-        own["storage"][FILESYSTEM] = {ROOT_DIRECTORY: DATA_PATH}
-    return merged(own, config)
+        defaults["storage"][FILESYSTEM] = {ROOT_DIRECTORY: DATA_PATH}
+    return merged(defaults, config)
 
 
 def of_mirrors(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What mirrors take over from the registry's `config`: its log, and where it has its images."""
-    told = config.get("storage") or {}
-    kept = {key: told[key] for key in (*drivers_in(config), "redirect") if key in told}
+    """Return the part of the registry's `config` that mirrors have too: its log and its storage."""
+    storage = config.get("storage") or {}
+    kept = {key: storage[key] for key in (*drivers_in(config), "redirect") if key in storage}
     return {"storage": kept} | ({"log": config["log"]} if "log" in config else {})
 
 
 def folder_of_mirror(config: Mapping[str, Any], name: str) -> tuple[str, str]:
-    """Storage driver, and the folder below the registry's in which the mirror `name` keeps all."""
+    """Return the storage driver, and the folder in which the mirror `name` keeps all."""
     for driver in drivers_in(config):
         if driver != FILESYSTEM:
             top = (config["storage"][driver] or {}).get(ROOT_DIRECTORY) or ""
@@ -187,13 +187,13 @@ def folder_of_mirror(config: Mapping[str, Any], name: str) -> tuple[str, str]:
     return FILESYSTEM, f"{DATA_PATH}/mirrors/{name}"
 
 
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`: maps are merged key by key, anything else is replaced."""
+def merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `overrides`: maps are merged key by key, anything else is replaced."""
     result = dict(base)
-    for key, value in over.items():
+    for key, value in overrides.items():
         below = result.get(key)
-        both = isinstance(below, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(below, value) if both else value  # type: ignore[arg-type]
+        are_maps = isinstance(below, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(below, value) if are_maps else value  # type: ignore[arg-type]
     return result
 
 

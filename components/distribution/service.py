@@ -9,8 +9,8 @@ import pulumi
 import pulumi_docker as docker
 
 from components.distribution.config import (
-    AUTHORITIES,
-    AUTHORITY_FILE,
+    CA_FILE,
+    CA_FOLDER,
     CONFIG_PATH,
     PORT,
     ConfigOptions,
@@ -32,14 +32,14 @@ from components.traefik.route import Route
 GRACEFUL_STOP = script("graceful-stop.sh")
 STORAGE_FIRST = script("storage-first.sh")
 SPARE_SECONDS = 15
-"""What a stop may take beyond serving on and draining, until Swarm kills the task."""
-HEAP = 0.6
-"""Part of a task's memory that the registry's own may be; the rest is for stacks and page cache."""
+"""Time that a stop may take beyond serving on and draining, until Swarm kills the task."""
+HEAP_FRACTION = 0.6
+"""Share of the task's memory for Go's heap (GOMEMLIMIT); the rest is for stacks and page cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOptions(ConfigOptions):
-    """What may be chosen of each task, of a registry or of a mirror."""
+    """Options of each task, of a registry or of a mirror."""
 
     memory_mib: int = 512
     """Hard limit of one task, MiB."""
@@ -48,12 +48,12 @@ class TaskOptions(ConfigOptions):
     constraints: Sequence[str] = ()
     """Placement constraints besides those of the data, such as `node.platform.arch == x86_64`."""
     ca: str | None = None
-    """PEM: authority of the object store's certificate, besides those that the image trusts."""
+    """PEM: CA of the object store's certificate, besides those that the image trusts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskArgs:
-    """What every task is given."""
+    """Arguments of every task."""
 
     stack: SwarmStack
     options: TaskOptions
@@ -93,10 +93,10 @@ def registry_task(
     """
     options = args.options
     # Go's own limit: before the hard one ends the task, the registry collects its garbage.
-    variables = {"GOMEMLIMIT": f"{round(options.memory_mib * HEAP)}MiB", **(variables or {})}
-    if AUTHORITY_FILE in files:
-        # Go reads this folder besides its file of authorities.
-        variables["SSL_CERT_DIR"] = AUTHORITIES
+    heap_mib = round(options.memory_mib * HEAP_FRACTION)
+    variables = {"GOMEMLIMIT": f"{heap_mib}MiB", **(variables or {})}
+    if CA_FILE in files:
+        variables["SSL_CERT_DIR"] = CA_FOLDER  # Go reads it besides its file of CA certificates.
     assignments = [f"{key}={value}" for key, value in variables.items()]
     stop = ["/bin/sh", "-c", GRACEFUL_STOP, "graceful-stop", str(discovery_seconds)]
     start = ["/bin/sh", "-c", STORAGE_FIRST, "storage-first"]

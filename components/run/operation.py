@@ -35,8 +35,8 @@ def deploys() -> bool:
 def operation() -> str | None:
     """Return `up`, `preview`, `refresh` or `destroy`; None where no `pulumi` started this."""
     for command in _ancestors(os.getppid()):
-        if found := operation_of(command):
-            return found
+        if name := operation_of(command):
+            return name
     return None
 
 
@@ -85,7 +85,7 @@ def _ancestors(pid: int) -> Iterator[list[str]]:
     while pid > 1:
         try:
             status = Path(f"/proc/{pid}/stat").read_text()
-            words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+            args = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
             # The name before it, in parentheses, may have blanks.
             pid = int(status.rpartition(")")[2].split()[1])
         except OSError:  # No Linux.
@@ -96,6 +96,6 @@ def _ancestors(pid: int) -> Iterator[list[str]]:
                 ).stdout
             except (OSError, subprocess.SubprocessError):
                 return
-            parent, *words = shown.split() or ["0"]
+            parent, *args = shown.split() or ["0"]
             pid = int(parent)
-        yield words
+        yield args

@@ -23,7 +23,7 @@ RELEASE_SECONDS = 120
 
 
 def label_only(engine: Engine, label: str, node_id: str) -> None:
-    """Puts `label=true` on the node and takes it off every other; does nothing when it is so.
+    """Put `label=true` on the node and take it off every other; do nothing when it is so.
 
     Other labels stay as they are: an update of a node replaces all of it, so each is read right
     before, and again when Swarm refuses the update because somebody came between.

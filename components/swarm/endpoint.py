@@ -69,13 +69,13 @@ def find_endpoint(
     Certificates are those of the settings (`tls`), else of DOCKER_CERT_PATH, else of the context.
     `EndpointError` when a context or a file that is named isn't there.
     """
-    found = _find(configured, tls, os.environ if environment is None else environment)
-    if found.host.startswith(ssh.SCHEME):
+    endpoint = _find(configured, tls, os.environ if environment is None else environment)
+    if endpoint.host.startswith(ssh.SCHEME):
         try:
-            ssh.parse(found.host)
+            ssh.parse(endpoint.host)
         except ValueError as error:
             raise EndpointError(str(error)) from error
-    return found
+    return endpoint
 
 
 def _find(configured: str | None, tls: Tls | None, variables: Mapping[str, str]) -> Endpoint:

@@ -39,7 +39,7 @@ class Engine(Endpoint):
         return answer
 
     def provider(self, name: str) -> pulumi_docker.Provider:
-        """The docker provider for this engine."""
+        """Return the docker provider for this engine."""
         options: dict[str, Any] = {}
         if self.host.startswith(ssh.SCHEME):
             options["ssh_opts"] = list(ssh.OPTIONS)

@@ -30,6 +30,6 @@ def closed_sockets(security_options: Iterable[str]) -> list[str]:
 
 
 def _names(security_options: Iterable[str]) -> set[str]:
-    """Names among options such as `name=seccomp,profile=builtin`."""
+    """Return the names among options such as `name=seccomp,profile=builtin`."""
     parts = [part for option in security_options for part in option.split(",")]
     return {part.partition("=")[2] for part in parts if part.startswith("name=")}

@@ -53,13 +53,13 @@ def choose_images(
     again.
     """
     remembered, before = deployed.remembers(MEMORY), deployed.remembers(REFRESH)
-    pinned = pin_images(swarm, stack_name, images, remembered)
+    with_digests = pin_images(swarm, stack_name, images, remembered)
     # What is deployed for the first time has the newest images anyway.
     if refresh and refresh != before and remembered is not None:
-        newest = refresh_images(swarm, images, pinned)
-        pinned, refresh = (newest, refresh) if newest else (pinned, before)
+        newest = refresh_images(swarm, images, with_digests)
+        with_digests, refresh = (newest, refresh) if newest else (with_digests, before)
     return PinnedImages(
-        by_service=pinned, remembered=remembered, refreshed=refresh, refreshed_before=before
+        by_service=with_digests, remembered=remembered, refreshed=refresh, refreshed_before=before
     )
 
 
@@ -89,7 +89,7 @@ def pin_images(
 
 
 def refresh_images(
-    swarm: Swarm, images: Mapping[str, str], pinned: Mapping[str, str]
+    swarm: Swarm, images: Mapping[str, str], with_digests: Mapping[str, str]
 ) -> Mapping[str, str] | None:
     """Return the image of each service with the digest that its tag has by now.
 
@@ -102,16 +102,16 @@ def refresh_images(
     )
     if answers.keys() != asked:
         return None
-    return {**pinned, **{service: answers[image] for service, image in tags.items()}}
+    return {**with_digests, **{service: answers[image] for service, image in tags.items()}}
 
 
 def remember_images(
-    pinned: Mapping[str, str],
+    with_digests: Mapping[str, str],
     remembered: Mapping[str, str] | None,
     running: pulumi.Output[bool],
 ) -> None:
     """Keep the images in the state; other ones than before only when they are `running`."""
-    memory = pinned if pinned == remembered else once(running, pinned)
+    memory = with_digests if with_digests == remembered else once(running, with_digests)
     pulumi.Stash(MEMORY, input=memory)
 
 
@@ -180,11 +180,11 @@ def _ask(engine: Engine, image: str) -> str:
     try:
         with connected(engine) as client:
             try:
-                found = engine.inspect_distribution(client, image)
+                answer = engine.inspect_distribution(client, image)
             except docker.errors.APIError as error:
                 # Go says the way to an error first, with a port that is another one each time.
-                words = str(error.explanation or error)
-                return f"the engine says {re.sub(r'read udp [^ ]+: ', '', words)}"
+                text = str(error.explanation or error)
+                return f"the engine says {re.sub(r'read udp [^ ]+: ', '', text)}"
     except EngineError as error:
         return str(error)
-    return f"{image}@{found['Descriptor']['digest']}"
+    return f"{image}@{answer['Descriptor']['digest']}"

@@ -36,7 +36,7 @@ class Node:
 
     @property
     def usable(self) -> bool:
-        """Whether Swarm would start a task here."""
+        """Swarm would start a task here."""
         return self.state == "ready" and self.availability == "active"
 
 
@@ -200,8 +200,10 @@ def _service(raw: Mapping[str, Any]) -> RunningService:
     ]
 
     def ports(mode: str) -> frozenset[int]:
-        found = {port.get("PublishedPort", 0) for port in published if port["PublishMode"] == mode}
-        return frozenset(found - {0})
+        numbers = {
+            port.get("PublishedPort", 0) for port in published if port["PublishMode"] == mode
+        }
+        return frozenset(numbers - {0})
 
     return RunningService(
         name=raw["Spec"]["Name"],

@@ -51,7 +51,7 @@ class Volume:
 
     @property
     def is_shared(self) -> bool:
-        """Whether every node sees the same data."""
+        """Every node sees the same data."""
         return is_shared(self.driver, self.options)
 
     def remembered(self, cluster: str) -> dict[str, Any]:
@@ -118,24 +118,24 @@ def object_store(driver: str, parameters: Mapping[str, Any]) -> ObjectStore:
 
 def names_of(remembered: Mapping[str, Any]) -> set[str]:
     """Return what consent may call the place that the state remembers."""
-    place = dict(remembered)
-    names = {place.get("volume"), place.get("nodeId"), place.get("node"), place.get("bucket")}
-    if place.get("folder"):
-        names.add(f"{place['bucket']}/{place['folder']}")
+    kept = dict(remembered)
+    names = {kept.get("volume"), kept.get("nodeId"), kept.get("node"), kept.get("bucket")}
+    if kept.get("folder"):
+        names.add(f"{kept['bucket']}/{kept['folder']}")
     return {str(name) for name in names if name}
 
 
 def described(remembered: Mapping[str, Any]) -> str:
     """Return the place that the state remembers, in words."""
-    place = dict(remembered)
-    match place.get("kind", "volume"):
+    kept = dict(remembered)
+    match kept.get("kind", "volume"):
         case "object store":
-            folder = f", folder {place['folder']}" if place.get("folder") else ""
-            at = f" at {place['endpoint']}" if place.get("endpoint") else ""
-            return f"bucket {place['bucket']}{at} ({place['driver']}{folder})"
+            folder = f", folder {kept['folder']}" if kept.get("folder") else ""
+            at = f" at {kept['endpoint']}" if kept.get("endpoint") else ""
+            return f"bucket {kept['bucket']}{at} ({kept['driver']}{folder})"
         case "shared volume":
-            return f"the shared volume {place['volume']}"
-    return f"volume {place['volume']} on node {place['node']}"
+            return f"the shared volume {kept['volume']}"
+    return f"volume {kept['volume']} on node {kept['node']}"
 
 
 def is_move(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
@@ -145,9 +145,9 @@ def is_move(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
 
 def _identity(remembered: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes it the same data; a node may get another host name or label."""
-    besides = ("cluster", "node", "label")
+    ignored = ("cluster", "node", "label")
     kept = {"kind": "volume", "options": {}, **remembered}
-    return {key: value for key, value in kept.items() if key not in besides}
+    return {key: value for key, value in kept.items() if key not in ignored}
 
 
 def on_node(volume: Volume, node_id: str, node: str, label: str) -> Volume:

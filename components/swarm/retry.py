@@ -28,7 +28,7 @@ def retry_undone(swarm: Swarm) -> pulumi.ResourceTransformation:
         if undone is None:
             return None
         task.force_update = summary_output(task, endpoint).apply(
-            lambda told: None if runs(undone.spec, told) else undone.version
+            lambda expected: None if runs(undone.spec, expected) else undone.version
         )
         return pulumi.ResourceTransformationResult(args.props, args.opts)
 

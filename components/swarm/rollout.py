@@ -56,7 +56,7 @@ class RolloutArgs:
 
     timeout: int
     """Seconds until a service that doesn't come up is given up."""
-    again: str = ""
+    retry_command: str = ""
     """The command by which the deployment is tried again, for the error's last line."""
     advise: Advise | None = None
     undo: Callable[[], Sequence[str]] = tuple
@@ -74,10 +74,10 @@ def running(
     if not deploys():
         return pulumi.Output.from_input(True)
 
-    async def wait(told: Sequence[tuple[str, Summary]]) -> bool:
+    async def wait(expected: Sequence[tuple[str, Summary]]) -> bool:
         waits = (
             asyncio.to_thread(wait_until_running, engine, name, summary, args)
-            for name, summary in told
+            for name, summary in expected
         )
         try:
             await asyncio.gather(*waits)
@@ -95,12 +95,12 @@ def running(
     return pulumi.Output.all(*outputs).apply(wait)
 
 
-def wait_until_running(engine: Engine, name: str, told: Summary, args: RolloutArgs) -> None:
+def wait_until_running(engine: Engine, name: str, expected: Summary, args: RolloutArgs) -> None:
     """Return when service `name` runs as expected; `RolloutFailedError` when it can't."""
     message = ""
     with connected(engine) as client:
         rollout = Rollout(
-            told=told,
+            expected=expected,
             args=args,
             # Both are only asked for where a task has failed: a stack may have many services.
             nodes=functools.cache(lambda: _host_names(client)),
@@ -110,7 +110,7 @@ def wait_until_running(engine: Engine, name: str, told: Summary, args: RolloutAr
             service = client.inspect_service(name)
             tasks = client.tasks({"service": service["ID"]})
             try:
-                waiting_for = rollout.look(service, tasks)
+                waiting_for = rollout.observe(service, tasks)
             except RolloutFailedError as error:
                 text = f"{error}{last_words(client, tasks)}"
                 raise RolloutFailedError(text, error.failure) from None
@@ -131,7 +131,7 @@ class Rollout:
     the engine's.
     """
 
-    told: Summary
+    expected: Summary
     """What the service was told to be."""
     args: RolloutArgs
     nodes: Callable[[], Mapping[str, str]] = dict
@@ -150,7 +150,7 @@ class Rollout:
         self._homeless_since: dict[str, float] = {}
         self._up_since: float | None = None
 
-    def look(self, service: _Raw, tasks: Sequence[_Raw]) -> str | None:
+    def observe(self, service: _Raw, tasks: Sequence[_Raw]) -> str | None:
         """Return what the service waits for, or None when it runs.
 
         `RolloutFailedError` when waiting is no use.
@@ -160,7 +160,7 @@ class Rollout:
         self._note_failures(service, current)
         state = (service.get("UpdateStatus") or {}).get("State", "")
         # Where it is as told, it was another update, before this one, that was undone.
-        if state.startswith("rollback") and not runs(service["Spec"], self.told):
+        if state.startswith("rollback") and not runs(service["Spec"], self.expected):
             # Where only the ports are others, its tasks look like those of the version before.
             undone = [task for task in tasks if not is_current(task, service)]
             raise self._error(
@@ -258,9 +258,11 @@ class Rollout:
         newest = max(failed, key=lambda task: str(task["CreatedAt"]), default=None)
         return self._failure(service, newest) if newest else None
 
-    def _error(self, service: _Raw, what: str, failure: TaskFailure | None) -> RolloutFailedError:
+    def _error(
+        self, service: _Raw, summary: str, failure: TaskFailure | None
+    ) -> RolloutFailedError:
         name = service["Spec"]["Name"]
-        parts = [f"{what}: {failure.headline}" if failure else what]
+        parts = [f"{summary}: {failure.headline}" if failure else summary]
         if failure:
             parts += [failure.remedy, self.args.advise(failure) if self.args.advise else ""]
             if failure.raw != failure.meaning:
@@ -268,8 +270,8 @@ class Rollout:
         parts.append(
             f"  More:\n      docker service ps --no-trunc {name}\n      docker service logs {name}"
         )
-        if self.args.again:
-            parts.append(f"  When that is mended, type:\n      {self.args.again}")
+        if self.args.retry_command:
+            parts.append(f"  When that is mended, type:\n      {self.args.retry_command}")
         return RolloutFailedError("\n".join(part for part in parts if part), failure)
 
 

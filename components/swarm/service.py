@@ -9,7 +9,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.swarm.stack import SwarmStack, namespace_labels, service_labels
-from components.swarm.task import Order, roll_back, update
+from components.swarm.task import Order, update_and_rollback
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,7 @@ def swarm_service(
         mode = docker.ServiceModeArgs(replicated=replicated)
     # Traefik and Redis' clients ask for the tasks; no virtual address, no routing mesh.
     endpoint = docker.ServiceEndpointSpecArgs(mode="dnsrr", ports=ports)
+    update, rollback = update_and_rollback(order)
     resource = docker.Service(
         name,
         name=service_name(stack.name, service),
@@ -54,8 +55,8 @@ def swarm_service(
         task_spec=task,
         mode=mode,
         endpoint_spec=endpoint,
-        update_config=update(order),
-        rollback_config=roll_back(order),
+        update_config=update,
+        rollback_config=rollback,
         opts=pulumi.ResourceOptions.merge(
             # The provider notes the image's platforms at creation, and misses them ever after.
             pulumi.ResourceOptions(ignore_changes=["taskSpec.placement.platforms"]),

@@ -58,12 +58,12 @@ class SwarmStack:
 
 
 def namespace_labels(stack_name: str) -> dict[str, str]:
-    """The label that makes something part of the Swarm stack `stack_name`."""
+    """Return the label that makes something part of the Swarm stack `stack_name`."""
     return {NAMESPACE: stack_name}
 
 
 def service_labels(labels: dict[str, str]) -> list[docker.ServiceLabelArgs]:
-    """Labels of a service, in the one order that makes no difference in a preview.
+    """Return the labels of a service, in the one order that makes no difference in a preview.
 
     Those with hashes are secrets in Pulumi's state and outputs.
     """

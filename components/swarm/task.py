@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pulumi
 import pulumi_docker as docker
@@ -42,7 +42,7 @@ class MountedData:
 
 
 def probe(url: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
-    """A health check that `url`, seen from inside the task, answers 2xx.
+    """Return a health check that `url`, seen from inside the task, answers 2xx.
 
     Swarm counts a task as running after its first good answer, so `interval` is also the
     shortest time in which a service can come up.
@@ -51,13 +51,13 @@ def probe(url: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
 
 
 def liveness_probe(url: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
-    """A health check that `url`, seen from inside the task, is answered, with whatever status."""
+    """Return a health check that `url`, seen from inside the task, has any answer at all."""
     # BusyBox: without -S it shows no status line, and no other status than 2xx is a success.
     return command_probe(f"wget -q -S -O /dev/null {url} 2>&1 | grep -q HTTP/")
 
 
 def command_probe(command: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
-    """A health check that a shell's `command` works inside the task."""
+    """Return a health check that a shell's `command` works inside the task."""
     return _probe("CMD-SHELL", command)
 
 
@@ -81,7 +81,7 @@ def duration(seconds: int) -> str:
 
 
 def always_restart() -> docker.ServiceTaskSpecRestartPolicyArgs:
-    """Restart for ever. All four fields, or the provider sees a difference on each `up`."""
+    """Return a policy to restart for ever; a field less would be a difference on each `up`."""
     return docker.ServiceTaskSpecRestartPolicyArgs(
         condition="any", delay="2s", max_attempts=0, window="0s"
     )
@@ -94,32 +94,28 @@ def json_file_log(logs: Logs) -> docker.ServiceTaskSpecLogDriverArgs:
     )
 
 
-def update(order: Order) -> docker.ServiceUpdateConfigArgs:
-    """One task at a time; a new one that fails within `monitor` brings the old ones back."""
-    return docker.ServiceUpdateConfigArgs(
-        parallelism=1,
-        order=order,
-        delay="0s",
-        monitor="5s",
-        failure_action="rollback",
-        max_failure_ratio="0.0",
-    )
+def update_and_rollback(
+    order: Order,
+) -> tuple[docker.ServiceUpdateConfigArgs, docker.ServiceRollbackConfigArgs]:
+    """Return how new tasks come, one at a time, and how the old ones come back.
 
-
-def roll_back(order: Order) -> docker.ServiceRollbackConfigArgs:
-    """How the old tasks come back."""
-    return docker.ServiceRollbackConfigArgs(
-        parallelism=1,
-        order=order,
-        delay="0s",
-        monitor="5s",
-        failure_action="pause",
-        max_failure_ratio="0.0",
+    They do when a new one fails within `monitor`.
+    """
+    common: dict[str, Any] = {
+        "parallelism": 1,
+        "order": order,
+        "delay": "0s",
+        "monitor": "5s",
+        "max_failure_ratio": "0.0",
+    }
+    return (
+        docker.ServiceUpdateConfigArgs(failure_action="rollback", **common),
+        docker.ServiceRollbackConfigArgs(failure_action="pause", **common),
     )
 
 
 def limits(memory_mib: int, cpus: float | None) -> docker.ServiceTaskSpecResourcesArgs:
-    """Hard limits of one task: MiB, and cores or None for no limit."""
+    """Return hard limits of one task: MiB, and cores or None for no limit."""
     return docker.ServiceTaskSpecResourcesArgs(
         limits=docker.ServiceTaskSpecResourcesLimitsArgs(
             memory_bytes=memory_mib * 1024 * 1024,
@@ -131,7 +127,7 @@ def limits(memory_mib: int, cpus: float | None) -> docker.ServiceTaskSpecResourc
 def secret_file(
     path: str, secret: docker.Secret, owner: int = 0
 ) -> docker.ServiceTaskSpecContainerSpecSecretArgs:
-    """A Swarm secret as a file that only its owner, root unless said otherwise, reads."""
+    """Return a Swarm secret as a file that only its owner, root unless said otherwise, reads."""
     return docker.ServiceTaskSpecContainerSpecSecretArgs(
         file_name=path,
         secret_id=secret.id,
@@ -149,7 +145,7 @@ def volume_mount(
     driver: str | None = None,
     options: Mapping[str, str] | None = None,
 ) -> docker.ServiceTaskSpecContainerSpecMountArgs:
-    """A named volume. Swarm makes it, with the stack's label, on the node where a task starts."""
+    """Return a named volume, which Swarm makes on the node where a task starts."""
     return docker.ServiceTaskSpecContainerSpecMountArgs(
         type="volume",
         source=volume,

@@ -65,7 +65,7 @@ class TaskFailure:
 
 @dataclass(frozen=True)
 class _Known:
-    """A text of engines; `{what}` in the sentences is its group `what`."""
+    """A text of engines; `{name}` in the sentences is its group `name`."""
 
     cause: Cause
     pattern: str
@@ -84,17 +84,17 @@ _KNOWN = (
         # 20.10: "Bind for 0.0.0.0:80 failed: port is already allocated", where a container has it,
         # and "listen tcp4 0.0.0.0:80: bind: address already in use", where another program has;
         # 28: "failed to bind host port for 0.0.0.0:80:172.18.0.2:80/tcp: address already in use".
-        rf"(?:Bind for|listen \w+|failed to bind host port(?: for)?) {_ADDRESS}:(?P<what>\d+)\b.*"
+        rf"(?:Bind for|listen \w+|failed to bind host port(?: for)?) {_ADDRESS}:(?P<name>\d+)\b.*"
         "(?:already allocated|already in use)",
-        "port {what} is taken by another program",
-        _on_node("ss -ltnp 'sport = :{what}'", "Which one it is, seen on that node:"),
+        "port {name} is taken by another program",
+        _on_node("ss -ltnp 'sport = :{name}'", "Which one it is, seen on that node:"),
     ),
     _Known(
         Cause.IMAGE,
         # Why it can't be pulled is in the log of the node's engine alone.
-        r"No such image: (?P<what>\S+)",
-        "there is no image {what}, and it can't be pulled",
-        _on_node("docker pull {what}", "Why, seen on that node (tasks pull without a login):"),
+        r"No such image: (?P<name>\S+)",
+        "there is no image {name}, and it can't be pulled",
+        _on_node("docker pull {name}", "Why, seen on that node (tasks pull without a login):"),
     ),
     _Known(
         Cause.DISK,
@@ -128,14 +128,14 @@ _KNOWN = (
     ),
     _Known(
         Cause.MOUNT,
-        r"bind (?:mount )?source path does not exist: (?P<what>\S+)",
-        "there is no {what} to mount",
+        r"bind (?:mount )?source path does not exist: (?P<name>\S+)",
+        "there is no {name} to mount",
     ),
     _Known(
         Cause.MOUNT,
-        r'plugin "?(?P<what>[\w./:-]+)"? not found',
-        "there is no volume plugin {what}",
-        _on_node("docker plugin install {what}"),
+        r'plugin "?(?P<name>[\w./:-]+)"? not found',
+        "there is no volume plugin {name}",
+        _on_node("docker plugin install {name}"),
     ),
     _Known(
         Cause.MOUNT,
@@ -167,8 +167,8 @@ _KNOWN = (
     ),
     _Known(
         Cause.PROCESS,
-        r"non-zero exit \((?P<what>\d+)\)",
-        "its process ended with exit code {what}; its log says why",
+        r"non-zero exit \((?P<name>\d+)\)",
+        "its process ended with exit code {name}; its log says why",
     ),
 )
 
@@ -217,16 +217,16 @@ def read_failure(
         match = re.search(known.pattern, error, re.DOTALL)
         if match is None:
             continue
-        what = match.groupdict().get("what") or ""
+        name = match.groupdict().get("name") or ""
         return TaskFailure(
             service=service,
             node=node,
             cause=known.cause,
-            meaning=known.meaning.format(what=what),
-            remedy=known.remedy.format(what=what),
+            meaning=known.meaning.format(name=name),
+            remedy=known.remedy.format(name=name),
             raw=_shortened(error),
-            ports=(int(what),) if known.cause is Cause.PORT else (),
-            image=what if known.cause is Cause.IMAGE else "",
+            ports=(int(name),) if known.cause is Cause.PORT else (),
+            image=name if known.cause is Cause.IMAGE else "",
         )
     raw = _shortened(error)
     return TaskFailure(
@@ -238,12 +238,12 @@ def _reasons(text: str | None) -> str:
     """Return Swarm's reasons in words: each is a kind, and how many nodes it is true of."""
     parts = []
     for reason in (text or "").split("; ") if text else []:
-        words = next((_REASONS[key] for key in _REASONS if key in reason), None)
+        meaning = next((_REASONS[key] for key in _REASONS if key in reason), None)
         count = re.search(r"\b(\d+) node", reason)
-        if words is None or count is None:
+        if meaning is None or count is None:
             parts.append(reason)
         else:
-            parts.append(f"on {count[1]} {'node' if count[1] == '1' else 'nodes'} {words}")
+            parts.append(f"on {count[1]} {'node' if count[1] == '1' else 'nodes'} {meaning}")
     return f": {'; '.join(parts)}" if parts else ""
 
 

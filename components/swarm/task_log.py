@@ -33,8 +33,8 @@ def last_words(client: docker.APIClient, tasks: Sequence[_Raw]) -> str:
         answer.raise_for_status()
     except OSError:
         return ""  # The error itself is what matters.
-    words = error_in(b"".join(_frames(answer.content)).decode(errors="replace"))
-    return f"\n  Its log: {words}" if words else ""
+    error = error_in(b"".join(_frames(answer.content)).decode(errors="replace"))
+    return f"\n  Its log: {error}" if error else ""
 
 
 def _frames(stream: bytes) -> Iterator[bytes]:

@@ -21,7 +21,7 @@ def wanted(service: _Raw, current: Sequence[_Raw]) -> int:
 
 
 def is_current(task: _Raw, service: _Raw) -> bool:
-    """Whether the task was made from the service's present specification."""
+    """Return whether the task was made from the service's present specification."""
     spec, template = task["Spec"], service["Spec"]["TaskTemplate"]
     return all(
         spec.get(part) == template.get(part)

@@ -29,7 +29,7 @@ LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 """The ACME directory that Traefik asks by itself."""
 STATIC_PATH = "/run/secrets/traefik.yml"
 """The options, where one of them is a secret: Traefik reads either a file or flags."""
-AUTHORITY_PATH = "/etc/traefik/acme-ca.pem"
+ACME_CA_PATH = "/etc/traefik/acme-ca.pem"
 SOCKET = "unix:///var/run/docker.sock"
 
 REFRESH_SECONDS = 5
@@ -52,7 +52,7 @@ OWNED = ("providers", "ping", "entrypoints.ping", "entrypoints.metrics", "api")
 
 @dataclass(frozen=True, kw_only=True)
 class ExternalAccount:
-    """An account at the authority that the ACME account is bound to (RFC 8555, 7.3.4)."""
+    """An account at the CA that the ACME account is bound to (RFC 8555, 7.3.4)."""
 
     key_id: str
     hmac: str = field(repr=False)
@@ -61,31 +61,31 @@ class ExternalAccount:
 
 @dataclass(frozen=True, kw_only=True)
 class Acme:
-    """How certificates are obtained without a human."""
+    """An ACME certificate resolver."""
 
     resolver: str = CERT_RESOLVER
     """Name under which routers ask for it."""
     email: str | None = None
-    """Where the authority writes to."""
+    """Address for the CA's letters."""
     directory: str | None = None
     """https:// address of the ACME directory. Default: Let's Encrypt's."""
     challenge: str = "tls"
     """`tls` (TLS-ALPN-01 on port 443), `http` (HTTP-01 on port 80) or `dns:PROVIDER` (DNS-01)."""
-    authority: str | None = None
+    ca: str | None = None
     """PEM roots that the directory's own certificate is checked against. Default: the system's."""
     account: ExternalAccount | None = None
-    """None where the authority takes everybody."""
+    """None where the CA takes everybody."""
     storage: str = ""
     """File with the account and the certificates; empty for that of the directory."""
 
     @property
     def storage_file(self) -> str:
-        """The file: each authority has its own, since Traefik would keep another's certificates."""
+        """The file: each CA has its own, since Traefik would keep another's certificates."""
         return self.storage or storage_of(self.directory)
 
 
 def storage_of(directory: str | None) -> str:
-    """Return the file with what the authority with this ACME directory has issued."""
+    """Return the file with what the CA with this ACME directory has issued."""
     address = (directory or LETS_ENCRYPT).partition("://")[2]
     return f"{STORAGE_PATH}/acme-{re.sub(r'[^A-Za-z0-9.]+', '-', address).strip('-')}.json"
 
@@ -93,7 +93,7 @@ def storage_of(directory: str | None) -> str:
 def storage_in_use(acme: Acme, flags: Sequence[str]) -> str:
     """Return the file for `acme` where a Traefik with these `flags` runs.
 
-    `FIRST_STORAGE` stays in use as long as the authority is the one whose certificates it has.
+    `FIRST_STORAGE` stays in use as long as the CA is the one whose certificates it has.
     """
     prefix = f"--certificatesresolvers.{acme.resolver}.acme"
     options = dict(flag.split("=", 1) for flag in flags if "=" in flag)
@@ -119,7 +119,7 @@ def options(
 ) -> dict[str, str]:
     """Return Traefik's options by path: the component's own, with `config` over them."""
     label, value = constraint
-    own: dict[str, str] = {
+    flags: dict[str, str] = {
         "global.checknewversion": "false",
         "global.sendanonymoususage": "false",
         "log.level": "INFO",
@@ -146,20 +146,20 @@ def options(
         "ping.entrypoint": "ping",
     }
     if https_entry_point:
-        own |= _entry_point(https_entry_point, HTTPS_PORT, TRANSFER_SECONDS, trusted_proxies)
+        flags |= _entry_point(https_entry_point, HTTPS_PORT, TRANSFER_SECONDS, trusted_proxies)
     if acme:
-        own |= _acme(acme, entry_point)
+        flags |= _acme(acme, entry_point)
     if dashboard:
-        own["api"] = "true"
+        flags["api"] = "true"
     if ui:
-        own["api.insecure"] = "true"
+        flags["api.insecure"] = "true"
     if metrics:
-        own |= {
+        flags |= {
             "entrypoints.metrics.address": f":{METRICS_PORT}",
             "metrics.prometheus": "true",
             "metrics.prometheus.entrypoint": "metrics",
         }
-    return own | dict(flattened(config))
+    return flags | dict(flattened(config))
 
 
 def flags(options: Mapping[str, str]) -> list[str]:
@@ -185,7 +185,7 @@ def file_content(options: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _with_lists(branch: Any) -> Any:
-    """Return the branch of a tree with a list for each map of `[0]`, `[1]`, …"""
+    """Return the branch of a tree with a list for the maps of `[0]`, `[1]` and so on."""
     if not isinstance(branch, dict):
         return branch
     values = {key: _with_lists(value) for key, value in branch.items()}
@@ -195,40 +195,40 @@ def _with_lists(branch: Any) -> Any:
 def _entry_point(
     name: str, port: int, read_seconds: int, trusted_proxies: Sequence[str]
 ) -> dict[str, str]:
-    own = {
+    flags = {
         f"entrypoints.{name}.address": f":{port}",
         # The default, 60 s, holds for a whole request body: it cuts off long pushes.
         f"entrypoints.{name}.transport.respondingtimeouts.readtimeout": f"{read_seconds}s",
     }
     if trusted_proxies:
-        own[f"entrypoints.{name}.forwardedheaders.trustedips"] = ",".join(trusted_proxies)
-    return own
+        flags[f"entrypoints.{name}.forwardedheaders.trustedips"] = ",".join(trusted_proxies)
+    return flags
 
 
 def _acme(acme: Acme, entry_point: str) -> dict[str, str]:
     prefix = f"certificatesresolvers.{acme.resolver}.acme"
-    own = {f"{prefix}.storage": acme.storage_file}
+    flags = {f"{prefix}.storage": acme.storage_file}
     if acme.email:
-        own[f"{prefix}.email"] = acme.email
+        flags[f"{prefix}.email"] = acme.email
     if acme.directory:
-        own[f"{prefix}.caserver"] = acme.directory
-    if acme.authority:
-        own[f"{prefix}.cacertificates"] = AUTHORITY_PATH
+        flags[f"{prefix}.caserver"] = acme.directory
+    if acme.ca:
+        flags[f"{prefix}.cacertificates"] = ACME_CA_PATH
     if acme.account:
-        own[f"{prefix}.eab.kid"] = acme.account.key_id
-        own[f"{prefix}.eab.hmacencoded"] = acme.account.hmac
+        flags[f"{prefix}.eab.kid"] = acme.account.key_id
+        flags[f"{prefix}.eab.hmacencoded"] = acme.account.hmac
     kind, _, provider = acme.challenge.partition(":")
     if kind == "dns":
-        own[f"{prefix}.dnschallenge.provider"] = provider
+        flags[f"{prefix}.dnschallenge.provider"] = provider
     elif kind == "http":
-        own[f"{prefix}.httpchallenge.entrypoint"] = entry_point
+        flags[f"{prefix}.httpchallenge.entrypoint"] = entry_point
     else:
-        own[f"{prefix}.tlschallenge"] = "true"
-    return own
+        flags[f"{prefix}.tlschallenge"] = "true"
+    return flags
 
 
 def flattened(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Options of Traefik's configuration file as flags: `a: {b: [1, 2]}` is `a.b=1,2`."""
+    """Yield options of Traefik's configuration file as flags: `a: {b: [1, 2]}` is `a.b=1,2`."""
     for key, value in config.items():
         path = f"{prefix}{key}".lower()
         if isinstance(value, Mapping):
@@ -248,6 +248,6 @@ def _text(value: object) -> str:
 
 
 def owned_options_in(config: Mapping[str, Any]) -> list[str]:
-    """The `OWNED` options that `config` tries to set."""
+    """Return the `OWNED` options that `config` tries to set."""
     paths = [path for path, _ in flattened(config)]
-    return [own for own in OWNED if any(f"{path}.".startswith(f"{own}.") for path in paths)]
+    return [each for each in OWNED if any(f"{path}.".startswith(f"{each}.") for path in paths)]

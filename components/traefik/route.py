@@ -44,7 +44,7 @@ class Https:
     """Middleware that sends plain HTTP to HTTPS."""
 
     def labels(self, prefix: str) -> dict[str, str]:
-        """Labels of the router `prefix`."""
+        """Return labels of the router `prefix`."""
         labels = {f"{prefix}.entrypoints": self.entry_point, f"{prefix}.tls": "true"}
         if self.resolver:
             labels[f"{prefix}.tls.certresolver"] = self.resolver
@@ -53,7 +53,7 @@ class Https:
         return labels
 
     def redirect_labels(self, port: int) -> dict[str, str]:
-        """Labels that make the middleware; `port` is where HTTPS is reached from outside."""
+        """Return labels that make the middleware; `port` is where HTTPS is reached from outside."""
         prefix = f"traefik.http.middlewares.{self.redirect}.redirectscheme"
         labels = {f"{prefix}.scheme": "https", f"{prefix}.permanent": "true"}
         return labels if port == 443 else labels | {f"{prefix}.port": str(port)}
@@ -153,10 +153,10 @@ class Route:
             # For the next replica, while Traefik still knows one that has died. Nothing is sent
             # twice: Traefik tries again only what found nobody. One more attempt, no further: each
             # may take as long as Traefik's `dialTimeout`.
-            again = f"{self.name}-retry"
-            prefix = f"traefik.http.middlewares.{again}.retry"
+            retry = f"{self.name}-retry"
+            prefix = f"traefik.http.middlewares.{retry}.retry"
             secure |= {f"{prefix}.attempts": "2", f"{prefix}.initialinterval": "100ms"}
-            middlewares.append(again)
+            middlewares.append(retry)
         if middlewares:
             secure[f"{serving}.middlewares"] = ",".join(middlewares)
         return {

@@ -9,7 +9,6 @@ from typing import Any
 from components.distribution.storage import SECRET_PARAMETERS, driver_named
 from ops.bootstrap.console import say
 from ops.doctor.store import Store
-from settings.remedies import for_stack
 
 KNOWN_ERRORS = (
     (
@@ -42,6 +41,9 @@ MIN_SECRET_CHARACTERS = 8
 
 def explanation(store: Store, log: str, default: str) -> str:
     """Print the remedy for the error in `log`, or `default`; return the error as the log has it."""
+    # Imports Pulumi's SDK, which takes a while.
+    from settings.remedies import for_stack
+
     line = _redacted(store, (errors_in(log) or log.splitlines() or [""])[-1])
     quoted = r'="((?:[^"\\]|\\.)*)"'
     match = re.search(r"err\.detail" + quoted, line) or re.search("msg" + quoted, line)

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import IO
 
 from components.distribution.config import (
-    AUTHORITIES,
-    AUTHORITY_FILE,
+    CA_FILE,
+    CA_FOLDER,
     CONFIG_PATH,
     PORT,
     ConfigOptions,
@@ -58,7 +58,7 @@ def _error(store: Store) -> str | None:
     """Return what a trial registry reports; None when it can use the store."""
     variables = ["OTEL_TRACES_EXPORTER=none"]
     if store.ca:
-        variables.append(f"SSL_CERT_DIR={AUTHORITIES}")
+        variables.append(f"SSL_CERT_DIR={CA_FOLDER}")
     flags = [arg for variable in variables for arg in ("--env", variable)]
     # When `make doctor` is killed, a container that was started ends and is removed by itself; one
     # that was only created is removed by the next `make doctor`.
@@ -139,7 +139,7 @@ def _files(store: Store) -> Mapping[str, str]:
     config["http"]["addr"] = f"127.0.0.1:{PORT}"
     files = {CONFIG_PATH: json.dumps(config)}
     if store.ca:
-        files[AUTHORITY_FILE] = store.ca
+        files[CA_FILE] = store.ca
     return files
 
 

@@ -745,7 +745,7 @@ def test_certificates_are_obtained_as_told(deploy: Deploy) -> None:
         f"{prefix}.tlschallenge=true",
     ]
     assert "--entrypoints.https.address=:443" in options
-    dns = Acme(challenge="dns:cloudflare", directory="https://ca/dir", authority="PEM")
+    dns = Acme(challenge="dns:cloudflare", directory="https://ca/dir", ca="PEM")
     recorder = proxy_recorder(deploy, https=Https(), acme=dns, secrets={"CF_DNS_API_TOKEN": "t"})
     container = recorder.of_type("Service")["proxy-traefik"]["taskSpec"]["containerSpec"]
     assert f"{prefix}.dnschallenge.provider=cloudflare" in container["args"]

@@ -13,8 +13,8 @@ from ops.bootstrap import ROOT
 
 FOLDERS = ("components", "settings", "policy", "ops", "testing", "tests", "bench")
 """All folders with Python, beside the files at the top."""
-EXEMPT = ("components", "ops", "testing", "tests", "bench")
-"""Folders that aren't held to this yet; to be empty."""
+EXEMPT = ("components/credentials.py", "ops", "testing", "tests", "bench")
+"""Folders and files that aren't held to this yet; to be empty."""
 WORDS: Mapping[str, str] = {
     "told": "settings, options, parameters, expected, outputs",
     "authority": "ca",
@@ -158,7 +158,8 @@ def clauses(text: str) -> list[str]:
 
 def sources(folder: str) -> Iterator[tuple[str, str]]:
     for file in sorted(ROOT.glob(f"{folder}/**/*.py" if folder else "*.py")):
-        yield str(file.relative_to(ROOT)), file.read_text()
+        if (name := str(file.relative_to(ROOT))) not in EXEMPT:
+            yield name, file.read_text()
 
 
 @pytest.mark.parametrize("folder", ["", *(each for each in FOLDERS if each not in EXEMPT)])

@@ -93,8 +93,8 @@ class Wait:
     def __init__(self, advise: rollout.Advise | None = None) -> None:
         self.clock = Clock()
         self.rollout = Rollout(
-            told=EXPECTED,
-            args=RolloutArgs(timeout=TIMEOUT, again="pulumi up --stack dev", advise=advise),
+            expected=EXPECTED,
+            args=RolloutArgs(timeout=TIMEOUT, retry_command="pulumi up --stack dev", advise=advise),
             nodes=lambda: {"1": "dog", "2": "cat"},
             engine_time=lambda: ENGINE_TIME,
             clock=self.clock,
@@ -105,7 +105,7 @@ class Wait:
     ) -> str | None:
         """Wait for what comes `after` so many seconds."""
         self.clock.now += after
-        return self.rollout.look(service or SERVICE, tasks)
+        return self.rollout.observe(service or SERVICE, tasks)
 
 
 SERVICE = service()
@@ -248,7 +248,7 @@ def test_an_update_that_was_undone_says_why_even_if_it_failed_before_the_first_l
     new = task("new", "rejected", "No such image: registry:3.9", Spec=template("registry:3.9"))
     old = task("old", "failed", "task: non-zero exit (137)", CreatedAt=ENGINE_TIME)
     wait = Wait()
-    wait.rollout.told = actual_summary({"TaskTemplate": template("registry:3.9")})
+    wait.rollout.expected = actual_summary({"TaskTemplate": template("registry:3.9")})
     with pytest.raises(RolloutFailedError) as error:
         wait.inspect([new, old, task("a", "running")], service(update="rollback_started"))
     assert "was undone, and the version before runs on: on node dog, there is no image" in str(
@@ -270,7 +270,7 @@ def test_an_update_of_the_digest_alone_that_was_undone_is_seen_as_one(
     expected: str, runs: str, undone: bool
 ) -> None:
     wait = Wait()
-    wait.rollout.told = actual_summary({"TaskTemplate": template(expected)})
+    wait.rollout.expected = actual_summary({"TaskTemplate": template(expected)})
     after = service(update="rollback_completed", runs=template(runs))
     tasks = [task("a", "running", Spec=template(runs))]
     if undone:
@@ -282,7 +282,7 @@ def test_an_update_of_the_digest_alone_that_was_undone_is_seen_as_one(
 
 def test_an_update_of_the_ports_alone_that_was_undone_is_seen_as_one() -> None:
     wait = Wait()
-    wait.rollout.told = {**EXPECTED, "ports": [(8081, 80)]}
+    wait.rollout.expected = {**EXPECTED, "ports": [(8081, 80)]}
     assert wait.inspect([task("a", "running")], service(update="updating")) is not None
     # Nothing in a task says which ports its service had.
     tasks = [task("b", "failed", TAKEN), task("c", "running")]
