@@ -36,7 +36,7 @@ from components.traefik.route import Route
 
 @dataclass(frozen=True, kw_only=True)
 class MirrorOptions:
-    """What may be chosen of one pull-through cache."""
+    """Options of one pull-through cache."""
 
     name: str
     """Its service is `<stack>_mirror-<name>`."""

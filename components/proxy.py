@@ -65,7 +65,7 @@ class Dashboard:
 
 @dataclass(frozen=True, kw_only=True)
 class ProxyOptions:
-    """What may be chosen of a Traefik."""
+    """Options of a Traefik."""
 
     image: str = TRAEFIK_IMAGE
     http_port: int = 80
@@ -109,7 +109,7 @@ class ProxyArgs:
     network_id: pulumi.Input[str]
     """Full id of that network."""
     data: MountedData = field(default_factory=MountedData)
-    """Where the certificates are that `options.acme` obtains, at STORAGE_PATH; needed with it."""
+    """Mounts with the certificates that `options.acme` obtains, at STORAGE_PATH; needed with it."""
     dashboard: Dashboard | None = None
     socket_proxy: SocketProxy | None = None
     """None: Docker's socket is mounted, read-only."""

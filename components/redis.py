@@ -33,7 +33,7 @@ PROBE = script("redis-healthcheck.sh")
 
 @dataclass(frozen=True, kw_only=True)
 class RedisOptions:
-    """What may be chosen of a Redis."""
+    """Options of a Redis."""
 
     image: str = REDIS_IMAGE
     memory_mib: int = 128

@@ -30,7 +30,7 @@ from components.traefik.route import Route
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryOptions(TaskOptions):
-    """What may be chosen of a registry."""
+    """Options of a registry."""
 
     image: str = REGISTRY_IMAGE
     replicas: int = 1
@@ -47,7 +47,7 @@ class RegistryArgs(TaskArgs):
     options: RegistryOptions = RegistryOptions()
     route: Route
     redis: Redis | None = None
-    """What all tasks share; None: each remembers blob descriptors by itself."""
+    """The Redis that all tasks share; None: each remembers blob descriptors by itself."""
 
 
 class Registry(pulumi.ComponentResource):

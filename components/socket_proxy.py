@@ -23,17 +23,18 @@ HAPROXY_IMAGE = "haproxy:3.2-alpine"
 """Docker Hub's official image, with long-term support."""
 PORT = 2375
 CONFIG_PATH = "/usr/local/etc/haproxy/haproxy.cfg"
-"""Where the official image of HAProxy looks."""
+"""File in which the official image of HAProxy looks."""
 MEMORY_MIB = 64
 SOCKET_PATH = "/var/run/docker.sock"
 """Docker's socket, in a task and, unless a setting says otherwise, on its node."""
 CONFIG = configuration("haproxy.cfg")
-"""What Traefik may ask of a manager's engine, at PORT; the engine is at SOCKET_PATH."""
+"""HAProxy's rules for Traefik's requests to a manager's engine, at PORT; the engine is at
+SOCKET_PATH."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SocketProxyOptions:
-    """What may be chosen of a socket proxy."""
+    """Options of a socket proxy."""
 
     image: str = HAPROXY_IMAGE
     """HAProxy."""
@@ -53,7 +54,7 @@ class SocketProxy(pulumi.ComponentResource):
     """HAProxy before a manager's Docker socket, on a network that only Traefik joins."""
 
     address: str
-    """Where Traefik finds the engine."""
+    """Address at which Traefik finds the engine."""
     network_id: pulumi.Output[str]
     """The network that it is on; internal, so nothing on it reaches the world."""
     service: SwarmService

@@ -65,7 +65,7 @@ class StorageArgs:
     stack: SwarmStack
     options: VolumeOptions
     location: Location
-    """Where they shall be. A volume that isn't shared gets its node here."""
+    """Location that they shall be in. A volume that isn't shared gets its node here."""
     target: Target
     """The swarm, and what the state has of the place until now."""
     constraints: Sequence[str] = ()
@@ -87,7 +87,7 @@ class Storage(pulumi.ComponentResource):
     """
 
     location: Location
-    """Where the data are, with the node of a volume that isn't shared."""
+    """Location of the data, with the node of a volume that isn't shared."""
     constraints: Sequence[pulumi.Output[str]]
     """Placement constraints of the service; known when the label is set."""
     node: pulumi.Output[str] | None

@@ -58,7 +58,7 @@ IMAGE_KEYS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What one stack is configured with, in the components' own options."""
+    """Settings of one stack, in the components' own options."""
 
     stack: SwarmStack
     """`registry:stackName` (required), `logSize` and `logFiles`."""

@@ -27,11 +27,11 @@ class Edit:
 
 @dataclass(frozen=True, kw_only=True)
 class Copy:
-    """What a copy is made by."""
+    """Parts of a copy."""
 
     edits: Sequence[Edit]
     hints: Sequence[str]
-    """What whoever makes it should know, or type."""
+    """Notes for whoever makes it, or commands."""
 
 
 def copy_for(values: Mapping[str, str], source: str, name: str, domain: str) -> Copy:

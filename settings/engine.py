@@ -21,7 +21,7 @@ class EngineSettings:
     tls: Tls | None
     """`docker:caMaterial`, `docker:certMaterial`, `docker:keyMaterial`."""
     pull_logins: Mapping[str, PullLogin] = field(default_factory=dict, repr=False)
-    """What private images are pulled with, by host of their registry."""
+    """Logins with which private images are pulled, by host of their registry."""
 
 
 def parse_engine(reader: Reader) -> EngineSettings:

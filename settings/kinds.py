@@ -18,7 +18,7 @@ class Kind(Generic[T]):
     """A kind of value; `T` is its type in the program."""
 
     must: str
-    """What a text must be, for "it must be …"."""
+    """Description of such a text, for "it must be …"."""
 
     def parse(self, text: str) -> T:
         """Return the value of `text`; `WrongValueError` when it isn't of this kind."""

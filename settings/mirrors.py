@@ -14,7 +14,7 @@ from settings.reader import Reader, admit_everybody, close_to
 from settings.stack_file import path_of
 
 HUB_NAMES = ("docker.io", "hub.docker.com", "index.docker.io", "www.docker.com")
-"""What people call Docker Hub; its registry answers at none of them."""
+"""Names that people have for Docker Hub; its registry answers at none of them."""
 KEYS = ("upstream", "domain", "allow", "username", "password", "ttl", "ca")
 
 

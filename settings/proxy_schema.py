@@ -20,7 +20,7 @@ KEY = "proxyConfig"
 OWN_SECTIONS = ("providers", "api", "ping", "configfile")
 """Options that are this program's alone, and so not in the schema."""
 _ADDRESS = re.compile(r"(127\.0\.0\.1|0\.0\.0\.0|localhost|\[::1?\])?:(\d{1,5})(/(tcp|udp))?")
-"""What a container can listen on, whatever its address."""
+"""Ports that a container can listen on, whatever its address."""
 _CLAIMS = re.compile(r"entrypoints\.[^.]+\.(forwardedheaders|proxyprotocol)\.(insecure|trustedips)")
 _STORAGE = re.compile(rf"{STORAGE_PATH}/[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from settings import Settings
 
 FOREIGN_DISCOVERY_SECONDS = 20
-"""How long another stack's Traefik may send requests to a task that is about to end: by default it
-asks for changes every 15 s (`providers.swarm.refreshSeconds`)."""
+"""Time for which another stack's Traefik may send requests to a task that is about to end: by
+default it asks for changes every 15 s (`providers.swarm.refreshSeconds`)."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ PROXY_MODES: tuple[ProxyMode, ...] = ("none", "stack", "main")
 
 @dataclass(frozen=True, kw_only=True)
 class RoutingSettings:
-    """How Traefik finds the stack."""
+    """Settings by which Traefik finds the stack."""
 
     proxy_mode: ProxyMode
     """`registry:proxy`. `none`: there is a main Traefik already. `stack`: a Traefik for this stack

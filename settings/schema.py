@@ -16,9 +16,10 @@ from settings.reader import Reader, close_to
 from settings.stack_file import Step, path_of
 
 DURATION = re.compile(r"0|((\d{1,6}(\.\d{0,6})?|\.\d{1,6})(ns|us|µs|μs|ms|s|m|h)){1,6}")
-"""What Go reads as a duration, as far as a registry needs: no sign, at most 114 years a part."""
+"""Text that Go reads as a duration, as far as a registry needs: no sign, at most 114 years a
+part."""
 SECONDS = re.compile(rf"\d{{1,9}}|{DURATION.pattern}")
-"""What Traefik reads as a duration: a number without a unit is of seconds."""
+"""Text that Traefik reads as a duration: a number without a unit is of seconds."""
 _SHORT = 12
 """Up to how many names a message lists."""
 _MAX_INTEGER = 2**63 - 1

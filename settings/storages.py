@@ -16,7 +16,7 @@ from settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Storages:
-    """Where a stack keeps data."""
+    """Storages of a stack."""
 
     images: Storage
     mirrors: Storage | None

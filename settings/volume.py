@@ -31,9 +31,10 @@ class VolumesSettings:
     images: VolumeOptions
     """Default `<stack_name>_registry-data`."""
     mirrors: VolumeOptions
-    """Where mirrors keep what was pulled, if in files. Default `<stack_name>_mirrors`."""
+    """Volume of the mirrors, if they keep files. Default `<stack_name>_mirrors`."""
     certificates: VolumeOptions
-    """Where what ACME obtains is kept, on a manager. Default `<stack_name>_certificates`."""
+    """Volume of the certificates that ACME obtains, on a manager. Default
+    `<stack_name>_certificates`."""
     driver: str | None = None
     """Volume driver of images and mirrors: for storage that all nodes see (NFS), where no node is
     pinned, or for a folder or disk of one node."""

@@ -23,7 +23,8 @@ REGISTRY_IMAGE = "registry:3.1.2"
 PORT = 5000
 """TCP port that the registry listens on, inside its task."""
 DRAIN_SECONDS = 60
-"""How long a stopping registry lets requests under way finish, unless a setting says otherwise."""
+"""Time for which a stopping registry lets requests under way finish, unless a setting says
+otherwise."""
 UPSTREAM_FOLDER = "/etc/distribution/upstream"
 """Working folder of a mirror. The registry asks its credential helper `COMMAND get` for the login
 of the upstream; as COMMAND is `cat`, the file `get` here answers."""
@@ -32,7 +33,7 @@ HUB = "https://registry-1.docker.io"
 CONFIG_PATH = "/etc/distribution/config.yml"
 """File in which registry 3.x looks for its configuration (2.8: /etc/docker/registry)."""
 HSTS_SECONDS = 365 * 24 * 3600
-"""How long a browser insists on HTTPS; a year, as hstspreload.org asks for at the least."""
+"""Time for which a browser insists on HTTPS; a year, as hstspreload.org asks for at the least."""
 HTPASSWD_PATH = "/run/secrets/htpasswd"
 DATA_PATH = "/var/lib/registry"
 CA_FOLDER = "/etc/distribution/authorities"
@@ -86,7 +87,8 @@ class Upstream:
     url: str
     """With scheme, without path."""
     ttl: str = "168h"
-    """How long what was pulled is kept, in the registry's form of a duration; `0s`: for good."""
+    """Time for which what was pulled is kept, in the registry's form of a duration; `0s`: for
+    good."""
     username: str | None = None
     """None: anonymous."""
     password: str | None = field(default=None, repr=False)
@@ -98,19 +100,19 @@ class Upstream:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigOptions:
-    """What may be chosen of a registry's configuration."""
+    """Options of a registry's configuration."""
 
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Keys of `config.yml`, merged over the component's own."""
     drain_seconds: int = DRAIN_SECONDS
-    """How long a stopping registry lets requests under way finish, after it has served on."""
+    """Time for which a stopping registry lets requests under way finish, after it has served on."""
     read_only: bool = False
     """Refuse pushes and deletions; pulls go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring:
-    """How a registry is connected to the rest of a deployment."""
+    """Connections of a registry to the rest of a deployment."""
 
     login: bool = True
     """The registry asks for the login itself."""
@@ -124,7 +126,7 @@ class Wiring:
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """What mustn't be known outside the registry."""
+    """Secrets of the registry."""
 
     http: str = field(repr=False)
     """Signs the state of uploads: the same in every replica, and after every update."""

@@ -63,7 +63,7 @@ class TaskArgs:
     htpasswd: docker.Secret | None
     """bcrypt login lines; None where Traefik asks for the login."""
     data: MountedData = field(default_factory=MountedData)
-    """Where the images are, at DATA_PATH; nothing when they are in an object store."""
+    """Mounts with the images, at DATA_PATH; nothing when they are in an object store."""
 
 
 Files = Mapping[str, docker.Secret]
@@ -103,7 +103,7 @@ def registry_task(
     return docker.ServiceTaskSpecArgs(
         container_spec=docker.ServiceTaskSpecContainerSpecArgs(
             image=image,
-            # Registry 3 sends traces to localhost unless told not to. The one variable here:
+            # Registry 3 sends traces to localhost by default. The one variable here:
             # the provider sends several in random order, which restarts tasks.
             env={"OTEL_TRACES_EXPORTER": "none"},
             commands=[*stop, "/usr/bin/env", *assignments, *start, "/entrypoint.sh", CONFIG_PATH],

@@ -46,7 +46,7 @@ class NodeUnknownError(PlacementError):
     role: Role
     wanted: str
     matches: int
-    """How many nodes have the name."""
+    """Number of nodes that have the name."""
     nodes: Sequence[Node]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""How a run is told to take over services and networks that its state doesn't know."""
+"""Environment variables by which a run takes over services and networks."""
 
 from __future__ import annotations
 

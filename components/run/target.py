@@ -1,4 +1,4 @@
-"""What is there before a deployment."""
+"""The swarm and the state before a deployment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Target:
     swarm: Swarm
     """The swarm as it is now."""
     deployed: Deployed
-    """What the last deployment left in the state."""
+    """Resources of the last deployment, in the state."""
     explain: Callable[[DeploymentError], str] = str
     """Text of an error, with what to type where a program knows that."""
 

@@ -25,7 +25,7 @@ from components.swarm.engine_errors import (
 )
 
 CONNECT_SECONDS = 10
-"""How long an engine may take for one answer."""
+"""Time limit of one answer of an engine."""
 
 
 class _Client(docker.APIClient):  # type: ignore[misc]

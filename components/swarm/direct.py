@@ -17,9 +17,9 @@ from components.swarm.engine import Engine, connected
 from components.swarm.inspect import holds
 
 LABEL_TRIES = 5
-"""How often a node is read and updated: a node that has just come back changes by itself."""
+"""Attempts to read and update a node: a node that has just come back changes by itself."""
 RELEASE_SECONDS = 120
-"""How long a task may take to end and let go of its volume."""
+"""Time for a task to end and let go of its volume."""
 
 
 def label_only(engine: Engine, label: str, node_id: str) -> None:

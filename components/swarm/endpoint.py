@@ -27,7 +27,7 @@ TLS_FILES = ("ca.pem", "cert.pem", "key.pem")
 
 @dataclass(frozen=True, kw_only=True)
 class Tls:
-    """What an engine behind TLS is talked to with, as PEM texts."""
+    """Certificates for an engine behind TLS, as PEM texts."""
 
     ca: str
     """Authority of the engine's certificate, against which it is always verified."""
@@ -44,13 +44,13 @@ class Endpoint:
     tls: Tls | None = None
     """None: without TLS. Only ever for tcp://."""
     tls_source: str = SETTINGS
-    """Where the certificates stand, for errors: a folder, or the settings."""
+    """Source of the certificates, for errors: a folder, or the settings."""
     context: str | None = None
     """The docker context that it stands in; None for a setting, DOCKER_HOST or the default."""
 
     @property
     def warning(self) -> str | None:
-        """What is wrong with it though it works; None when nothing is."""
+        """Weakness of an engine that works; None when it has none."""
         if self.tls or not self.host.startswith("tcp://") or _is_loopback(self.host):
             return None
         return (

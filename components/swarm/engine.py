@@ -25,7 +25,7 @@ class Engine(Endpoint):
     """A manager's engine."""
 
     pull_logins: Mapping[str, PullLogin] = field(default_factory=dict, repr=False)
-    """What private images are pulled with, by host of their registry."""
+    """Logins with which private images are pulled, by host of their registry."""
 
     def inspect_distribution(self, client: docker.APIClient, image: str) -> Mapping[str, Any]:
         """Return what an image's registry has, as the engine finds with the login for it.
@@ -59,7 +59,7 @@ class Engine(Endpoint):
                 for host, login in self.pull_logins.items()
             ]
             options["registry_auth"] = pulumi.Output.secret(logins)
-        # The provider reads these by itself, and prefers them to what it is told.
+        # The provider reads these by itself, and prefers them to its arguments.
         for variable, option in _PROVIDER_VARIABLES.items():
             if os.environ.get(variable):
                 options.setdefault(option, "")

@@ -56,7 +56,7 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class UndoneUpdate:
-    """Where Swarm has brought a service back to, whose last update failed."""
+    """State that Swarm has brought a service back to, whose last update failed."""
 
     spec: Mapping[str, Any]
     """Its specification, as the engine has it."""

@@ -1,4 +1,4 @@
-"""Waiting until a service runs as it was told to, and saying why when it doesn't.
+"""Waiting until a service runs as it is declared, and saying why when it doesn't.
 
 The provider's own `converge_config` deletes a new service that doesn't come up, never shows the
 tasks' errors, and looks every 5 s at the most often; so the program looks itself, after the
@@ -32,12 +32,12 @@ POLL_SECONDS = 0.25
 FAILURES = 3
 """So many failed tasks in one place (a replica, or a global service's node), and it is given up."""
 NETWORK_SECONDS = 60
-"""How long a node may fail to join a network. Where a network has just been removed, its number
-can be another's at once, and the node's interface of the old one takes a while to go."""
+"""Time for which a node may fail to join a network. Where a network has just been removed, its
+number can be another's at once, and the node's interface of the old one takes a while to go."""
 PENDING_SECONDS = 20
-"""How long Swarm may look for a node for a task."""
+"""Time for which Swarm may look for a node for a task."""
 STEADY_SECONDS = 5
-"""How long a service must run after one of its tasks has failed: as long as Swarm watches the
+"""Time that a service must run after one of its tasks has failed: as long as Swarm watches the
 tasks of an update (`monitor`)."""
 RECENT_SECONDS = 60
 """A task that failed before the wait, and is no older than this, may be part of a series."""
@@ -47,12 +47,12 @@ _UNDER_WAY = ("updating", "rollback_started")
 
 _Raw = Mapping[str, Any]
 Advise = Callable[[TaskFailure], str]
-"""What the caller can do about a failure, in lines for its users; empty when that is nothing."""
+"""Advice of the caller about a failure, in lines for its users; empty when that is nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutArgs:
-    """How services are waited for."""
+    """Arguments of the wait for services."""
 
     timeout: int
     """Seconds until a service that doesn't come up is given up."""
@@ -68,7 +68,7 @@ def running(
 ) -> pulumi.Output[bool]:
     """Return True when the services run as expected; `RolloutFailedError` says why not.
 
-    Each comes with what it was told: its own output is what the engine had right afterwards,
+    Each comes with its declared summary: its own output is what the engine had right afterwards,
     which may be a rollback's already. Only a deployment waits.
     """
     if not deploys():
@@ -132,7 +132,7 @@ class Rollout:
     """
 
     expected: Summary
-    """What the service was told to be."""
+    """The service as it is declared."""
     args: RolloutArgs
     nodes: Callable[[], Mapping[str, str]] = dict
     """Host names by the swarm's ids of nodes."""
@@ -159,7 +159,7 @@ class Rollout:
         current = [task for task in tasks if is_current(task, service)]
         self._note_failures(service, current)
         state = (service.get("UpdateStatus") or {}).get("State", "")
-        # Where it is as told, it was another update, before this one, that was undone.
+        # Where it is as declared, it was another update, before this one, that was undone.
         if state.startswith("rollback") and not runs(service["Spec"], self.expected):
             # Where only the ports are others, its tasks look like those of the version before.
             undone = [task for task in tasks if not is_current(task, service)]

@@ -24,11 +24,11 @@ OPTIONS = (
     "-oServerAliveInterval=10",
     "-oServerAliveCountMax=3",
 )
-"""What `ssh` is given beside the user's own configuration, so that it always ends."""
+"""Options of `ssh` beside the user's own configuration, so that it always ends."""
 ANSWER_SECONDS = 30
-"""How long one answer may take, with the connection that is made for it, over jump hosts too."""
+"""Time limit of one answer, with the connection that is made for it, over jump hosts too."""
 _EXIT_SECONDS = 5
-"""How long `ssh` may take to end, and to say why, once its connection is closed."""
+"""Time limit for `ssh` to end, and to say why, once its connection is closed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Address:
 
     @property
     def command(self) -> str:
-        """What somebody would type to log in there."""
+        """Command to log in there, for people."""
         port = f"-p {self.port} " if self.port else ""
         user = f"{self.user}@" if self.user else ""
         return f"ssh {port}{shlex.quote(user + self.host)}"
@@ -232,4 +232,4 @@ _REMEDIES = (
         "{line}; write the name as ssh knows it, then try: {ssh} true",
     ),
 )
-"""What `ssh`, or `docker` behind it, says, and what is of use to whoever reads it."""
+"""Errors of `ssh`, or of `docker` behind it, and what is of use to whoever reads them."""

@@ -28,12 +28,12 @@ class Logs:
     mib: int = 10
     """Size of one file, MiB."""
     files: int = 3
-    """How many files are kept."""
+    """Number of files that are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmStack:
-    """What all parts of a Swarm stack have in common."""
+    """Common properties of all parts of a Swarm stack."""
 
     name: str
     """Prefix of services, volumes, networks and node labels."""
@@ -41,7 +41,7 @@ class SwarmStack:
     encrypted: bool = False
     """Networks that only services of the stack join encrypt between nodes (IPsec)."""
     secret_prefix: str = ""
-    """What the names of its Swarm secrets begin with in Pulumi; nothing by default."""
+    """Beginning of the names of its Swarm secrets in Pulumi; nothing by default."""
 
     def secret(
         self, name: str, text: pulumi.Input[str], opts: pulumi.ResourceOptions

@@ -13,13 +13,13 @@ Summary = Mapping[str, Any]
 
 
 def summary_output(task: Any, endpoint: Any) -> pulumi.Output[Summary]:
-    """Return the summary of what the provider is told: `ServiceTaskSpecArgs` and ports."""
+    """Return the summary of the provider's arguments: `ServiceTaskSpecArgs` and ports."""
     resolved = pulumi.Output.all(pulumi.Output.from_input(task), pulumi.Output.from_input(endpoint))
     return resolved.apply(lambda parts: expected_summary(*parts))
 
 
 def expected_summary(task: Any, endpoint: Any) -> Summary:
-    """Return the summary of what the provider is told, resolved."""
+    """Return the summary of the provider's arguments, resolved."""
     container, limits = task.container_spec, task.resources and task.resources.limits
     health = container.healthcheck
     return {

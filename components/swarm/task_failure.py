@@ -49,9 +49,9 @@ class TaskFailure:
     meaning: str
     """The cause in a few words; the engine's text where that isn't known."""
     remedy: str
-    """What to do on the node, in lines to type; may be empty."""
+    """Remedy on the node, in lines to type; may be empty."""
     raw: str
-    """What the engine or Swarm wrote, without ids and what only wraps it."""
+    """Text of the engine or of Swarm, without ids and what only wraps it."""
     ports: tuple[int, ...] = ()
     """Published ports that are taken, or may be; with `Cause.PORT`."""
     image: str = ""
@@ -59,7 +59,7 @@ class TaskFailure:
 
     @property
     def headline(self) -> str:
-        """Where and what, without the service's name."""
+        """The node and the meaning, without the service's name."""
         return f"{f'on node {self.node}, ' if self.node else ''}{self.meaning}"
 
 

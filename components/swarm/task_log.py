@@ -10,7 +10,7 @@ import docker
 
 LOG_LINES = 100
 LOG_SECONDS = 30
-"""How long an engine may take for them."""
+"""Time limit of the engine's answer."""
 LOG_CHARACTERS = 500
 
 _Raw = Mapping[str, Any]

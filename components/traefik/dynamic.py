@@ -12,7 +12,7 @@ DYNAMIC_PATH = "/etc/traefik/dynamic.yml"
 CERTIFICATE_PATH = "/run/secrets/certificate.pem"
 KEY_PATH = "/run/secrets/certificate-key.pem"
 RETRY_AFTER_SECONDS = 5
-"""What clients are told who ask while no task runs."""
+"""Answer to clients who ask while no task runs."""
 REGISTRY_PATH = "/v2/"
 """Below it is the API of every registry."""
 REGISTRY_OPTIONS = "registry"

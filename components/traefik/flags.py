@@ -22,7 +22,7 @@ HTTP_PORT = 80
 HTTPS_PORT = 443
 STORAGE_PATH = "/certificates"
 FIRST_STORAGE = f"{STORAGE_PATH}/acme.json"
-"""What a Traefik that was deployed by an earlier version keeps all certificates in."""
+"""File in which a Traefik of an earlier version keeps all certificates in."""
 CERT_RESOLVER = "le"
 """Name of the certificate resolver, as DockerSwarm.rocks has it."""
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
@@ -33,18 +33,19 @@ ACME_CA_PATH = "/etc/traefik/acme-ca.pem"
 SOCKET = "unix:///var/run/docker.sock"
 
 REFRESH_SECONDS = 5
-"""How often Traefik asks the engine for changes. It asks for the tasks of each service: on a swarm
-with 400 of them, asking each second takes dockerd and Traefik 0.4 of a core."""
+"""Interval at which Traefik asks the engine for changes. It asks for the tasks of each service: on
+a swarm with 400 of them, asking each second takes dockerd and Traefik 0.4 of a core."""
 DISCOVERY_SECONDS = REFRESH_SECONDS + 5
-"""How long it may take until Traefik sends nothing more to a task that is about to end; 5 s are for
+"""Time until Traefik sends nothing more to a task that is about to end; 5 s are for
 the engine's answer, and for applying it."""
 REDIRECT_SECONDS = 60
-"""How long a request may take where plain HTTP only leads to HTTPS; Traefik's default."""
+"""Time limit of a request where plain HTTP only leads to HTTPS; Traefik's default."""
 TRANSFER_SECONDS = 6 * 3600
-"""How long a request with its body may take elsewhere: 27 GB at 10 Mbit/s. Not without end, or
+"""Time limit of a request with its body elsewhere: 27 GB at 10 Mbit/s. Not without end, or
 connections that send nothing would stay for good."""
 DIAL_SECONDS = 2
-"""How long Traefik tries to connect to a task. With its default, 30 s, a client would hang."""
+"""Time for which Traefik tries to connect to a task. With its default, 30 s, a client would
+hang."""
 
 OWNED = ("providers", "ping", "entrypoints.ping", "entrypoints.metrics", "api")
 """Options that other parts of the deployment rely on: discovery, health check, metrics, login."""

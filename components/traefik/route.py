@@ -10,10 +10,10 @@ from components.distribution.config import HSTS_SECONDS
 from components.traefik.flags import CERT_RESOLVER, DISCOVERY_SECONDS, UI_PORT
 
 USERS_PATH = "/run/secrets/dashboard-users"
-"""Where Traefik finds who may see its dashboard."""
+"""File with those who may see Traefik's dashboard."""
 NETWORK_LABELS = ("traefik.docker.network", "traefik.swarm.network")
-"""What every Traefik reads, with a complaint since 3.2.2, and what 3.2.2 and later ask for.
-Both at once, and Traefik skips the service."""
+"""The label that every Traefik reads, with a complaint since 3.2.2, and what 3.2.2 and later ask
+for. Both at once, and Traefik skips the service."""
 
 CORS_OPTIONS = {
     "Access-Control-Allow-Origin": "accesscontrolalloworiginlist",
@@ -33,7 +33,7 @@ def label_name(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Https:
-    """How a router is reached over HTTPS, and what plain HTTP does then."""
+    """HTTPS of a router, and what plain HTTP does then."""
 
     entry_point: str = "https"
     resolver: str | None = CERT_RESOLVER
@@ -91,7 +91,7 @@ class Route:
     """Values by name of header (`CORS_OPTIONS`): Traefik answers a browser's preflight, which has
     no login."""
     discovery_seconds: int = DISCOVERY_SECONDS
-    """How long Traefik may go on sending requests to a task that is about to end."""
+    """Time for which Traefik may go on sending requests to a task that is about to end."""
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Hashes by user: Traefik asks for the login. Whoever may inspect the service sees them."""
 

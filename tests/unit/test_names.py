@@ -131,29 +131,31 @@ def docstrings(tree: ast.AST) -> Iterator[tuple[str, ast.AST, int]]:
             yield docstring, node, getattr(node, "lineno", 1)
 
 
-def is_order(node: ast.AST) -> bool:
-    """Return whether a docstring is of a function: a property is a field, a policy a sentence."""
-    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        return False
-    if any("property" in ast.unparse(each) for each in node.decorator_list):
-        return False
-    return node.name.startswith("_") or ast.unparse(node.args) != "inputs: Inputs"
+def begins_well(docstring: str, node: ast.AST) -> bool:
+    """Return whether a docstring is an order, of a function, or a noun phrase, of all else.
+
+    A property is a field; a policy's docstring is its description, any sentence.
+    """
+    first = re.split(r"[ ,:;.\n]", docstring, maxsplit=1)[0]
+    if isinstance(node, ast.Module):
+        return True
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if not node.name.startswith("_") and ast.unparse(node.args) == "inputs: Inputs":
+            return True
+        if not any("property" in ast.unparse(each) for each in node.decorator_list):
+            is_verb = re.fullmatch(r"[A-Z][a-z-]*", first) and not re.search(r"[^s]s$", first)
+            return bool(is_verb) and not NO_VERBS.fullmatch(first)
+    return first not in ("What", "Whether", "Where", "How")
 
 
 def clauses(text: str) -> list[str]:
     """Return the docstrings in a file that have another form than theirs: `LINE: BEGINNING`."""
-    wrong = []
-    for docstring, node, line in docstrings(ast.parse(text)):
-        first = re.split(r"[ ,:;.\n]", docstring, maxsplit=1)[0]
-        verb = re.fullmatch(r"[A-Z][a-z-]*", first) and not re.search(r"[^s]s$", first)
-        order = is_order(node)
-        if (order and (NO_VERBS.fullmatch(first) or not verb)) or (
-            not order and not isinstance(node, ast.Module) and first == "Whether"
-        ):
-            wrong.append(f"{line}: {docstring.splitlines()[0]}")
-        elif not docstring.split("\n\n")[0].rstrip().endswith((".", ":", "?")):
-            wrong.append(f"{line}: no period: {docstring.splitlines()[0]}")
-    return wrong
+    return [
+        f"{line}: {docstring.splitlines()[0]}"
+        for docstring, node, line in docstrings(ast.parse(text))
+        if not begins_well(docstring, node)
+        or not docstring.split("\n\n")[0].rstrip().endswith((".", ":", "?"))
+    ]
 
 
 def sources(folder: str) -> Iterator[tuple[str, str]]:
@@ -199,7 +201,7 @@ def test_a_name_that_is_none_of_the_fields_is_found(text: str) -> None:
         'def f():\n    """`x`, doubled."""',
         'def f():\n    """Return it"""',
         'class A:\n    x = 1\n    """Whether it is one."""',
-        'class A:\n    """Whether it is one."""',
+        'class A:\n    """What it is."""',
     ],
 )
 def test_a_docstring_of_another_form_is_found(text: str) -> None:
