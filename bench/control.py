@@ -32,7 +32,7 @@ MARK = "X-Bench"
 
 
 def marked(number: int) -> dict[str, object]:
-    """Registry configuration with that mark."""
+    """Return a registry configuration with that mark."""
     return {"http": {"headers": {MARK: [str(number)]}}}
 
 
@@ -151,7 +151,7 @@ class StackFile:
 
 
 def credentials(number: int) -> dict[str, str]:
-    """Configuration and logins of the peers: what the program makes of the same settings."""
+    """Return the peers' configuration and logins: the program's for the same settings."""
     config = marked(number)
     config["http"] = {"headers": {MARK: [f"n{number}"]}}
     made = document(ConfigOptions(config=config), Secrets(http="s" * 32), Wiring())
@@ -161,7 +161,7 @@ def credentials(number: int) -> dict[str, str]:
 
 
 def measure(testbed: Testbed) -> Iterator[Figure]:
-    """First deployments, deployments that change nothing, and a change of one setting."""
+    """Measure first deployments, those that change nothing, and a change of one setting."""
     contest = Contest(testbed)
     yield from contest.first_deployments()
     contest.until_served("ours")

@@ -18,7 +18,7 @@ SIZES = {"large": (100, 20), "small": (1, 1)}
 
 
 def measure(testbed: Testbed) -> Iterator[Figure]:
-    """Both are deployed; their tasks are at rest, since here they would share the cores."""
+    """Deploy both and stop their tasks, which would share the cores; measure previews."""
     projects = {
         name: _deployed(testbed, name, *size, port=8100 + number)
         for number, (name, size) in enumerate(SIZES.items())

@@ -21,7 +21,7 @@ exit $code
 
 
 def measure(testbed: Testbed) -> Iterator[Figure]:
-    """Once to deploy, then again and again."""
+    """Measure it once to deploy, then again and again."""
     project = testbed.project("local")
     folder, log = testbed.folder / "shim", testbed.folder / "pulumi.log"
     folder.mkdir()

@@ -15,7 +15,7 @@ GIVEN = secrets.token_urlsafe(24)
 
 
 def measure(testbed: Testbed) -> Iterator[Figure]:
-    """Two users of one stack: one with a generated password, one with a given one (cost 10)."""
+    """Measure two users: one with a generated password, one with a given one (cost 10)."""
     project = testbed.project("logins")
     settings = {"stackName": "logins", "domain": DOMAIN, "proxy": "stack", "network": "logins"}
     project.init("bench", {f"registry:{key}": value for key, value in settings.items()})

@@ -20,7 +20,7 @@ GOOD, BAD, PLAIN = "#2e7d32", "#c62828", "#607d8b"
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """Markdown, which reads well in a terminal too."""
+    """Return Markdown, which reads well in a terminal too."""
     rows = [["what", "ours", "peer", "ratio", "must be", "spread", ""]]
     rows += [_row(figure) for figure in figures]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -69,7 +69,7 @@ class Testbed:
         return " 200" in answer.partition("\n")[0] and header.lower() in answer
 
     def container(self, service: str) -> str:
-        """Id of the running task of a service."""
+        """Return the id of the running task of a service."""
         named = f"label=com.docker.swarm.service.name={service}"
         return wait(service, lambda: self.docker("ps", "-q", "--filter", named), 60).split()[0]
 
@@ -117,7 +117,7 @@ def crane() -> Path:
 
 
 def terraform() -> Path:
-    """Terraform, which has to be on the machine: it is in no registry of packages."""
+    """Return Terraform, which has to be on the machine: no registry of packages has it."""
     program = shutil.which("terraform")
     if not program:
         raise Problem("terraform is missing (1.5 or later): it is one of those compared with")

@@ -26,7 +26,7 @@ class CertificatePair:
         days: float = 30,
         since_days: float = 1,
     ) -> CertificatePair:
-        """Self-signed, for `domains` and maybe an address; it ends in `days`."""
+        """Make one that is self-signed, for `domains` and maybe an address, and ends in `days`."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test CA")])
         names: list[x509.GeneralName] = [x509.DNSName(domain) for domain in domains]

@@ -22,7 +22,7 @@ class Handler(BaseHTTPRequestHandler):
     """Passes on what is asked."""
 
     def do_GET(self) -> None:
-        """With the login."""
+        """Pass a request on, with the login."""
         host = http.client.HTTPSConnection(sys.argv[1], context=TRUSTING)
         host.request("GET", self.path, headers={"Authorization": f"Basic {LOGIN}"})
         answer = host.getresponse()

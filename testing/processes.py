@@ -56,7 +56,7 @@ def end_children(spared: Collection[int] = ()) -> list[str]:
 
 
 def _wait_for(pids: Collection[int]) -> None:
-    """Take note that those processes ended, as a parent has to: else they stay as zombies."""
+    """Reap the processes that ended, as a parent has to: else they stay as zombies."""
     for pid in pids:
         with contextlib.suppress(OSError):
             os.waitpid(pid, os.WNOHANG)

@@ -129,7 +129,7 @@ class SwarmUnderTest:
         return there
 
     def trust(self, root: Path) -> None:
-        """From here on the certificates of that root are good ones."""
+        """Trust the certificates of that root from here on."""
         self._trusted = ["--cacert", str(root)]
 
     @property
@@ -189,7 +189,7 @@ class SwarmUnderTest:
         return self.digest(stack, domain, name)
 
     def digest(self, stack: str, domain: str, name: str) -> str:
-        """Digest of an image in the registry of a stack."""
+        """Return the digest of an image in the registry of a stack."""
         image, creds = f"docker://{domain}/{name}", ("--creds", self.login(stack))
         return self.skopeo(domain, "inspect", "--format", "{{.Digest}}", *creds, image).strip()
 

@@ -43,13 +43,13 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _root() -> None:
-    """These tests start Docker engines: they can't run without root, and so they fail."""
+    """Fail without root: these tests start Docker engines."""
     assert os.geteuid() == 0, "run the system tests as root"
 
 
 @pytest.fixture(scope="session")
 def swarm() -> Iterator[TestSwarm]:
-    """Three managers, with the images on each."""
+    """Yield three managers, with the images on each."""
     with TestSwarm(
         images=images.tarballs().values(), insecure=[HUB, f"{PLAIN_DOMAIN}:{PLAIN_PORT}"]
     ) as swarm:
@@ -75,7 +75,7 @@ def acme_server(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def hub(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Docker Hub, as far as the images go that are deployed: their tags have digests."""
+    """Serve the deployed images as Docker Hub does: their tags have digests."""
     hub = Hub(swarm, tmp_path_factory.mktemp("hub"), images.tarballs())
     yield
     hub.end()

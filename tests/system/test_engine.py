@@ -65,7 +65,7 @@ def test_a_refresh_waits_for_no_service_and_sets_no_label(site: SwarmUnderTest) 
 
 
 def test_a_destroy_on_another_swarm_is_refused(site: SwarmUnderTest) -> None:
-    """There nothing of the stack is found: all of it would be forgotten, and run on elsewhere."""
+    # There nothing of the stack is found: all of it would be forgotten, and run on elsewhere.
     state = site.project.ok("stack", "export", "--stack", STACK)
     cluster = site.swarm.docker(site.any_node(), "info", "--format", "{{.Swarm.Cluster.ID}}")
     other = "x" * 25
@@ -84,7 +84,7 @@ def test_a_destroy_on_another_swarm_is_refused(site: SwarmUnderTest) -> None:
 
 
 def test_down_needs_nothing_but_the_engine(site: SwarmUnderTest) -> None:
-    """Neither right settings, nor the node of the images, nor a service that runs."""
+    # Neither right settings, nor the node of the images, nor a service that runs.
     (holder,) = site.holders(LABEL)
     site.project.set(STACK, "registry:memory", "lots")
     site.update_node(holder, "--availability", "drain")

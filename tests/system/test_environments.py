@@ -49,7 +49,7 @@ def _deployed(site: SwarmUnderTest, acme_server: AcmeServer) -> None:
 
 @pytest.fixture(scope="module")
 def pushed(site: SwarmUnderTest, archive: Path) -> dict[str, str]:
-    """Digest of the image `hello:1` in each registry."""
+    """Return the digest of the image `hello:1` in each registry."""
     digests = {}
     for stack, domain in DOMAINS.items():
         site.serves(stack, domain, PROXIES[stack])

@@ -22,7 +22,7 @@ AWAY = {502, 503, 504}
 
 @pytest.fixture(scope="module", autouse=True)
 def image(site: SwarmUnderTest, archive: Path) -> str:
-    """Digest of an image that was pushed before."""
+    """Return the digest of an image that was pushed before."""
     values = {"registry:stackName": NAME, "registry:domain": DOMAIN, "registry:proxy": "stack"}
     site.project.init(NAME, {**values, "registry:network": NAME})
     site.project.up(NAME)

@@ -71,7 +71,7 @@ class Task:
         self.first = self._first()
 
     def _first(self) -> int:
-        """Process id, out here, of its process 1, once that catches SIGTERM.
+        """Return the id out here of its process 1, once that catches SIGTERM.
 
         Before, the kernel drops the signal: that is a process 1's, and not the script's.
         """

@@ -39,7 +39,7 @@ def _deployed(site: SwarmUnderTest) -> None:
 
 @pytest.fixture
 def unchanged(site: SwarmUnderTest) -> Iterator[None]:
-    """Whatever happens in the test, every service of the stack stays as it is."""
+    """Check that each service of the stack stays as it is, whatever the test does."""
 
     def now() -> tuple[object, ...]:
         versions = [site.inspect("service", name)["Version"] for name in (SERVICE, PROXY)]

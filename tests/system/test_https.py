@@ -47,7 +47,7 @@ def short_lived(
 def _deployed(
     site: SwarmUnderTest, hub: None, acme_server: AcmeServer, short_lived: AcmeServer
 ) -> None:
-    """Production as committed, and a stack with a Traefik of its own on another node."""
+    """Deploy production as committed, and a stack with a Traefik of its own on another node."""
     assert hub is None  # It only has to be there.
     site.trust(acme_server.root_file)
     first, second, _ = site.swarm.nodes
@@ -127,7 +127,7 @@ def curl(site: SwarmUnderTest, *args: str, timeout: float = 60) -> str:
 
 
 def begin_upload(site: SwarmUnderTest, name: str) -> str:
-    """Address that a blob of repository `name` goes to."""
+    """Return the address that a blob of repository `name` goes to."""
     url = f"https://{DOMAIN}/v2/{name}/blobs/uploads/"
     headers = curl(site, "-X", "POST", "-D", "-", "-o", "/dev/null", url)
     location = re.search(r"(?im)^location: (\S+)", headers)

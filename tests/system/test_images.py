@@ -34,7 +34,7 @@ def _offline(site: SwarmUnderTest) -> None:
 
 @pytest.fixture(scope="module")
 def tags(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """From here on the images' registry answers."""
+    """Let the images' registry answer from here on."""
     hub = Hub(swarm, tmp_path_factory.mktemp("hub"), images.tarballs())
     yield hub
     hub.end()
@@ -47,7 +47,7 @@ def running(site: SwarmUnderTest) -> str:
 
 
 def same(site: SwarmUnderTest, *flags: str) -> None:
-    """Nothing would be changed."""
+    """Check that nothing would be changed."""
     site.project.ok("preview", "--expect-no-changes", "--stack", NAME, *flags)
 
 

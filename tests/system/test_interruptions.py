@@ -164,7 +164,7 @@ class Machine:
         ).stdout.strip()
 
     def digest(self) -> str:
-        """Digest of the image that was pushed, with all of it brought back."""
+        """Return the digest of the image that was pushed, with all of it brought back."""
         image = "docker://localhost/hello:1"
         shutil.rmtree(self.logs / "pulled", ignore_errors=True)
         password = self.pulumi("stack", "output", "password", "--show-secrets", "-s", "local")
@@ -183,7 +183,7 @@ class Machine:
 
 
 def _processes(mark: str) -> list[tuple[int, str]]:
-    """Process ids and names of all that the marked run has started."""
+    """Return the ids and names of all processes that the marked run has started."""
     processes = []
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -201,7 +201,7 @@ def fresh(machine: Machine) -> Iterator[Machine]:
 
 @pytest.fixture
 def digest(machine: Machine, archive: Path) -> str:
-    """Digest of an image in the deployed registry."""
+    """Return the digest of an image in the deployed registry."""
     machine.made("up")
     machine.skopeo("copy", f"docker-archive:{archive}", "docker://localhost/hello:1")
     return machine.digest()

@@ -256,7 +256,7 @@ def test_containerd_pulls_by_the_lines_that_are_printed(
 
 
 def hosts_toml(printed: str, url: str) -> tuple[str, str]:
-    """Path and text of the file that names the mirror at `url`."""
+    """Return path and text of the file that names the mirror at `url`."""
     for part in printed.split("containerd, in ")[1:]:
         path, _, text = part.partition("\n")
         if f'[host."{url}"]' in text:

@@ -65,7 +65,7 @@ def _there(
 
 @pytest.fixture(scope="module")
 def digest(site: SwarmUnderTest, archive: Path) -> str:
-    """Digest of an image that was pushed to the original's registry."""
+    """Return the digest of an image that was pushed to the original's registry."""
     answers(site, DOMAIN, LOGIN)
     site.resolve(DOMAIN, PROXY)
     target = f"docker://{DOMAIN}/team/hello:1"
@@ -74,7 +74,7 @@ def digest(site: SwarmUnderTest, archive: Path) -> str:
 
 
 def pulled(site: SwarmUnderTest, login: str) -> str:
-    """Digest of that image, with all of it brought back."""
+    """Return the digest of that image, with all of it brought back."""
     shown = ("inspect", "--format", "{{.Digest}}", "--creds", login)
     image = f"docker://{DOMAIN}/team/hello:1"
     site.skopeo(DOMAIN, "copy", "--src-creds", login, image, "dir:/run/pulled")

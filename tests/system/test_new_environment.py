@@ -25,7 +25,7 @@ GIVEN = "a-given-Passw0rd-of-staging"
 
 @pytest.fixture(scope="module", autouse=True)
 def _deployed(site: SwarmUnderTest, hub: None, acme_server: AcmeServer) -> None:
-    """Production with its Traefik, and staging, which has a password that was given."""
+    """Deploy production with its Traefik, and staging, which has a password that was given."""
     assert hub is None  # It only has to be there.
     site.trust(acme_server.root_file)
     first = site.swarm.nodes[0]

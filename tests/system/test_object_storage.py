@@ -82,7 +82,7 @@ def watch_registry(site: SwarmUnderTest) -> Watch:
 
 
 def containers(site: SwarmUnderTest) -> Iterator[tuple[Node, str]]:
-    """Node and container of each task of the registry that runs."""
+    """Yield node and container of each task of the registry that runs."""
     for node in site.swarm.nodes:
         name = ("--filter", f"label=com.docker.swarm.service.name={SERVICE}")
         for container in site.swarm.docker(node, "ps", "-q", *name).split():
@@ -90,7 +90,7 @@ def containers(site: SwarmUnderTest) -> Iterator[tuple[Node, str]]:
 
 
 def settled(site: SwarmUnderTest) -> list[tuple[Node, str]]:
-    """Node and container of each, once those that an update ends have gone."""
+    """Return node and container of each, once those that an update ends have gone."""
 
     def replicas() -> list[tuple[Node, str]]:
         tasks = list(containers(site))
@@ -105,7 +105,7 @@ def running(site: SwarmUnderTest) -> set[str]:
 
 
 def digest_in(site: SwarmUnderTest, node: Node, container: str, image: str) -> str:
-    """Digest of the manifest that one task has, asked there."""
+    """Return the digest of the manifest that one task has, asked there."""
     name, _, tag = image.partition(":")
     login = base64.b64encode(site.login(NAME).encode()).decode()
     accept = "application/vnd.oci.image.manifest.v1+json"

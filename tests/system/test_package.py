@@ -61,7 +61,7 @@ def test_the_example_is_typed_against_what_pip_installs(checkout: Path, tmp_path
 
 
 def test_pulumi_makes_a_schema_of_the_component_package(checkout: Path) -> None:
-    """In a virtual environment of the package's own, which Pulumi makes."""
+    # In a virtual environment of the package's own, which Pulumi makes.
     done = subprocess.run(
         ["pulumi", "package", "get-schema", "./package"],
         cwd=checkout,

@@ -76,7 +76,7 @@ service("good")
 
 
 def preview(folder: Path, host: str, *flags: str) -> tuple[int, str]:
-    """Exit code and text of a preview of the program in `folder` under the policy pack."""
+    """Return code and text of a preview of the program in `folder` under the policy pack."""
     done = subprocess.run(
         [
             *("pulumi", "preview", "--non-interactive", "--color", "never", "--stack", "test"),
@@ -165,7 +165,7 @@ def test_advice_stops_nobody(broken: tuple[Path, str]) -> None:
 
 @pytest.mark.parametrize("stack", ["prod", "stag"])
 def test_the_front_door_asks_for_what_the_stack_says(site: SwarmUnderTest, stack: str) -> None:
-    """Without a digest, production is refused, and staging warned."""
+    # Without a digest, production is refused, and staging warned.
     name = f"strict-{stack}"
     new = site.project.folder / f"Pulumi.{name}.yaml"
     new.write_text(
@@ -183,7 +183,7 @@ def test_the_front_door_asks_for_what_the_stack_says(site: SwarmUnderTest, stack
 @pytest.mark.usefixtures("hub")
 @pytest.mark.parametrize("stack", ["prod", "stag", "local"])
 def test_the_real_stacks_pass(site: SwarmUnderTest, stack: str) -> None:
-    """In a preview of what isn't there yet, and of what is."""
+    # In a preview of what isn't there yet, and of what is.
     mandatory = ("--policy-pack", "policy", "--policy-pack-config", "policy/mandatory.json")
     settings = {"registry:https": "none", "registry:policy": "mandatory"}
     site.project.init(stack, settings)

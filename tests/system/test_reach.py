@@ -114,7 +114,7 @@ def _serve(
 
 @pytest.fixture(scope="module")
 def home(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """Somebody who reaches the first node over the second, and whose stack is there."""
+    """Yield a home that reaches the first node over the second, where its stack is."""
     folder = tmp_path_factory.mktemp("home")
     key, known, servers = _make_key(folder / "key"), "", []
     for node, port in zip(site.swarm.nodes, (PORT, 22), strict=False):

@@ -144,7 +144,7 @@ def test_a_preview_in_the_terminal_says_what_is_deleted_before_its_new_one_is_ma
 def test_a_preview_needs_no_right_to_write_the_state(
     site: SwarmUnderTest, engine: ReadOnlySocket, deployed: None
 ) -> None:
-    """With what a preview is given on a CI service, a deployment gets nowhere."""
+    # With what a preview is given on a CI service, a deployment gets nowhere.
     assert deployed is None
     state = str(site.project.state)
     read_only = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
@@ -268,7 +268,7 @@ def test_that_engine_would_refuse_a_deployment(
 
 
 def service_id(site: SwarmUnderTest) -> str:
-    """Full id of the registry's service."""
+    """Return the full id of the registry's service."""
     return str(site.inspect("service", REGISTRY)["ID"])
 
 

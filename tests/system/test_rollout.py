@@ -29,7 +29,7 @@ def _settings(site: SwarmUnderTest) -> None:
 
 @contextlib.contextmanager
 def taken(site: SwarmUnderTest, port: int, folder: Path) -> Iterator[None]:
-    """Another program has `port` on each node."""
+    """Run another program on `port` of each node."""
     server = ("python3", "-m", "http.server", str(port), "--directory", folder)
     others = [
         site.swarm.spawn(node, *server, log=folder / f"{node.name}.log")

@@ -26,7 +26,7 @@ S3 = "registry:config.storage.s3"
 
 @pytest.fixture(scope="module", autouse=True)
 def image(site: SwarmUnderTest, archive: Path) -> str:
-    """Digest of an image that was pushed before anything is changed.
+    """Return the digest of an image that was pushed before anything is changed.
 
     The first deployment finds a label that somebody has set by hand, with a capital letter.
     """

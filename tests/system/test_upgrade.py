@@ -272,7 +272,7 @@ def test_what_was_stored_is_there_after_the_first_deployment(
 
 @pytest.mark.usefixtures("plans")
 def test_certificates_that_were_obtained_stay_in_use(site: SwarmUnderTest) -> None:
-    """After the deployment: a renamed file would have each obtained anew."""
+    # After the deployment: a renamed file would have each obtained anew.
     flags = site.inspect("service", PROXY)["Spec"]["TaskTemplate"]["ContainerSpec"]["Args"]
     assert "--certificatesresolvers.le.acme.storage=/certificates/acme.json" in flags
     assert any("transport.respondingtimeouts.readtimeout=60s" in flag for flag in flags)

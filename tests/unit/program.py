@@ -63,7 +63,7 @@ class Manager:
         self._networks = networks
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
     def info(self) -> dict[str, Any]:
         """Return what `docker info` tells of the swarm."""

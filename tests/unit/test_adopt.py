@@ -425,7 +425,7 @@ def test_secrets_are_not_on_a_command_line(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_originals_compose_file_is_planned() -> None:
-    """Plan what its README deploys, with the labels of DockerSwarm.rocks."""
+    # As its README deploys it, with the labels of DockerSwarm.rocks.
     names = {"traefik.docker.network": "traefik-public", "traefik.constraint-label": "x"}
     made = planned({"labels": LABELS | names, "mounts": [IMAGES]}, logins="keep")
     made.check()
@@ -652,7 +652,7 @@ def test_another_stacks_registry_and_one_that_does_not_run_are_refused(
 
 
 def test_containers_of_compose_are_found() -> None:
-    """Find one as `docker inspect` shows it."""
+    # As `docker inspect` shows one.
     raw = {
         "Id": "c",
         "Name": "/old_registry_1",
@@ -683,7 +683,7 @@ def test_containers_of_compose_are_found() -> None:
 
 
 def test_the_engine_is_the_one_of_the_stacks_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For the docker command, and for what the program's own clients do."""
+    # For the docker command, and for what the program's own clients do.
     for name in ("DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_CONTEXT"):
         # So that they are as before afterwards.
         monkeypatch.setenv(name, "")
@@ -698,7 +698,7 @@ def test_the_engine_is_the_one_of_the_stacks_settings(monkeypatch: pytest.Monkey
 
 
 def test_settled_mounts_leave_pulumi_nothing_to_replace_a_service_for() -> None:
-    """Check a rule of the provider: a label of a mount that comes or goes replaces the service."""
+    # The provider makes a service anew for each mount with a label that comes or goes.
     labelled = {"Labels": {"com.docker.stack.namespace": "app"}}
     here = {
         "Type": "volume",

@@ -53,7 +53,7 @@ def test_no_figure_is_left_out() -> None:
 
 
 def test_no_text_of_the_picture_is_cut_off() -> None:
-    """In a wide font, such as DejaVu Sans, a letter takes up to LETTER pixels."""
+    # In a wide font, such as DejaVu Sans, a letter takes up to LETTER pixels.
     drawing = (ROOT / "docs/bench.svg").read_text()
     drawn = ElementTree.fromstring(drawing)  # noqa: S314 - our own
     width = float(drawn.attrib["width"])
@@ -64,7 +64,7 @@ def test_no_text_of_the_picture_is_cut_off() -> None:
 
 
 def test_the_picture_in_the_docs_is_the_one_of_the_figures_there() -> None:
-    """Drawn again without measuring: `python -m bench.report`."""
+    # Drawn again without measuring: `python -m bench.report`.
     docs = ROOT / "docs"
     assert (docs / "bench.svg").read_text() == picture(read((docs / "bench.json").read_text()))
 

@@ -130,7 +130,7 @@ def test_what_is_this_stacks_own_is_fine_under_a_former_name_too() -> None:
 
 
 def test_what_is_deployed_with_it_already_is_a_warning() -> None:
-    """Else nothing of the stack could be changed until somebody else has mended it."""
+    # Else nothing of the stack could be changed until somebody else has mended it.
     other = service(labelled("Host(`registry.example.com`)"))
     (warning,) = check(other, service(ROUTE.labels(5000), "ours"))
     assert "leads to service shop_registry" in warning

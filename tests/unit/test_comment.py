@@ -28,7 +28,7 @@ esac
 
 @pytest.fixture
 def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of a pull request that has another comment."""
+    """Return a pull request with somebody's comment on it."""
     command(tmp_path / "gh", GH)
     request = {"number": 7, "head": {"sha": "0123456789abcdef"}}
     (tmp_path / "event.json").write_text(json.dumps({"pull_request": request}))
@@ -99,7 +99,7 @@ class GitLab(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def notes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    """Those of a merge request."""
+    """Return those of a merge request."""
     GitLab.notes = [{"id": 1, "body": "hello"}]
     with HTTPServer(("127.0.0.1", 0), GitLab) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()

@@ -39,7 +39,7 @@ def outputs(url: str = URL, **others: Any) -> StackOutputs:
 def registry(
     begins: int = 202, takes: int = 202, without_login: int = 401
 ) -> Iterator[tuple[StackOutputs, list[str]]]:
-    """Serve a registry that answers with these statuses; yield its outputs and its requests."""
+    """Yield a registry that answers with these statuses, and the requests that it gets."""
     requests: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -80,7 +80,7 @@ def registry(
 def tls_server(
     folder: Path, pair: CertificatePair, oldest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
 ) -> Iterator[StackOutputs]:
-    """Serve TLS handshakes alone; yield outputs with the server's address."""
+    """Yield the outputs of a server that hangs up after each handshake."""
     (folder / "server.pem").write_text(pair.chain + pair.key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("ALL:@SECLEVEL=0")

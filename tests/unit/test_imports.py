@@ -144,7 +144,7 @@ def test_every_folder_with_python_in_it_is_in_the_contract() -> None:
 
 
 def test_the_bootstrap_needs_no_package() -> None:
-    """Without the virtual environment, which it makes, there is the standard library alone."""
+    # Without the virtual environment, which it makes, there is the standard library alone.
     bare = [file.with_suffix("") for file in sources() if file.parts[:2] == ("ops", "bootstrap")]
     bare += [Path(*module.split(".")) for module in BARE]
     files = [file_of(path) for path in bare]

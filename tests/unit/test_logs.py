@@ -36,7 +36,7 @@ def test_a_line_begins_with_time_service_and_node() -> None:
 
 @pytest.mark.timeout(60)
 def test_a_stream_that_goes_on_is_shown_as_it_comes() -> None:
-    """Also where lines never stop: what was collected is shown after a moment."""
+    # Also where lines never stop: what was collected is shown after a moment.
     ended = threading.Event()
 
     def endless() -> Iterator[str]:

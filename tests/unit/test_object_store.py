@@ -18,7 +18,7 @@ class _Store(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:
-        """Nothing to say."""
+        """Print nothing."""
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def test_two_commands_in_one_checkout_come_one_after_the_other(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_lets_pulumi_end_in_order(tmp_path: Path, number: int) -> None:
-    """From a terminal Ctrl-C reaches Pulumi too; SIGTERM reaches nobody else, and is passed on."""
+    # From a terminal Ctrl-C reaches Pulumi too; SIGTERM reaches nobody else, and is passed on.
     command(
         tmp_path / "bin/pulumi",
         f"trap 'sleep 1; echo saved >{tmp_path}/state; exit 1' INT\ntouch {tmp_path}/up\n"
@@ -227,7 +227,7 @@ def test_a_backend_that_the_user_chose_is_used(
 
 @pytest.fixture
 def nothing_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No Pulumi anywhere, its installer out of reach, and a toolchain that compiles at once."""
+    """Hide Pulumi and its installer; offer a toolchain that compiles at once."""
     monkeypatch.setenv("PATH", f"{home}/bin:/usr/bin:/bin")
     monkeypatch.setattr(toolchain, "CHECKSUMS", "http://127.0.0.1:9")
     monkeypatch.setattr(toolchain, "ROOT", home)

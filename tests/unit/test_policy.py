@@ -350,7 +350,7 @@ def test_of_the_committed_stacks_production_is_strict() -> None:
 
 
 def test_the_components_own_services_break_no_rule(deploy: Deploy) -> None:
-    """But for the digest and the pin, which come from outside."""
+    # But for the digest and the pin, which come from outside.
     pin = "node.labels.s.certificates == true"
 
     def program() -> None:

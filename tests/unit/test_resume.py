@@ -206,7 +206,7 @@ def test_a_swarm_is_known_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stack_without_a_volume_forgets_nothing_by_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nothing tells a swarm that was made anew from one that DOCKER_HOST names by mistake."""
+    # Nothing tells a swarm that was made anew from one that DOCKER_HOST names by mistake.
     written = stays(monkeypatch, state(SECRET, SERVICE), ANEW)
     with pytest.raises(Problem, match="make recover STACK=local"):
         resume.finish(Stack("local"), forget="at home")

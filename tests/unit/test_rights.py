@@ -31,7 +31,7 @@ COMMIT = "1" * 40
 
 
 def scopes() -> dict[str, str]:
-    """Environment scopes on GitLab by variable, as the documentation has them."""
+    """Return the environment scopes on GitLab by variable, as the documentation has them."""
     usage = {}
     for line in (ROOT / "docs/environments-and-review.md").read_text().splitlines():
         cells = [cell.strip() for cell in line.split("|")]
@@ -136,7 +136,7 @@ def steps(workflow: str, job: str, **context: str) -> Iterator[tuple[str, dict[s
 
 
 def secrets_in(text: str) -> set[str]:
-    """Whatever is stored for the jobs and in the text."""
+    """Return what is stored for the jobs and in the text."""
     return set(re.findall(r"the [A-Z_]+ of deployments", text))
 
 
@@ -280,7 +280,7 @@ def entry(kind: str, result: str, commit: str = "") -> dict[str, Any]:
 def test_what_was_deployed_is_the_last_deployment_that_came_up(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Not the nearest tag, and not a deployment that failed."""
+    # Not the nearest tag, and not a deployment that failed.
     entries = [
         entry("refresh", "succeeded", "ccc"),
         entry("update", "failed", "bbb"),

@@ -67,7 +67,7 @@ def test_a_stack_that_no_file_of_the_state_has_is_asked_for(asked: list[str]) ->
 
 
 def test_commands_start_without_what_takes_long_to_import() -> None:
-    """So `make up` costs little beside Pulumi, which works meanwhile where it is needed."""
+    # So `make up` costs little beside Pulumi, which works meanwhile where it is needed.
     code = "import sys, ops.commands; print({*sys.modules} & {'pulumi', 'docker', 'settings'})"
     done = subprocess.run(
         [sys.executable, "-c", code],
