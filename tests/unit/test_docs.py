@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from components.distribution.config import Upstream
+from components.traefik.flags import METRICS_PORT
 from ops.__main__ import COMMANDS
 from ops.bootstrap import ROOT
 from ops.documentation import pages, reference
@@ -72,6 +74,24 @@ def test_the_reference_has_the_defaults_of_the_program() -> None:
             assert values == [_shown(value) for value in fixed], keys
         else:
             assert all(value in ([], 0) for value in fixed), keys
+
+
+def test_the_reference_has_the_bounds_and_choices_of_the_program() -> None:
+    for keys, default, text in reference():
+        for key in keys:
+            takes = known()[key]
+            if "minimum" in takes and not key.endswith("Port"):
+                assert f"{takes['minimum']} to {takes['maximum']}" in text, key
+            # Of two, the one that isn't the default has to be named.
+            for choice in takes.get("enum", ()):
+                if isinstance(choice, str) and choice not in ("true", "false"):
+                    assert f"`{choice}" in default + text, (key, choice)
+
+
+def test_the_reference_has_the_facts_of_the_program() -> None:
+    rows = {key: (default, text) for keys, default, text in reference() for key in keys}
+    assert f"port {METRICS_PORT} " in rows["registry:proxyMetrics"][1]
+    assert f"`ttl` (`{Upstream(url='https://example.com').ttl}`)" in rows["registry:mirrors"][1]
 
 
 def _shown(value: object) -> str:
