@@ -16,11 +16,11 @@ from typing import Any
 
 from ops.bootstrap import ROOT, images
 from ops.bootstrap.console import Problem, run, say, wait
+from ops.bootstrap.go_tool import compiled
 from ops.bootstrap.toolchain import cache
 from testing.project import Project
 from testing.site import SwarmUnderTest
 from testing.testswarm import Node, TestSwarm
-from testing.tools import compiled
 
 DOMAIN = "bench.example.com"
 HERE = Path(__file__).parent

@@ -13,6 +13,7 @@ from typing import Any
 
 from ops.bootstrap import image_build
 from ops.bootstrap.console import Problem, run, say
+from ops.bootstrap.go_tool import CLIENTS, CRANE, compiled
 
 ARCHITECTURES = ("amd64", "arm64")
 """Of swarms' nodes, in Go's terms."""
@@ -28,15 +29,12 @@ def push(prefix: str) -> None:
     """
     if not _PREFIX.fullmatch(prefix):
         raise Problem(f"PUSH={prefix} is no registry with a path, such as ghcr.io/acme")
-    # Here, so that a bare machine that only builds needs none of it.
-    from testing.tools import tool
-
     for recipe in image_build.ALL:
         if recipe.is_official:
             continue
         with tempfile.TemporaryDirectory() as scratch:
             layout = write_layout(recipe, Path(scratch))
-            crane = tool("crane")
+            crane = compiled(CLIENTS, "crane", CRANE)
             say(f"pushing {prefix}/{recipe.image}")
             printed = run(
                 [crane, "push", "--index", layout, f"{prefix}/{recipe.image}"],
