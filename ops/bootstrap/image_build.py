@@ -190,7 +190,7 @@ ALL = (
         folder_name="tools",
         tag="{}",
         pin=("../components/version.py", r'VERSION = "(\S+)"'),
-        programs={"bin/registry-token": "./tools/token"},
+        programs={"bin/registry-token": "./tools/token", "bin/registry-gc": "./tools/gc"},
         program=_compile,
         module=GO_MODULE,
         is_official=False,

@@ -137,7 +137,7 @@ def test_a_trusted_certificate_is_shown_with_its_time_left(
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
         with tls_server(tmp_path, pair) as target:
             line = connection.certificate(target)
-        assert line.startswith("certificate by test authority, ")
+        assert line.startswith("certificate by test CA, ")
         assert re.search(time_left, line)
 
 

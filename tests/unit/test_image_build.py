@@ -30,6 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("go.sum", {"registry", "registry-tools"}),
         ("tools/token/main.go", {"registry-tools"}),
         ("tools/token/access_test.go", set()),
+        ("tools/gc/collect.go", {"registry-tools"}),
         ("README.md", set()),
     ],
 )

@@ -1,0 +1,484 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/distribution/distribution/v3/registry/storage/driver"
+	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
+	"github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
+	"github.com/opencontainers/go-digest"
+)
+
+const day = 24 * time.Hour
+
+// place is a store under test, with a clock of its own.
+type place struct {
+	*testing.T
+	*store
+	later  time.Duration
+	folder string                  // of files
+	hook   func(from string) error // called before each move
+}
+
+// Move moves a file, after the hook.
+func (p *place) Move(ctx context.Context, from, to string) error {
+	if p.hook != nil {
+		if err := p.hook(from); err != nil {
+			return err
+		}
+	}
+	return p.StorageDriver.Move(ctx, from, to)
+}
+
+// hooked is a driver whose moves go through the place's hook.
+type hooked struct {
+	driver.StorageDriver
+	place *place
+}
+
+func (h hooked) Move(ctx context.Context, from, to string) error {
+	return h.place.Move(ctx, from, to)
+}
+
+// on runs a test on files and in memory.
+func on(t *testing.T, test func(*place)) {
+	t.Run("files", func(t *testing.T) {
+		test(onFiles(t))
+	})
+	t.Run("memory", func(t *testing.T) { test(newPlace(t, inmemory.New())) })
+}
+
+func onFiles(t *testing.T) *place {
+	folder := t.TempDir()
+	p := newPlace(t, filesystem.New(filesystem.DriverParameters{
+		RootDirectory: folder, MaxThreads: 100,
+	}))
+	p.folder = folder
+	return p
+}
+
+func newPlace(t *testing.T, d driver.StorageDriver) *place {
+	p := &place{T: t}
+	p.store = &store{d, func() time.Time { return time.Now().Add(p.later) }}
+	return p
+}
+
+func (p *place) put(path, content string) {
+	p.Helper()
+	if err := p.PutContent(context.Background(), root+"/"+path, []byte(content)); err != nil {
+		p.Fatal(err)
+	}
+}
+
+func (p *place) link(e entry) { p.put(e.file(), e.digest.String()) }
+
+func (p *place) unlink(e entry) {
+	if err := p.Delete(context.Background(), root+"/"+e.folder()); err != nil {
+		p.Fatal(err)
+	}
+}
+
+func (p *place) layer(repository, content string) digest.Digest {
+	d := digest.FromString(content)
+	p.put(entry{kind: blob, digest: d}.file(), content)
+	p.link(entry{kind: layer, repository: repository, digest: d})
+	return d
+}
+
+type fields map[string]any
+
+func named(digests ...digest.Digest) []fields {
+	list := []fields{}
+	for _, d := range digests {
+		list = append(list, fields{"digest": d})
+	}
+	return list
+}
+
+func (p *place) manifest(repository string, document fields) digest.Digest {
+	document["schemaVersion"] = 2
+	content, _ := json.Marshal(document)
+	return p.raw(repository, string(content))
+}
+
+func (p *place) raw(repository, content string) digest.Digest {
+	d := digest.FromString(content)
+	p.put(entry{kind: blob, digest: d}.file(), content)
+	p.link(entry{kind: revision, repository: repository, digest: d})
+	return d
+}
+
+func (p *place) image(repository string, layers ...digest.Digest) digest.Digest {
+	return p.manifest(repository, fields{"layers": named(layers...)})
+}
+
+func (p *place) tag(repository, name string, d digest.Digest) {
+	p.link(entry{kind: history, repository: repository, tag: name, digest: d})
+	p.put(entry{kind: current, repository: repository, tag: name}.file(), d.String())
+}
+
+func (p *place) has(what string, e entry, wanted bool) {
+	p.Helper()
+	if _, err := p.Stat(context.Background(), root+"/"+e.file()); (err == nil) != wanted {
+		p.Errorf("%s: there is %v, wanted %v", what, err == nil, wanted)
+	}
+}
+
+func (p *place) hasBlob(what string, d digest.Digest, wanted bool) {
+	p.Helper()
+	p.has(what, entry{kind: blob, digest: d}, wanted)
+}
+
+// collect runs once with a grace of a day, and a trash of a week.
+func (p *place) collect(change ...func(*options)) (summary, error) {
+	return p.collectUntil(context.Background(), change...)
+}
+
+func (p *place) collectUntil(ctx context.Context, change ...func(*options)) (summary, error) {
+	o := options{grace: day, trash: 7 * day}
+	for _, one := range change {
+		one(&o)
+	}
+	c := collector{
+		store: &store{hooked{p.StorageDriver, p}, p.now}, cache: noCache{},
+		log: slog.New(slog.NewTextHandler(io.Discard, nil)), opts: o,
+	}
+	err := c.run(ctx)
+	return c.summary, err
+}
+
+func (p *place) mustCollect(change ...func(*options)) summary {
+	p.Helper()
+	s, err := p.collect(change...)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return s
+}
+
+func untagged(keep ...digest.Digest) func(*options) {
+	return func(o *options) {
+		o.untagged, o.keep = true, digests{}
+		for _, d := range keep {
+			o.keep.add(d)
+		}
+	}
+}
+
+func TestWhatNothingNeedsGoesToTheTrashAndIsRemovedLater(t *testing.T) {
+	on(t, func(p *place) {
+		needed, loose := p.layer("app", "needed"), p.layer("app", "loose")
+		image := p.image("app", needed)
+		p.tag("app", "one", image)
+		looseLink := entry{kind: layer, repository: "app", digest: loose}
+
+		if s := p.mustCollect(); s.gone.blobs != 0 || s.gone.links != 0 {
+			t.Errorf("young things went: %+v", s)
+		}
+		p.later = 2 * day
+		if s := p.mustCollect(func(o *options) { o.dryRun = true }); s.gone.blobs != 1 {
+			t.Errorf("a dry run counts: %+v", s)
+		}
+		p.hasBlob("loose after a dry run", loose, true)
+		s := p.mustCollect()
+		if s.gone.blobs != 1 || s.gone.links != 1 || s.goneBytes != 5 || s.blobs != 2 ||
+			s.manifests != 1 || s.repositories != 1 {
+			t.Errorf("%+v", s)
+		}
+		p.hasBlob("needed", needed, true)
+		p.hasBlob("image", image, true)
+		p.hasBlob("loose", loose, false)
+		p.has("link of loose", looseLink, false)
+
+		ctx := context.Background()
+		run, err := lastRun(ctx, p.store, "last")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := undo(ctx, p.store, run); back != 2 || err != nil {
+			t.Errorf("undone: %d, %v", back, err)
+		}
+		p.hasBlob("loose after undo", loose, true)
+		p.has("link of loose after undo", looseLink, true)
+
+		p.later += time.Minute
+		p.mustCollect()
+		p.later += 6 * day
+		if s := p.mustCollect(); s.removed != 0 {
+			t.Errorf("removed too early: %+v", s)
+		}
+		p.later += 2 * day
+		if s := p.mustCollect(); s.removed != 1 || s.removedBytes != 5 {
+			t.Errorf("not removed: %+v", s)
+		}
+		if names, _ := runs(ctx, p.store); len(names) != 0 {
+			t.Errorf("still in the trash: %v", names)
+		}
+	})
+}
+
+func TestAYoungLinkKeepsAnOldBlob(t *testing.T) {
+	p := onFiles(t)
+	loose := p.layer("app", "loose")
+	time.Sleep(1100 * time.Millisecond)
+	p.layer("app", "another")
+	p.link(entry{kind: layer, repository: "app", digest: loose})
+	p.mustCollect(func(o *options) { o.grace = time.Second })
+	p.hasBlob("loose", loose, true)
+}
+
+func TestWhatUpstreamStumblesOverIsSkipped(t *testing.T) {
+	on(t, func(p *place) {
+		needed, old := p.layer("app", "needed"), p.layer("app", "of a manifest of old")
+		image := p.image("app", needed)
+		p.tag("app", "one", image)
+		child := p.image("index-only")
+		p.tag("index-only", "one", p.manifest("index-only", fields{"manifests": named(child)}))
+		p.put(entry{kind: revision, repository: "app", digest: digest.FromString("lost")}.file(), "")
+		p.put(entry{kind: layer, repository: "app", digest: digest.FromString("lost")}.file(), "")
+		p.put(entry{kind: current, repository: "app", tag: "empty"}.file(), "")
+		p.put("repositories/app/_manifests/revisions/sha256/nonsense/link", "")
+		p.put("repositories/Upper_Case/_layers/sha256/nonsense/link", "")
+		if p.folder != "" { // no driver makes such a name
+			strange := p.folder + root + "/repositories/lost+found"
+			if err := os.MkdirAll(strange, 0o700); err != nil {
+				p.Fatal(err)
+			}
+		}
+		p.raw("app", `{"schemaVersion": 1, "fsLayers": [{"blobSum": "`+old.String()+`"}]}`)
+		strange := p.layer("app", "of a strange manifest")
+		p.raw("app", `["`+strange.String()+`"]`)
+		loose := p.layer("app", "loose")
+
+		p.later = 2 * day
+		p.mustCollect()
+		p.hasBlob("layer of a manifest of old", old, true)
+		p.hasBlob("layer of a strange manifest", strange, true)
+		p.hasBlob("loose", loose, false)
+		p.later += time.Minute
+		p.mustCollect(untagged())
+		p.hasBlob("needed", needed, true)
+		p.hasBlob("image", image, true)
+		p.hasBlob("child", child, true)
+		p.hasBlob("layer of a manifest of old", old, false)
+	})
+}
+
+func TestUntaggedManifestsGoOnlyWhenNothingKeepsThem(t *testing.T) {
+	on(t, func(p *place) {
+		shared := p.layer("app", "shared")
+		mine := func(name string) digest.Digest { return p.image("app", shared, p.layer("app", name)) }
+		child, lone, pinned, overwritten := mine("child"), mine("lone"), mine("pinned"), mine("overwritten")
+		index := p.manifest("app", fields{"manifests": named(child)})
+		p.tag("app", "latest", overwritten)
+		p.tag("app", "latest", index)
+		refers := func(kind string, subject digest.Digest) digest.Digest {
+			return p.manifest("app", fields{
+				"kind": kind, "subject": fields{"digest": subject},
+				"layers": named(p.layer("app", kind)),
+			})
+		}
+		signature := refers("signature", child)
+		ofSignature := refers("signature of the signature", signature)
+		ofPinned, ofLone := refers("signature of pinned", pinned), refers("signature of lone", lone)
+		attached := mine("attached")
+		p.tag("app", "sha256-"+child.Encoded(), p.manifest("app", fields{"manifests": named(attached)}))
+
+		p.later = 2 * day
+		s := p.mustCollect(untagged(pinned))
+		for what, d := range map[string]digest.Digest{
+			"index": index, "child": child, "pinned": pinned, "signature": signature,
+			"signature of the signature": ofSignature, "signature of pinned": ofPinned,
+			"attached": attached,
+		} {
+			p.has(what, entry{kind: revision, repository: "app", digest: d}, true)
+			p.hasBlob(what, d, true)
+		}
+		for what, d := range map[string]digest.Digest{
+			"lone": lone, "overwritten": overwritten, "signature of lone": ofLone,
+		} {
+			p.has(what, entry{kind: revision, repository: "app", digest: d}, false)
+			p.hasBlob(what, d, false)
+		}
+		for name, wanted := range map[string]bool{
+			"shared": true, "child": true, "pinned": true, "signature": true, "attached": true,
+			"lone": false, "overwritten": false, "signature of lone": false,
+		} {
+			p.hasBlob("layer of "+name, digest.FromString(name), wanted)
+		}
+		stale := entry{kind: history, repository: "app", tag: "latest", digest: overwritten}
+		p.has("the tag's history", stale, false)
+		if s.gone.manifests != 3 {
+			t.Errorf("%+v", s)
+		}
+		// Pushed again, tagged, and collected by a run that lets untagged manifests be.
+		p.later += time.Minute
+		p.tag("app", "again", lone)
+		p.mustCollect()
+		p.has("lone, tagged", entry{kind: revision, repository: "app", digest: lone}, true)
+		p.hasBlob("layer of lone, tagged", digest.FromString("lone"), true)
+		p.has("link of its layer",
+			entry{kind: layer, repository: "app", digest: digest.FromString("lone")}, true)
+	})
+}
+
+func TestAPushDuringTheRunIsComplete(t *testing.T) {
+	on(t, func(p *place) {
+		loose := p.layer("app", "loose")
+		p.layer("app", "other")
+		p.later = 2 * day
+		var once sync.Once
+		var pushed digest.Digest
+		p.hook = func(from string) error { // a client saw the layer just before
+			once.Do(func() { pushed = p.image("app", loose) })
+			return nil
+		}
+		s := p.mustCollect()
+		p.hasBlob("manifest", pushed, true)
+		p.hasBlob("layer", loose, true)
+		p.has("link", entry{kind: layer, repository: "app", digest: loose}, true)
+		p.hasBlob("other", digest.FromString("other"), false)
+		if s.back != 2 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+var errKilled = errors.New("killed")
+
+func TestARunThatIsKilledAnywhereLosesNothing(t *testing.T) {
+	for step := 0; ; step++ {
+		moves := 0
+		on(t, func(p *place) {
+			needed := p.layer("app", "needed")
+			p.tag("app", "one", p.image("app", needed))
+			var loose []digest.Digest
+			for i := range 4 {
+				loose = append(loose, p.layer("app", fmt.Sprint("loose ", i)))
+			}
+			used := loose[step%4]
+			p.later = 2 * day
+			moves = 0
+			var mutex sync.Mutex
+			p.hook = func(string) error {
+				mutex.Lock()
+				defer mutex.Unlock()
+				if moves == 0 {
+					p.image("app", used)
+				}
+				if moves++; moves > step {
+					return errKilled
+				}
+				return nil
+			}
+			_, err := p.collect()
+			if (err != nil) != (moves > step) {
+				t.Fatalf("killed before move %d of %d: %v", step, moves, err)
+			}
+			p.hook = nil
+			p.later += time.Minute
+			p.mustCollect()
+			p.hasBlob("needed", needed, true)
+			for _, d := range loose {
+				p.hasBlob("loose", d, d == used)
+				p.has("link of loose", entry{kind: layer, repository: "app", digest: d}, d == used)
+			}
+		})
+		if moves <= step {
+			break
+		}
+	}
+}
+
+func TestASignalEndsARunAtASafePoint(t *testing.T) {
+	on(t, func(p *place) {
+		for i := range 40 {
+			p.layer("app", fmt.Sprint("loose ", i))
+		}
+		p.later = 2 * day
+		ctx, stop := context.WithCancel(context.Background())
+		p.hook = func(string) error { stop(); return nil }
+		s, err := p.collectUntil(ctx)
+		if err != nil || !s.interrupted {
+			t.Errorf("%+v, %v", s, err)
+		}
+		p.hook = nil
+		p.later += time.Minute
+		if rest := p.mustCollect(); rest.gone.blobs+s.gone.blobs != 40 || rest.gone.blobs == 0 {
+			t.Errorf("%+v after %+v", rest, s)
+		}
+	})
+}
+
+func TestAStoreWithoutRepositoriesIsLeftAlone(t *testing.T) {
+	on(t, func(p *place) {
+		p.put(entry{kind: blob, digest: digest.FromString("a")}.file(), "a")
+		p.later = 2 * day
+		if _, err := p.collect(); err == nil {
+			t.Error("not refused")
+		}
+		p.hasBlob("a", digest.FromString("a"), true)
+	})
+	on(t, func(p *place) { p.mustCollect() }) // an empty one is in order
+}
+
+type brokenCache struct{ works int }
+
+func (b *brokenCache) flush(context.Context) error {
+	if b.works--; b.works < 0 {
+		return errKilled
+	}
+	return nil
+}
+
+func TestARunIsUndoneWhenTheCacheKeepsWhatHasGone(t *testing.T) {
+	retryEvery = time.Millisecond
+	on(t, func(p *place) {
+		loose := p.layer("app", "loose")
+		p.later = 2 * day
+		c := collector{
+			store: p.store, cache: &brokenCache{works: 1},
+			log: slog.New(slog.NewTextHandler(io.Discard, nil)), opts: options{grace: day},
+		}
+		if err := c.run(context.Background()); !errors.Is(err, errKilled) {
+			t.Error(err)
+		}
+		p.hasBlob("loose", loose, true)
+	})
+}
+
+func TestOneRunAtATime(t *testing.T) {
+	settled, heartbeat, patience = 5*time.Millisecond, 50*time.Millisecond, time.Second
+	on(t, func(p *place) {
+		ctx := context.Background()
+		_, release, err := lock(ctx, p.store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := lock(ctx, p.store); err == nil {
+			t.Error("locked twice")
+		}
+		release()
+		held, release, err := lock(ctx, p.store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, _ := json.Marshal(owner{Name: "killed"})
+		_ = p.PutContent(ctx, lockFile, content)
+		<-held.Done() // the heartbeat finds another's name
+		release()
+		if _, release, err = lock(ctx, p.store); err != nil { // which nobody renews
+			t.Fatal(err)
+		}
+		release()
+	})
+}

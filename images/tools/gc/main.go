@@ -1,0 +1,225 @@
+// Registry-gc cleans up the storage of a registry that is in use: what no manifest needs goes to a trash
+// in the same storage, what turns out to be needed comes back, and the trash is emptied later.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+	_ "time/tzdata" // for TZ, which schedules go by
+)
+
+const usage = `registry-gc cleans up the storage of a registry that is in use.
+
+  registry-gc run [flags]                    clean up once
+  registry-gc schedule "0 4 * * *" [flags]   clean up at these times, until SIGTERM
+  registry-gc list [flags]                   show what is in the trash, by run
+  registry-gc undo RUN|last [flags]          bring back what a run put aside
+
+`
+
+func main() {
+	// The first signal ends it at a safe point, another one at once.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop)
+	os.Exit(command(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// settings are the flags of a command.
+type settings struct {
+	options
+	config string
+	keep   string
+	format string
+}
+
+// command runs one command and returns its exit code: 0, 1 when it failed, 2 for wrong usage, 130 when
+// a signal ended a run before it had done all.
+func command(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
+	if len(arguments) == 0 {
+		fmt.Fprint(stderr, usage)
+		return 2
+	}
+	name, arguments := arguments[0], arguments[1:]
+	var argument string
+	if (name == "schedule" || name == "undo") && len(arguments) > 0 && arguments[0] != "" &&
+		arguments[0][0] != '-' {
+		argument, arguments = arguments[0], arguments[1:]
+	}
+	var s settings
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&s.config, "config", "/etc/distribution/config.yml", "the registry's `file`")
+	flags.StringVar(&s.format, "format", "json", "of the log: json or text")
+	if name == "run" || name == "schedule" {
+		flags.DurationVar(&s.grace, "grace", 24*time.Hour, "what changed less than this ago stays")
+		flags.DurationVar(&s.trash, "trash", 7*24*time.Hour, "how long the trash keeps a run")
+		flags.DurationVar(&s.secondLook, "second-look", time.Minute,
+			"when to look again for what is needed after all")
+		flags.BoolVar(&s.dryRun, "dry-run", false, "show what would go, change nothing")
+		flags.BoolVar(&s.untagged, "untagged", false, "manifests without a tag go too")
+		flags.StringVar(&s.keep, "keep-digests", "",
+			"`file` of manifests that stay without a tag, one DIGEST or NAME@DIGEST a line")
+	}
+	if err := flags.Parse(arguments); err != nil {
+		return 2
+	}
+	wrong := func(format string, values ...any) int {
+		fmt.Fprintf(stderr, "registry-gc %s: "+format+"\n", append([]any{name}, values...)...)
+		return 2
+	}
+	var log *slog.Logger
+	switch s.format {
+	case "json":
+		log = slog.New(slog.NewJSONHandler(stdout, nil))
+	case "text":
+		log = slog.New(slog.NewTextHandler(stdout, nil))
+	default:
+		return wrong("--format %q: write json or text", s.format)
+	}
+	switch {
+	case flags.NArg() > 0:
+		return wrong("%q is too much", flags.Arg(0))
+	case s.grace < 0 || s.trash < 0 || s.secondLook < 0:
+		return wrong("a time is negative")
+	case s.keep != "" && !s.untagged:
+		return wrong("--keep-digests goes with --untagged only")
+	}
+	var err error
+	switch name {
+	case "run":
+		err = once(ctx, s, log)
+	case "schedule":
+		times, wrongTimes := parseSchedule(argument)
+		if wrongTimes != nil {
+			return wrong("%v", wrongTimes)
+		}
+		err = serve(ctx, times, s, log)
+	case "list":
+		err = list(ctx, s, log)
+	case "undo":
+		if argument == "" {
+			return wrong("write which run, or last; registry-gc list shows them")
+		}
+		err = undoRun(ctx, s, argument, log)
+	default:
+		fmt.Fprint(stderr, usage)
+		return 2
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return 130
+	case err != nil:
+		log.Error(err.Error())
+		return 1
+	}
+	return 0
+}
+
+// once cleans up once; context.Canceled when a signal ended it before it had done all.
+func once(ctx context.Context, s settings, log *slog.Logger) error {
+	keep, err := readKeep(s.keep) // read each time: it may have changed
+	if err != nil {
+		return err
+	}
+	s.options.keep = keep
+	store, cache, err := open(ctx, s.config)
+	if err != nil {
+		return err
+	}
+	c := collector{store: store, cache: cache, log: log, opts: s.options}
+	if s.dryRun {
+		return c.run(ctx)
+	}
+	held, release, err := lock(ctx, store)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := c.run(held); err != nil {
+		return err
+	}
+	switch {
+	case ctx.Err() != nil:
+		return context.Canceled
+	case c.summary.interrupted:
+		return errors.New("another clean-up took the lock: this one ended")
+	}
+	return nil
+}
+
+// serve cleans up at the schedule's times until ctx ends. A run that fails is logged.
+func serve(ctx context.Context, times schedule, s settings, log *slog.Logger) error {
+	if _, _, err := open(ctx, s.config); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		next := times.next(time.Now())
+		log.Info("waiting", "until", next.Format(time.RFC3339))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Until(next)):
+		}
+		if err := once(ctx, s, log); err != nil && !errors.Is(err, context.Canceled) {
+			log.Error(err.Error())
+		}
+	}
+	return nil
+}
+
+// list logs each run in the trash with its sizes.
+func list(ctx context.Context, s settings, log *slog.Logger) error {
+	store, _, err := open(ctx, s.config)
+	if err != nil {
+		return err
+	}
+	names, err := runs(ctx, store)
+	if err != nil {
+		return err
+	}
+	for _, run := range names {
+		var blobs, links int
+		var bytes int64
+		err := store.walk(ctx, trash+"/"+run, "", func(e stored) {
+			if e.kind == blob {
+				blobs++
+				bytes += e.size
+			} else {
+				links++
+			}
+		})
+		if err != nil {
+			return err
+		}
+		log.Info("in the trash", "run", run, "blobs", blobs, "bytes", bytes, "links", links)
+	}
+	return nil
+}
+
+// undoRun brings back what a run put aside.
+func undoRun(ctx context.Context, s settings, name string, log *slog.Logger) error {
+	store, _, err := open(ctx, s.config)
+	if err != nil {
+		return err
+	}
+	held, release, err := lock(ctx, store)
+	if err != nil {
+		return err
+	}
+	defer release()
+	run, err := lastRun(held, store, name)
+	if err != nil {
+		return err
+	}
+	back, err := undo(held, store, run)
+	log.Info("undone", "run", run, "brought_back", back)
+	return err
+}

@@ -1,0 +1,328 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+)
+
+// workers is how many requests to the storage run at once.
+const workers = 8
+
+type digests map[digest.Digest]struct{}
+
+func (d digests) add(one digest.Digest)      { d[one] = struct{}{} }
+func (d digests) has(one digest.Digest) bool { _, ok := d[one]; return ok }
+
+// repository is what the tree holds of one.
+type repository struct {
+	revisions map[digest.Digest]time.Time
+	layers    map[digest.Digest]time.Time
+	tags      map[string]*tag
+	needed    digests
+	referrers map[digest.Digest][]digest.Digest
+}
+
+// tag is what the tree holds of one.
+type tag struct {
+	current bool
+	history []digest.Digest
+}
+
+// trashed is one entry in the trash.
+type trashed struct {
+	stored
+	run string
+}
+
+// file returns the path of the driver at which it is.
+func (t trashed) file() string { return trash + "/" + t.run + "/" + t.entry.file() }
+
+// rubbish is all that is in the trash.
+type rubbish struct {
+	entries []trashed
+	files   map[entry]string // path of the driver
+}
+
+// marking is what has to stay.
+type marking struct {
+	repositories map[string]*repository
+	blobs        digests
+}
+
+// marker finds out what has to stay.
+type marker struct {
+	store *store
+	grace time.Duration
+	log   *slog.Logger
+
+	mutex sync.Mutex
+	known map[digest.Digest]references // what is named by a digest never changes
+	lines map[string]struct{}          // warnings that have been given
+}
+
+func newMarker(s *store, grace time.Duration, log *slog.Logger) *marker {
+	return &marker{
+		store: s, grace: grace, log: log,
+		known: map[digest.Digest]references{}, lines: map[string]struct{}{},
+	}
+}
+
+// young returns whether something that changed then is still in its time of grace.
+func (m *marker) young(changed time.Time) bool { return changed.Add(m.grace).After(m.store.now()) }
+
+// warn logs what is skipped, once.
+func (m *marker) warn(message, repository string, what string) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	key := message + repository + what
+	if _, given := m.lines[key]; !given {
+		m.lines[key] = struct{}{}
+		m.log.Warn(message, "repository", repository, "of", what)
+	}
+}
+
+// tree returns all repositories.
+func (m *marker) tree(ctx context.Context) (map[string]*repository, error) {
+	all := map[string]*repository{}
+	err := m.store.walk(ctx, root, "repositories", func(s stored) {
+		r := all[s.repository]
+		if r == nil {
+			r = &repository{
+				revisions: map[digest.Digest]time.Time{}, layers: map[digest.Digest]time.Time{},
+				tags: map[string]*tag{}, needed: digests{},
+			}
+			all[s.repository] = r
+		}
+		if s.kind == current || s.kind == history {
+			t := r.tags[s.tag]
+			if t == nil {
+				t = &tag{}
+				r.tags[s.tag] = t
+			}
+			if s.kind == current {
+				t.current = true
+			} else {
+				t.history = append(t.history, s.digest)
+			}
+			return
+		}
+		if s.size == 0 { // its path has the digest as well
+			m.warn("empty link: kept, and what it stands for too", s.repository, s.digest.String())
+		}
+		if s.kind == layer {
+			r.layers[s.digest] = s.changed
+		} else {
+			r.revisions[s.digest] = s.changed
+		}
+	})
+	return all, err
+}
+
+// complete returns what has to stay so that every manifest of the tree and every tag is complete, what
+// the trash holds of it included.
+func (m *marker) complete(ctx context.Context, from rubbish) (*marking, error) {
+	return m.mark(ctx, from, func(name string, r *repository) (roots []digest.Digest, err error) {
+		for d := range r.revisions {
+			roots = append(roots, d)
+		}
+		for d := range r.named(nil) {
+			if _, ok := from.files[entry{kind: revision, repository: name, digest: d}]; ok {
+				tagged, err := m.tagged(ctx, name, r)
+				return append(roots, tagged...), err
+			}
+		}
+		return roots, nil
+	})
+}
+
+// named returns the digests that tags name or have named.
+func (r *repository) named(into digests) digests {
+	if into == nil {
+		into = digests{}
+	}
+	for _, t := range r.tags {
+		for _, d := range t.history {
+			into.add(d)
+		}
+	}
+	return into
+}
+
+// wanted returns what has to stay when untagged manifests go: those that are tagged, younger than the
+// grace or in keep, and what belongs to these or is part of them.
+func (m *marker) wanted(ctx context.Context, keep digests) (*marking, error) {
+	return m.mark(ctx, rubbish{}, func(name string, r *repository) ([]digest.Digest, error) {
+		r.referrers = map[digest.Digest][]digest.Digest{}
+		roots, err := m.tagged(ctx, name, r)
+		for d, changed := range r.revisions {
+			if subject := m.known[d].subject; subject != "" {
+				r.referrers[subject] = append(r.referrers[subject], d)
+			}
+			if m.young(changed) || keep.has(d) {
+				roots = append(roots, d)
+			}
+		}
+		return roots, err
+	})
+}
+
+// tagged returns the manifests that a repository's tags name.
+func (m *marker) tagged(ctx context.Context, name string, r *repository) ([]digest.Digest, error) {
+	var mutex sync.Mutex
+	var roots []digest.Digest
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(workers)
+	for tagName, t := range r.tags {
+		if !t.current {
+			continue
+		}
+		group.Go(func() error {
+			link := entry{kind: current, repository: name, tag: tagName}.file()
+			content, err := m.store.GetContent(ctx, root+"/"+link)
+			if missing(err) { // deleted meanwhile
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			mutex.Lock()
+			defer mutex.Unlock()
+			if d, err := digest.Parse(string(content)); err == nil {
+				roots = append(roots, d)
+			} else { // whatever it may have named
+				m.warn("broken tag: all that it has named is kept", name, tagName)
+				roots = append(roots, t.history...)
+			}
+			return nil
+		})
+	}
+	return roots, group.Wait()
+}
+
+// mark returns what the roots of every repository need, and young links.
+func (m *marker) mark(
+	ctx context.Context, from rubbish, roots func(string, *repository) ([]digest.Digest, error),
+) (*marking, error) {
+	all, err := m.tree(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.readAll(ctx, all, from); err != nil {
+		return nil, err
+	}
+	result := &marking{all, digests{}}
+	for name, r := range all {
+		first, err := roots(name, r)
+		if err != nil {
+			return nil, err
+		}
+		for len(first) > 0 {
+			d := first[len(first)-1]
+			first = first[:len(first)-1]
+			if r.needed.has(d) {
+				continue
+			}
+			r.needed.add(d)
+			result.blobs.add(d)
+			first = append(first, r.referrers[d]...)
+			_, here := r.revisions[d]
+			_, aside := from.files[entry{kind: revision, repository: name, digest: d}]
+			if here || aside {
+				found, err := m.references(ctx, name, d, from)
+				if err != nil {
+					return nil, err
+				}
+				first = append(first, found.needs...)
+			}
+		}
+		for d, changed := range r.layers {
+			if m.young(changed) {
+				r.needed.add(d)
+				result.blobs.add(d)
+			}
+		}
+	}
+	return result, nil
+}
+
+// readAll reads the manifests that haven't been read.
+func (m *marker) readAll(ctx context.Context, all map[string]*repository, from rubbish) error {
+	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(workers)
+	asked, done, last := digests{}, 0, time.Now()
+	for name, r := range all {
+		for d := range r.revisions {
+			if asked.has(d) {
+				continue
+			}
+			asked.add(d)
+			if done++; time.Since(last) > progressEvery {
+				last = time.Now()
+				m.log.Info("reading manifests", "manifests", done)
+			}
+			group.Go(func() error {
+				_, err := m.references(inner, name, d, from)
+				return err
+			})
+		}
+	}
+	return group.Wait()
+}
+
+// references returns what a manifest needs; nothing, with a line, when its content is lost.
+func (m *marker) references(
+	ctx context.Context, name string, d digest.Digest, from rubbish,
+) (references, error) {
+	m.mutex.Lock()
+	found, ok := m.known[d]
+	m.mutex.Unlock()
+	if ok {
+		return found, nil
+	}
+	content, err := m.content(ctx, d, from)
+	if missing(err) {
+		m.warn("manifest without content: skipped", name, d.String())
+		return references{}, nil
+	}
+	if err != nil {
+		return references{}, fmt.Errorf("manifest %s@%s: %w", name, d, err)
+	}
+	found, understood := read(content)
+	if !understood {
+		m.warn("not a manifest that is known: all that it mentions is kept", name, d.String())
+	}
+	m.mutex.Lock()
+	m.known[d] = found
+	m.mutex.Unlock()
+	return found, nil
+}
+
+// content returns a manifest, from the tree or the trash.
+func (m *marker) content(ctx context.Context, d digest.Digest, from rubbish) ([]byte, error) {
+	one := entry{kind: blob, digest: d}
+	places := []string{root + "/" + one.file()}
+	if aside, ok := from.files[one]; ok {
+		places = append(places, aside)
+	}
+	var err error
+	for _, place := range places {
+		var content []byte
+		info, failure := m.store.Stat(ctx, place)
+		if failure == nil && info.Size() > largestManifest {
+			return nil, nil
+		}
+		if failure == nil {
+			content, failure = m.store.GetContent(ctx, place)
+		}
+		if err = failure; !missing(err) {
+			return content, err
+		}
+	}
+	return nil, err
+}
