@@ -51,8 +51,8 @@ def go(command: list[str], folder: Path, settings: Mapping[str, str], limit: flo
 @pytest.mark.parametrize(
     ("test", "settings"),
     [
-        ("TestUnderLoadEveryTagStaysWhole", {"GC_RUNS": "6"}),
-        ("TestKilledUnderLoadNothingIsLost", {"GC_KILLS": "4"}),
+        ("TestUnderLoadEveryTagStaysWhole", {"GC_RUNS": "4"}),
+        ("TestKilledUnderLoadNothingIsLost", {"GC_KILLS": "3"}),
     ],
 )
 def test_nothing_that_was_pushed_is_lost(
