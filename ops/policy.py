@@ -11,4 +11,5 @@ PACK = ROOT / "policy"
 def flags(config: Config) -> list[str]:
     """Return the flags of `pulumi preview` and `pulumi up` that the stack's settings ask for."""
     strict = ["--policy-pack-config", str(PACK / "mandatory.json")]
-    return ["--policy-pack", str(PACK), *(strict if config.enforces_policies else [])]
+    # Relative to the project, in whose folder Pulumi runs: it shows the path in each preview.
+    return ["--policy-pack", PACK.name, *(strict if config.enforces_policies else [])]

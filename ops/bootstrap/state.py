@@ -20,11 +20,13 @@ _PASSPHRASE_GIVEN = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"
 def ensure() -> dict[str, str]:
     """Return the environment that names the backend; empty where the user has chosen one."""
     if chosen := os.environ.get("PULUMI_BACKEND_URL") or logged_in_to():
-        say(f"state: {chosen}")
+        # After `make exports` it is what every command of this checkout uses.
+        if chosen != _url():
+            say(f"state: {chosen}")
         return {}
     say(f"state: {FOLDER} (you are logged in to no Pulumi backend)")
     FOLDER.mkdir(mode=0o700, exist_ok=True)
-    environment = {"PULUMI_BACKEND_URL": f"file://{FOLDER}"}
+    environment = {"PULUMI_BACKEND_URL": _url()}
     if not any(os.environ.get(name) is not None for name in _PASSPHRASE_GIVEN):
         environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase_file())
     return environment
@@ -45,6 +47,11 @@ def set_aside_without_passphrase() -> None:
         aside = FOLDER.with_name(f"{FOLDER.name}-without-passphrase-{time.time_ns()}")
         say(f"the passphrase of the state is lost: putting the state aside ({aside})")
         FOLDER.rename(aside)
+
+
+def _url() -> str:
+    """Return the address of the project's own backend."""
+    return f"file://{FOLDER}"
 
 
 def has_own_passphrase() -> bool:

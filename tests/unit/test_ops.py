@@ -222,6 +222,10 @@ def test_a_backend_that_the_user_chose_is_used(
     assert "state: https://state.example.com" in capsys.readouterr().err
     monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://bucket")
     assert state.ensure() == {}
+    assert "state: s3://bucket" in capsys.readouterr().err
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{home}/state")
+    assert state.ensure() == {}
+    assert capsys.readouterr().err == "", "the project's own, as after `make exports`"
     assert not (home / "state").exists()
 
 

@@ -338,7 +338,7 @@ def test_a_stack_gets_the_policies_as_its_file_says(
     values: dict[str, str], mandatory: bool
 ) -> None:
     flags = asked.flags(Config(stack="any", values=values))
-    assert flags[:2] == ["--policy-pack", str(asked.PACK)]
+    assert flags[:2] == ["--policy-pack", "policy"]
     assert ("--policy-pack-config" in flags) is mandatory
 
 
