@@ -21,6 +21,7 @@ from components.swarm.service import SwarmService, service_name
 from components.traefik.flags import STORAGE_PATH
 from settings import Settings
 from settings.advice import advice
+from settings.logins import declare_logins
 from settings.outputs import export
 from settings.storages import declare_storages
 
@@ -45,22 +46,21 @@ class Deployment:
         self._network_id = parts.PublicNetwork("network", network, self._opts).network_id
         further = swarm.further_networks(settings.networks)
         self._networks: list[pulumi.Input[str]] = [self._network_id, *further]
-        self._dashboard_login = self._login = None
-        if settings.dashboard:
-            users, rotation = settings.dashboard.users, settings.login.rotation
-            options = parts.CredentialsOptions(users=users, rotation=rotation)
-            self._dashboard_login = self._credentials("dashboard", options)
-        if not settings.hashed_passwords:
-            self._login = self._credentials("login", settings.login)
+        self._rollout = RolloutArgs(
+            timeout=settings.deploy_timeout,
+            retry_command=f"pulumi up --stack {pulumi.get_stack()}",
+            advise=advice(settings, pulumi.get_stack()),
+            undo=lambda: [target.explain(e) for each in self._storages if (e := each.undo_move())],
+        )
+        self._logins = declare_logins(
+            settings, self._stack, target, self._rollout, self._network_id, self._opts
+        )
         proxies = self._declare_proxies(settings.proxy) if settings.proxy else []
         self._redis = self._declare_redis(settings.redis) if settings.redis else None
         self._registry = self._declare_registry()
         caches = [self._redis.service] if self._redis else []
         self._services = [self._registry.service, *caches, *proxies, *self._declare_mirrors()]
-
-    def _credentials(self, name: str, options: parts.CredentialsOptions) -> parts.Credentials:
-        args = parts.CredentialsArgs(stack=self._stack, options=options)
-        return parts.Credentials(name, args, self._opts)
+        self._services += self._logins.services
 
     def _declare_proxies(self, options: parts.ProxyOptions) -> Sequence[SwarmService]:
         routes, certificates = self._settings.routes, self._storages.certificates
@@ -68,8 +68,8 @@ class Deployment:
         if socket_options := self._settings.socket_proxy:
             socket_args = parts.SocketProxyArgs(stack=self._stack, options=socket_options)
             socket_proxy = parts.SocketProxy("socket-proxy", socket_args, self._opts)
-        if self._dashboard_login and routes.dashboard:
-            users = self._dashboard_login.secret
+        if self._logins.dashboard and routes.dashboard:
+            users = self._logins.dashboard.secret
             dashboard = parts.Dashboard(route=routes.dashboard, users=users)
         runs = self._target.swarm.services.get(service_name(self._stack.name, "proxy"))
         args = parts.ProxyArgs(
@@ -94,7 +94,8 @@ class Deployment:
             options=self._settings.registry,
             route=self._settings.routes.registry,
             networks=self._networks,
-            htpasswd=self._login.secret if self._login else None,
+            htpasswd=self._logins.htpasswd,
+            jwks=self._logins.jwks,
             data=self._storages.images.at(DATA_PATH),
             redis=self._redis,
         )
@@ -111,7 +112,8 @@ class Deployment:
             mirrors=self._settings.mirrors,
             routes=self._settings.routes.mirrors,
             networks=self._networks,
-            htpasswd=self._login.secret if self._login else None,
+            htpasswd=self._logins.htpasswd,
+            jwks=self._logins.jwks,
             data=storage.at(DATA_PATH),
         )
         mirrors = parts.Mirrors("mirrors", args, self._opts)
@@ -119,24 +121,17 @@ class Deployment:
 
     def finish(self, images: PinnedImages) -> None:
         """Wait until all services run, remember where the data are and what runs, and export."""
-        settings, swarm, stack = self._settings, self._target.swarm, pulumi.get_stack()
-        explain = self._target.explain
-        rollout = RolloutArgs(
-            timeout=settings.deploy_timeout,
-            retry_command=f"pulumi up --stack {stack}",
-            advise=advice(settings, stack),
-            undo=lambda: [explain(e) for each in self._storages if (e := each.undo_move())],
-        )
-        ready = running(swarm.engine, self._services, rollout)
+        swarm = self._target.swarm
+        ready = running(swarm.engine, self._services, self._rollout)
         ready = guard_rollbacks(swarm.engine, self._services, ready)
         for storage in self._storages:
             storage.remember(ready)
         images.remember(ready)
         export(
-            settings,
+            self._settings,
             ready,
-            login=self._login,
-            dashboard_login=self._dashboard_login,
+            login=self._logins.registry,
+            dashboard_login=self._logins.dashboard,
             service=self._registry.service.resource.name,
             node=self._storages.images.node,
         )

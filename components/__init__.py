@@ -14,7 +14,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from components.credentials import Credentials, CredentialsArgs, CredentialsOptions
+    from components.credentials import (
+        Credentials,
+        CredentialsArgs,
+        CredentialsOptions,
+        FormerPassword,
+        PasswordVersion,
+    )
     from components.mirrors import MirrorOptions, Mirrors, MirrorsArgs
     from components.network import NetworkOptions, PublicNetwork, PublicNetworkArgs
     from components.proxy import Dashboard, Proxy, ProxyArgs, ProxyOptions
@@ -24,13 +30,21 @@ if TYPE_CHECKING:
     from components.storage import Storage, StorageArgs, VolumeOptions
     from components.swarm.stack import Logs, SwarmStack
     from components.swarm.task import MountedData
+    from components.token_server import (
+        AccessRule,
+        TokenServer,
+        TokenServerArgs,
+        TokenServerOptions,
+    )
     from components.traefik.route import Https, Route
 
 __all__ = [
+    "AccessRule",
     "Credentials",
     "CredentialsArgs",
     "CredentialsOptions",
     "Dashboard",
+    "FormerPassword",
     "Https",
     "Logs",
     "MirrorOptions",
@@ -38,6 +52,7 @@ __all__ = [
     "MirrorsArgs",
     "MountedData",
     "NetworkOptions",
+    "PasswordVersion",
     "Proxy",
     "ProxyArgs",
     "ProxyOptions",
@@ -56,6 +71,9 @@ __all__ = [
     "Storage",
     "StorageArgs",
     "SwarmStack",
+    "TokenServer",
+    "TokenServerArgs",
+    "TokenServerOptions",
     "VolumeOptions",
 ]
 
@@ -70,6 +88,7 @@ _MODULES = (
     "storage",
     "swarm.stack",
     "swarm.task",
+    "token_server",
     "traefik.route",
 )
 

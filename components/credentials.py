@@ -1,13 +1,14 @@
-"""Who may log in: users, their passwords, and the htpasswd file as a Swarm secret."""
+"""Who may log in: users, their passwords, and the file with their hashes as a Swarm secret."""
 
 from __future__ import annotations
 
 import base64
 import hmac
+import json
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
 import bcrypt
 import pulumi
@@ -39,17 +40,47 @@ _BCRYPT = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 @dataclass(frozen=True, kw_only=True)
+class PasswordVersion:
+    """One of the generated passwords of a user."""
+
+    version: str
+    """Any text without blanks; another one, another password. The first is `1`."""
+    until: str | None = None
+    """When it counts no more, such as `2026-11-27T10:00:00Z`; None: it goes on."""
+
+
+FIRST_VERSION = PasswordVersion(version="1")
+"""Of users for whom no version is named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormerPassword:
+    """A password that still counts beside the one that has replaced it."""
+
+    password: pulumi.Input[str] = field(repr=False)
+    until: str
+    """When it counts no more, such as `2026-11-27T10:00:00Z`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CredentialsOptions:
     """Who may log in."""
 
     users: Sequence[str] = DEFAULT_USERS
-    """Names without ':'; at least one."""
+    """Names without ':'; at least one, unless there are `hashes`."""
     passwords: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, repr=False)
     """Given passwords by user, 72 bytes at the most each; the others get a generated one."""
     cost: int = MIN_GIVEN_COST
     """bcrypt cost of given passwords, 10 or more; generated ones need no slow hash."""
     rotation: str = ""
     """Any text; another one makes new passwords for the users that have generated ones."""
+    versions: Mapping[str, Sequence[PasswordVersion]] = field(default_factory=dict)
+    """Generated passwords by user, the newest one first; of the others a token server alone knows.
+    Users without any have version 1."""
+    former: Mapping[str, FormerPassword] = field(default_factory=dict)
+    """By user, for a token server."""
+    hashes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Hashes (apr1 or bcrypt) of further users, for a token server."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +89,22 @@ class CredentialsArgs:
 
     stack: SwarmStack
     options: CredentialsOptions = CredentialsOptions()
+    form: Literal["htpasswd", "users"] = "htpasswd"
+    """Of the file: lines of logins, or the JSON of a token server, in which a user may have several
+    passwords at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """One password of one user."""
+
+    user: str
+    password: str = field(repr=False)
+    cost: int
+    """Of bcrypt."""
+    salt: bytes = field(repr=False)
+    until: str | None = None
+    """When it counts no more; None: it goes on."""
 
 
 class Credentials(pulumi.ComponentResource):
@@ -71,46 +118,97 @@ class Credentials(pulumi.ComponentResource):
     passwords: pulumi.Output[Mapping[str, str]]
     """Password by user, secret."""
     secret: docker.Secret
-    """The htpasswd file."""
+    """The file with their hashes."""
 
     def __init__(
         self, name: str, args: CredentialsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("registry:index:Credentials", name, None, opts)
         child, options = pulumi.ResourceOptions(parent=self), args.options
-        users = options.users
         keepers = {"rotation": options.rotation}
         seed = random.RandomBytes(
             f"{name}-seed", length=SEED_BYTES, keepers=keepers, opts=child
         ).base64.apply(base64.b64decode)
-        given = pulumi.Output.secret(dict(options.passwords))
-        self.passwords = pulumi.Output.all(seed, given).apply(
-            lambda both: {
-                user: both[1].get(user) or generated_password(both[0], user) for user in users
-            }
+        former = {user: each.password for user, each in options.former.items()}
+        logins = pulumi.Output.all(
+            seed, pulumi.Output.secret(dict(options.passwords)), pulumi.Output.secret(former)
+        ).apply(lambda parts: list(_logins(options, *parts)))
+        self.passwords = logins.apply(
+            lambda logins: {user: login.password for user, login in _newest(logins).items()}
         )
-
-        def lines(both: Sequence[Any]) -> str:
-            passwords, seed = both
-            return "".join(
-                htpasswd_line(
-                    user,
-                    password,
-                    _derived(seed, "salt", user)[:SALT_BYTES],
-                    options.cost if user in options.passwords else GENERATED_COST,
-                )
-                + "\n"
-                for user, password in passwords.items()
-            )
-
-        text = pulumi.Output.all(self.passwords, seed).apply(lines)
-        self.secret = args.stack.secret(f"{name}-htpasswd", text, child)
+        if args.form == "users":
+            text = logins.apply(lambda logins: users_file(logins, options.hashes))
+        else:
+            text = logins.apply(htpasswd_file)
+        self.secret = args.stack.secret(f"{name}-{args.form}", text, child)
         self.register_outputs({"passwords": self.passwords})
 
 
-def generated_password(seed: bytes, user: str) -> str:
-    """The password of `user`, of GENERATED_LENGTH letters and digits; another seed, another one."""
-    number = int.from_bytes(_derived(seed, "password", user), "big")
+def _logins(
+    options: CredentialsOptions, seed: bytes, given: Mapping[str, str], former: Mapping[str, str]
+) -> Iterator[Login]:
+    """Yield all passwords; of each user the newest one first."""
+    for user in options.users:
+        if password := given.get(user):
+            salt = _derived(seed, "salt", user)[:SALT_BYTES]
+            yield Login(user=user, password=password, cost=options.cost, salt=salt)
+        else:
+            yield from _generated(options, seed, user)
+        if password := former.get(user):
+            yield Login(
+                user=user,
+                password=password,
+                cost=options.cost,
+                salt=_derived(seed, "former-salt", user)[:SALT_BYTES],
+                until=options.former[user].until,
+            )
+
+
+def _generated(options: CredentialsOptions, seed: bytes, user: str) -> Iterator[Login]:
+    """Yield the generated passwords of a user."""
+    for each in options.versions.get(user) or [FIRST_VERSION]:
+        yield Login(
+            user=user,
+            password=generated_password(seed, user, each.version),
+            cost=GENERATED_COST,
+            salt=_derived(seed, "salt", user, each.version)[:SALT_BYTES],
+            until=each.until,
+        )
+
+
+def _newest(logins: Sequence[Login]) -> Mapping[str, Login]:
+    """Return the newest login of each user."""
+    newest = dict[str, Login]()
+    for login in logins:
+        newest.setdefault(login.user, login)
+    return newest
+
+
+def htpasswd_file(logins: Sequence[Login]) -> str:
+    """Return the newest login of each user, as the registry and Traefik read them."""
+    return "".join(
+        f"{htpasswd_line(user, login.password, login.salt, login.cost)}\n"
+        for user, login in _newest(logins).items()
+    )
+
+
+def users_file(logins: Sequence[Login], hashes: Mapping[str, str]) -> str:
+    """Return all logins, and the `hashes` of further users, as a token server reads them."""
+    entries = [
+        {"user": login.user, "hash": _hash(login.password, login.salt, login.cost)}
+        | ({"until": login.until} if login.until else {})
+        for login in logins
+    ]
+    entries += [{"user": user, "hash": text} for user, text in hashes.items()]
+    return json.dumps(entries, indent=2)
+
+
+def generated_password(seed: bytes, user: str, version: str = FIRST_VERSION.version) -> str:
+    """The password of `user`, of GENERATED_LENGTH letters and digits.
+
+    Another seed or version, another one.
+    """
+    number = int.from_bytes(_derived(seed, "password", user, version), "big")
     letters = []
     for _ in range(GENERATED_LENGTH):
         number, which = divmod(number, len(_LETTERS))
@@ -118,9 +216,12 @@ def generated_password(seed: bytes, user: str) -> str:
     return "".join(letters)
 
 
-def _derived(seed: bytes, purpose: str, user: str) -> bytes:
+def _derived(seed: bytes, purpose: str, user: str, version: str = FIRST_VERSION.version) -> bytes:
     """64 bytes that tell nothing of the seed, nor of those for another user or purpose (HMAC)."""
-    return hmac.digest(seed, f"{purpose} {user}".encode(), "sha512")
+    # The first version is that of stacks that know no others. Neither a user nor a version has a
+    # blank in it, so no two of them make the same text.
+    words = [purpose, user, *([] if version == FIRST_VERSION.version else [version])]
+    return hmac.digest(seed, " ".join(words).encode(), "sha512")
 
 
 def htpasswd_line(user: str, password: str, salt: bytes, cost: int) -> str:
@@ -128,6 +229,9 @@ def htpasswd_line(user: str, password: str, salt: bytes, cost: int) -> str:
 
     `salt` is 16 random bytes. `ValueError` when the password is longer than bcrypt takes.
     """
+    return f"{user}:{_hash(password, salt, cost)}"
+
+
+def _hash(password: str, salt: bytes, cost: int) -> str:
     text = base64.b64encode(salt).translate(bytes.maketrans(_STANDARD, _BCRYPT)).rstrip(b"=")
-    digest = bcrypt.hashpw(password.encode(), b"$2b$%02d$" % cost + text)
-    return f"{user}:{digest.decode()}"
+    return bcrypt.hashpw(password.encode(), b"$2b$%02d$" % cost + text).decode()

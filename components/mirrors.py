@@ -14,6 +14,7 @@ from components.distribution.config import (
     CA_FILE,
     CONFIG_PATH,
     HTPASSWD_PATH,
+    JWKS_PATH,
     REGISTRY_IMAGE,
     UPSTREAM_FOLDER,
     ConfigOptions,
@@ -46,7 +47,7 @@ class MirrorOptions:
     image: str = REGISTRY_IMAGE
     allow: Sequence[str] = ()
     """Addresses and networks that may pull without a login; none: whoever has a login of the
-    registry may, and nobody else."""
+    registry may, and nobody else; with tokens, whoever may pull that name from the registry."""
     ca: str | None = None
     """PEM: authority of the upstream's certificate, besides those that the image trusts."""
 
@@ -85,15 +86,17 @@ class Mirrors(pulumi.ComponentResource):
 
     def _service(self, mirror: MirrorOptions) -> SwarmService:
         args, upstream, route = self._args, mirror.upstream, self._args.routes[mirror.name]
-        login = args.htpasswd if mirror.asks_login else None
+        login, jwks = (args.htpasswd, args.jwks) if mirror.asks_login else (None, None)
         files = {
-            CONFIG_PATH: self._config(login=bool(login), https=route.is_secure),
+            CONFIG_PATH: self._config(login=bool(login), tokens=bool(jwks), https=route.is_secure),
             f"{UPSTREAM_FOLDER}/get": self._secret(
                 f"{mirror.name}-upstream" if upstream.username else "anonymous", upstream.login()
             ),
         }
         if login:
             files[HTPASSWD_PATH] = login
+        if jwks:
+            files[JWKS_PATH] = self._secret("jwks", jwks)
         ca = args.options.ca
         if mirror.ca:
             bundle = "\n".join(filter(None, [ca, mirror.ca]))
@@ -121,16 +124,17 @@ class Mirrors(pulumi.ComponentResource):
         name = f"{self._name}-{mirror.name}-service"
         return registry_service(name, args, service, task, route, opts)
 
-    def _config(self, *, login: bool, https: bool) -> docker.Secret:
+    def _config(self, *, login: bool, tokens: bool, https: bool) -> docker.Secret:
         options = self._args.options
         of_mirror = ConfigOptions(
             config=of_mirrors(options.config), drain_seconds=options.drain_seconds
         )
-        wiring = Wiring(login=login, https=https, mirror=True)
+        issuer = self._args.stack.name if tokens else None
+        wiring = Wiring(login=login, issuer=issuer, https=https, mirror=True)
         text = self._http.apply(
             lambda http: json.dumps(document(of_mirror, Secrets(http=http), wiring), indent=2)
         )
-        return self._secret("config" if login else "config-open", text)
+        return self._secret("config" if login or tokens else "config-open", text)
 
     def _secret(self, part: str, text: pulumi.Input[str]) -> docker.Secret:
         """Return the secret of that name, made once."""

@@ -12,6 +12,7 @@ from components.distribution.config import (
     CA_FILE,
     CONFIG_PATH,
     HTPASSWD_PATH,
+    JWKS_PATH,
     REGISTRY_IMAGE,
     Secrets,
     Wiring,
@@ -66,6 +67,7 @@ class Registry(pulumi.ComponentResource):
         http_secret = random.RandomBytes(f"{name}-http-secret", length=32, opts=child).base64
         wiring = Wiring(
             login=args.htpasswd is not None,
+            issuer=stack.name if args.jwks else None,
             https=args.route.is_secure,
             redis=redis.address if redis else None,
         )
@@ -79,6 +81,8 @@ class Registry(pulumi.ComponentResource):
         files = {CONFIG_PATH: stack.secret(f"{name}-config", text, child)}
         if args.htpasswd:
             files[HTPASSWD_PATH] = args.htpasswd
+        if args.jwks:
+            files[JWKS_PATH] = stack.secret(f"{name}-jwks", args.jwks, child)
         if options.ca:
             files[CA_FILE] = stack.secret(f"{name}-authorities", options.ca, child)
         task = registry_task(

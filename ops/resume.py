@@ -24,7 +24,7 @@ from ops.inventory import Inventory, Item
 if TYPE_CHECKING:
     from ops.stack import Stack
 
-SERVICES = r"registry|redis|proxy|socket_proxy|mirror-[a-z0-9-]+"
+SERVICES = r"registry|redis|proxy|socket_proxy|token|mirror-[a-z0-9-]+"
 """What this program calls the services of a stack."""
 SECRETS = r"[a-z0-9-]+-[0-9a-f]{7}"
 """What Pulumi calls their secrets: with some digits, since each new text needs a fresh name."""

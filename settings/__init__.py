@@ -28,11 +28,12 @@ from components.socket_proxy import SocketProxyOptions
 from components.swarm.location import Location
 from components.swarm.service import service_name
 from components.swarm.stack import Logs, SwarmStack
+from components.token_server import TokenServerOptions
 from settings import rules
+from settings.access import parse_auth
 from settings.engine import EngineSettings, parse_endpoint, parse_engine
 from settings.kinds import BOOLEAN, Choice, Mebibytes, Number
 from settings.limits import check_limits
-from settings.login import parse_hashed_passwords, parse_login
 from settings.mirrors import parse_mirrors
 from settings.network import parse_further_networks, parse_network
 from settings.proxy import DashboardSettings, parse_proxy
@@ -52,6 +53,7 @@ IMAGE_KEYS = {
     "redis": "redisImage",
     "proxy": "proxyImage",
     "socket_proxy": "socketProxyImage",
+    "token": "toolsImage",
 }
 """Keys by service; mirrors run the registry's image."""
 
@@ -77,8 +79,12 @@ class Settings:
     socket_proxy: SocketProxyOptions | None
     dashboard: DashboardSettings | None
     login: CredentialsOptions
+    token_server: TokenServerOptions | None
+    """None (`registry:auth: basic`): whoever has a login may do everything."""
+    tools_image: str | None
+    """None: the one that `make build` makes, on the engine that it is asked of."""
     hashed_passwords: Mapping[str, str] = field(repr=False)
-    """Hashes by user, for Traefik to ask for the login instead of the registry."""
+    """Hashes by user, for Traefik to ask for the login; a token server has its own."""
     engine: EngineSettings
     image_refresh: str | None
     """Any text; a new one asks the registries for the images that the tags name by now."""
@@ -124,14 +130,21 @@ class Settings:
         """Return the image of each service that is deployed."""
         images = {"registry": self.registry.image}
         images |= {f"mirror-{mirror.name}": mirror.image for mirror in self.mirrors}
-        parts = {"redis": self.redis, "proxy": self.proxy, "socket_proxy": self.socket_proxy}
+        parts: dict[str, Any] = {"redis": self.redis, "proxy": self.proxy}
+        parts |= {"socket_proxy": self.socket_proxy, "token": self.token_server}
         return images | {name: part.image for name, part in parts.items() if part}
+
+    @property
+    def pulled_images(self) -> Mapping[str, str]:
+        """Return those of `images` that nodes pull; the others are built where they run."""
+        built = set() if self.tools_image else {"token"}
+        return {name: image for name, image in self.images.items() if name not in built}
 
     def with_images(self, images: Mapping[str, str]) -> Settings:
         """Return the same settings with other images, by service."""
 
         def changed(name: str, part: Any) -> Any:
-            return part and replace(part, image=images[name])
+            return part and replace(part, image=images.get(name, part.image))
 
         return replace(
             self,
@@ -140,6 +153,7 @@ class Settings:
             redis=changed("redis", self.redis),
             proxy=changed("proxy", self.proxy),
             socket_proxy=changed("socket_proxy", self.socket_proxy),
+            token_server=changed("token", self.token_server),
         )
 
     @property
@@ -177,6 +191,7 @@ def settings_of(reader: Reader) -> Settings:
     check_domains(reader, routing.https, domains)
     proxy = parse_proxy(reader, routing, domains)
     network = parse_network(reader, routing.joins)
+    auth = parse_auth(reader, mirrors, () if routing.joins else proxy.options.trusted_proxies)
     settings = Settings(
         stack=SwarmStack(
             name=stack_name,
@@ -196,8 +211,10 @@ def settings_of(reader: Reader) -> Settings:
         proxy=None if routing.joins else proxy.options,
         socket_proxy=None if routing.joins else proxy.socket_proxy,
         dashboard=None if routing.joins else proxy.dashboard,
-        login=parse_login(reader),
-        hashed_passwords=parse_hashed_passwords(reader),
+        login=auth.login,
+        token_server=auth.token_server,
+        tools_image=auth.tools_image,
+        hashed_passwords=auth.hashed_passwords,
         engine=parse_engine(reader),
         image_refresh=reader.get("imageRefresh", rules.LINE),
         destroy_data=reader.get("destroyData", BOOLEAN, False),

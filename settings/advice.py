@@ -63,7 +63,7 @@ def _image_key(settings: Settings, failure: TaskFailure) -> str | None:
 
 def _memory_limits(settings: Settings) -> Mapping[str, tuple[str, int]]:
     """Return key and limit by service, of all but registry and mirrors; without key it is fixed."""
-    limits = {"socket_proxy": ("", 0)}
+    limits = {"socket_proxy": ("", 0), "token": ("", 0)}
     if settings.redis:
         limits["redis"] = ("registry:redisMemory", settings.redis.memory_mib)
     if settings.proxy:

@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from components.credentials import HASH_LENGTH
+from components.credentials import HASH_LENGTH, CredentialsOptions
 from components.distribution.config import ConfigOptions, Secrets, Wiring, document
 from components.proxy import MAX_PROXY_SECRET
 from components.swarm.service import MAX_SERVICE_NAME, service_name
 from components.swarm.stack import MAX_SECRET_BYTES
+from components.token_server import server_config
 from settings.reader import Reader
 from settings.stack_file import path_of
 
@@ -21,6 +22,8 @@ MAX_ARGUMENT_BYTES = 128 * 1024 - 1
 """Linux starts no program with a longer argument."""
 _ARGUMENTS = ("proxyConfig", "proxyEnvironment")
 """Settings that become arguments, each option one; they are held to it as a whole."""
+ENTRY_BYTES = 160
+"""What a token server's file has for each password, its hash among it, without the user's name."""
 _GENERATED = "x" * 64
 """Stands for a secret that is generated later, and isn't longer."""
 
@@ -63,7 +66,11 @@ def _sizes(settings: Settings) -> Iterator[tuple[str, int]]:
     Labels and flags are held to the same limit: Swarm takes 1.5 MiB for a whole service, of which
     it keeps the specification of before, too.
     """
-    yield "users", _logins(settings.login.users)
+    login = settings.login
+    yield "users", _entries(login) if settings.token_server else _logins(login.users)
+    if server := settings.token_server:
+        config = server_config(settings.stack.name, settings.routes.registry, server)
+        yield "access", _size(json.dumps(config, indent=2))
     hashes = settings.hashed_passwords
     yield "hashedPasswords", sum(_size(user) + _size(text) + 2 for user, text in hashes.items())
     secrets = Secrets(http=_GENERATED, redis=_GENERATED)
@@ -88,6 +95,13 @@ def _sizes(settings: Settings) -> Iterator[tuple[str, int]]:
         yield "certificate", _size(proxy.certificate.chain)
     for variable, value in proxy.secrets.items():
         yield path_of("proxySecrets", variable), _size(value)
+
+
+def _entries(login: CredentialsOptions) -> int:
+    """Return the size of a token server's users, about."""
+    names = [*login.users, *login.hashes, *login.former]
+    names += [user for user, versions in login.versions.items() for _ in versions]
+    return sum(_size(user) + ENTRY_BYTES for user in names)
 
 
 def _logins(users: Sequence[str]) -> int:

@@ -3,30 +3,49 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from components.credentials import (
     DEFAULT_USERS,
+    FIRST_VERSION,
     MAX_PASSWORD_BYTES,
     MIN_GIVEN_COST,
     CredentialsOptions,
+    FormerPassword,
+    PasswordVersion,
 )
 from settings import rules
 from settings.kinds import Number
-from settings.reader import Reader
+from settings.reader import Reader, close_to
 from settings.stack_file import path_of
 
+HASH_COSTS = range(4, 17)
+"""Costs of bcrypt hashes that the token server takes."""
 
-def parse_login(reader: Reader) -> CredentialsOptions:
-    """Return who may log in; note in `reader` what is wrong with it."""
+
+def parse_login(reader: Reader, hashes: Mapping[str, str]) -> CredentialsOptions:
+    """Return who may log in; note in `reader` what is wrong with it.
+
+    With `hashes` for a token server nobody else need be there.
+    """
     users = reader.names("users", rules.USER, DEFAULT_USERS)
-    if not users:
+    if hashes and not reader.has("users"):
+        users = ()
+    elif not users:
         reader.problem("users", "is empty: nobody could log in.")
+    for name in sorted(set(users) & set(hashes)):
+        what = "is a user of registry:users, who has a password: take one of the two out."
+        reader.remove(path_of("hashedPasswords", name), what)
+    passwords = _passwords(reader, users)
     return CredentialsOptions(
         users=users,
-        passwords=_passwords(reader, users),
+        passwords=passwords,
         cost=reader.get("passwordCost", Number(MIN_GIVEN_COST, 15), MIN_GIVEN_COST),
         rotation=reader.get("passwordRotation", rules.LINE, ""),
+        versions=parse_versions(reader, users, passwords),
+        former=parse_former(reader, users),
+        hashes=hashes,
     )
 
 
@@ -47,30 +66,120 @@ def _passwords(reader: Reader, users: tuple[str, ...]) -> Mapping[str, str]:
             )
             reader.remove(key, f"{reason}\n  and take this out:")
             continue
-        if name not in users:
-            reader.remove(key, f"has no such user: registry:users has {', '.join(users)}.")
-        # A number in YAML or on the command line arrives as a number; bcrypt wants text.
-        if not isinstance(password, str) or not password:
-            reader.problem(key, f"must be a text that isn't empty.{command}")
-        elif len(password.encode()) > MAX_PASSWORD_BYTES:
-            length = len(password.encode())
-            limit = f"bcrypt takes {MAX_PASSWORD_BYTES} at the most"
-            reader.problem(key, f"is {length} bytes long: {limit}.{command}")
-        elif re.search(r"[\x00-\x1f\x7f]", password):
-            reader.problem(key, f"has a control character in it.{command}")
+        _require_user(reader, key, name, users)
+        if wrong := wrong_with_password(password):
+            reader.problem(key, f"{wrong}.{command}")
     return {name: str(password) for name, password in given.items()}
 
 
-def parse_hashed_passwords(reader: Reader) -> Mapping[str, str]:
-    """Return hashes by user, for Traefik to ask for the login instead: apr1 works nowhere else."""
+def _require_user(reader: Reader, key: str, name: str, users: Sequence[str]) -> None:
+    if name not in users:
+        there = f"registry:users has {', '.join(users)}" if users else "registry:users is empty"
+        reader.remove(key, f"has no such user: {there}.")
+
+
+def wrong_with_password(password: object) -> str | None:
+    """Return why `password` can't be one; None when it can."""
+    # A number in YAML or on the command line arrives as a number; bcrypt wants text.
+    if not isinstance(password, str) or not password:
+        return "must be a text that isn't empty"
+    if len(password.encode()) > MAX_PASSWORD_BYTES:
+        length = len(password.encode())
+        return f"is {length} bytes long: bcrypt takes {MAX_PASSWORD_BYTES} at the most"
+    if re.search(r"[\x00-\x1f\x7f]", password):
+        return "has a control character in it"
+    return None
+
+
+def parse_hashed_passwords(reader: Reader, *, tokens: bool) -> Mapping[str, str]:
+    """Return hashes by user: for the token server, or without `tokens` for Traefik to ask.
+
+    The registry itself knows no apr1.
+    """
     hashes = reader.texts("hashedPasswords", rules.LABEL_USER, "…")
     reader.unshare("hashedPasswords", "whoever has one would have both registries' images")
     for name, text in hashes.items():
         reader.secret("hashedPasswords", name)
+        path = path_of("hashedPasswords", name)
         if not rules.HASH.admits(text):
-            reader.problem(path_of("hashedPasswords", name), f"must be {rules.HASH.must}.")
-    for key in ("users", "passwords") if hashes else ():
+            reader.problem(path, f"must be {rules.HASH.must}.")
+        elif tokens and text.startswith("$2") and int(text[4:6]) not in HASH_COSTS:
+            costs = f"{HASH_COSTS[0]} to {HASH_COSTS[-1]}"
+            reader.problem(path, f"has bcrypt's cost {text[4:6]}: the token server takes {costs}.")
+    for key in ("users", "passwords") if hashes and not tokens else ():
         if reader.has(key):
-            reason = "can't go with hashedPasswords: with these Traefik asks for the login."
+            reason = (
+                "can't go with hashedPasswords: with these Traefik asks for the login, unless"
+                " registry:auth is token."
+            )
             reader.remove(key, reason)
     return hashes
+
+
+def parse_versions(
+    reader: Reader, users: Sequence[str], given: Collection[str]
+) -> Mapping[str, Sequence[PasswordVersion]]:
+    """Return the generated passwords of each user that has more than one, or another than first."""
+    versions = {}
+    for name, items in reader.mapping("passwordVersions", "…").items():
+        path = path_of("passwordVersions", name)
+        _require_user(reader, path, name, users)
+        if name in given:
+            what = "has a given password, which has no versions: registry:formerPasswords has"
+            reader.remove(path, f"{what} the one before it.")
+        if not isinstance(items, list) or not items:
+            what = "must be a list of maps, the newest first."
+            reader.problem(f"{path}[0].version", what, rules.PASSWORD_VERSION.sample, path=True)
+            continue
+        versions[name] = [
+            _version(reader, f"{path}[{index}]", item) for index, item in enumerate(items)
+        ]
+        if versions[name][0].until:
+            what = "is of the newest password, which has no end: put another one before it."
+            reader.remove(f"{path}[0].until", what)
+        texts = [each.version for each in versions[name]]
+        for twice in sorted({text for text in texts if texts.count(text) > 1}):
+            reader.problem(path, f"has version {twice!r} twice.")
+    return versions
+
+
+def _version(reader: Reader, path: str, item: object) -> PasswordVersion:
+    values = _map(reader, path, item, ("version", "until"))
+    if not values:
+        return FIRST_VERSION
+    # On the command line `2` is a number.
+    if isinstance(values.get("version"), int):
+        values["version"] = str(values["version"])
+    version = reader.part(path, values, "version", rules.PASSWORD_VERSION) or ""
+    return PasswordVersion(
+        version=version, until=reader.part(path, values, "until", rules.MOMENT, None)
+    )
+
+
+def parse_former(reader: Reader, users: Sequence[str]) -> Mapping[str, FormerPassword]:
+    """Return by user the password that still counts beside the present one."""
+    reader.unshare("formerPasswords", "whoever has one would have both registries' images")
+    former = {}
+    for name, item in reader.mapping("formerPasswords", "…").items():
+        path = path_of("formerPasswords", name)
+        _require_user(reader, path, name, users)
+        values = _map(reader, path, item, ("password", "until"))
+        if not values:
+            continue
+        reader.secret("formerPasswords", name, "password")
+        if wrong := wrong_with_password(values.get("password")):
+            again = reader.command("set", f"{path}.password", path=True, flags=" --secret")
+            reader.problem(f"{path}.password", f"{wrong}.\n      {again}")
+        until = reader.part(path, values, "until", rules.MOMENT) or ""
+        former[name] = FormerPassword(password=str(values.get("password")), until=until)
+    return former
+
+
+def _map(reader: Reader, path: str, item: object, keys: Collection[str]) -> dict[str, Any]:
+    """Return the map at `path`, which may have `keys`; nothing where there is none."""
+    if not isinstance(item, Mapping) or not item:
+        reader.remove(path, f"must be a map with {' and '.join(keys)}.")
+        return {}
+    for key in sorted(set(item) - set(keys)):
+        reader.remove(f"{path}.{key}", f"is none of {', '.join(keys)}.{close_to(key, keys)}")
+    return dict(item)

@@ -21,10 +21,12 @@ def export(
     """Export where the registry is, and who may log in; addresses once all services are `ready`."""
     routes = settings.routes
     pulumi.export("url", ready.apply(lambda _: routes.url))
-    if login:
+    if login and settings.login.users:
         pulumi.export("username", settings.login.users[0])
         pulumi.export("password", login.passwords[settings.login.users[0]])
         pulumi.export("passwords", login.passwords)
+    if settings.token_server:
+        pulumi.export("auth", "token")
     if settings.routing.https == "external":
         pulumi.export("https", settings.routing.https)
     pulumi.export("ui", routes.ui_url)

@@ -11,6 +11,7 @@ from components.swarm.inspect import Swarm, holds
 from components.swarm.preflight import (
     Ports,
     Routed,
+    check_built_image,
     check_collisions,
     check_images,
     check_nodes,
@@ -18,6 +19,7 @@ from components.swarm.preflight import (
     check_space,
 )
 from components.swarm.service import service_name
+from components.token_server import server_labels
 from components.traefik.flags import UI_PORT
 from settings import IMAGE_KEYS, Settings
 from settings.mirrors import admits
@@ -48,11 +50,13 @@ def check_swarm(settings: Settings, swarm: Swarm) -> list[DeploymentError | str]
         warnings += _check_proxy(settings, settings.proxy, swarm)
     new = {
         IMAGE_KEYS[service]: image
-        for service, image in settings.images.items()
+        for service, image in settings.pulled_images.items()
         if service in IMAGE_KEYS
         and service_name(settings.stack.name, service) not in swarm.services
     }
     warnings += check_images(swarm, new)
+    if settings.token_server and settings.tools_image is None:
+        check_built_image(swarm, settings.token_server.image, "toolsImage")
     return warnings + (check_space(swarm) if is_new else [])
 
 
@@ -64,6 +68,9 @@ def _routed(settings: Settings) -> Iterator[Routed]:
     for name, route in routes.mirrors.items():
         setting = f"--path registry:mirrors.{name}.domain"
         yield Routed(service_name(stack_name, f"mirror-{name}"), route.labels(PORT), setting)
+    if settings.token_server:
+        labels = server_labels(routes.tokens, settings.token_server)
+        yield Routed(service_name(stack_name, "token"), labels, "registry:domain")
     proxy = service_name(stack_name, "proxy")
     if dashboard := routes.dashboard:
         labels = dashboard.labels(UI_PORT, service="api@internal")

@@ -250,5 +250,21 @@ def _(error: errors.ImageMissingError, stack: str) -> str:
 
 
 @_explain.register
+def _(error: errors.ImageNotBuiltError, stack: str) -> str:
+    command = f"pulumi config set registry:{error.setting}"
+    return f"{error}:\n      make build\n      {command} ghcr.io/acme/{error.image}"
+
+
+@_explain.register
+def _(error: errors.ImageNotSharedError, stack: str) -> str:
+    command = f"pulumi config set registry:{error.setting}"
+    return (
+        f"{error}:\n      make build PUSH=ghcr.io/acme\n"
+        f"      {command} ghcr.io/acme/{error.image}\n"
+        f"  Where each node has it already (`docker load`):\n      {command} {error.image}"
+    )
+
+
+@_explain.register
 def _(error: errors.PartialUpgradeError, stack: str) -> str:
     return f"{error}:\n      pulumi up --stack {stack}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,12 @@ class Routes:
         route = self._route(mirror.domain, tag, self._blob_options(mirror.domain))
         users = self._settings.hashed_passwords if mirror.asks_login else {}
         return replace(route, allow=mirror.allow, users=users)
+
+    @property
+    def tokens(self) -> Sequence[Route]:
+        """Return the routes of all that ask for tokens; the registry's comes first."""
+        asking = [mirror for mirror in self._settings.mirrors if mirror.asks_login]
+        return [self.registry, *map(self.mirror, asking)]
 
     @property
     def url(self) -> str:

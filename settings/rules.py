@@ -127,6 +127,21 @@ LABEL_USER = Rule(
     f"{USER.must}, nor ',': in a label of Traefik's it ends a login",
     "admin",
 )
+PASSWORD_VERSION = Rule(
+    r"[A-Za-z0-9._-]{1,64}", "1 to 64 letters, digits, '.', '_' and '-'", "2026-11"
+)
+SIGNING_KEY = Rule(PASSWORD_VERSION.pattern, PASSWORD_VERSION.must, "2")
+MOMENT = Rule(
+    r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ",
+    "a moment in UTC",
+    "2026-11-27T10:00:00Z",
+)
+REPOSITORIES = Rule(
+    r"(?!.*\*\*\*)(?!/)(?!.*//)[a-z0-9._/*-]{1,255}(?<!/)",
+    "a pattern of whole names of repositories: what names have (lower-case letters, digits, '.',"
+    " '_', '-' and '/'), '*' for any characters but '/', '**' for any",
+    "team/**",
+)
 HASH = Rule(
     r"\$(apr1\$[^$\s,]{1,8}\$[./0-9A-Za-z]{22}|2[aby]\$\d\d\$[./0-9A-Za-z]{53})|\{SHA\}[+/=0-9A-Za-z]{28}",
     "a hash as `openssl passwd -apr1` or `htpasswd -B` prints it",

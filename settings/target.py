@@ -63,7 +63,7 @@ def prepare(settings: Settings) -> tuple[Target, PinnedImages]:
     return target, choose_images(
         target.swarm,
         settings.stack.name,
-        settings.images,
+        settings.pulled_images,
         target.deployed,
         settings.image_refresh,
     )

@@ -35,6 +35,11 @@ CONFIG_PATH = "/etc/distribution/config.yml"
 HSTS_SECONDS = 365 * 24 * 3600
 """Time for which a browser insists on HTTPS; a year, as hstspreload.org asks for at the least."""
 HTPASSWD_PATH = "/run/secrets/htpasswd"
+JWKS_PATH = "/etc/distribution/jwks.json"
+"""Public keys of the tokens that count."""
+TOKEN_PATH = "/auth/token"  # noqa: S105 - of a URL
+"""Where clients get a token: on the host and port of the registry itself, since some of them go to
+no other."""
 DATA_PATH = "/var/lib/registry"
 CA_FOLDER = "/etc/distribution/authorities"
 """Folder of further CA certificates that the registry trusts."""
@@ -116,6 +121,8 @@ class Wiring:
 
     login: bool = True
     """The registry asks for the login itself."""
+    issuer: str | None = None
+    """Whose tokens it asks for, in place of a login; None for no tokens."""
     https: bool = False
     """It is reached over HTTPS."""
     mirror: bool = False
@@ -151,7 +158,9 @@ def document(options: ConfigOptions, secrets: Secrets, wiring: Wiring) -> dict[s
         "auth": {"htpasswd": {"realm": "Registry", "path": HTPASSWD_PATH}},
         "health": {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}},
     }
-    if not wiring.login:
+    if wiring.issuer:
+        defaults["auth"] = {"token": _token_auth(wiring.issuer)}
+    elif not wiring.login:
         del defaults["auth"]
     if options.read_only:
         defaults["storage"]["maintenance"] = {"readonly": {"enabled": True}}
@@ -171,6 +180,21 @@ def document(options: ConfigOptions, secrets: Secrets, wiring: Wiring) -> dict[s
     if keeps_files(config):
         defaults["storage"][FILESYSTEM] = {ROOT_DIRECTORY: DATA_PATH}
     return merged(defaults, config)
+
+
+def _token_auth(issuer: str) -> dict[str, Any]:
+    """Return what has the registry ask for tokens that `issuer` has signed, for itself."""
+    return {
+        # The address is made of the request's own, so that it is right behind each name. It asks
+        # for a realm all the same.
+        "realm": TOKEN_PATH,
+        "autoredirect": True,
+        "autoredirectpath": TOKEN_PATH,
+        "issuer": issuer,
+        "service": issuer,
+        "jwks": JWKS_PATH,
+        "signingalgorithms": ["ES256"],
+    }
 
 
 def of_mirrors(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,9 @@ class TaskArgs:
     """Full ids of overlay networks: the one that Traefik is on, then further ones, where an object
     store is, or a scanner."""
     htpasswd: docker.Secret | None
-    """bcrypt login lines; None where Traefik asks for the login."""
+    """bcrypt login lines; None where Traefik asks for the login, or tokens are asked for."""
+    jwks: pulumi.Input[str] | None = None
+    """Public keys of the stack's token server, once it runs; None where logins count."""
     data: MountedData = field(default_factory=MountedData)
     """Mounts with the images, at DATA_PATH; nothing when they are in an object store."""
 

@@ -33,6 +33,8 @@ settings is for that program to say, which knows their names:
         PortTakenError
       AlreadyThereError            a service or network that the state doesn't know
       ImageMissingError
+      ImageNotBuiltError
+      ImageNotSharedError          nodes couldn't get what is built on one engine
       LittleSpaceError
       SecretTooLargeError
       StateUnreadableError
@@ -52,6 +54,8 @@ from components.errors.collision import (
 )
 from components.errors.deployment import (
     ImageMissingError,
+    ImageNotBuiltError,
+    ImageNotSharedError,
     LittleSpaceError,
     PartialUpgradeError,
     RolloutFailedError,
@@ -104,6 +108,8 @@ __all__ = [
     "HostSharedError",
     "HostTakenError",
     "ImageMissingError",
+    "ImageNotBuiltError",
+    "ImageNotSharedError",
     "LabelAmbiguousError",
     "LabelMovedError",
     "LabelValueError",

@@ -28,6 +28,37 @@ class ImageMissingError(DeploymentError):
 
 
 @dataclass(eq=False, kw_only=True)
+class ImageNotBuiltError(DeploymentError):
+    """An image that is built on the engine, and isn't there."""
+
+    image: str
+    setting: str
+    """The caller's name for what chooses another image."""
+
+    def __str__(self) -> str:
+        return (
+            f"The image {self.image} isn't on the engine. Build it there, or name one that can be"
+            " pulled"
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class ImageNotSharedError(DeploymentError):
+    """An image that is built on one engine, for a swarm of several nodes."""
+
+    image: str
+    nodes: int
+    setting: str
+    """The caller's name for what chooses another image."""
+
+    def __str__(self) -> str:
+        return (
+            f"The image {self.image} is built on one engine, and the swarm has {self.nodes} nodes."
+            " Push it to a registry that all of them reach, and name it there"
+        )
+
+
+@dataclass(eq=False, kw_only=True)
 class LittleSpaceError(DeploymentError):
     """Little space for images and volumes on the engine's machine."""
 

@@ -21,6 +21,8 @@ from components.errors import (
     HostSharedError,
     HostTakenError,
     ImageMissingError,
+    ImageNotBuiltError,
+    ImageNotSharedError,
     LittleSpaceError,
     NameTakenError,
     NoNodeError,
@@ -196,6 +198,20 @@ def check_images(swarm: Swarm, images: Mapping[str, str]) -> list[ImageMissingEr
     if len(swarm.nodes) == 1:
         raise_all(refused)
     return [*refused, *warnings]
+
+
+def check_built_image(swarm: Swarm, image: str, setting: str) -> None:
+    """Raise where a node couldn't get an image that is built on one engine.
+
+    `setting` is the caller's name for what names another one.
+    """
+    if len(swarm.nodes) > 1:
+        raise ImageNotSharedError(image=image, nodes=len(swarm.nodes), setting=setting)
+    with connected(swarm.engine) as client:
+        try:
+            client.inspect_image(image)
+        except docker.errors.ImageNotFound:
+            raise ImageNotBuiltError(image=image, setting=setting) from None
 
 
 def check_space(swarm: Swarm) -> list[LittleSpaceError]:

@@ -61,6 +61,11 @@ def command_probe(command: str) -> docker.ServiceTaskSpecContainerSpecHealthchec
     return _probe("CMD-SHELL", command)
 
 
+def program_probe(*words: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
+    """A health check that a program of the image, without a shell, ends with 0 inside the task."""
+    return _probe("CMD", *words)
+
+
 def _probe(*tests: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
     return docker.ServiceTaskSpecContainerSpecHealthcheckArgs(
         tests=list(tests),

@@ -27,7 +27,11 @@ from testing.documents import blocks
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LONGEST = 110
 """Characters of a line that is no table, link or code."""
-BELOW = {"mirrors": KEYS, "pullLogins": PARTS}
+BELOW = {
+    "mirrors": KEYS,
+    "pullLogins": PARTS,
+    "formerPasswords": ("password", "until"),
+}
 """What may stand one level below an entry of a map."""
 
 

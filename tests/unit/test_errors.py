@@ -68,6 +68,8 @@ CASES: list[DeploymentError | EndpointError] = [
     errors.PortTakenError(owner="nginx", port=80, node="dog", setting="proxyHttpPort"),
     errors.AlreadyThereError(kind="network", name="net", is_public_network=True),
     errors.ImageMissingError(image="a:1", reason="unknown", setting="image"),
+    errors.ImageNotBuiltError(image="a:1", setting="toolsImage"),
+    errors.ImageNotSharedError(image="a:1", nodes=3, setting="toolsImage"),
     errors.PartialUpgradeError(),
     errors.CombinedError(errors=[errors.NetworkMissingError(network="net")]),
 ]

@@ -14,12 +14,20 @@ from typing import Any
 import docker.errors
 import pytest
 
-from components.errors import CombinedError, ImageMissingError, NoNodeError, PortTakenError
+from components.errors import (
+    CombinedError,
+    ImageMissingError,
+    ImageNotBuiltError,
+    ImageNotSharedError,
+    NoNodeError,
+    PortTakenError,
+)
 from components.swarm import NAMESPACE, preflight
 from components.swarm.engine import Engine
 from components.swarm.inspect import Network, RunningService, Swarm
 from components.swarm.preflight import (
     Ports,
+    check_built_image,
     check_images,
     check_nodes,
     check_ports,
@@ -203,6 +211,19 @@ def test_with_more_nodes_another_may_have_it(engine: Any) -> None:
     engine(FakeClient())
     (warning,) = check_images(site(), {"image": "c:1"})
     assert "can't be pulled: manifest unknown" in str(warning)
+
+
+def test_an_image_that_is_built_has_to_be_on_the_only_engine(engine: Any) -> None:
+    engine(FakeClient(images={"tools:1": "here"}))
+    check_built_image(swarm(DOG), "tools:1", "toolsImage")
+    with refused(ImageNotBuiltError, r"tools:2 isn't on the engine\.[^\n]*\n +make build\n"):
+        check_built_image(swarm(DOG), "tools:2", "toolsImage")
+
+
+def test_several_nodes_need_it_in_a_registry(engine: Any) -> None:
+    engine(FakeClient(images={"tools:1": "here"}))
+    with refused(ImageNotSharedError, r"the swarm has 2 nodes\.[^\n]*\n +make build PUSH="):
+        check_built_image(swarm(DOG, CAT), "tools:1", "toolsImage")
 
 
 def test_little_space_is_a_warning(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:

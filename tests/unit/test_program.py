@@ -20,6 +20,7 @@ FIRST: Mapping[str, Any] = {"stackName": "images-com", "domain": "images.example
 SECRETS = (
     "registry:passwords",
     "registry:hashedPasswords",
+    "registry:formerPasswords",
     "registry:proxySecrets",
     "registry:acmeEabHmac",
     "registry:pullLogins",
@@ -69,6 +70,7 @@ SOCKET = {**MAIN, "proxySocket": "proxy"}
 STORE: Mapping[str, Any] = {**FIRST, "config": {"storage": {"s3": {**S3, **KEYS}}}}
 REDIS = {**STORE, "cache": "redis"}
 MIRRORS = {**FIRST, "mirrors": {"hub": HUB}}
+TOKEN: Mapping[str, Any] = {**FIRST, "auth": "token", "toolsImage": "ghcr.io/acme/tools:1"}
 TLS: Mapping[str, Any] = {
     **FIRST,
     "docker:host": "tcp://manager.example.com:2376",
@@ -116,6 +118,27 @@ PROGRAMS: Mapping[str, Mapping[str, Any]] = {
         "volumeOptions": {"type": "nfs", "o": "addr=10.0.0.9", "device": ":/images"},
         "config": {"http": {"headers": {"Access-Control-Allow-Origin": ["https://ui.example"]}}},
     },
+    "token": {
+        **TOKEN,
+        "proxy": "stack",
+        "https": "external",
+        "trustedProxies": ["10.0.0.5"],
+        "mirrors": {"hub": HUB, "ghcr": GHCR},
+        "users": ["admin", "ci", "deploy"],
+        "passwords": {"ci": "a password"},
+        "hashedPasswords": {"robot-1": APR1},
+        "formerPasswords": {"ci": {"password": "another", "until": "2026-11-27T10:00:00Z"}},
+        "passwordVersions": {
+            "deploy": [{"version": "2"}, {"version": "1", "until": "2026-11-27T10:00:00Z"}]
+        },
+        "signingKeys": ["2", "1"],
+        "access": [
+            {"users": ["admin"], "actions": ["pull", "push", "delete", "catalog"]},
+            {"users": ["ci", "robot-*"], "repositories": ["team/**"], "actions": ["pull", "push"]},
+            {"users": ["deploy"], "actions": ["pull"]},
+            {"anonymous": True, "repositories": ["public/**"], "actions": ["pull"]},
+        ],
+    },
 }
 """Settings whose program is recorded; a name, and what may be in a stack's file."""
 
@@ -140,6 +163,15 @@ def test_what_is_wrong_is_one_error(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     wrong = {**FIRST, "replicas": "0", "memory": "much"}
     with pytest.raises(AssertionError, match=r"2 settings of stack test are wrong; nothing was"):
         declare(wrong, SECRETS, monkeypatch, tmp_path)
+
+
+def test_a_swarm_whose_nodes_could_not_get_the_tools_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(AssertionError, match="built on one engine, and the swarm has 3") as refused:
+        declare({**FIRST, "auth": "token"}, SECRETS, monkeypatch, tmp_path)
+    assert "make build PUSH=ghcr.io/acme" in str(refused.value)
+    assert "pulumi config set --stack test registry:toolsImage" in str(refused.value)
 
 
 def test_a_registry_that_is_read_only_has_mirrors_that_fill_themselves(
@@ -218,6 +250,17 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Any]] = {
     "hashedPasswords": (FIRST, {"admin": APR1}),
     "passwordCost": ({**FIRST, "passwords": {"admin": "a password"}}, "11"),
     "passwordRotation": (FIRST, "2026-11"),
+    "passwordVersions": (FIRST, {"admin": [{"version": "2"}]}),
+    "formerPasswords": (
+        TOKEN,
+        {"admin": {"password": "another", "until": "2026-11-27T10:00:00Z"}},
+    ),
+    "auth": ({**FIRST, "toolsImage": "ghcr.io/acme/tools:1"}, "token"),
+    "access": (TOKEN, [{"users": ["admin"], "actions": ["pull"]}]),
+    "tokenLifetime": (TOKEN, "60"),
+    "tokenReplicas": (TOKEN, "1"),
+    "signingKeys": (TOKEN, ["2", "1"]),
+    "toolsImage": (TOKEN, "ghcr.io/acme/tools:2"),
     "volumeName": (FIRST, "other"),
     "volumeNode": (FIRST, {"cat": "dog", "dog": "emu", "emu": "cat"}),
     "volumeDriver": (FIRST, "rclone"),

@@ -319,6 +319,15 @@ LARGE_CA = ISSUER.chain + LARGE
     [
         ("users", {"users": [f"user-{number:05}" for number in range(8_000)]}),
         ("hashedPasswords", {"hashedPasswords": {f"user-{n:05}": APR1 for n in range(12_000)}}),
+        ("users", {"auth": "token", "hashedPasswords": {f"u-{n:05}": APR1 for n in range(4_000)}}),
+        (
+            "access",
+            {
+                "auth": "token",
+                "access": [{"users": ["*"], "actions": ["pull"], "repositories": ["x" * 250]}]
+                * 2_000,
+            },
+        ),
         ("config", {"config": {"http": {"headers": {"X-Large": ["x" * 64] * 8_000}}}}),
         ("storageCa", {"storageCa": LARGE_CA, "config": {"storage": {"s3": S3}}}),
         ("mirrors.hub.ca", {"mirrors": {"hub": MIRROR | {"ca": LARGE_CA}}}),

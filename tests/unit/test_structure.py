@@ -44,7 +44,10 @@ FOLDERS = (
 @pytest.fixture
 def declared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Declared]:
     """Return what programs declare that have all components between them."""
-    return [declare(PROGRAMS[name], SECRETS, monkeypatch, tmp_path) for name in ("main", "store")]
+    return [
+        declare(PROGRAMS[name], SECRETS, monkeypatch, tmp_path)
+        for name in ("main", "store", "token")
+    ]
 
 
 def kind(urn: str) -> str:
