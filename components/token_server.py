@@ -32,7 +32,7 @@ from components.traefik.route import Route
 from components.version import VERSION
 
 TOOLS_IMAGE = f"registry-tools:{VERSION}"
-"""What `make build` makes of `images/tools`, on the engine at hand."""
+"""Image that `make build` makes of `images/tools`, on the engine at hand."""
 PROGRAM = "/bin/registry-token"
 FOLDER = "/etc/registry-token"
 PORT = 5001
@@ -42,21 +42,21 @@ MEMORY_MIB = 128
 GO_MEMORY = 0.75
 """Part of a task's memory that Go may use before it collects its garbage more often."""
 SHUTDOWN_SECONDS = 15
-"""What a stop may take beyond serving on, until Swarm kills the task."""
+"""Time that a stop may take beyond serving on, until Swarm kills the task."""
 ACTIONS = ("pull", "push", "delete", "catalog")
-"""What a rule may allow; `catalog` lists the names of all repositories."""
-EVERYTHING = "**"
+"""Actions that a rule may allow; `catalog` lists the names of all repositories."""
+ALL_REPOSITORIES = "**"
 """The pattern of all repositories."""
 MAX_USER_BYTES = 128
-"""What the server takes as a user's name."""
+"""Length of the longest name of a user that the server takes."""
 FAILURES, WINDOW_SECONDS, CHECKS = 20, 60, 2
 """Wrong logins of a user from an address in a window of time, before more are refused; passwords
 that one task checks at once."""
 REQUESTS_PER_SECOND, BURST = 50, 200
-"""What Traefik lets through from one address, which may be that of many clients: a storm ends at
-Traefik, and guessing at the server."""
+"""Requests that Traefik lets through from one address, which may be that of many clients. A storm
+ends there, and guessing at the server."""
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
-"""Where Traefik asks from: an overlay network."""
+"""Networks that Traefik asks from, being on an overlay network."""
 SEED_BYTES = 32
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """Private keys of P-256 are the numbers from 1 to this one, without it."""
@@ -71,7 +71,7 @@ class AccessRule:
     """Names of users, or patterns of them: `*` stands for any characters."""
     anonymous: bool = False
     """For everybody, with and without a login."""
-    repositories: Sequence[str] = (EVERYTHING,)
+    repositories: Sequence[str] = (ALL_REPOSITORIES,)
     """Patterns of whole names: `*` stands for characters without a slash, `**` for any."""
     actions: Sequence[str]
     """Of `ACTIONS`."""
@@ -79,13 +79,13 @@ class AccessRule:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenServerOptions:
-    """What may be chosen of a token server."""
+    """Options of a token server."""
 
     image: str = TOOLS_IMAGE
     access: Sequence[AccessRule] = (AccessRule(users=("*",), actions=ACTIONS),)
     """Default: every user may do everything."""
     lifetime_seconds: int = 300
-    """How long a token holds, 60 or more, and so a right that was taken away; registries add 60."""
+    """Time for which a token holds, 60 or more; registries allow for 60 more."""
     replicas: int = 2
     """Tasks, which Swarm spreads over nodes."""
     signing_keys: Sequence[str] = ("1",)
@@ -218,13 +218,13 @@ def server_labels(routes: Sequence[Route], options: TokenServerOptions) -> dict[
         addresses = ",".join(options.trusted_proxies)
         labels[f"{prefix}.sourcecriterion.ipstrategy.excludedips"] = addresses
     for route in routes:
-        own = replace(
+        token_route = replace(
             route,
             path=TOKEN_PATH,
             tag=f"{route.tag}-token",
             middlewares=(limit, *route.middlewares),
         )
-        labels |= own.labels(PORT)
+        labels |= token_route.labels(PORT)
     return labels
 
 

@@ -12,7 +12,7 @@ from components.credentials import CredentialsOptions
 from components.mirrors import MirrorOptions
 from components.token_server import (
     ACTIONS,
-    EVERYTHING,
+    ALL_REPOSITORIES,
     MAX_USER_BYTES,
     TOOLS_IMAGE,
     AccessRule,
@@ -81,8 +81,8 @@ def parse_auth(
 def _check_names(reader: Reader, users: Sequence[str]) -> None:
     for user in users:
         if len(user.encode()) > MAX_USER_BYTES:
-            what = f"has {user!r}: the token server takes {MAX_USER_BYTES} bytes at the most."
-            reader.problem("users", what)
+            reason = f"has {user!r}: the token server takes {MAX_USER_BYTES} bytes at the most."
+            reader.problem("users", reason)
 
 
 def _check_mirrors(
@@ -91,14 +91,14 @@ def _check_mirrors(
     """Note which rule opens to everybody what a mirror's login at its upstream is needed for."""
     private = [each.name for each in mirrors if each.asks_login and each.upstream.username]
     for index, rule in enumerate(access):
-        everything = EVERYTHING in rule.repositories and "pull" in rule.actions
-        if private and rule.anonymous and everything:
-            what = (
+        everywhere = ALL_REPOSITORIES in rule.repositories and "pull" in rule.actions
+        if private and rule.anonymous and everywhere:
+            reason = (
                 "is for all repositories, also those of mirrors: everybody could pull what only the"
                 f" login of mirror {private[0]} may. Name some:"
             )
             sample = rules.REPOSITORIES.sample
-            reader.problem(f"access[{index}].repositories[0]", what, sample, path=True)
+            reader.problem(f"access[{index}].repositories[0]", reason, sample, path=True)
 
 
 def _signing_keys(reader: Reader) -> tuple[str, ...]:
@@ -146,17 +146,17 @@ def _rule(reader: Reader, path: str, values: Mapping[str, Any], users: Sequence[
         reader.remove(f"{path}.{key}", f"is not a setting of a rule.{hint}")
     anonymous = values.get("anonymous", False)
     if not isinstance(anonymous, bool):
-        what = f"is {anonymous!r}: it must be true or false."
-        reader.problem(f"{path}.anonymous", what, "true", path=True)
+        reason = f"is {anonymous!r}: it must be true or false."
+        reader.problem(f"{path}.anonymous", reason, "true", path=True)
     named = list(_texts(reader, f"{path}.users", values.get("users", []), next(iter(users), "…")))
     for index, pattern in named:
         if not rules.USER.admits(pattern) or not any(_names([pattern], user) for user in users):
-            what = f"is {pattern!r}, and no user is called so.{close_to(pattern, users)}"
+            reason = f"is {pattern!r}, and no user is called so.{close_to(pattern, users)}"
             example = next(iter(users), "…")
-            reader.problem(f"{path}.users[{index}]", what, example, path=True)
+            reader.problem(f"{path}.users[{index}]", reason, example, path=True)
     if not values.get("users") and not anonymous:
-        what = "is missing: a rule is for users, or for everybody (anonymous: true)."
-        reader.problem(f"{path}.users[0]", what, next(iter(users), "…"), path=True)
+        reason = "is missing: a rule is for users, or for everybody (anonymous: true)."
+        reader.problem(f"{path}.users[0]", reason, next(iter(users), "…"), path=True)
     return AccessRule(
         users=[pattern for _, pattern in named],
         anonymous=bool(anonymous),
@@ -167,15 +167,15 @@ def _rule(reader: Reader, path: str, values: Mapping[str, Any], users: Sequence[
 
 def _repositories(reader: Reader, path: str, values: Mapping[str, Any]) -> Sequence[str]:
     rule = rules.REPOSITORIES
-    items = values.get("repositories", [EVERYTHING])
+    items = values.get("repositories", [ALL_REPOSITORIES])
     patterns = list(_texts(reader, f"{path}.repositories", items, rule.sample))
     for index, pattern in patterns:
         if not rule.admits(pattern):
-            what = f"is {pattern!r}: it must be {rule.must}."
-            reader.problem(f"{path}.repositories[{index}]", what, rule.sample, path=True)
+            reason = f"is {pattern!r}: it must be {rule.must}."
+            reader.problem(f"{path}.repositories[{index}]", reason, rule.sample, path=True)
     if items == []:
-        what = "has nothing in it: take it out, and the rule is for all repositories."
-        reader.remove(f"{path}.repositories", what)
+        reason = "has nothing in it: take it out, and the rule is for all repositories."
+        reader.remove(f"{path}.repositories", reason)
     return [pattern for _, pattern in patterns]
 
 
@@ -185,8 +185,8 @@ def _actions(reader: Reader, path: str, values: Mapping[str, Any]) -> Sequence[s
     must = f"it must be one of {', '.join(ACTIONS)}."
     for index, action in actions:
         if action not in ACTIONS:
-            what = f"is {action!r}: {must}{close_to(action, ACTIONS)}"
-            reader.problem(f"{path}.actions[{index}]", what, ACTIONS[0], path=True)
+            reason = f"is {action!r}: {must}{close_to(action, ACTIONS)}"
+            reader.problem(f"{path}.actions[{index}]", reason, ACTIONS[0], path=True)
     if items == []:
         reader.problem(f"{path}.actions[0]", f"is missing: {must}", ACTIONS[0], path=True)
     return [action for _, action in actions]
@@ -201,8 +201,8 @@ def _texts(reader: Reader, path: str, items: object, example: str) -> Iterator[t
         if isinstance(item, str):
             yield index, item
         else:
-            what = f"is {item!r}: it must be a text."
-            reader.problem(f"{path}[{index}]", what, example, path=True)
+            reason = f"is {item!r}: it must be a text."
+            reader.problem(f"{path}[{index}]", reason, example, path=True)
 
 
 def _names(patterns: Collection[str], user: str) -> bool:

@@ -23,7 +23,7 @@ MAX_ARGUMENT_BYTES = 128 * 1024 - 1
 _ARGUMENTS = ("proxyConfig", "proxyEnvironment")
 """Settings that become arguments, each option one; they are held to it as a whole."""
 ENTRY_BYTES = 160
-"""What a token server's file has for each password, its hash among it, without the user's name."""
+"""Size of a password in a token server's file, its hash included, without the user's name."""
 _GENERATED = "x" * 64
 """Stands for a secret that is generated later, and isn't longer."""
 

@@ -35,8 +35,8 @@ def parse_login(reader: Reader, hashes: Mapping[str, str]) -> CredentialsOptions
     elif not users:
         reader.problem("users", "is empty: nobody could log in.")
     for name in sorted(set(users) & set(hashes)):
-        what = "is a user of registry:users, who has a password: take one of the two out."
-        reader.remove(path_of("hashedPasswords", name), what)
+        reason = "is a user of registry:users, who has a password: take one of the two out."
+        reader.remove(path_of("hashedPasswords", name), reason)
     passwords = _passwords(reader, users)
     return CredentialsOptions(
         users=users,
@@ -125,18 +125,18 @@ def parse_versions(
         path = path_of("passwordVersions", name)
         _require_user(reader, path, name, users)
         if name in given:
-            what = "has a given password, which has no versions: registry:formerPasswords has"
-            reader.remove(path, f"{what} the one before it.")
+            reason = "has a given password, which has no versions: registry:formerPasswords has"
+            reader.remove(path, f"{reason} the one before it.")
         if not isinstance(items, list) or not items:
-            what = "must be a list of maps, the newest first."
-            reader.problem(f"{path}[0].version", what, rules.PASSWORD_VERSION.sample, path=True)
+            reason = "must be a list of maps, the newest first."
+            reader.problem(f"{path}[0].version", reason, rules.PASSWORD_VERSION.sample, path=True)
             continue
         versions[name] = [
             _version(reader, f"{path}[{index}]", item) for index, item in enumerate(items)
         ]
         if versions[name][0].until:
-            what = "is of the newest password, which has no end: put another one before it."
-            reader.remove(f"{path}[0].until", what)
+            reason = "is of the newest password, which has no end: put another one before it."
+            reader.remove(f"{path}[0].until", reason)
         texts = [each.version for each in versions[name]]
         for twice in sorted({text for text in texts if texts.count(text) > 1}):
             reader.problem(path, f"has version {twice!r} twice.")
@@ -168,8 +168,8 @@ def parse_former(reader: Reader, users: Sequence[str]) -> Mapping[str, FormerPas
             continue
         reader.secret("formerPasswords", name, "password")
         if wrong := wrong_with_password(values.get("password")):
-            again = reader.command("set", f"{path}.password", path=True, flags=" --secret")
-            reader.problem(f"{path}.password", f"{wrong}.\n      {again}")
+            command = reader.command("set", f"{path}.password", path=True, flags=" --secret")
+            reader.problem(f"{path}.password", f"{wrong}.\n      {command}")
         until = reader.part(path, values, "until", rules.MOMENT) or ""
         former[name] = FormerPassword(password=str(values.get("password")), until=until)
     return former

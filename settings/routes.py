@@ -60,8 +60,8 @@ class Routes:
     @property
     def tokens(self) -> Sequence[Route]:
         """Return the routes of all that ask for tokens; the registry's comes first."""
-        asking = [mirror for mirror in self._settings.mirrors if mirror.asks_login]
-        return [self.registry, *map(self.mirror, asking)]
+        with_login = [mirror for mirror in self._settings.mirrors if mirror.asks_login]
+        return [self.registry, *map(self.mirror, with_login)]
 
     @property
     def url(self) -> str:

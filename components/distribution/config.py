@@ -38,8 +38,7 @@ HTPASSWD_PATH = "/run/secrets/htpasswd"
 JWKS_PATH = "/etc/distribution/jwks.json"
 """Public keys of the tokens that count."""
 TOKEN_PATH = "/auth/token"  # noqa: S105 - of a URL
-"""Where clients get a token: on the host and port of the registry itself, since some of them go to
-no other."""
+"""Path of the token server, at the registry's own host and port: some clients go to no other."""
 DATA_PATH = "/var/lib/registry"
 CA_FOLDER = "/etc/distribution/authorities"
 """Folder of further CA certificates that the registry trusts."""

@@ -61,9 +61,9 @@ def command_probe(command: str) -> docker.ServiceTaskSpecContainerSpecHealthchec
     return _probe("CMD-SHELL", command)
 
 
-def program_probe(*words: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
-    """A health check that a program of the image, without a shell, ends with 0 inside the task."""
-    return _probe("CMD", *words)
+def program_probe(*args: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
+    """Return a health check that a program of the image, without a shell, ends with 0."""
+    return _probe("CMD", *args)
 
 
 def _probe(*tests: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:

@@ -28,7 +28,7 @@ from testing.site import STARTED_S, SwarmUnderTest
 from testing.testswarm import ENDED_S, Node
 
 from .conftest import PLAIN_DOMAIN, PLAIN_PORT
-from .test_clients import FRONT, Client, Place, answers, crane, docker, oras, regctl, skopeo
+from .test_clients import FRONT, Client, Target, answers, crane, docker, oras, regctl, skopeo
 
 NAME, HOST = "tokens", f"{PLAIN_DOMAIN}:{PLAIN_PORT}"
 PROXY, REGISTRY, SERVER = f"{NAME}_proxy", f"{NAME}_registry", f"{NAME}_token"
@@ -288,12 +288,12 @@ def test_a_login_alone_opens_nothing_also_behind_traefik(registry: Registry) -> 
 
 
 CLIENTS: tuple[Callable[[Client], None], ...] = (docker, skopeo, crane, oras, regctl)
-PLAIN, SECURE = Place(NAME, HOST, plain=True), Place(NAME, PLAIN_DOMAIN)
+PLAIN, SECURE = Target(NAME, HOST, plain=True), Target(NAME, PLAIN_DOMAIN)
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: str(client.__name__))
 @pytest.mark.parametrize(
-    ("user", "folder", "place"),
+    ("user", "folder", "target"),
     [("ci", "team", PLAIN), ("robot-1", "team", SECURE), ("ci", "other", PLAIN)],
     ids=["HTTP", "HTTPS", "forbidden"],
 )
@@ -302,20 +302,20 @@ def test_clients_push_and_pull_what_the_rules_allow(
     tmp_path: Path,
     user: str,
     folder: str,
-    place: Place,
+    target: Target,
     client: Callable[[Client], None],
 ) -> None:
     site, own = registry.site, tmp_path / folder
     own.mkdir()
     login = base64.b64encode(registry.login(user).encode()).decode()
-    (own / "config.json").write_text(json.dumps({"auths": {place.host: {"auth": login}}}))
+    (own / "config.json").write_text(json.dumps({"auths": {target.host: {"auth": login}}}))
     node = site.swarm.nodes[2]
-    if client is docker and not place.plain:
-        trusted = f"/etc/docker/certs.d/{place.host}"
+    if client is docker and not target.plain:
+        trusted = f"/etc/docker/certs.d/{target.host}"
         site.swarm.exec(node, "mkdir", "-p", trusted)
         site.swarm.exec(node, "cp", site.root, f"{trusted}/ca.crt")
     machine = node if client is docker else site.swarm.outside
-    run_client = Client(site, place, machine, registry.archive, own)
+    run_client = Client(site, target, machine, registry.archive, own)
     if folder == "team":
         client(run_client)
     else:
