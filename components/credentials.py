@@ -204,9 +204,9 @@ def users_file(logins: Sequence[Login], hashes: Mapping[str, str]) -> str:
 
 
 def generated_password(seed: bytes, user: str, version: str = FIRST_VERSION.version) -> str:
-    """The password of `user`, of GENERATED_LENGTH letters and digits.
+    """Return the password of `user`, GENERATED_LENGTH letters and digits.
 
-    Another seed or version, another one.
+    Another seed or version gives another one.
     """
     number = int.from_bytes(_derived(seed, "password", user, version), "big")
     letters = []
@@ -217,15 +217,15 @@ def generated_password(seed: bytes, user: str, version: str = FIRST_VERSION.vers
 
 
 def _derived(seed: bytes, purpose: str, user: str, version: str = FIRST_VERSION.version) -> bytes:
-    """64 bytes that tell nothing of the seed, nor of those for another user or purpose (HMAC)."""
+    """Return 64 bytes that tell nothing of the seed, nor of another user's or purpose's (HMAC)."""
     # The first version is that of stacks that know no others. Neither a user nor a version has a
     # blank in it, so no two of them make the same text.
-    words = [purpose, user, *([] if version == FIRST_VERSION.version else [version])]
-    return hmac.digest(seed, " ".join(words).encode(), "sha512")
+    parts = [purpose, user, *([] if version == FIRST_VERSION.version else [version])]
+    return hmac.digest(seed, " ".join(parts).encode(), "sha512")
 
 
 def htpasswd_line(user: str, password: str, salt: bytes, cost: int) -> str:
-    """`user:hash` as the registry reads it, the same for the same arguments.
+    """Return `user:hash` as the registry reads it, the same for the same arguments.
 
     `salt` is 16 random bytes. `ValueError` when the password is longer than bcrypt takes.
     """
