@@ -44,35 +44,8 @@ pin = pulumi.Output.concat("node.labels.", network.id, " == true")
 service("k", constraints=[pin], mounts=[docker.ServiceTaskSpecContainerSpecMountArgs(
     type="volume", source="data", target="/data")])
 """
-SERVICE = f"""
-import base64
-import pulumi
-import pulumi_docker as docker
-from components.swarm.stack import Logs
-from components.swarm.task import always_restart, json_file_log, limits, probe, roll_back, update
-
-def service(name, *, image="registry:3.1.2{DIGEST}", env=None, mounts=None, memory=64,
-            update=update("start-first"), log=json_file_log(Logs()), endpoint=None,
-            constraints=None):
-    docker.Service(
-        name,
-        task_spec=docker.ServiceTaskSpecArgs(
-            container_spec=docker.ServiceTaskSpecContainerSpecArgs(
-                image=image, env=env, mounts=mounts, healthcheck=probe("http://127.0.0.1/"),
-                stop_grace_period="10s",
-            ),
-            resources=limits(memory, None) if memory else None,
-            placement=docker.ServiceTaskSpecPlacementArgs(constraints=constraints),
-            restart_policy=always_restart(),
-            log_driver=log,
-        ),
-        update_config=update,
-        rollback_config=roll_back("start-first"),
-        endpoint_spec=endpoint,
-    )
-
-service("good")
-"""
+SERVICE = Path(__file__).with_name("policy_program.py").read_text()
+"""The beginning of each program here; a file, so that it is checked as the rest is."""
 
 
 def preview(folder: Path, host: str, *flags: str) -> tuple[int, str]:
