@@ -17,7 +17,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(image_build.IMAGES, tmp_path / "images")
     (tmp_path / "components").mkdir()
     shutil.copy(ROOT / "components/version.py", tmp_path / "components")
-    monkeypatch.setattr(image_build, "IMAGES", tmp_path / "images")
+    monkeypatch.setattr(image_build.recipe, "IMAGES", tmp_path / "images")
     return tmp_path / "images"
 
 
@@ -42,6 +42,20 @@ def test_a_change_makes_another_image_of_what_is_made_from_it(
         content.write("\n")
     after = {recipe.name: image_build._key(recipe) for recipe in image_build.ALL}
     assert {name for name in after if before[name] != after[name]} == images
+
+
+def test_a_change_of_what_builds_them_makes_other_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(image_build.HERE, tmp_path / "copy")
+    monkeypatch.setattr(image_build, "HERE", tmp_path / "copy")
+    files = sorted((tmp_path / "copy").glob("*.py"))
+    assert {"recipe.py", "programs.py", "archive.py"} <= {file.name for file in files}
+    keys = {image_build._key(image_build.ALL[0])}
+    for file in files:
+        file.write_text(file.read_text() + "\n")
+        keys.add(image_build._key(image_build.ALL[0]))
+    assert len(keys) == 1 + len(files)
 
 
 def test_the_tools_have_the_version_of_the_project(folder: Path) -> None:
