@@ -41,9 +41,9 @@ class Target:
     host: str
     """host:port, as crane is told."""
     files: Path
-    """Where its images are."""
+    """Folder on the disk with its images."""
     containers: Mapping[str, str] = field(default_factory=dict)
-    """What of it is in containers: their ids by what they are."""
+    """Ids of its containers, by their purpose; empty for a process of this machine."""
     login: str = ""
     """user:password, where it asks for one."""
     insecure: bool = True

@@ -25,7 +25,7 @@ from testing.testswarm import Node, TestSwarm
 DOMAIN = "bench.example.com"
 HERE = Path(__file__).parent
 ANSWER_S = 120
-"""How long a registry may take to answer."""
+"""Time limit for a started registry to answer, seconds."""
 POLL_SECONDS = 0.1
 """Between two looks whether it does."""
 

@@ -68,7 +68,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "PUSH": {"help": "registry, with a path, to push registry-tools to, such as ghcr.io/acme"},
     "ARGS": {"default": "", "help": "for pytest: '-k mirrors', or tests/unit/test_ops.py"},
 }
-"""What a command may be given, by its name for make; argparse has the name in lower case."""
+"""Arguments of commands, by their names for make; argparse has the names in lower case."""
 
 
 COMMANDS: Mapping[str, Sequence[str]] = {
@@ -105,7 +105,7 @@ BARE: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "fmt": lambda _: checks.format_code(),
     "test": lambda args: checks.run_all(args.args),
 }
-"""What is done by commands that need no package."""
+"""Functions of the commands that need no package beside the standard library."""
 CHANGING = ("up", "deploy", "down", "recover", "adopt", "env")
 """Commands that two at once in one checkout would spoil for each other."""
 

@@ -25,11 +25,11 @@ ROOM_MIB = 50
 """Free space without which a deployment doesn't begin. Pulumi writes the state again with each
 step, and copies of it: some MiB for the largest stacks."""
 OWNER_SECONDS = 3600
-"""How long a run waits for another one of the same stack on this machine."""
+"""Longest wait for another run of the same stack on this machine, seconds."""
 
 
 WRITING_SECONDS = 1
-"""How long it may take to write a lock, a line of text."""
+"""Time allowed for writing a lock, which is one line of text, seconds."""
 NOTES = ".attrs"
 """Ends the names of files that the backend puts beside each of its files."""
 

@@ -38,7 +38,7 @@ class Checkpoint:
 
     @property
     def pending(self) -> set[str]:
-        """Kinds of the operations that were begun and never ended: creating, updating, …"""
+        """Kinds of the operations that were begun and never ended, such as "creating"."""
         operations = self.raw["deployment"].get("pending_operations") or []
         return {str(each["type"]) for each in operations}
 
@@ -48,9 +48,9 @@ class Checkpoint:
         return [each for each in self.resources if each["type"] in KINDS]
 
     @property
-    def places(self) -> Sequence[Resource]:
-        """What is remembered of volumes that are on one node."""
-        return [each for each in self.resources if _place(each)]
+    def volume_locations(self) -> Sequence[Resource]:
+        """Resources that record which node a volume is on."""
+        return [each for each in self.resources if _location(each)]
 
     @property
     def cluster(self) -> str:
@@ -61,12 +61,12 @@ class Checkpoint:
     @property
     def volumes(self) -> set[str]:
         """Names of those volumes."""
-        return {str(_place(each)["volume"]) for each in self.places}
+        return {str(_location(each)["volume"]) for each in self.volume_locations}
 
     @property
     def labels(self) -> set[str]:
         """Labels of their nodes."""
-        return {str(_place(each)["label"]) for each in self.places}
+        return {str(_location(each)["label"]) for each in self.volume_locations}
 
     def ids(self, kind: str) -> set[str]:
         """Return the ids of the services, networks or secrets."""
@@ -95,7 +95,7 @@ def write(stack: str, checkpoint: Checkpoint) -> None:
     run(["pulumi", "stack", "import", "--stack", stack], stdin=json.dumps(checkpoint.raw))
 
 
-def _place(resource: Resource) -> Mapping[str, Any]:
+def _location(resource: Resource) -> Mapping[str, Any]:
     noted = _noted(resource)
     return noted if noted.get("nodeId") else {}
 

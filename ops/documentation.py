@@ -19,8 +19,8 @@ from settings.stack_schema import stack_file
 
 REFERENCE = ROOT / "docs/settings.md"
 RECORDS = [ROOT / f"tests/golden/program-{name}.json" for name in ("prod", "main")]
-"""What the program declares, as tests/unit/test_program.py compares it with the program: for
-production as it is in the repository, and with nearly all that there is."""
+"""Records of all that the program declares, which tests/unit/test_program.py keeps up to date: for
+the production settings of the repository, and with nearly all features switched on."""
 
 _SERVICE = "docker:index/service:Service::"
 _Row = tuple[list[str], str, str]

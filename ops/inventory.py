@@ -37,7 +37,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Inventory:
-    """What is on the swarm, of all stacks."""
+    """Services, networks and secrets of the swarm, of all stacks, and the engine's volumes."""
 
     cluster: str = ""
     """The swarm's id."""

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 TAIL = 100
 """Last lines of each service."""
 FOLLOW_SECONDS = 1.0
-"""How long lines are collected, to be put in order, while more is to come."""
+"""Time for which new lines are collected before they are sorted and printed, seconds."""
 LIMIT_SECONDS = 30.0
-"""The same where no more is to come: a node that doesn't answer keeps a service's log open."""
+"""Time limit without `follow`, seconds: a node that doesn't answer keeps a service's log open."""
 _LINE = re.compile(r"(?P<time>\S+T[\d:]+)\S* (?P<service>\S+?)\.\w+\.\w+@(?P<node>\S+) +\| ?")
-"""How `docker service logs --timestamps` begins a line."""
+"""Beginning of each line of `docker service logs --timestamps`."""
 
 
 def show(services: Sequence[str], *, follow: bool) -> None:

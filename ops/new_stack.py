@@ -20,7 +20,7 @@ from settings.copies import Edit, copy_for
 from settings.stack_file import as_text
 
 KEY_OF_SECRETS = ("encryptionsalt", "encryptedkey", "secretsprovider")
-"""What Pulumi notes in a stack's file about the key of its secrets."""
+"""Entries of a stack's file in which Pulumi keeps the key of its secrets."""
 Path = tuple[str | int, ...]
 
 

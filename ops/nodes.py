@@ -9,7 +9,7 @@ from typing import Any
 from components.distribution.config import HUB
 
 HUB_NAME = "docker.io"
-"""What images of Docker Hub are called by; only for these does Docker know mirrors."""
+"""Docker Hub in the names of images; Docker supports mirrors for it alone."""
 
 
 def lines(mirrors: Mapping[str, Mapping[str, Any]]) -> str:

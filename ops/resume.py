@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from ops.stack import Stack
 
 SERVICES = r"registry|redis|proxy|socket_proxy|token|mirror-[a-z0-9-]+"
-"""What this program calls the services of a stack."""
+"""Pattern of the names of a stack's services, after the name of the stack."""
 SECRETS = r"[a-z0-9-]+-[0-9a-f]{7}"
-"""What Pulumi calls their secrets: with some digits, since each new text needs a fresh name."""
+"""Pattern of the names of its secrets; Pulumi adds digits, since a new text needs a new name."""
 REFRESH = ("--refresh", "--run-program")
 """Flags of a run that reads everything anew, from the engine that the settings name."""
 
 Forget = Literal["never", "at home", "always"]
-"""Whether a state may forget a swarm that is no more: `at home` where the new one is this machine's
-alone, and has the stack's volumes."""
+"""Permission to drop a swarm that is gone from the state. `at home`: only if the new swarm consists
+of this machine alone and has the stack's volumes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """What this program calls what it makes for a stack."""
+    """Names of all that this program makes for a stack."""
 
     stack: str
     """`registry:stackName`."""
@@ -52,8 +52,8 @@ class Names:
 
     def has_network(self, network: Item) -> bool:
         """Return whether this program made it for the stack."""
-        own = (self.network, f"{self.stack}_redis", f"{self.stack}_socket_proxy")
-        return network.name in own and network.labels.get(NAMESPACE) == self.stack
+        expected = (self.network, f"{self.stack}_redis", f"{self.stack}_socket_proxy")
+        return network.name in expected and network.labels.get(NAMESPACE) == self.stack
 
     def has_secret(self, secret: Item) -> bool:
         """Return whether this program made it for the stack."""
@@ -68,7 +68,7 @@ def names(config: Config) -> Names:
 
 @dataclass(frozen=True, kw_only=True)
 class Differences:
-    """What a state and a swarm don't agree on."""
+    """Differences between a stack's state and the swarm."""
 
     gone: Sequence[Resource] = ()
     """Resources of the state that are on the swarm no more."""
@@ -122,7 +122,7 @@ def compare(state: Checkpoint, swarm: Inventory, names: Names) -> Differences:
 
 @dataclass(frozen=True, kw_only=True)
 class Rest:
-    """What of an interrupted run is left to the next `pulumi up`."""
+    """Work that an interrupted run leaves to the next `pulumi up`."""
 
     flags: Sequence[str] = ()
     taken: Mapping[str, str] = field(default_factory=dict)
@@ -146,7 +146,7 @@ def finish(stack: Stack, *, forget: Forget = "never") -> Rest:
             _forgotten(stack, state, differences, forget),
             Differences(left=differences.left),
         )
-    _settle(stack, state, differences)
+    _prune_state(stack, state, differences)
     taken = {each.name: each.id for each in differences.made}
     if taken:
         say(f"stack {stack.name}: taking into its state what is there: {', '.join(sorted(taken))}")
@@ -181,7 +181,7 @@ def finish_before_destroying(stack: Stack, *, forget: Forget = "never") -> Rest:
     swarm = state.cluster if differences.other_swarm else ""
     if differences.other_swarm:
         state, differences = _forgotten(stack, state, differences, forget), Differences()
-    _settle(stack, state, differences)
+    _prune_state(stack, state, differences)
     if differences.made:
         clean_up(stack)
     return Rest(swarm=swarm)
@@ -203,7 +203,7 @@ def _compared(stack: Stack) -> tuple[Checkpoint, Differences]:
         return state.result(), compare(state.result(), swarm, names(stack.config))
 
 
-def _settle(stack: Stack, state: Checkpoint, differences: Differences) -> None:
+def _prune_state(stack: Stack, state: Checkpoint, differences: Differences) -> None:
     """Take what is gone, and what was never finished, out of the state."""
     if state.pending or differences.gone:
         say(
@@ -256,8 +256,8 @@ def _forgotten(
         f"stack {stack.name}: the swarm was made anew; services, networks and secrets are made"
         " again"
     )
-    # Places that note no swarm are of an earlier version, and bound to nodes of the old one.
-    places = () if state.cluster else state.places
-    rest = state.without([*state.on_swarm, *places])
+    # Locations that name no swarm are of an earlier version, and bound to nodes of the old one.
+    locations = () if state.cluster else state.volume_locations
+    rest = state.without([*state.on_swarm, *locations])
     checkpoint.write(stack.name, rest)
     return rest

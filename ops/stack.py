@@ -51,7 +51,7 @@ class Stack:
 
     @property
     def file(self) -> Path:
-        """Where its settings stand."""
+        """File with its settings."""
         return ROOT / f"Pulumi.{self.name}.yaml"
 
     @property

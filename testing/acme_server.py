@@ -76,7 +76,7 @@ class AcmeServer:
 
     @property
     def log(self) -> str:
-        """What it has said."""
+        """Its output so far."""
         return self._log.read_text(errors="replace")
 
     def end(self) -> None:

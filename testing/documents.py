@@ -24,7 +24,7 @@ class Block:
     """Of the comment, counted from 1."""
     commands: str
     error: str = ""
-    """What the last one says when it fails, as it must; empty where all must work."""
+    """Text that the last command must fail with; empty where all commands must succeed."""
 
 
 def blocks(document: Path) -> Iterator[Block]:

@@ -12,7 +12,7 @@ from ops.bootstrap.console import Problem
 from .site import SwarmUnderTest
 
 OPERATION_S = 120
-"""How long a push or a pull may take."""
+"""Time limit of a push or a pull, seconds."""
 
 
 class Load:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 END_SECONDS = 5
-"""How long killed processes may take to be gone."""
+"""Time limit for killed processes to be gone, seconds."""
 
 
 @contextlib.contextmanager

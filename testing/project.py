@@ -19,12 +19,12 @@ PROGRAM = (
     "images",
 )
 LIMIT_S = 600
-"""How long one command may take, a deployment among them."""
+"""Time limit of one command, such as a deployment, seconds."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a command came to."""
+    """Result of a command that has ended."""
 
     code: int
     text: str

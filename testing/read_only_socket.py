@@ -23,7 +23,7 @@ class ReadOnlySocket:
     """The relay while it is there."""
 
     host: str
-    """What DOCKER_HOST takes."""
+    """Address for DOCKER_HOST."""
     passed: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     """First line of each request."""

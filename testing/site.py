@@ -17,12 +17,12 @@ from .project import ROOT, CommandError, Project, Result
 from .testswarm import ClientHost, Node, TestSwarm
 
 STARTED_S = 120
-"""How long a task may take to run again after its node came back."""
+"""Time limit for a task to run again after its node came back, seconds."""
 
 
 @dataclass
 class SwarmUnderTest:
-    """What the tests ask of a deployment."""
+    """A test swarm with a checkout of the project, and the questions that tests have about them."""
 
     swarm: TestSwarm
     project: Project

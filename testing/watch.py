@@ -10,19 +10,19 @@ from .site import SwarmUnderTest
 from .testswarm import Node
 
 PATIENCE_S = 30
-"""How long a client waits for an answer: long, since a busy machine alone takes some seconds."""
+"""Time limit of a request, seconds; long, since a busy machine alone takes some seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What one request got."""
+    """Outcome of one request."""
 
     at_s: float
     """When it was asked, since the watch began."""
     status: int
     """HTTP status; 0 for none."""
     seconds: float
-    """How long the answer took."""
+    """Time until the answer."""
     error: str
     """Why there was no answer, in curl's words; empty if there was one."""
 

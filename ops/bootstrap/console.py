@@ -18,7 +18,7 @@ from typing import NoReturn, TypeVar
 T = TypeVar("T")
 
 LIMIT_SECONDS = 300
-"""How long a command may take that neither downloads nor compiles."""
+"""Time limit of a command that neither downloads nor compiles, seconds."""
 
 
 class Problem(Exception):  # noqa: N818 - it is what is printed, not a kind of error

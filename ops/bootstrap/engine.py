@@ -21,7 +21,7 @@ from ops.bootstrap import daemon
 from ops.bootstrap.console import Problem, main, run, say, wait, write_whole
 
 PENDING_SECONDS = 30
-"""How long an engine that has just been started may take to be back in its swarm."""
+"""Time limit for an engine that has just been started to be back in its swarm, seconds."""
 LOCAL_SCHEMES = ("unix://", "npipe://")
 """Of engines on this machine."""
 

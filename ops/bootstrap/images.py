@@ -14,7 +14,7 @@ from ops.bootstrap import engine, image_build
 from ops.bootstrap.console import Problem, last_words, main, say
 
 PULL_ANSWER_S = 8
-"""How long Docker Hub may take to say that it has an image; the download takes what it takes."""
+"""Time limit for Docker Hub's first answer, seconds; the download itself has no limit."""
 
 
 def ensure(engine_host: str | None = None) -> None:

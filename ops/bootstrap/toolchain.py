@@ -21,14 +21,14 @@ from ops.bootstrap.packages import first_on_path
 
 ARCHIVES = "https://get.pulumi.com/releases/sdk"
 CHECKSUMS = "https://github.com/pulumi/pulumi/releases/download"
-"""What Pulumi releases, and on another server what it must be."""
+"""Pulumi's releases, and their checksums, which are on another server."""
 PLUGINS = ("docker", "random")
 """Resource plugins that the program needs, each of its SDK's version."""
 OLDEST = (3, 220)
 """The program needs `Stash` resources and hooks, which older CLIs lack."""
 
 BUILD_TOOLS = ("bash", "flock", "sha256sum")
-"""What `toolchain/build.sh` uses; macOS has not all of it."""
+"""Programs that `toolchain/build.sh` needs; macOS doesn't have all of them."""
 
 
 def cache() -> Path:
@@ -167,7 +167,7 @@ def _machine() -> str:
 def _sum_of(name: str, sums: str) -> str | None:
     """Return the checksum of a file in a list such as `sha256sum` prints."""
     lines = (line.split() for line in sums.splitlines())
-    return next((words[0].lower() for words in lines if words[1:] in ([name], [f"*{name}"])), None)
+    return next((line[0].lower() for line in lines if line[1:] in ([name], [f"*{name}"])), None)
 
 
 def _sha256(file: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SOON_S = 60
-"""What takes some seconds where nothing else runs."""
+"""Time limit for a step that takes some seconds where nothing else runs."""
 READY_S = 120
 """An engine to answer, and then to be ready in the swarm."""
 STOPPED_S = 30

@@ -18,7 +18,7 @@ from .cgroups import remove_cgroups
 from .limits import ENDED_S
 
 INIT = Path(__file__).parent / "init.sh"
-"""What process 1 of a node runs first."""
+"""Script that process 1 of a node runs first."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Node:
 
     @property
     def host(self) -> str:
-        """What DOCKER_HOST takes, from anywhere on this machine."""
+        """Address for DOCKER_HOST, from anywhere on this machine."""
         return f"unix://{self.dir}/run/docker.sock"
 
     @property

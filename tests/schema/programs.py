@@ -16,7 +16,7 @@ from ops.bootstrap.console import Problem
 from ops.bootstrap.toolchain import cache
 
 ANSWER_S = 60
-"""How long Traefik may take to read its options."""
+"""Time limit for Traefik to read its options, seconds."""
 _DECODING = re.compile(r'failed to decode configuration from \w+: (.*?)","time"')
 
 

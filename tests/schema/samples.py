@@ -14,7 +14,7 @@ SLIPS = st.dictionaries(st.sampled_from(["enabeld", "adr"]), BROKEN, max_size=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """How configurations are made from a schema."""
+    """Generator of configurations from a schema."""
 
     left_out: Collection[str] = ()
     """Dotted paths of which there is nothing: what can't start here, whatever its type."""

@@ -19,13 +19,13 @@ from testing.site import SwarmUnderTest
 from testing.testswarm import SUBNET, TestSwarm, remove_abandoned
 
 HUB = f"{SUBNET}.11:5001"
-"""Where a test may put a registry that stands in for Docker Hub: on the first node."""
+"""Address on the first node for a registry that stands in for Docker Hub in a test."""
 PLAIN_DOMAIN, PLAIN_PORT = "plain.example.com", 8081
 """A registry that the engines may ask over plain HTTP."""
 
 
 LIMIT_S = 900
-"""How long a test may take, with what its fixtures deploy, on a busy machine."""
+"""Time limit of a test with its fixtures' deployments, on a busy machine, seconds."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -52,7 +52,7 @@ backend same-port
 
 @dataclass(frozen=True)
 class Target:
-    """Where a client finds a registry."""
+    """A registry as a client addresses it."""
 
     stack: str
     host: str

@@ -23,7 +23,7 @@ CHOSEN = (
 )
 """Variables of somebody who has chosen a backend or an engine, as no reader has yet."""
 LIMIT_S = 500
-"""How long all commands of a document may take."""
+"""Time limit for all commands of a document together, seconds."""
 
 
 @pytest.fixture(scope="module")

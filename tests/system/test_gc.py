@@ -26,7 +26,7 @@ LOAD_S = 240
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tests of `registry-gc`, compiled."""
+    """Compile the tests of `registry-gc`."""
     program = tmp_path_factory.mktemp("gc") / "gc.test"
     go(["go", "test", "-c", "-o", str(program), "./tools/gc"], IMAGES, GO, BUILD_SECONDS)
     return program

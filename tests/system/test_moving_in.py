@@ -266,7 +266,7 @@ def test_what_cant_be_taken_over_is_told(site: SwarmUnderTest) -> None:
 
 
 SECRETS = ("hunter2hunter2", "hunter3hunter3")
-"""What the originals have in variables and files, and nobody may see."""
+"""Secrets in variables and files of the original registries; no output may show them."""
 FILED, LOCKED, CACHED = "filed", "locked", "cached"
 """Stacks with a configuration file, with logins of the registry's own, and with a Redis."""
 OFFICE = "office@swarm"

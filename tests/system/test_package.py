@@ -15,7 +15,7 @@ from testing.project import ROOT
 
 BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "components", "package")
 LIMIT_S = 300
-"""How long an installation may take: Pulumi's installs into a new virtual environment."""
+"""Time limit of an installation, seconds; Pulumi's makes a new virtual environment."""
 
 
 @pytest.fixture

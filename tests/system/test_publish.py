@@ -65,9 +65,9 @@ def test_the_image_is_pushed_for_every_architecture(registry: str) -> None:
     name, _, digest = done.stdout.strip().partition("@")
     assert name == f"{registry}/acme/registry-tools:{VERSION}"
 
-    def crane(*words: str) -> str:
+    def crane(*args: str) -> str:
         done = subprocess.run(
-            [tool("crane"), *words, "--insecure"],
+            [tool("crane"), *args, "--insecure"],
             stdout=subprocess.PIPE,
             text=True,
             check=True,

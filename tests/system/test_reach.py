@@ -20,7 +20,7 @@ from .test_options import relay, tls_context
 
 STACK = "reach"
 PORT = 2222
-"""Where the manager's sshd is; the jump host's is at 22."""
+"""Port of the manager's sshd; the jump host's is 22."""
 VALUES = {
     "registry:stackName": "reach-com",
     "registry:domain": "reach.example.com",

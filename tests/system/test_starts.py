@@ -33,11 +33,11 @@ from tests.schema.registry_cases import SAMPLES, SCHEMA
 from tests.schema.traefik_cases import PAIR, Case, cases, dynamic_of, flags_of, parsed
 
 STARTS = int(os.environ.get("REGISTRY_TEST_STARTS", "25"))
-"""How many times each program is started."""
+"""Number of starts of each program."""
 START_S = 30
-"""How long a program may take to answer; a second where nothing else runs."""
+"""Time limit for a program to answer, seconds; it takes one where nothing else runs."""
 MADE = 1000
-"""How many settings are made, of which some that are accepted are chosen."""
+"""Number of generated settings; the starts use some of the accepted ones."""
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """As the images have it."""
 

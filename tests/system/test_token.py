@@ -49,7 +49,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
     "deploy": {each: {"pull"} for each in REPOSITORIES},
     "": {"team/app": set(), "public/app": {"pull"}, "secret/app": set()},
 }
-"""What the rules come to, by user and repository."""
+"""Actions that the rules allow, by user and repository."""
 CLIENTS_AT_WORK = 4
 """Of `Load`, those that push and pull."""
 ABSENT = "sha256:" + "0" * 64
@@ -71,17 +71,17 @@ class Registry:
         """Return `user:password`."""
         return f"{user}:{self.passwords[user]}"
 
-    def curl(self, *words: str) -> str:
+    def curl(self, *args: str) -> str:
         """Return what curl prints outside the swarm."""
         trusted = ("--cacert", self.site.root)
-        return self.site.swarm.exec(self.site.swarm.outside, "curl", "-sS", *trusted, *words).stdout
+        return self.site.swarm.exec(self.site.swarm.outside, "curl", "-sS", *trusted, *args).stdout
 
-    def status(self, method: str, path: str, token: str, *words: str) -> int:
+    def status(self, method: str, path: str, token: str, *args: str) -> int:
         """Return the status of a request with a token."""
         kind = ("--head",) if method == "HEAD" else ("-X", method)
         shown = ("-o", "/dev/null", "-w", "%{http_code}")
         header = f"Authorization: Bearer {token}"
-        return int(self.curl(*kind, *shown, "-H", header, *words, f"{URL}{path}"))
+        return int(self.curl(*kind, *shown, "-H", header, *args, f"{URL}{path}"))
 
     def token(self, user: str, *scopes: str) -> str:
         """Return a token of the user, who asks for scopes; of nobody for an empty name."""
@@ -105,12 +105,12 @@ class Registry:
         )
         key = signing_key(base64.b64decode(seed), "1")
         now = int(time.time())
-        everything = {"type": "repository", "name": "team/app", "actions": ["pull"]}
+        access = {"type": "repository", "name": "team/app", "actions": ["pull"]}
         content: dict[str, Any] = {
             "iss": NAME,
             "sub": "admin",
             "aud": [NAME],
-            "access": [everything],
+            "access": [access],
             "jti": "1",
         }
         content |= {"exp": now + 60, "nbf": now - 600, "iat": now - 600}
@@ -128,7 +128,7 @@ def encoded(data: bytes) -> bytes:
 def registry(
     site: SwarmUnderTest, archive: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Registry]:
-    """The registry in basic mode, with an image in each repository."""
+    """Deploy the registry in basic mode and put an image into each repository."""
     swarm, project, folder = site.swarm, site.project, tmp_path_factory.mktemp("token")
     pair = CertificatePair.make(PLAIN_DOMAIN)
     (folder / "root.pem").write_text(pair.chain)
@@ -149,8 +149,8 @@ def registry(
         node=site.node_of(PROXY).ip,
     )
     (folder / "haproxy.cfg").write_text(text)
-    words = ("haproxy", "-db", "-f", folder / "haproxy.cfg")
-    front = swarm.spawn(swarm.outside, *words, log=folder / "haproxy.log")
+    args = ("haproxy", "-db", "-f", folder / "haproxy.cfg")
+    front = swarm.spawn(swarm.outside, *args, log=folder / "haproxy.log")
     wait("the registry", partial(answers, site, f"https://{PLAIN_DOMAIN}/v2/"), STARTED_S)
     for repository in REPOSITORIES:
         to = ("--dest-tls-verify=false", "--dest-creds", site.login(NAME))
@@ -209,7 +209,8 @@ REQUESTS: list[tuple[str, str, str]] = [
     ("delete", "DELETE", f"/v2/{{}}/blobs/{ABSENT}"),
     ("catalog", "GET", "/v2/_catalog"),
 ]
-"""What a request takes, its method and its path. Clients keep referrers at tags as `sha256-…`."""
+"""Requests: the action that each needs, its method and its path. Clients keep referrers at tags
+such as `sha256-…`."""
 
 
 @pytest.mark.parametrize("user", ALLOWED, ids=lambda user: user or "nobody")
@@ -247,8 +248,8 @@ def test_a_mount_takes_a_pull_from_the_other_repository(registry: Registry) -> N
 
 @pytest.mark.parametrize("login", ["ci:wrong", "stranger:wrong", "robot-1:wrong"])
 def test_a_wrong_login_gets_no_token(registry: Registry, login: str) -> None:
-    words = ("--user", login, "-o", "/dev/null", "-w", "%{http_code}")
-    assert registry.curl(*words, f"{URL}/auth/token?service={NAME}") == "401"
+    args = ("--user", login, "-o", "/dev/null", "-w", "%{http_code}")
+    assert registry.curl(*args, f"{URL}/auth/token?service={NAME}") == "401"
 
 
 def test_only_tokens_count_that_are_for_this_registry_now(registry: Registry) -> None:
@@ -275,12 +276,12 @@ def test_only_tokens_count_that_are_for_this_registry_now(registry: Registry) ->
 
 
 def test_a_login_alone_opens_nothing_also_behind_traefik(registry: Registry) -> None:
-    words = ("-o", "/dev/null", "-D", "-", "--user", registry.login("admin"))
+    args = ("-o", "/dev/null", "-D", "-", "--user", registry.login("admin"))
     for url in (URL, f"https://{PLAIN_DOMAIN}"):
-        said = registry.curl(*words, f"{url}/v2/").lower()
-        assert said.split()[1] == "401"
+        answer = registry.curl(*args, f"{url}/v2/").lower()
+        assert answer.split()[1] == "401"
         # Clients go to no other host or scheme for it.
-        assert f'realm="{url}/auth/token"' in said
+        assert f'realm="{url}/auth/token"' in answer
     site, node = registry.site, registry.site.node_of(PROXY)
     container = site.swarm.docker(node, "ps", "-q", "--filter", f"name={PROXY}")
     ask = f"wget -S -O /dev/null http://{REGISTRY}:5000/v2/_catalog 2>&1 || true"
@@ -305,17 +306,17 @@ def test_clients_push_and_pull_what_the_rules_allow(
     target: Target,
     client: Callable[[Client], None],
 ) -> None:
-    site, own = registry.site, tmp_path / folder
-    own.mkdir()
+    site, work = registry.site, tmp_path / folder
+    work.mkdir()
     login = base64.b64encode(registry.login(user).encode()).decode()
-    (own / "config.json").write_text(json.dumps({"auths": {target.host: {"auth": login}}}))
+    (work / "config.json").write_text(json.dumps({"auths": {target.host: {"auth": login}}}))
     node = site.swarm.nodes[2]
     if client is docker and not target.plain:
         trusted = f"/etc/docker/certs.d/{target.host}"
         site.swarm.exec(node, "mkdir", "-p", trusted)
         site.swarm.exec(node, "cp", site.root, f"{trusted}/ca.crt")
     machine = node if client is docker else site.swarm.outside
-    run_client = Client(site, target, machine, registry.archive, own)
+    run_client = Client(site, target, machine, registry.archive, work)
     if folder == "team":
         client(run_client)
     else:
@@ -326,9 +327,9 @@ def test_clients_push_and_pull_what_the_rules_allow(
 def test_strangers_pull_what_is_for_everybody(registry: Registry) -> None:
     outside = registry.site.swarm.outside
     for repository, allowed in (("public/app", True), ("team/app", False)):
-        words = ("skopeo", "inspect", "--raw", "--no-creds", "--tls-verify=false")
+        args = ("skopeo", "inspect", "--raw", "--no-creds", "--tls-verify=false")
         image = f"docker://{HOST}/{repository}:1"
-        done = registry.site.swarm.exec(outside, *words, image, check=False, timeout=120)
+        done = registry.site.swarm.exec(outside, *args, image, check=False, timeout=120)
         assert (done.returncode == 0) == allowed, done.stderr
 
 
@@ -364,7 +365,7 @@ def test_no_password_hash_or_key_is_in_plain_text_anywhere(registry: Registry) -
         [*map(all_of, kinds), *map(logs_of, site.swarm.nodes), site.project.state_text()]
     )
     assert '"user":"ci"' in text, "the audit log is among it"
-    assert [what for what, value in hidden.items() if value in text] == []
+    assert [name for name, value in hidden.items() if value in text] == []
 
 
 def test_another_password_and_a_further_key_interrupt_nobody(
@@ -383,8 +384,8 @@ def test_another_password_and_a_further_key_interrupt_nobody(
     new = registry.login("deploy")
     assert new != old
     for login in (old, new):
-        words = ("--user", login, "-o", "/dev/null", "-w", "%{http_code}")
-        assert registry.curl(*words, f"{URL}/auth/token?service={NAME}") == "200"
+        args = ("--user", login, "-o", "/dev/null", "-w", "%{http_code}")
+        assert registry.curl(*args, f"{URL}/auth/token?service={NAME}") == "200"
 
 
 def test_it_goes_back_to_logins_under_load(registry: Registry, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ TASKS = (
     " taskSpec.containerSpec.stopGracePeriod"
 )
 COMPUTED = " taskSpec.containerSpec.env taskSpec.containerSpec.sysctl"
-"""What comes with any update of a task: the provider doesn't know it beforehand."""
+"""Properties that any update of a task shows: the provider doesn't know them beforehand."""
 CHANGES: Mapping[str, tuple[str, str]] = {
     # What a first preview may show. Step: the properties that it changes, and why.
     "update docker:index/service:Service registry-service": (TASKS + COMPUTED, "see TASKS"),

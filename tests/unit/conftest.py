@@ -52,7 +52,7 @@ def _no_process_is_left() -> Iterator[None]:
 
 
 class Recorder(mocks.Mocks):
-    """What was registered, by logical name."""
+    """Mocks that record each registered resource, by logical name."""
 
     def __init__(self) -> None:
         self.registered: dict[str, mocks.MockResourceArgs] = {}

@@ -41,7 +41,7 @@ def raw(values: Mapping[str, Any]) -> dict[str, str]:
 
 @dataclass
 class Declared:
-    """What one run of the program declares."""
+    """Resources and outputs that one run of the program declares."""
 
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Inputs and options by type, with those of all parents, and name."""

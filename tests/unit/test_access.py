@@ -240,8 +240,8 @@ def test_hashes_go_to_the_token_server_and_into_no_label(text: str) -> None:
 def test_versions_are_kept_where_only_the_newest_counts() -> None:
     versions = {"admin": [{"version": 2}, {"version": "1", "until": UNTIL}]}
     for auth in ("basic", "token"):
-        told = settings(auth=auth, passwordVersions=versions).login
-        assert told.versions["admin"] == [
+        options = settings(auth=auth, passwordVersions=versions).login
+        assert options.versions["admin"] == [
             PasswordVersion(version="2"),
             PasswordVersion(version="1", until=UNTIL),
         ]
@@ -250,8 +250,8 @@ def test_versions_are_kept_where_only_the_newest_counts() -> None:
 def test_mirrors_that_ask_for_a_login_take_tokens_at_their_own_name() -> None:
     hub = {"upstream": "https://registry-1.docker.io", "domain": "hub.example.com"}
     open_ = {"upstream": "https://ghcr.io", "domain": "ghcr.example.com", "allow": ["10.0.0.0/8"]}
-    told = settings(mirrors={"hub": hub, "ghcr": open_})
-    assert [route.domain for route in told.routes.tokens] == [GOOD["domain"], "hub.example.com"]
+    options = settings(mirrors={"hub": hub, "ghcr": open_})
+    assert [route.domain for route in options.routes.tokens] == [GOOD["domain"], "hub.example.com"]
 
 
 def credentials(deploy: Deploy, options: CredentialsOptions, form: Any = "users") -> Recorder:

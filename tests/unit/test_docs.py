@@ -32,7 +32,7 @@ BELOW = {
     "pullLogins": PARTS,
     "formerPasswords": ("password", "until"),
 }
-"""What may stand one level below an entry of a map."""
+"""Keys that are allowed one level below an entry of a map."""
 
 
 def names(file: Path) -> str:

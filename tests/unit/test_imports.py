@@ -26,7 +26,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "bench": frozenset({"components", "settings", "ops", "testing"}),
     "tests": frozenset({"components", "policy", "settings", PROGRAM, "ops", "testing", "bench"}),
 }
-"""What the files of each folder may import beside each other."""
+"""Folders from which the files of each folder may import, beside their own."""
 BARE = frozenset(
     {
         "ops",
@@ -38,7 +38,7 @@ BARE = frozenset(
         "components.swarm.ssh",
     }
 )
-"""What of the project `ops.bootstrap` may import beside itself: modules that, as it does, need the
+"""Modules of the project that `ops.bootstrap` may import beside its own: like these, they need the
 standard library alone."""
 
 

@@ -33,7 +33,7 @@ pytestmark = [
 ]
 
 CASES = int(os.environ.get("REGISTRY_TEST_CASES", "1000"))
-"""How many settings are made."""
+"""Number of generated settings."""
 
 NAMED_TOO = {"acmeServer", "httpsEntryPoint", "proxyHttpsPort", "mirrors"}
 """Settings that a message may name though they aren't set: their defaults clash with others."""

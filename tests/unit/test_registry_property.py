@@ -21,7 +21,7 @@ from tests.schema import starter
 from tests.schema.registry_cases import SAMPLES, SCHEMA
 
 CASES = int(os.environ.get("REGISTRY_TEST_CASES", "1000"))
-"""How many configurations are made."""
+"""Number of generated configurations."""
 GOOD = {"registry:stackName": "registry-com", "registry:domain": "registry.example.com"}
 
 
