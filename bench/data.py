@@ -22,7 +22,7 @@ from components.distribution.config import (
     document,
 )
 from ops.bootstrap import images
-from ops.bootstrap.console import Problem, wait
+from ops.bootstrap.console import UserError, wait
 from testing.certificates import CertificatePair
 from testing.hub import registry_program
 
@@ -106,7 +106,7 @@ class Clients:
         self._timed(name, "pull", image.mib, target, pull)
         index = json.loads((folder / "index.json").read_text())
         if index["manifests"][0]["digest"] != digest:
-            raise Problem(f"{name}: what came back isn't what was pushed")
+            raise UserError(f"{name}: what came back isn't what was pushed")
         shutil.rmtree(folder)
         for part in ("blobs", "repositories"):
             shutil.rmtree(target.files / "docker/registry/v2" / part)

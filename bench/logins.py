@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from bench.figures import Figure
 from bench.testbed import DOMAIN, Testbed
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 
 ROUNDS, SECONDS, CONNECTIONS = 3, 5, 4
 GIVEN = secrets.token_urlsafe(24)
@@ -44,8 +44,8 @@ def _rate(testbed: Testbed, login: str) -> float:
     url = f"http://{DOMAIN}/v2/"
     output = testbed.load(url, login, connections=CONNECTIONS, seconds=SECONDS)
     if "Non-2xx" in output:
-        raise Problem(f"not every request was let in: {output}")
+        raise UserError(f"not every request was let in: {output}")
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     if not rate:
-        raise Problem(f"wrk says: {output}")
+        raise UserError(f"wrk says: {output}")
     return float(rate[1])

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.artifact import Image
 from bench.figures import Figure
 from bench.testbed import DOMAIN, Testbed, crane, docker_config
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 
 ROUNDS = 3
 CLIENTS = 64
@@ -86,7 +86,7 @@ def _connected(testbed: Testbed, login: str, url: str) -> int:
     accept = "Accept: application/vnd.oci.image.manifest.v1+json"
     printed = testbed.load(url, login, accept, connections=CONNECTIONS, seconds=CONNECTED_S)
     if not re.search(r"[1-9]\d* requests in", printed):
-        raise Problem(f"wrk printed: {printed}")
+        raise UserError(f"wrk printed: {printed}")
     # "Socket errors: connect 0, read 0, write 0, timeout 0", "Non-2xx or 3xx responses: 0".
     errors = re.findall(r"(?:connect|read|write|timeout|responses:) (\d+)", printed)
     return sum(map(int, errors))

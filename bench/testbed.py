@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.bootstrap import ROOT, images
-from ops.bootstrap.console import Problem, run, say, wait
+from ops.bootstrap.console import UserError, run, say, wait
 from ops.bootstrap.go_tool import compiled
 from ops.bootstrap.toolchain import cache
 from testing.project import Project
@@ -120,7 +120,7 @@ def terraform() -> Path:
     """Return Terraform, which has to be on the machine: no registry of packages has it."""
     program = shutil.which("terraform")
     if not program:
-        raise Problem("terraform is missing (1.5 or later): it is one of those compared with")
+        raise UserError("terraform is missing (1.5 or later): it is one of those compared with")
     return Path(program)
 
 
@@ -161,9 +161,9 @@ def terraform_provider() -> Path:
 
 
 def timed_command(command: list[str | Path], cwd: Path, env: dict[str, str]) -> None:
-    """Run it; a Problem with the end of its output when it fails."""
+    """Run it; raise a UserError with the end of its output when it fails."""
     done = subprocess.run(
         command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=600
     )
     if done.returncode != 0:
-        raise Problem(f"`{command[0]}`: {(done.stdout + done.stderr).strip()[-1500:]}")
+        raise UserError(f"`{command[0]}`: {(done.stdout + done.stderr).strip()[-1500:]}")

@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from ops.bootstrap import ROOT, state
-from ops.bootstrap.console import Problem, say, wait
+from ops.bootstrap.console import UserError, say, wait
 
 ROOM_MIB = 50
 """Free space without which a deployment doesn't begin. Pulumi writes the state again with each
@@ -58,25 +58,25 @@ def folder() -> Path | None:
 
 
 def require_room() -> None:
-    """Raise a Problem where a deployment could fill the disk that the state is on."""
+    """Raise UserError where a deployment could fill the disk that the state is on."""
     here = folder()
     if here is None:
         return
     present = next(path for path in (here, *here.parents) if path.exists())
     free = shutil.disk_usage(present).free // 2**20
     if free < ROOM_MIB:
-        raise Problem(
+        raise UserError(
             f"{free} MiB are free on the disk of Pulumi's state ({here.parent}), and {ROOM_MIB} MiB"
             " are needed: make room first, since a state that is cut short is lost"
         )
 
 
 def require_readable() -> None:
-    """Raise a Problem where a stack's state was cut short: Pulumi can't even list the stacks."""
+    """Raise UserError where a stack's state was cut short: Pulumi can't even list the stacks."""
     here = folder()
     for file in (here / "stacks" / _project()).glob("*.json") if here else []:
         if not _is_whole(file):
-            raise Problem(
+            raise UserError(
                 f"the state of stack {file.stem} was cut short ({file}); to go on from Pulumi's"
                 f" own copy:\n      make recover STACK={file.stem}"
             )
@@ -117,11 +117,11 @@ def restore(stack: str) -> bool:
 def wait_for_lock(stack: str) -> None:
     """Return when no other run holds the stack; a lock whose owner is gone is taken away.
 
-    A Problem when the owner is on another machine, or still runs after OWNER_SECONDS.
+    Raises UserError when the owner is on another machine, or still runs after OWNER_SECONDS.
     """
     for owner in _owners(stack):
         if owner.host != socket.gethostname():
-            raise Problem(
+            raise UserError(
                 f"stack {stack} is held by a run of {owner.user} on {owner.host} (process"
                 f" {owner.pid}). Wait until it has ended; or, if it is dead, type:\n"
                 f"      pulumi cancel --yes --stack {stack}"

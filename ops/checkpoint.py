@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops.bootstrap.console import Problem, run
+from ops.bootstrap.console import UserError, run
 
 KINDS = {
     "docker:index/service:Service": "services",
@@ -87,7 +87,7 @@ def read(stack: str) -> Checkpoint:
     try:
         return Checkpoint(json.loads(run(["pulumi", "stack", "export", "--stack", stack])))
     except ValueError:
-        raise Problem(f"`pulumi stack export --stack {stack}` gives no JSON") from None
+        raise UserError(f"`pulumi stack export --stack {stack}` gives no JSON") from None
 
 
 def write(stack: str, checkpoint: Checkpoint) -> None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from ops.bootstrap import ROOT, daemon, images, packages, toolchain, virtualenv
-from ops.bootstrap.console import Problem, say
+from ops.bootstrap.console import UserError, say
 
 STATIC: Sequence[Sequence[str]] = (
     ("ruff", "format", "--check", "."),
@@ -44,7 +44,7 @@ PACKAGES = {"sshd": "openssh-server"}
 def check(pytest_args: str = "") -> None:
     """Run the static checks beside the unit tests: without root, engines or a network.
 
-    `pytest_args` choose among the tests. Raises a Problem that names all failed commands.
+    `pytest_args` choose among the tests. Raises a UserError that names all failed commands.
     """
     os.environ.update(virtualenv.ensure("requirements-dev.txt"))
     tests = (*PYTEST, *TIERS[UNIT], "--quiet", *_folders([UNIT], _split(pytest_args)))
@@ -65,7 +65,7 @@ def check(pytest_args: str = "") -> None:
         failed.append(tests[:1])
     if failed:
         remedy = "; `make fmt` repairs what it can" if failed[0][0] == "ruff" else ""
-        raise Problem(f"failed: {', '.join(shlex.join(command) for command in failed)}{remedy}")
+        raise UserError(f"failed: {', '.join(shlex.join(command) for command in failed)}{remedy}")
 
 
 def format_code() -> None:
@@ -76,7 +76,7 @@ def format_code() -> None:
 
 
 def run_all(pytest_args: str = "") -> None:
-    """Run the static checks and all tests, up to the first failure, which a Problem names.
+    """Run the static checks and all tests, up to the first failure, which a UserError names.
 
     `pytest_args` choose among the tests.
     """
@@ -89,7 +89,7 @@ def run_all(pytest_args: str = "") -> None:
         _prepare_system_tests()
         _run("python", "-m", "testing.tools")
     elif SYSTEM in tiers and (os.environ.get("CI") or tiers == [SYSTEM]):
-        raise Problem(f"{SYSTEM} starts Docker engines, which takes root: sudo make test")
+        raise UserError(f"{SYSTEM} starts Docker engines, which takes root: sudo make test")
     elif SYSTEM in tiers:
         tiers.remove(SYSTEM)
         say(f"{SYSTEM} is left out: it starts Docker engines, which takes root (sudo make test)")
@@ -107,7 +107,7 @@ def _split(pytest_args: str) -> list[str]:
     try:
         return shlex.split(pytest_args)
     except ValueError as error:
-        raise Problem(f"ARGS={pytest_args}: {error}") from error
+        raise UserError(f"ARGS={pytest_args}: {error}") from error
 
 
 def _tiers(chosen: Sequence[str]) -> list[str]:
@@ -123,9 +123,9 @@ def _folders(tiers: Sequence[str], chosen: Sequence[str]) -> list[str]:
 
 
 def bench() -> None:
-    """Run the benchmark; a Problem when a part of it can't run."""
+    """Run the benchmark; raise UserError when a part of it can't run."""
     if os.geteuid() != 0:
-        raise Problem("the benchmark starts a Docker engine, which takes root: sudo make bench")
+        raise UserError("the benchmark starts a Docker engine, which takes root: sudo make bench")
     os.environ.update(virtualenv.ensure("requirements-dev.txt"))
     _prepare_system_tests("wrk")
     _run("python", "-m", "bench")
@@ -146,7 +146,7 @@ def _prepare_system_tests(*others: str) -> None:
 
 def _run(*command: str) -> None:
     if not _passes(*command):
-        raise Problem(f"`{shlex.join(command)}` failed")
+        raise UserError(f"`{shlex.join(command)}` failed")
 
 
 def _passes(*command: str) -> bool:

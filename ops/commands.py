@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from ops import history, recover
 from ops.bootstrap import state
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 from ops.bootstrap.environment import LOCAL, process_env
 from ops.review.report import drift_report
 from ops.stack import Stack
@@ -38,7 +38,7 @@ def _recover(args: argparse.Namespace) -> None:
 
 def _adopt(args: argparse.Namespace) -> None:
     if not args.source:
-        raise Problem("FROM=… missing: the swarm stack or compose project that runs the registry")
+        raise UserError("FROM=… missing: the swarm stack or compose project that runs the registry")
     from ops.adopt.takeover import adopt
 
     adopt(args.stack, args.source, args.logins)
@@ -48,7 +48,7 @@ def _env(args: argparse.Namespace) -> None:
     given = {"NAME": args.name, "FROM": args.source, "DOMAIN": args.domain}
     if missing := [f"{key}=…" for key, value in given.items() if not value]:
         example = "make env NAME=preprod FROM=stag DOMAIN=preprod.registry.example.com"
-        raise Problem(f"{' and '.join(missing)} missing; such as: {example}")
+        raise UserError(f"{' and '.join(missing)} missing; such as: {example}")
     from ops import new_stack
 
     new_stack.make(args.name, args.source, args.domain)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.swarm.endpoint import Endpoint, EndpointError, find_endpoint
 from ops.bootstrap import ROOT, engine
-from ops.bootstrap.console import Problem, run
+from ops.bootstrap.console import UserError, run
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -84,7 +84,7 @@ class Config:
     def endpoint(self) -> Endpoint:
         """Return the engine that is deployed to: of the settings, else the one that `docker` has.
 
-        A Problem when there is none, or its settings are wrong. Needs its secrets in plain text.
+        Needs its secrets in plain text. Raises UserError when there is none, or settings are wrong.
         """
         host = tls = None
         if self.names_engine:
@@ -95,12 +95,12 @@ class Config:
             reader = Reader(self.values, self.secret_keys.__contains__, self.stack)
             named = parse_endpoint(reader)
             if problems := reader.report():
-                raise Problem(problems)
+                raise UserError(problems)
             host, tls = named.host, named.tls
         try:
             return find_endpoint(host, tls)
         except EndpointError as error:
-            raise Problem(str(error)) from error
+            raise UserError(str(error)) from error
 
     def lead_docker(self) -> None:
         """Have `docker` talk to the engine that is deployed to, from here on."""
@@ -111,7 +111,7 @@ class Config:
             engine.lead_docker()
 
     def settings(self) -> Settings:
-        """Return all settings; a Problem lists what is wrong. Needs all secrets in plain text."""
+        """Return all settings; a UserError lists what is wrong. Needs all secrets in plain text."""
         import pulumi
 
         from settings import parse
@@ -121,4 +121,4 @@ class Config:
         try:
             return parse(self.values, is_secret, self.stack, file)
         except pulumi.RunError as error:
-            raise Problem(str(error)) from error
+            raise UserError(str(error)) from error

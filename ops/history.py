@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ops.bootstrap.console import Problem, run, say
+from ops.bootstrap.console import UserError, run, say
 
 
 def deployed_commit(stack: str) -> str:
-    """Return the commit of the stack's last deployment that came up; a Problem if there is none."""
+    """Return the commit of the stack's last deployment that came up; UserError if there is none."""
     raw = run(["pulumi", "stack", "history", "--json", "--stack", stack])
     return last_commit(stack, json.loads(raw))
 
@@ -27,8 +27,8 @@ def last_commit(stack: str, entries: Iterable[Mapping[str, Any]]) -> str:
             break
         if commit := entry["environment"].get("git.head"):
             return str(commit)
-        raise Problem(
+        raise UserError(
             f"stack {stack} was deployed at {entry['startTime']} from a folder without git: what"
             " it is to be compared with isn't known. Deploy it from a checkout"
         )
-    raise Problem(f"stack {stack} isn't deployed: make deploy STACK={stack}")
+    raise UserError(f"stack {stack} isn't deployed: make deploy STACK={stack}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.swarm.endpoint import Endpoint, EndpointError
 from components.swarm.manager import require_manager
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -64,7 +64,7 @@ def take(
 ) -> Inventory:
     """Return what is on the stack's swarm, after `remove` (ids by kind) is gone.
 
-    What is in use stays. A Problem when there is no manager of a swarm at `endpoint`.
+    What is in use stays. Raises UserError when there is no manager of a swarm at `endpoint`.
     """
     with _connected(stack, endpoint) as client:
         about = client.info()
@@ -91,7 +91,7 @@ def _connected(stack: str, endpoint: Endpoint) -> Iterator[APIClient]:
         # Imports Pulumi's SDK, which takes a while.
         from settings.remedies import explain
 
-        raise Problem(explain(error, stack)) from error
+        raise UserError(explain(error, stack)) from error
 
 
 def _remove(client: APIClient, ids: Mapping[str, Sequence[str]]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from ops import stack
-from ops.bootstrap.console import Problem, run, say
+from ops.bootstrap.console import UserError, run, say
 from ops.config import Config
 from ops.stack import Stack
 from settings.copies import Edit, copy_for
@@ -31,12 +31,12 @@ def make(name: str, source: str, domain: str) -> None:
     """
     known = stack.names()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-        raise Problem(f"NAME={name}: letters, digits, '-', '_' and '.', such as preprod")
+        raise UserError(f"NAME={name}: letters, digits, '-', '_' and '.', such as preprod")
     file = Stack(name).file
     if name in known or file.exists():
-        raise Problem(f"there is an environment {name} already")
+        raise UserError(f"there is an environment {name} already")
     if not Stack(source).file.exists():
-        raise Problem(f"FROM={source}: there is no {Stack(source).file.name}")
+        raise UserError(f"FROM={source}: there is no {Stack(source).file.name}")
     text = Stack(source).file.read_text()
     noted = yaml.safe_load(text) or {}
     values: Mapping[str, Any] = noted.get("config") or {}
@@ -90,7 +90,7 @@ def _secrets(
     if not paths:
         return {}
     if not known:
-        raise Problem(
+        raise UserError(
             f"FROM={source}: {Stack(source).file.name} has secrets, and the backend in use"
             f" doesn't know their stack: log in to the one that it is deployed from (pulumi login)"
         )
@@ -146,7 +146,7 @@ def _problems(name: str) -> list[str]:
     """Return what is wrong with the new stack's settings; asks no engine."""
     try:
         _ = Stack(name).settings
-    except Problem as problem:
+    except UserError as problem:
         return [str(problem)]
     return []
 

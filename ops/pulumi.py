@@ -7,11 +7,11 @@ import signal
 import subprocess
 from collections.abc import Mapping
 
-from ops.bootstrap.console import Problem, Terminated
+from ops.bootstrap.console import Terminated, UserError
 
 
 def pulumi(*args: str, env: Mapping[str, str] | None = None) -> None:
-    """Run `pulumi ARGS`, with `env` on top of ours; a Problem when it fails.
+    """Run `pulumi ARGS`, with `env` on top of ours; raise UserError when it fails.
 
     Pulumi's own output is the best report there is, of progress and of errors. On Ctrl-C Pulumi
     finishes what it is at, notes it in the state and gives its lock back; a second one ends it
@@ -33,4 +33,4 @@ def pulumi(*args: str, env: Mapping[str, str] | None = None) -> None:
     if interruption:
         raise interruption
     if code != 0:
-        raise Problem(f"`pulumi {args[0]}` failed; its messages are above")
+        raise UserError(f"`pulumi {args[0]}` failed; its messages are above")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from components.swarm import NAMESPACE
 from ops import backend, checkpoint, inventory, resume
-from ops.bootstrap.console import Problem, say
+from ops.bootstrap.console import UserError, say
 from ops.bootstrap.environment import prepare_machine
 from ops.inventory import Inventory, Item
 from ops.stack import Stack
@@ -35,7 +35,7 @@ def recover(stack: Stack) -> None:
     )
     if not any(wrong):
         if not before.on_swarm:
-            raise Problem(f"there is nothing of stack {name} here: make deploy STACK={name}")
+            raise UserError(f"there is nothing of stack {name} here: make deploy STACK={name}")
         say(f"stack {name}: its state and the swarm agree, so there is nothing to recover")
         return
     flags = resume.REFRESH if restored else ()
@@ -62,24 +62,24 @@ def _taken(stack: Stack, services: Sequence[Item]) -> dict[str, str]:
 
 
 def _require_ours(name: str, service: Item, there: Inventory) -> None:
-    """Raise a Problem where the service is one that `docker stack deploy` made."""
+    """Raise UserError where the service is one that `docker stack deploy` made."""
     secrets = [each.name for each in there.secrets if each.id in service.secrets]
     if service.name.endswith("_registry") and not any(
         re.fullmatch(resume.SECRETS, secret) for secret in secrets
     ):
         source = service.labels[NAMESPACE]
-        raise Problem(
+        raise UserError(
             f"{service.name} wasn't deployed by this program. To take over such a registry:\n"
             f"      make adopt STACK={name} FROM={source}"
         )
 
 
 def _require_label(service: Item, there: Inventory) -> None:
-    """Raise a Problem where no node has the label of the service's volume: it would start empty."""
+    """Raise UserError where no node has the label of the service's volume: it would start empty."""
     for constraint in service.constraints:
         label = re.match(r"node\.labels\.(\S+)\s*==\s*true$", constraint)
         if label and not there.has_label(label[1]):
-            raise Problem(
+            raise UserError(
                 f"{service.name} belongs on the node with the label {label[1]}, and no node has it."
                 f" See where it last ran, and give it back to that node:\n"
                 f"      docker service ps {service.name}\n"

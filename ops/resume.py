@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from components.swarm import NAMESPACE
 from ops import backend, checkpoint, inventory
-from ops.bootstrap.console import Problem, say
+from ops.bootstrap.console import UserError, say
 from ops.checkpoint import KINDS, Checkpoint, Resource
 from ops.config import Config
 from ops.inventory import Inventory, Item
@@ -136,7 +136,7 @@ class Rest:
 def finish(stack: Stack, *, forget: Forget = "never") -> Rest:
     """Bring the stack's state in line with the swarm; return what the next run does of the rest.
 
-    Waits for a run that goes on. A Problem when the swarm isn't the one that the stack was
+    Waits for a run that goes on. Raises UserError when the swarm isn't the one that the stack was
     deployed to, unless the state may `forget` that one, and the volumes are found again.
     """
     state, differences = inspect(stack)
@@ -162,7 +162,7 @@ def foresee(stack: Stack) -> Mapping[str, str]:
     """
     try:
         _, differences = _compared(stack)
-    except Problem:
+    except UserError:
         return {}
     if differences.made:
         say(f"stack {stack.name}: an earlier run was interrupted; the next one begins by ending it")
@@ -173,7 +173,7 @@ def finish_before_destroying(stack: Stack, *, forget: Forget = "never") -> Rest:
     """Bring an interrupted run to an end; what it made without noting it is removed."""
     state, differences = inspect(stack)
     if differences.unknown and not state.on_swarm:
-        raise Problem(
+        raise UserError(
             f"stack {stack.name} runs on this swarm ({differences.unknown[0].name}), and this state"
             " doesn't know it: it was lost, or is elsewhere. To take it over, and then remove it:\n"
             f"      make recover STACK={stack.name} && make down STACK={stack.name}"
@@ -243,7 +243,7 @@ def _forgotten(
             for label in state.labels
             if not placed
         )
-        raise Problem(
+        raise UserError(
             f"nothing of stack {stack.name} is on this swarm: it is another one than the stack was"
             " deployed to, or was made anew since. If the engine is the wrong one, name the right"
             " one with DOCKER_HOST, or:\n"

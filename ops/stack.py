@@ -22,7 +22,7 @@ from ops import (
 )
 from ops import logs as service_logs
 from ops.bootstrap import ROOT, state
-from ops.bootstrap.console import Problem, confirm, run, say
+from ops.bootstrap.console import UserError, confirm, run, say
 from ops.bootstrap.environment import LOCAL, prepare_machine
 from ops.config import Config
 from ops.doctor.checks import SLOW_SECONDS, examine
@@ -77,12 +77,12 @@ class Stack:
 
     @cached_property
     def settings(self) -> Settings:
-        """All its settings, read and checked; a Problem lists what is wrong."""
+        """All its settings, read and checked; a UserError lists what is wrong."""
         return self.whole_config.settings()
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        """The engine that it is deployed to; a Problem where there is none."""
+        """The engine that it is deployed to; a UserError where there is none."""
         return self.engine_config.endpoint()
 
     @cached_property
@@ -93,9 +93,9 @@ class Stack:
 
     @property
     def outputs(self) -> StackOutputs:
-        """Outputs of the last deployment; a Problem before the first."""
+        """Outputs of the last deployment; a UserError before the first."""
         if self.last_outputs is None:
-            raise Problem(f"stack {self.name} isn't deployed: make deploy STACK={self.name}")
+            raise UserError(f"stack {self.name} isn't deployed: make deploy STACK={self.name}")
         return self.last_outputs
 
     def refresh(self) -> None:
@@ -112,14 +112,14 @@ class Stack:
         if backend.has_file_of(self.name) or self.name in names():
             return
         if not new and not self.file.exists():
-            raise Problem(
+            raise UserError(
                 f"there is no {self.file.name}; for a new environment:"
                 f" make env NAME={self.name} FROM=stag DOMAIN=…"
             )
         create = ["pulumi", "stack", "init", "--no-select", self.name]
         try:
             run(create)
-        except Problem as problem:
+        except UserError as problem:
             # With the state went its passphrase, and with that the key that the file notes.
             if "incorrect passphrase" not in str(problem) or not state.has_own_passphrase():
                 raise
@@ -184,7 +184,7 @@ class Stack:
         while True:
             try:
                 return act()
-            except Problem:
+            except UserError:
                 self.refresh()
                 if not backend.is_held(self.name):
                     raise
@@ -234,7 +234,7 @@ class Stack:
         label = f"label={NAMESPACE}={self.config.swarm_stack}"
         services = run(["docker", "service", "ls", "-q", "--filter", label]).split()
         if not services:
-            raise Problem(f"stack {self.name} has no services here; deploy it first")
+            raise UserError(f"stack {self.name} has no services here; deploy it first")
         service_logs.show(services, follow=follow)
 
     def doctor(self, slow_seconds: int | None = None) -> None:
@@ -254,7 +254,7 @@ class Stack:
         """Print what the nodes need to know of the stack's mirrors."""
         mirrors = self.outputs.mirrors
         if not mirrors:
-            raise Problem(
+            raise UserError(
                 f"stack {self.name} has no mirrors; such as:\n"
                 f"      pulumi config set --stack {self.name} --path registry:mirrors.hub.upstream"
                 f" {HUB}\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.bootstrap.console import Problem, say, wait
+from ops.bootstrap.console import UserError, say, wait
 from ops.doctor.access import is_ready
 from ops.doctor.checks import examine
 from ops.outputs import StackOutputs
@@ -15,7 +15,7 @@ def wait_until_reachable(outputs: StackOutputs) -> None:
     """Wait until the registry answers; print findings of the checks if it doesn't, or has HTTPS."""
     try:
         wait(f"{outputs.url} to answer", lambda: is_ready(outputs), ANSWER_SECONDS)
-    except Problem:
+    except UserError:
         say("the services run, but the registry isn't reached from here as it should be:")
         examine(outputs, slow_seconds=0)
         raise

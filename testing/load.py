@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 
 from .site import SwarmUnderTest
 
@@ -71,7 +71,7 @@ class Load:
             command = ("skopeo", "--insecure-policy", "copy", *retry, *operation(number, count))
             try:
                 self._site.swarm.exec(self._node, *command, timeout=OPERATION_S)
-            except Problem as problem:
+            except UserError as problem:
                 self.failed.append(str(problem)[-300:])
             self.done += 1
 

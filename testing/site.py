@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.distribution.config import REGISTRY_IMAGE
-from ops.bootstrap.console import Problem, wait
+from ops.bootstrap.console import UserError, wait
 
 from .project import ROOT, CommandError, Project, Result
 from .testswarm import ClientHost, Node, TestSwarm
@@ -216,4 +216,4 @@ class SwarmUnderTest:
             timeout=60,
         )
         if done.returncode != 0:
-            raise Problem(done.stderr)
+            raise UserError(done.stderr)

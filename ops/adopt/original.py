@@ -18,7 +18,7 @@ from components.distribution.config import CONFIG_PATH
 from components.swarm import NAMESPACE
 from components.swarm.engine import connected, find_engine
 from ops import resume
-from ops.bootstrap.console import Problem, run
+from ops.bootstrap.console import UserError, run
 
 PROJECT_LABEL = "com.docker.compose.project"
 CONFIG_PATHS = (CONFIG_PATH, "/etc/docker/registry/config.yml")
@@ -135,7 +135,7 @@ def _client() -> Any:
 
 
 def find_registry(docker: Docker, source: str) -> Original:
-    """Return the only registry of the swarm stack or compose project `source`; else a Problem."""
+    """Return the only registry of the swarm stack or compose project `source`; else a UserError."""
     label = f"label={NAMESPACE}={source}"
     services = docker("service", "ls", "-q", "--filter", label).split()
     containers = docker("ps", "-aq", "--filter", f"label={PROJECT_LABEL}={source}").split()
@@ -143,7 +143,7 @@ def find_registry(docker: Docker, source: str) -> Original:
     candidates = [_service(raw, networks) for raw in docker.inspect("service", *services)]
     candidates += [_container(raw) for raw in docker.inspect("container", *containers)]
     if not candidates:
-        raise Problem(
+        raise UserError(
             f"FROM={source}: no swarm stack and no compose project of this name runs here;"
             " see `docker stack ls` and `docker compose ls`"
         )
@@ -156,7 +156,9 @@ def find_registry(docker: Docker, source: str) -> Original:
     )
     if len(chosen) != 1:
         names = ", ".join(each.name for each in chosen or candidates)
-        raise Problem(f"{source} has {len(chosen)} registries, and one is needed; it has: {names}")
+        raise UserError(
+            f"{source} has {len(chosen)} registries, and one is needed; it has: {names}"
+        )
     return chosen[0]
 
 
@@ -167,7 +169,7 @@ def node_of(docker: Docker, original: Original) -> str:
     running = ("--filter", "desired-state=running", "--format", "{{.Node}}")
     nodes = docker("service", "ps", original.id, *running).split()
     if len(nodes) != 1:
-        raise Problem(f"{original.name} runs on {len(nodes)} nodes, and its volume is on one")
+        raise UserError(f"{original.name} runs on {len(nodes)} nodes, and its volume is on one")
     return nodes[0]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pulumi
 
 from ops.adopt.original import Original
-from ops.bootstrap.console import Problem, say
+from ops.bootstrap.console import UserError, say
 from settings import parse
 from settings.secrecy import secrets_in
 from settings.stack_file import as_text, leaves, path_of
@@ -122,10 +122,10 @@ class Plan:
             yield f"  {part}: {reason}"
 
     def check(self) -> None:
-        """Raise a Problem where something would be lost, or the settings would be refused."""
+        """Raise UserError where something would be lost, or the settings would be refused."""
         if self.obstacles:
             lost = "".join(f"\n  - {each}" for each in self.obstacles)
-            raise Problem(
+            raise UserError(
                 f"{self.original.name} can't be taken over as it is; nothing was touched:{lost}\n"
                 "  What can be moved by hand: docs/moving-in.md"
             )
@@ -138,12 +138,12 @@ class Plan:
         try:
             settings = parse(raw, lambda key: key in secret, self.stack)
         except pulumi.RunError as error:
-            raise Problem(
+            raise UserError(
                 f"{error}\n  These are the settings that Pulumi.{self.stack}.yaml would have."
                 " Correct there what the file has already; for the rest, change the original first"
             ) from None
         if settings.hashed_passwords and settings.policy == "mandatory":
-            raise Problem(
+            raise UserError(
                 "LOGINS=keep leaves hashes in a label, which registry:policy mandatory forbids;"
                 " nothing was touched. Leave LOGINS out for new passwords, or let registry:policy"
                 " be advisory"

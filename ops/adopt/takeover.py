@@ -19,7 +19,7 @@ from ops.adopt.plan import Plan, Setting
 from ops.adopt.planning import make_plan, swarm_stack_of
 from ops.adopt.preparation import prepare_for_import
 from ops.bootstrap import ROOT
-from ops.bootstrap.console import Problem, confirm, run, say
+from ops.bootstrap.console import UserError, confirm, run, say
 from ops.config import Config
 from ops.review.preview import run_preview
 from ops.review.step import SERVICE
@@ -31,7 +31,7 @@ from settings.stack_file import as_text, config_of, is_encrypted
 def adopt(name: str, source: str, logins: str | None) -> None:
     """Take over the registry of the swarm stack or compose project `source` as stack `name`.
 
-    `logins` is `keep`, `new`, or None: new ones, and a Problem where old ones can't be read.
+    `logins` is `keep`, `new`, or None: new ones, and a UserError where old ones can't be read.
     """
     configured = _configured(name)
     Config(stack=name, values=configured, secret_keys=frozenset(configured)).lead_docker()
@@ -107,9 +107,9 @@ def _change_in_place(name: str, plan: Plan) -> None:
     try:
         prepare_for_import(original.id, plan.network, plan.swarm_stack, plan.volume)
     except pulumi.RunError as error:
-        raise Problem(explain(error, name)) from error
+        raise UserError(explain(error, name)) from error
     if any("replace" in operation for operation in _operations(name, taken)):
-        raise Problem(
+        raise UserError(
             f"{original.name} can't be changed in place: Pulumi would delete it first. It runs on"
             " as it was, but for networks and labels of its containers; for the reason see"
             f" `make preview STACK={name}`"
@@ -118,10 +118,10 @@ def _change_in_place(name: str, plan: Plan) -> None:
 
 
 def _operations(name: str, taken: Mapping[str, str]) -> set[str]:
-    """Return the operations of a deployment on services; a Problem where it would fail."""
+    """Return the operations of a deployment on services; raise UserError where it would fail."""
     preview = run_preview(name, variables=takeover.environment(taken))
     if preview.failed:
-        raise Problem("\n".join(preview.errors))
+        raise UserError("\n".join(preview.errors))
     return {str(step["op"]) for step in preview.steps.values() if step["type"] == SERVICE}
 
 
@@ -132,7 +132,7 @@ def _continue(
     swarm_stack = configured.get("registry:stackName")
     if original.is_deployed_by_us:
         if original.name != f"{swarm_stack}_registry":
-            raise Problem(
+            raise UserError(
                 f"{original.name} was deployed by this program already, and stack {name} is another"
                 f" one: its registry:stackName is {swarm_stack or 'not set'}"
             )
@@ -140,7 +140,7 @@ def _continue(
         Stack(name).deploy()
         return
     if swarm_stack != swarm_stack_of(original, source):
-        raise Problem(
+        raise UserError(
             f"{original.name} doesn't run, and only what runs is taken over: start it, and adopt"
             " again"
         )
@@ -172,7 +172,7 @@ def _serves(docker: Docker, swarm_stack: str) -> bool:
     running = ("--filter", "desired-state=running", "--format", "{{.CurrentState}}")
     try:
         return "Running" in docker("service", "ps", f"{swarm_stack}_registry", *running)
-    except Problem:
+    except UserError:
         return False
 
 

@@ -21,8 +21,8 @@ LIMIT_SECONDS = 300
 """Time limit of a command that neither downloads nor compiles, seconds."""
 
 
-class Problem(Exception):  # noqa: N818 - it is what is printed, not a kind of error
-    """Something whoever runs the command can act on; its text says what to do."""
+class UserError(Exception):
+    """Error that whoever runs the command can mend; its text says how."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -35,11 +35,11 @@ def say(text: str) -> None:
 
 
 def main(command: Callable[[], None]) -> NoReturn:
-    """Run `command` and exit: 1 with one line on a Problem, 130 on Ctrl-C or SIGTERM."""
+    """Run `command` and exit: 1 with one line on a UserError, 130 on Ctrl-C or SIGTERM."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         command()
-    except Problem as problem:
+    except UserError as problem:
         say(f"error: {problem}")
         sys.exit(1)
     except subprocess.TimeoutExpired as late:
@@ -55,14 +55,14 @@ def _terminate(_: int, __: FrameType | None) -> None:
 
 
 def confirm(question: str) -> None:
-    """Return when a person at a terminal says yes, or YES=1 says so beforehand; else a Problem."""
+    """Return once a person at a terminal says yes, or if YES=1 is set; else raise UserError."""
     if os.environ.get("YES") == "1":
         return
     if not sys.stdin.isatty():
-        raise Problem(f"{question} Nobody is there to ask; to say yes beforehand, add YES=1")
+        raise UserError(f"{question} Nobody is there to ask; to say yes beforehand, add YES=1")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise Problem("nothing was changed")
+        raise UserError("nothing was changed")
 
 
 @contextlib.contextmanager
@@ -104,7 +104,10 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: str | None = None,
 ) -> str:
-    """Return what `command` prints; a Problem with its last words when it fails or is late."""
+    """Return what `command` prints.
+
+    Raises a UserError with its last words when it fails or is late.
+    """
     shown = _shown(command)
     try:
         done = subprocess.run(
@@ -120,12 +123,12 @@ def run(
             stdin=subprocess.DEVNULL if stdin is None else None,
         )
     except FileNotFoundError:
-        raise Problem(f"`{command[0]}` is not installed") from None
+        raise UserError(f"`{command[0]}` is not installed") from None
     except subprocess.TimeoutExpired as late:
-        raise Problem(_late(late)) from None
+        raise UserError(_late(late)) from None
     except subprocess.CalledProcessError as error:
         last = last_words(error.stderr or error.stdout) or f"exit status {error.returncode}"
-        raise Problem(f"`{shown}`: {last}") from None
+        raise UserError(f"`{shown}`: {last}") from None
     return done.stdout
 
 
@@ -144,9 +147,9 @@ def last_words(output: str, lines: int = 3) -> str:
 
 
 def wait(event: str, ready: Callable[[], T], seconds: float, *, every: float = 0.2) -> T:
-    """Return the first true answer of `ready`; a Problem in `ready` counts as "not yet".
+    """Return the first true answer of `ready`; a UserError in `ready` counts as "not yet".
 
-    Says what is being waited for once it takes 5 s, then every 10 s. After `seconds` a Problem
+    Says what is being waited for once it takes 5 s, then every 10 s. After `seconds` a UserError
     that names it, with the last answer.
     """
     start, reported = time.monotonic(), -5.0
@@ -156,11 +159,11 @@ def wait(event: str, ready: Callable[[], T], seconds: float, *, every: float = 0
             if answer:
                 return answer
             last = "" if answer is None or answer is False else f"; last answer: {answer!r}"
-        except Problem as problem:
+        except UserError as problem:
             last = f"; last answer: {problem}"
         waited = time.monotonic() - start
         if waited >= seconds:
-            raise Problem(f"waited {seconds:g} s for {event}{last}")
+            raise UserError(f"waited {seconds:g} s for {event}{last}")
         if waited - reported >= 10:
             say(f"waiting for {event} ({waited:.0f} s of at most {seconds:g} s)")
             reported = waited

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.swarm.endpoint import DEFAULT_HOST
-from ops.bootstrap.console import Problem, last_words, run, say, wait
+from ops.bootstrap.console import UserError, last_words, run, say, wait
 from ops.bootstrap.packages import apt, find, no_autostart, program, search_path
 
 LOG = Path("/var/log/dockerd.log")
@@ -32,11 +32,11 @@ FAST_DNS = {"RES_OPTIONS": "timeout:1 attempts:2"}
 def start(host: str, answers: Callable[[], bool]) -> None:
     """Install and start the engine of this machine, and wait until it `answers` at `host`."""
     if host not in (DEFAULT_HOST, "unix:///run/docker.sock"):
-        raise Problem(f"no Docker engine answers at {host}; start it or unset DOCKER_HOST")
+        raise UserError(f"no Docker engine answers at {host}; start it or unset DOCKER_HOST")
     if platform.system() != "Linux":
-        raise Problem("no Docker engine answers; start Docker Desktop and try again")
+        raise UserError("no Docker engine answers; start Docker Desktop and try again")
     if os.geteuid() != 0:
-        raise Problem(
+        raise UserError(
             "no Docker engine answers; start it (`sudo systemctl start docker`) or install it "
             "(Debian, Ubuntu: `sudo apt-get install docker.io`), or run this as root"
         )
@@ -63,7 +63,7 @@ def _is_running() -> bool:
         return True
     PID_FILE.unlink(missing_ok=True)
     # dockerd's own containerd ends a moment after it.
-    with contextlib.suppress(Problem):
+    with contextlib.suppress(UserError):
         wait("the last containerd to end", lambda: not _lives(CONTAINERD_PID_FILE, "containerd"), 5)
         CONTAINERD_PID_FILE.unlink(missing_ok=True)
     return False
@@ -100,19 +100,19 @@ def _start_in_background(answers: Callable[[], bool]) -> None:
     )
     if process.poll() is not None:
         output = LOG.read_bytes()[begin:].decode(errors="replace")
-        raise Problem(f"the Docker engine did not start: {last_words(output, 1)} (all: {LOG})")
+        raise UserError(f"the Docker engine did not start: {last_words(output, 1)} (all: {LOG})")
 
 
 def install() -> None:
     """Have dockerd, docker and iptables on this machine; started is nothing.
 
-    A Problem that says what to install where this can't: no root, no apt.
+    Raises a UserError that says what to install where this can't: no root, no apt.
     """
     missing = [package for name, package in PARTS if not find(name)]
     if not missing:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise Problem(
+        raise UserError(
             f"the Docker engine is not complete here (missing: {', '.join(missing)}); "
             "install it (docs.docker.com/engine/install), or run this as root on Debian or Ubuntu"
         )

@@ -18,7 +18,7 @@ from components.swarm.endpoint import TLS_FILES, Endpoint, EndpointError, Tls, f
 from components.swarm.engine_kind import ROOTLESS, is_rootless
 from components.swarm.manager import require_manager
 from ops.bootstrap import daemon
-from ops.bootstrap.console import Problem, main, run, say, wait, write_whole
+from ops.bootstrap.console import UserError, main, run, say, wait, write_whole
 
 PENDING_SECONDS = 30
 """Time limit for an engine that has just been started to be back in its swarm, seconds."""
@@ -40,7 +40,7 @@ def ensure() -> str:
         swarm = _swarm(host)
     if swarm and swarm.get("LocalNodeState") == "pending":
         # It has just been started, or is being made.
-        with contextlib.suppress(Problem):
+        with contextlib.suppress(UserError):
             wait("the swarm", lambda: _swarm_state(host) != "pending", PENDING_SECONDS)
         swarm = _swarm(host)
     _ensure_manager(host, swarm or {})
@@ -56,7 +56,7 @@ def _chosen() -> Endpoint:
     try:
         return find_endpoint()
     except EndpointError as error:
-        raise Problem(str(error)) from error
+        raise UserError(str(error)) from error
 
 
 _certificates: list[tempfile.TemporaryDirectory[str]] = []
@@ -94,7 +94,7 @@ def client(host: str) -> list[str]:
 
 
 def answers(host: str) -> bool:
-    """Return whether an engine answers; a Problem when one does and refuses."""
+    """Return whether an engine answers; raise UserError when one does and refuses."""
     return _swarm(host) is not None
 
 
@@ -104,18 +104,18 @@ def _swarm(host: str) -> dict[str, object] | None:
         return None
     # The docker command would ask for passwords and about host keys, and say less.
     if host.startswith(ssh.SCHEME) and (reason := ssh.failure(host)):
-        raise Problem(f"no Docker engine answers at {host}: {reason}")
+        raise UserError(f"no Docker engine answers at {host}: {reason}")
     try:
         # `docker info` alone reports "no engine" in ways that differ between clients.
         docker(host, "version", "--format", "{{.Server.Version}}", timeout=30)
         swarm = json.loads(docker(host, "info", "--format", "{{json .Swarm}}", timeout=30))
-    except Problem as problem:
+    except UserError as problem:
         if "permission denied" in str(problem):
-            raise Problem(
+            raise UserError(
                 f"{host}: permission denied; run this as root or join the `docker` group"
             ) from None
         if not host.startswith("unix://"):
-            raise Problem(f"no Docker engine answers at {host}: {problem}") from None
+            raise UserError(f"no Docker engine answers at {host}: {problem}") from None
         return None
     return dict(swarm)
 
@@ -125,15 +125,15 @@ def _swarm_state(host: str) -> object:
 
 
 def _ensure_manager(host: str, swarm: Mapping[str, object]) -> None:
-    """Make a swarm of a local engine that is in none; a Problem where it can't be deployed to."""
+    """Make a swarm of a local engine that is in none; a UserError where it can't be deployed to."""
     if not (host.startswith(LOCAL_SCHEMES) and swarm.get("LocalNodeState") == "inactive"):
         try:
             return require_manager(host, swarm)
         except EndpointError as error:
-            raise Problem(f"{error}\nNothing was changed") from None
+            raise UserError(f"{error}\nNothing was changed") from None
     security = docker(host, "info", "--format", "{{json .SecurityOptions}}", timeout=30)
     if is_rootless(json.loads(security) or []):
-        raise Problem(f"{host} {ROOTLESS}; nothing was changed")
+        raise UserError(f"{host} {ROOTLESS}; nothing was changed")
     say("this engine is not in swarm mode: making it a swarm of one node")
     # Loopback: docker refuses to choose among several addresses, and one node needs no other.
     loopback = ["--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377"]

@@ -20,7 +20,7 @@ CRANE = "github.com/google/go-containerregistry/cmd/crane"
 def compiled(pins: Path, name: str, package: str) -> Path:
     """Return `package`, compiled once into the cache with the versions in the go.mod of `pins`.
 
-    Raises a Problem when that fails.
+    Raises UserError when that fails.
     """
     files = (pins / "go.mod").read_bytes() + (pins / "go.sum").read_bytes()
     folder = cache() / f"tools-{hashlib.sha256(files).hexdigest()[:16]}"

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 from ops.bootstrap import engine, image_build
-from ops.bootstrap.console import Problem, last_words, main, say
+from ops.bootstrap.console import UserError, last_words, main, say
 
 PULL_ANSWER_S = 8
 """Time limit for Docker Hub's first answer, seconds; the download itself has no limit."""
@@ -54,7 +54,7 @@ def _load(host: str, recipe: image_build.Recipe) -> None:
 def _has(host: str, image: str) -> bool:
     try:
         engine.docker(host, "image", "inspect", image)
-    except Problem as problem:
+    except UserError as problem:
         if "no such image" in str(problem).lower():
             return False
         raise

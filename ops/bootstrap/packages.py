@@ -8,14 +8,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ops.bootstrap.console import Problem, run, say, write_whole
+from ops.bootstrap.console import UserError, run, say, write_whole
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 NO_AUTOSTART = "#!/bin/sh\n# registry: while packages are installed\nexit 101\n"
 
 
 def apt(*args: str) -> None:
-    """Run apt-get, without questions; a Problem with its last words when it fails."""
+    """Run apt-get, without questions; raise a UserError with its last words when it fails."""
     say(f"apt-get {' '.join(args)}")
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
     if args[0] == "install":
@@ -39,10 +39,10 @@ def no_autostart() -> Iterator[None]:
 
 
 def program(name: str) -> str:
-    """Return where a program is; a Problem when it isn't."""
+    """Return where a program is; raise UserError when it isn't."""
     if path := find(name):
         return path
-    raise Problem(f"`{name}` is not installed")
+    raise UserError(f"`{name}` is not installed")
 
 
 def find(name: str) -> str | None:

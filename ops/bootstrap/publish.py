@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.bootstrap import image_build
-from ops.bootstrap.console import Problem, run, say
+from ops.bootstrap.console import UserError, run, say
 from ops.bootstrap.go_tool import CLIENTS, CRANE, compiled
 
 ARCHITECTURES = ("amd64", "arm64")
@@ -25,10 +25,10 @@ _OCI = "application/vnd.oci.image"
 def push(prefix: str) -> None:
     """Build the image, push it below `prefix`, as ghcr.io/acme, and print its name and digest.
 
-    The login is docker's own: `docker login ghcr.io` beforehand. `Problem` when Go is missing.
+    It uses docker's login: `docker login ghcr.io` beforehand. Raises UserError without Go.
     """
     if not _PREFIX.fullmatch(prefix):
-        raise Problem(f"PUSH={prefix} is no registry with a path, such as ghcr.io/acme")
+        raise UserError(f"PUSH={prefix} is no registry with a path, such as ghcr.io/acme")
     for recipe in image_build.ALL:
         if recipe.is_official:
             continue

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from ops.bootstrap import ROOT
-from ops.bootstrap.console import Problem, say, write_whole
+from ops.bootstrap.console import UserError, say, write_whole
 from ops.bootstrap.toolchain import credentials_folder
 
 FOLDER = ROOT / ".state"
@@ -60,11 +60,11 @@ def has_own_passphrase() -> bool:
 
 
 def forget_key(file: Path) -> None:
-    """Take the key of a lost passphrase out of a stack's file; a Problem if secrets need it."""
+    """Take the key of a lost passphrase out of a stack's file; a UserError if secrets need it."""
     lines = file.read_text().splitlines(keepends=True)
     encrypted = [number for number, line in enumerate(lines, 1) if "secure:" in line]
     if encrypted:
-        raise Problem(
+        raise UserError(
             f"secrets in {file.name} were encrypted with another passphrase than {PASSPHRASE} has"
             f" (lines {', '.join(map(str, encrypted))}). Put that passphrase back; or, if it is"
             " lost, take these lines out of the file, go on, and set the secrets again with"
@@ -87,7 +87,7 @@ def _has_passphrase() -> bool:
 
 def _passphrase_file() -> Path:
     if _is_locked_out():
-        raise Problem(
+        raise UserError(
             f"the passphrase of the state is lost: {PASSPHRASE} isn't there. Put it back from a"
             " copy; or, to begin a new state with what runs (the images stay):\n"
             "      make recover STACK=…"

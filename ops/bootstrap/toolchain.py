@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 
 from ops.bootstrap import ROOT
-from ops.bootstrap.console import Problem, run, say
+from ops.bootstrap.console import UserError, run, say
 from ops.bootstrap.packages import first_on_path
 
 ARCHIVES = "https://get.pulumi.com/releases/sdk"
@@ -42,7 +42,7 @@ def locked_version(package: str = "pulumi") -> str:
     pins = (ROOT / "requirements.txt").read_text()
     pin = re.search(rf"^{package}==([\w.]+)", pins, re.MULTILINE)
     if pin is None:
-        raise Problem(f"requirements.txt pins no version of {package}")
+        raise UserError(f"requirements.txt pins no version of {package}")
     return pin[1]
 
 
@@ -58,13 +58,13 @@ def ensure() -> dict[str, str]:
     if _install(installed):
         return _installed(installed)
     if missing := [name for name in BUILD_TOOLS if not shutil.which(name)]:
-        raise Problem(
+        raise UserError(
             f"Pulumi can't be compiled here, since there is no {' or '.join(missing)}; install it:"
             " https://www.pulumi.com/docs/install"
         )
     if folder := _compile():
         return _compiled(folder)
-    raise Problem("the Pulumi toolchain could not be compiled; its messages are above")
+    raise UserError("the Pulumi toolchain could not be compiled; its messages are above")
 
 
 def install_plugins() -> None:
@@ -144,7 +144,7 @@ def _install(folder: Path) -> bool:
             say(f"Pulumi's release can't be downloaded ({error}): compiling Pulumi instead")
             return False
         if _sha256(archive) != expected:
-            raise Problem(
+            raise UserError(
                 f"{ARCHIVES}/{name} isn't what Pulumi released: its checksum isn't the one in"
                 f" {sums}. Nothing was installed; try again, or install Pulumi {version} yourself"
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ops import OLDEST
 from ops.bootstrap import ROOT, packages
-from ops.bootstrap.console import LIMIT_SECONDS, Problem, one_at_a_time, run, say, write_whole
+from ops.bootstrap.console import LIMIT_SECONDS, UserError, one_at_a_time, run, say, write_whole
 from ops.bootstrap.packages import first_on_path
 
 FOLDER = ROOT / ".venv"
@@ -105,7 +105,7 @@ def _create() -> None:
         return
     # Debian and Ubuntu leave part of Python's own venv to a package.
     if os.geteuid() != 0 or not Path("/usr/bin/apt-get").exists():
-        raise Problem(
+        raise UserError(
             f"`{' '.join(create)}` failed; on Debian or Ubuntu: sudo apt-get install python3-venv"
         )
     packages.apt("update")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ops.bootstrap.console import Problem, say
+from ops.bootstrap.console import UserError, say
 from ops.doctor import access, connection, uploads
 from ops.doctor.request import NO_ANSWER, CheckFailedError
 from ops.outputs import StackOutputs
@@ -61,7 +61,7 @@ CHECKS: Sequence[Check] = (
 
 
 def examine(outputs: StackOutputs, slow_seconds: int = SLOW_SECONDS) -> None:
-    """Print the finding of each check that applies; a Problem when one of them fails.
+    """Print the finding of each check that applies; raise UserError when one of them fails.
 
     The slow upload takes `slow_seconds`, and is left out with 0 or when a check has failed.
     """
@@ -77,7 +77,7 @@ def examine(outputs: StackOutputs, slow_seconds: int = SLOW_SECONDS) -> None:
         slow = Check("slow upload", partial(uploads.slow_upload, seconds=slow_seconds))
         failed = not _passes(slow, outputs)
     if failed:
-        raise Problem("what is marked as wrong above")
+        raise UserError("what is marked as wrong above")
 
 
 def _passes(check: Check, outputs: StackOutputs) -> bool:

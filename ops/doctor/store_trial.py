@@ -28,7 +28,7 @@ from components.distribution.config import (
     Wiring,
     document,
 )
-from ops.bootstrap.console import LIMIT_SECONDS, Problem, run, wait
+from ops.bootstrap.console import LIMIT_SECONDS, UserError, run, wait
 from ops.doctor.store import Store
 from ops.doctor.store_errors import errors_in, explanation
 
@@ -48,9 +48,9 @@ UPLOAD_URL = f"http://127.0.0.1:{PORT}/v2/registry-doctor/blobs/uploads/"
 
 
 def check_store(store: Store) -> None:
-    """Print that the registry can write to the store; a Problem with the reason when it can't."""
+    """Print that the registry can write to the store; a UserError with the reason when it can't."""
     if error := _error(store):
-        raise Problem(error)
+        raise UserError(error)
     print(f"  ok    {store.driver}: {store.bucket} at {store.address} can be written to")
 
 
@@ -69,8 +69,10 @@ def _error(store: Store) -> str | None:
     try:
         create = ["docker", "create", "--rm", *label, *flags, store.image, *command]
         container = run(create, timeout=300).strip()
-    except Problem as problem:
-        raise Problem(f"the store can't be tried without the registry's image: {problem}") from None
+    except UserError as problem:
+        raise UserError(
+            f"the store can't be tried without the registry's image: {problem}"
+        ) from None
     try:
         _put(container, _files(store))
         with tempfile.TemporaryFile() as output:
@@ -118,9 +120,9 @@ def _result(store: Store, container: str, trial: Trial) -> str | None:
     post = ["wget", "-q", "-O", "/dev/null", "--post-data", "", UPLOAD_URL]
     try:
         run(["docker", "exec", container, *post], timeout=ANSWER_SECONDS)
-    except Problem:
+    except UserError:
         # The log takes another way than the answer, and may arrive after it.
-        with contextlib.suppress(Problem):
+        with contextlib.suppress(UserError):
             wait("the registry's log", lambda: errors_in(trial.log()), LOG_SECONDS)
         return explanation(store, trial.log(), "the registry can't use it")
     return None
@@ -128,7 +130,7 @@ def _result(store: Store, container: str, trial: Trial) -> str | None:
 
 def _remove(container: str) -> None:
     # It may be gone already, by itself.
-    with contextlib.suppress(Problem):
+    with contextlib.suppress(UserError):
         run(["docker", "rm", "--force", "--volumes", container], timeout=60)
 
 
@@ -156,4 +158,4 @@ def _put(container: str, files: Mapping[str, str]) -> None:
         copy, input=packed.getvalue(), capture_output=True, check=False, timeout=LIMIT_SECONDS
     )
     if done.returncode != 0:
-        raise Problem(f"`docker cp`: {done.stderr.decode().strip()}")
+        raise UserError(f"`docker cp`: {done.stderr.decode().strip()}")

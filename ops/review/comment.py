@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ops.bootstrap.console import Problem, run, say
+from ops.bootstrap.console import UserError, run, say
 
 MAX_CHARACTERS = 60_000
 """Characters of a comment; GitHub takes 65 536."""
@@ -24,13 +24,15 @@ def post(stack: str, report: str) -> None:
     if event := os.environ.get("GITHUB_EVENT_PATH"):
         request = json.loads(Path(event).read_text()).get("pull_request")
         if request is None:
-            raise Problem("the workflow wasn't started by a pull request: nowhere to comment")
+            raise UserError("the workflow wasn't started by a pull request: nowhere to comment")
         commit = str(request["head"]["sha"])
         _github(int(request["number"]), mark, _body(mark, report, commit))
     elif number := os.environ.get("CI_MERGE_REQUEST_IID"):
         _gitlab(number, mark, _body(mark, report, _variable("CI_COMMIT_SHA")))
     else:
-        raise Problem("FORMAT=comment needs a pull request on GitHub or a merge request on GitLab")
+        raise UserError(
+            "FORMAT=comment needs a pull request on GitHub or a merge request on GitLab"
+        )
     say(f"commented on the request: stack {stack}")
 
 
@@ -41,7 +43,7 @@ def _body(mark: str, report: str, commit: str) -> str:
 def _variable(name: str) -> str:
     if value := os.environ.get(name):
         return value
-    raise Problem(f"{name} isn't set; FORMAT=comment needs it")
+    raise UserError(f"{name} isn't set; FORMAT=comment needs it")
 
 
 def _github(number: int, mark: str, body: str) -> None:
@@ -98,6 +100,6 @@ def _request(method: str, url: str, content: Mapping[str, str] | None = None) ->
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return json.load(answer)
     except urllib.error.HTTPError as error:
-        raise Problem(f"GitLab answers {error.code} to {method} {url}") from None
+        raise UserError(f"GitLab answers {error.code} to {method} {url}") from None
     except OSError as error:
-        raise Problem(f"GitLab can't be reached: {error}") from None
+        raise UserError(f"GitLab can't be reached: {error}") from None

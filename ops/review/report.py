@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.bootstrap.console import Problem, say
+from ops.bootstrap.console import UserError, say
 from ops.review.changes import changes, gap
 from ops.review.preview import Preview, parse_events, run_preview
 from ops.review.step import Step, operation, resource
@@ -29,12 +29,12 @@ class Report:
     """Message with which the command fails that made the report; None: it doesn't."""
 
     def publish(self, post: Callable[[str], None] | None = None) -> None:
-        """Print the report on stdout and hand it to `post`; raise a Problem for its error."""
+        """Print the report on stdout and hand it to `post`; raise a UserError for its error."""
         print(self.markdown, end="", flush=True)
         if post:
             post(self.markdown)
         if self.error:
-            raise Problem(self.error)
+            raise UserError(self.error)
 
 
 def deployment_report(stack: str, *flags: str) -> Report:

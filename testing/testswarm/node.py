@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 
 from .cgroups import remove_cgroups
 from .limits import ENDED_S
@@ -50,12 +50,12 @@ class Node:
 
     @property
     def init(self) -> int:
-        """Process id, on the host, of the node's process 1. A Problem while the node is down."""
+        """Process id, on the host, of the node's process 1. A UserError while the node is down."""
         if self.process is None:
-            raise Problem(f"{self.name} is down")
+            raise UserError(f"{self.name} is down")
         if children := _children(self.process.pid):
             return children[0]
-        raise Problem(f"{self.name} has ended; see {self.dir}/dockerd.log")
+        raise UserError(f"{self.name} has ended; see {self.dir}/dockerd.log")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def end(node: Node) -> None:
             node.process.wait(ENDED_S)
         except subprocess.TimeoutExpired:
             left = "\n".join(filter(None, map(_described, inside)))
-            raise Problem(f"{node.name} was killed, and this goes on:\n{left}") from None
+            raise UserError(f"{node.name} was killed, and this goes on:\n{left}") from None
         node.process = None
     remove_cgroups(node.netns)
 

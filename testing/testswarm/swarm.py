@@ -17,7 +17,7 @@ from types import FrameType, TracebackType
 from typing import IO, Any
 
 from ops.bootstrap import daemon
-from ops.bootstrap.console import Problem, run, wait
+from ops.bootstrap.console import UserError, run, wait
 
 from .cleanup import STATE_PREFIX, remove, remove_abandoned
 from .limits import READY_S, STOPPED_S
@@ -72,7 +72,7 @@ class TestSwarm:
     def __enter__(self) -> TestSwarm:
         daemon.install()
         if os.geteuid() != 0:
-            raise Problem("a test swarm makes network namespaces: run the system tests as root")
+            raise UserError("a test swarm makes network namespaces: run the system tests as root")
         remove_abandoned()
         if threading.current_thread() is threading.main_thread():
             self._old_sigterm = signal.signal(signal.SIGTERM, _interrupt)
@@ -112,7 +112,7 @@ class TestSwarm:
             self._old_sigterm = None
 
     def docker(self, node: Node, *args: str | Path, timeout: float = 60) -> str:
-        """Return what the docker client prints, without the last newline; a Problem if it fails."""
+        """Return what the docker client prints, without the last newline; UserError if it fails."""
         return run(["docker", "--host", node.host, *args], timeout=timeout).rstrip("\n")
 
     def exec(
@@ -128,7 +128,7 @@ class TestSwarm:
 
         Outside it has this machine's files but for /etc/hosts. `env` comes on top of ours.
 
-        With `check`, a Problem with its last words when it fails; always one after `timeout` s.
+        With `check`, a UserError with its last words when it fails; always one after `timeout` s.
         """
         where = node.name if isinstance(node, Node) else "outside"
         try:
@@ -138,10 +138,10 @@ class TestSwarm:
                 env=clean_environment() | dict(env or {}),
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise Problem(f"{where}: `{args[0]}` did not end within {timeout:g} s") from None
+            raise UserError(f"{where}: `{args[0]}` did not end within {timeout:g} s") from None
         if check and done.returncode != 0:
             output = (done.stderr or done.stdout).strip()[-2000:]
-            raise Problem(f"{where}: `{args[0]}` exited with {done.returncode}: {output}")
+            raise UserError(f"{where}: `{args[0]}` exited with {done.returncode}: {output}")
         return done
 
     def spawn(
@@ -186,7 +186,7 @@ class TestSwarm:
 
     def stop(self, node: Node) -> None:
         """Shut the node down in order: dockerd stops its containers and leaves. Data stays."""
-        with contextlib.suppress(Problem):
+        with contextlib.suppress(UserError):
             os.kill(node.init, signal.SIGTERM)  # docker-init passes it on to dockerd.
             if node.process:
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -196,7 +196,7 @@ class TestSwarm:
     def start(self, node: Node) -> None:
         """Bring a node that was killed or stopped back, and wait until the swarm has it again."""
         if node.process:
-            raise Problem(f"{node.name} is up already")
+            raise UserError(f"{node.name} is up already")
         launch(node)
         self._wait_for_engine(node)
         self._wait_until_ready(node)
@@ -260,7 +260,7 @@ class TestSwarm:
 
         wait(f"the engine of {node.name}", ready, READY_S)
         if has_ended(node):
-            raise Problem(f"{node.name} did not start: {node.log[-1500:]}")
+            raise UserError(f"{node.name} did not start: {node.log[-1500:]}")
 
     def _wait_until_ready(self, node: Node) -> None:
         wait(f"{node.name} to be ready in the swarm", lambda: self._is_ready(node), READY_S)

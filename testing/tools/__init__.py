@@ -23,5 +23,5 @@ PACKAGES = {
 
 
 def tool(name: str) -> Path:
-    """Return the program, compiled once into the cache. A Problem when that fails."""
+    """Return the program, compiled once into the cache. Raises UserError when that fails."""
     return compiled(PACKAGES[name][0], name, PACKAGES[name][1])

@@ -15,7 +15,7 @@ MODULE = HERE.parents[1] / "images"
 
 
 def made_anew() -> str:
-    """Return the schema as JSON. `Problem` when Go is missing or doesn't compile it."""
+    """Return the schema as JSON. Raises UserError when Go is missing or doesn't compile it."""
     return go("run", HERE / "main.go")
 
 

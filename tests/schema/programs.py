@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from ops.bootstrap import image_build
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 from ops.bootstrap.toolchain import cache
 
 ANSWER_S = 60
@@ -52,7 +52,7 @@ def wrong_with_options(traefik: Path, flags: Sequence[str]) -> str | None:
         return match[1].replace('\\"', '"')
     if "Error calling healthcheck" in answer or "Bad healthcheck" in answer or not answer:
         return None
-    raise Problem(f"Traefik says {answer[-500:]}")
+    raise UserError(f"Traefik says {answer[-500:]}")
 
 
 def is_there(name: str) -> bool:

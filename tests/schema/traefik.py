@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 from settings.proxy_schema import OWN_SECTIONS
 
 from . import go
@@ -89,7 +89,7 @@ def _kind(traefik: Path, path: str) -> Schema:
         return _scalar(as_text)
     if "field not found" in as_list:
         return {"type": "object"} if "standalone" in as_text else {"type": ["object", "boolean"]}
-    raise Problem(f"{path}: {as_list}; {as_text}")
+    raise UserError(f"{path}: {as_list}; {as_text}")
 
 
 def _scalar(as_text: str) -> Schema:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ops.bootstrap import images
-from ops.bootstrap.console import Problem, wait
+from ops.bootstrap.console import UserError, wait
 from testing.testswarm import SOON_S, TestSwarm, remove_abandoned
 
 REGISTRY = next(image for image in images.tarballs() if image.startswith("registry:"))
@@ -41,7 +41,7 @@ def test_three_managers_are_ready(swarm: TestSwarm) -> None:
 
 def test_a_worker_is_no_manager() -> None:
     with TestSwarm(nodes=2, workers=1) as swarm:
-        with pytest.raises(Problem, match="not a swarm manager"):
+        with pytest.raises(UserError, match="not a swarm manager"):
             swarm.docker(swarm.nodes[1], "node", "ls")
         assert swarm.nodes[1].id in swarm.docker(swarm.nodes[0], "node", "ls", "--quiet")
 
@@ -63,7 +63,7 @@ def test_a_service_is_reached_across_nodes_over_an_overlay_network(swarm: TestSw
     assert wait("the service", lambda: swarm.docker(three, *inside), SOON_S) == "{}"
     assert _get(swarm, "http://localhost/v2/", "node2") == "{}"
     assert _get(swarm, "http://node2/v2/", "node1") == "{}"
-    with pytest.raises(Problem, match="exited with 7"):  # Nothing listens on the other nodes.
+    with pytest.raises(UserError, match="exited with 7"):  # Nothing listens on the other nodes.
         _get(swarm, "http://localhost/v2/", "node1")
 
 
@@ -87,9 +87,9 @@ def test_a_node_that_lost_its_power_comes_back_with_its_data_and_its_tasks(
 
     swarm.kill(three)
 
-    with pytest.raises(Problem, match="exited with"):
+    with pytest.raises(UserError, match="exited with"):
         _get(swarm, "http://node3:81/v2/", "node1")
-    with pytest.raises(Problem, match="node3 is down"):
+    with pytest.raises(UserError, match="node3 is down"):
         swarm.exec(three, "true")
     was = three.id
     swarm.start(three)
@@ -137,7 +137,7 @@ def _serve(swarm: TestSwarm, name: str, node: str, *options: str) -> None:
 
 
 def _get(swarm: TestSwarm, url: str, node: str) -> str:
-    """Return what a URL answers on a node. A Problem when there is no answer."""
+    """Return what a URL answers on a node. Raises UserError when there is no answer."""
     source = next(peer for peer in swarm.nodes if peer.name == node)
     return swarm.exec(source, "curl", "-sS", "--fail", "--max-time", "2", url).stdout
 

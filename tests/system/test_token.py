@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from components.token_server import TOOLS_IMAGE, public_jwk, signing_key
-from ops.bootstrap.console import Problem, run, wait
+from ops.bootstrap.console import UserError, run, wait
 from testing.certificates import CertificatePair
 from testing.load import Load
 from testing.project import changed
@@ -210,7 +210,7 @@ REQUESTS: list[tuple[str, str, str]] = [
     ("catalog", "GET", "/v2/_catalog"),
 ]
 """Requests: the action that each needs, its method and its path. Clients keep referrers at tags
-such as `sha256-…`."""
+as `sha256-…`."""
 
 
 @pytest.mark.parametrize("user", ALLOWED, ids=lambda user: user or "nobody")
@@ -320,7 +320,7 @@ def test_clients_push_and_pull_what_the_rules_allow(
     if folder == "team":
         client(run_client)
     else:
-        with pytest.raises(Problem, match=r"(?i)denied|unauthorized"):
+        with pytest.raises(UserError, match=r"(?i)denied|unauthorized"):
             client(run_client)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ops.bootstrap.console import Problem, run
+from ops.bootstrap.console import UserError, run
 from testing.acme_server import AcmeServer
 from testing.archive import redis_image
 from testing.project import ROOT, Project
@@ -75,8 +75,8 @@ def checkout(commit: str, folder: Path) -> Path:
     git = ("git", "-c", "safe.directory=*", "-C", ROOT)
     try:
         run([*git, "archive", "--format=tar", f"--output={packed}", commit])
-    except Problem as problem:
-        raise Problem(
+    except UserError as problem:
+        raise UserError(
             f"the files of commit {commit} are needed, and can't be had ({problem}). In a clone:"
             " git fetch --unshallow; on GitHub: `fetch-depth: 0` under actions/checkout;"
             " on GitLab: the variable GIT_DEPTH: 0"

@@ -27,7 +27,7 @@ from ops.adopt.original import (
 from ops.adopt.plan import Plan, overlaid
 from ops.adopt.planning import make_plan, swarm_stack_of
 from ops.adopt.preparation import mounts
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 from ops.config import Config
 from ops.stack import Stack
 
@@ -303,7 +303,7 @@ HTTPS = "routers__app-https__"
 def test_a_loss_refuses_the_whole_plan(changes: dict[str, Any], reason: str) -> None:
     made = planned(changes)
     assert any(re.search(reason, obstacle) for obstacle in made.obstacles), made.obstacles
-    with pytest.raises(Problem, match="nothing was touched"):
+    with pytest.raises(UserError, match="nothing was touched"):
         made.check()
     assert "hunter2" not in str(made.obstacles)
 
@@ -351,14 +351,14 @@ def test_logins_that_cannot_be_read_are_given_up_only_when_that_is_asked_for() -
 
 def test_hashes_in_a_label_are_refused_where_policies_are_mandatory() -> None:
     mandatory = {"registry:policy": "mandatory"}
-    with pytest.raises(Problem, match="registry:policy mandatory forbids"):
+    with pytest.raises(UserError, match="registry:policy mandatory forbids"):
         planned(logins="keep", configured=mandatory).check()
     planned(configured=mandatory).check()
     planned(logins="keep").check()
 
 
 def test_settings_that_would_be_refused_refuse_the_whole_plan() -> None:
-    with pytest.raises(Problem, match="dashboardDomain"):
+    with pytest.raises(UserError, match="dashboardDomain"):
         planned(configured={"registry:dashboardDomain": "ui.example.com"}).check()
 
 
@@ -603,7 +603,7 @@ def test_nothing_is_touched_before_somebody_agrees(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("YES", raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     steps = Steps(monkeypatch, original())
-    with pytest.raises(Problem, match="add YES=1"):
+    with pytest.raises(UserError, match="add YES=1"):
         takeover.adopt("prod", "app", None)
     assert steps.done == []
 
@@ -611,7 +611,7 @@ def test_nothing_is_touched_before_somebody_agrees(monkeypatch: pytest.MonkeyPat
 def test_a_refused_plan_touches_nothing_whoever_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("YES", "1")
     steps = Steps(monkeypatch, original(mounts=[]))
-    with pytest.raises(Problem, match="nothing was touched"):
+    with pytest.raises(UserError, match="nothing was touched"):
         takeover.adopt("prod", "app", None)
     assert steps.done == []
 
@@ -620,7 +620,7 @@ def test_a_service_that_pulumi_would_delete_is_left(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("YES", "1")
     steps = Steps(monkeypatch, original())
     steps.operations = {"replace", "create-replacement"}
-    with pytest.raises(Problem, match="can't be changed in place"):
+    with pytest.raises(UserError, match="can't be changed in place"):
         takeover.adopt("prod", "app", None)
     assert "deploy" not in steps.done
 
@@ -646,7 +646,7 @@ def test_another_stacks_registry_and_one_that_does_not_run_are_refused(
         (original(is_stopped=True), "only what runs is taken over"),
     ):
         steps = Steps(monkeypatch, registry, {"registry:stackName": "other"})
-        with pytest.raises(Problem, match=reason):
+        with pytest.raises(UserError, match=reason):
             takeover.adopt("prod", "app", None)
         assert steps.done == []
 

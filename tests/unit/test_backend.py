@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from ops import backend
-from ops.bootstrap.console import Problem, wait
+from ops.bootstrap.console import UserError, wait
 
 
 @pytest.fixture
@@ -87,14 +87,14 @@ def test_a_run_that_goes_on_is_waited_for(
 ) -> None:
     file = lock(folder, pulumi.pid)
     monkeypatch.setattr(backend, "OWNER_SECONDS", 0)
-    with pytest.raises(Problem, match="the other run to end"):
+    with pytest.raises(UserError, match="the other run to end"):
         backend.wait_for_lock("local")
     assert file.exists()
 
 
 def test_a_lock_of_another_machine_is_left_alone(folder: Path) -> None:
     file = lock(folder, 1, "elsewhere")
-    with pytest.raises(Problem, match=r"me on elsewhere .*\n.*pulumi cancel --yes --stack local"):
+    with pytest.raises(UserError, match=r"me on elsewhere .*\n.*pulumi cancel --yes --stack local"):
         backend.wait_for_lock("local")
     assert file.exists()
 
@@ -119,7 +119,7 @@ def test_a_state_that_was_cut_short_is_put_back_from_the_newest_copy_that_is_who
         os.utime(copies / name, (1000 - age, 1000 - age))
     file.with_name("local.json.bak").write_text('{"checkpoi')
     file.write_text('{"checkpoint": {')
-    with pytest.raises(Problem, match="make recover STACK=local"):
+    with pytest.raises(UserError, match="make recover STACK=local"):
         backend.require_readable()
     assert backend.restore("local")
     assert json.loads(file.read_text()) == {"checkpoint": "local.2.json"}
@@ -134,5 +134,5 @@ def test_a_deployment_needs_room_for_its_state(
     backend.require_room()
     full = SimpleNamespace(free=backend.ROOM_MIB * 2**20 - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
-    with pytest.raises(Problem, match=f"49 MiB are free .*{folder.parent}"):
+    with pytest.raises(UserError, match=f"49 MiB are free .*{folder.parent}"):
         backend.require_room()

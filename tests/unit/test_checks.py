@@ -10,7 +10,7 @@ import pytest
 
 from ops import checks
 from ops.bootstrap import ROOT, virtualenv
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 from ops.checks import SYSTEM, UNIT
 
 
@@ -48,7 +48,7 @@ def test_fmt_mends_and_formats_and_checks_nothing(commands: Path) -> None:
 @pytest.mark.parametrize("name", ["ruff", "mypy", "pytest"])
 def test_whatever_fails_is_named_and_the_rest_is_run(commands: Path, name: str) -> None:
     write(commands, name, 1)
-    with pytest.raises(Problem, match=f"failed: {name}"):
+    with pytest.raises(UserError, match=f"failed: {name}"):
         checks.check()
     assert {line.split()[0] for line in log(commands)} == {"ruff", "mypy", "pytest"}
 
@@ -82,16 +82,16 @@ def test_system_tests_without_root_are_left_out_where_nobody_asked_for_them(
     monkeypatch.delenv("CI", raising=False)
     checks.run_all()
     assert log(commands)[-1].endswith(UNIT)
-    with pytest.raises(Problem, match="takes root"):
+    with pytest.raises(UserError, match="takes root"):
         checks.run_all(f"{SYSTEM}/test_mirrors.py")
     monkeypatch.setenv("CI", "true")
-    with pytest.raises(Problem, match="takes root"):
+    with pytest.raises(UserError, match="takes root"):
         checks.run_all()
 
 
 @pytest.mark.usefixtures("commands")
 def test_arguments_that_end_within_a_quote_are_refused() -> None:
-    with pytest.raises(Problem, match="No closing quotation"):
+    with pytest.raises(UserError, match="No closing quotation"):
         checks.check("-k 'mirrors")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 from ops.review import comment
 
 from .test_ops import command
@@ -65,7 +65,7 @@ def test_a_report_that_github_would_refuse_is_cut(github: Path) -> None:
 def test_without_a_request_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GITHUB_EVENT_PATH", "CI_MERGE_REQUEST_IID"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(Problem, match="FORMAT=comment needs a pull request"):
+    with pytest.raises(UserError, match="FORMAT=comment needs a pull request"):
         comment.post("stag", "")
 
 
@@ -127,6 +127,6 @@ def test_a_merge_request_gets_one_note_for_each_stack(
         ["**prod**: no changes"],
     ]
     monkeypatch.setenv("GITLAB_TOKEN", "wrong-and-hidden")
-    with pytest.raises(Problem, match="GitLab answers 401") as problem:
+    with pytest.raises(UserError, match="GitLab answers 401") as problem:
         comment.post("stag", "")
     assert "hidden" not in str(problem.value)

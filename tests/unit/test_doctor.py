@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 from ops.doctor import access, connection
 from ops.doctor.checks import CHECKS, examine
 from ops.doctor.request import Answer, CheckFailedError
@@ -261,7 +261,7 @@ def test_a_slow_upload_comes_after_all_else(capsys: pytest.CaptureFixture[str]) 
 def test_a_disk_that_is_full_or_read_only_is_noticed(
     statuses: dict[str, int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with registry(**statuses) as (target, _), pytest.raises(Problem):
+    with registry(**statuses) as (target, _), pytest.raises(UserError):
         examine(target, slow_seconds=1)
     output = capsys.readouterr().out
     (status,) = statuses.values()
@@ -286,7 +286,7 @@ def test_no_check_follows_where_no_name_is_known(
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    with pytest.raises(Problem, match="marked as wrong above"):
+    with pytest.raises(UserError, match="marked as wrong above"):
         examine(outputs())
     (_, line) = capsys.readouterr().out.splitlines()
     assert line.startswith("  wrong registry.example.com leads nowhere")
@@ -299,7 +299,7 @@ def test_an_error_that_a_check_does_not_explain_is_shown_with_its_name(
         raise TimeoutError("timed out")
 
     monkeypatch.setattr(access, "request", request)
-    with registry() as (target, _), pytest.raises(Problem):
+    with registry() as (target, _), pytest.raises(UserError):
         examine(target, slow_seconds=0)
     assert "  wrong login: timed out\n" in capsys.readouterr().out
 

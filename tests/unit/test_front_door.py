@@ -16,7 +16,7 @@ import pytest
 from ops import resume
 from ops.__main__ import BARE, COMMANDS, arguments
 from ops.bootstrap import ROOT
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 from ops.bootstrap.environment import LOCAL
 from ops.commands import ACTIONS
 from ops.stack import Stack
@@ -141,7 +141,7 @@ def test_a_stack_is_removed_when_somebody_says_so(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("YES", raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert asked(monkeypatch, "local") == ["local"]
-    with pytest.raises(Problem, match=r"stack prod.*add YES=1"):
+    with pytest.raises(UserError, match=r"stack prod.*add YES=1"):
         asked(monkeypatch, "prod")
     monkeypatch.setenv("YES", "1")
     assert asked(monkeypatch, "prod") == ["prod"]

@@ -19,7 +19,7 @@ from components.swarm import inspect as inspection
 from components.swarm.endpoint import EndpointError
 from components.swarm.engine import Engine
 from ops.bootstrap import ROOT, engine, toolchain
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 
 FRONT_DOOR = ROOT / "ops/__init__.py"
 OLD_PYTHONS = [name for name in ("python3.9", "python3.8", "python3.7") if shutil.which(name)]
@@ -91,7 +91,7 @@ def test_a_rootless_engine_is_made_no_swarm(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(engine, "_swarm", lambda _: {"LocalNodeState": "inactive"})
     monkeypatch.setattr(engine, "chosen_host", lambda: "unix:///run/user/1000/docker.sock")
     monkeypatch.setattr(engine, "docker", docker)
-    with pytest.raises(Problem, match="runs rootless"):
+    with pytest.raises(UserError, match="runs rootless"):
         engine.ensure()
     assert all("init" not in args for args in calls)
 
@@ -149,5 +149,5 @@ def test_where_nothing_can_be_compiled_pulumi_is_to_be_installed(
     monkeypatch.setattr(toolchain, "_usable_on_path", lambda: False)
     monkeypatch.setattr(toolchain, "_install", lambda _: False)
     monkeypatch.setattr(toolchain, "BUILD_TOOLS", ("bash", "no-such-flock"))
-    with pytest.raises(Problem, match=r"no no-such-flock; install it: https://www\.pulumi\.com"):
+    with pytest.raises(UserError, match=r"no no-such-flock; install it: https://www\.pulumi\.com"):
         toolchain.ensure()

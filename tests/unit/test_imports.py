@@ -116,7 +116,7 @@ def test_each_layer_imports_only_what_is_below_it() -> None:
         ("components/registry.py", "from settings import parse"),
         ("components/registry.py", "def late():\n    import ops.stack"),
         ("components/swarm/engine.py", "from policy import leaks"),
-        ("settings/reader.py", "from ops.bootstrap.console import Problem"),
+        ("settings/reader.py", "from ops.bootstrap.console import UserError"),
         ("settings/reader.py", "import deployment"),
         ("policy/rules.py", "from settings import parse"),
         ("ops/stack.py", "from testing.site import SwarmUnderTest"),

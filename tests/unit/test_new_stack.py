@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ops import new_stack, stack
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 from ops.config import Config
 
 CONFIG = {
@@ -69,10 +69,10 @@ def test_nothing_is_left_of_one_that_could_not_be_made(
     calls: list[tuple[list[str], str | None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> str:
-        raise Problem("no backend")
+        raise UserError("no backend")
 
     monkeypatch.setattr(new_stack, "run", fail)
-    with pytest.raises(Problem, match="no backend"):
+    with pytest.raises(UserError, match="no backend"):
         new_stack.make("new", "store", "new.example.com")
     assert calls == []
     assert not (tmp_path / "Pulumi.new.yaml").exists()

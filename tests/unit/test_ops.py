@@ -21,7 +21,7 @@ from components.distribution.config import HUB as HUB_URL
 from components.swarm.endpoint import DEFAULT_HOST
 from ops import nodes, stack
 from ops.bootstrap import ROOT, engine, environment, packages, state, toolchain, virtualenv
-from ops.bootstrap.console import Problem, one_at_a_time, wait
+from ops.bootstrap.console import UserError, one_at_a_time, wait
 from ops.config import Config
 from ops.stack import Stack
 
@@ -59,7 +59,9 @@ def test_without_its_passphrase_a_state_is_lost_and_that_is_said(home: Path) -> 
     known = home / "state/.pulumi/stacks/registry/local.json"
     known.parent.mkdir(parents=True)
     known.write_text("{}")
-    with pytest.raises(Problem, match=r"passphrase of the state is lost(.|\n)*make recover STACK="):
+    with pytest.raises(
+        UserError, match=r"passphrase of the state is lost(.|\n)*make recover STACK="
+    ):
         state.ensure()
     assert not (home / "state/passphrase").exists()
     state.set_aside_without_passphrase()
@@ -77,7 +79,7 @@ def test_the_key_of_a_lost_passphrase_goes_unless_secrets_need_it(home: Path) ->
     assert file.read_text() == "config:\n  registry:domain: localhost\n"
     text = "encryptionsalt: v1:abc\nconfig:\n  registry:certificateKey:\n    secure: v1:abc\n"
     file.write_text(text)
-    with pytest.raises(Problem, match=r"lines 4\)"):
+    with pytest.raises(UserError, match=r"lines 4\)"):
         state.forget_key(file)
     assert file.read_text() == text
 
@@ -104,7 +106,7 @@ def test_an_installation_that_was_interrupted_is_made_anew(
     assert len(created) == 1
     (home / "requirements.txt").write_text("pulumi==2")
     command(folder / "bin/python", '[ "$1" = --version ]')
-    with pytest.raises(Problem):
+    with pytest.raises(UserError):
         virtualenv.ensure()
     assert len(created) == 1, "an upgrade goes into what is there"
     virtualenv.ensure()
@@ -189,7 +191,7 @@ def test_a_swarm_that_is_there_is_never_made_anew(
     monkeypatch.setattr(engine, "_swarm", lambda _: swarm)
     monkeypatch.setattr(engine, "chosen_host", lambda: DEFAULT_HOST)
     monkeypatch.setattr(engine, "docker", lambda *args, **_: calls.append(args))
-    with pytest.raises(Problem, match=says):
+    with pytest.raises(UserError, match=says):
         engine.ensure()
     assert not calls
 
@@ -278,7 +280,7 @@ def test_what_was_compiled_is_used_without_a_word(
 
 def test_a_toolchain_that_does_not_compile_is_a_problem(nothing_found: Path) -> None:
     command(nothing_found / "toolchain/build.sh", "exit 1")
-    with pytest.raises(Problem, match="could not be compiled"):
+    with pytest.raises(UserError, match="could not be compiled"):
         toolchain.ensure()
 
 
@@ -356,7 +358,7 @@ def test_logs_come_from_the_engine_that_is_configured(monkeypatch: pytest.Monkey
     values = {"registry:stackName": "x", "docker:host": "ssh://me@dog"}
     monkeypatch.setattr(Config, "read", lambda name: Config(stack=name, values=values))
     monkeypatch.setattr(stack, "run", run)
-    with pytest.raises(Problem, match="has no services here"):
+    with pytest.raises(UserError, match="has no services here"):
         Stack("prod").logs(follow=False)
     assert asked == [("ssh://me@dog", None)]
 

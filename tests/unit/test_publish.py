@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ops.bootstrap import image_build, publish
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 
 
 def _stand_in(_: image_build.Recipe, source: str, architecture: str, scratch: Path) -> Path:
@@ -46,5 +46,5 @@ def test_the_same_sources_give_the_same_image(recipe: image_build.Recipe, tmp_pa
     ["Ghcr.io/acme", "https://ghcr.io/acme", "ghcr.io/acme/", "ghcr.io/acme:1", "-a", "a b"],
 )
 def test_what_is_no_registry_is_refused(prefix: str) -> None:
-    with pytest.raises(Problem, match="is no registry with a path, such as ghcr"):
+    with pytest.raises(UserError, match="is no registry with a path, such as ghcr"):
         publish.push(prefix)

@@ -11,7 +11,7 @@ import pytest
 from components.swarm import NAMESPACE
 from ops import backend, checkpoint, inventory, resume
 from ops.bootstrap import ROOT
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 from ops.checkpoint import Checkpoint
 from ops.config import Config
 from ops.inventory import Inventory, Item
@@ -155,9 +155,9 @@ ANEW = Inventory(cluster="other", volumes=frozenset({"v"}), node_labels=({},))
 
 def test_another_swarm_is_refused_and_nothing_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     written = stays(monkeypatch, state(SECRET, NETWORK, SERVICE, LOCATION), ANEW)
-    with pytest.raises(Problem, match="make recover STACK=prod"):
+    with pytest.raises(UserError, match="make recover STACK=prod"):
         resume.finish(Stack("prod"))
-    with pytest.raises(Problem, match="make recover STACK=prod"):
+    with pytest.raises(UserError, match="make recover STACK=prod"):
         resume.finish_before_destroying(Stack("prod"))
     assert not written
 
@@ -182,9 +182,9 @@ def test_where_the_volume_is_must_be_known_before_a_swarm_is_forgotten(
     monkeypatch: pytest.MonkeyPatch, there: Inventory
 ) -> None:
     written = stays(monkeypatch, state(SECRET, SERVICE, LOCATION), there)
-    with pytest.raises(Problem, match=r"--label-add images\.registry-data=true NODE"):
+    with pytest.raises(UserError, match=r"--label-add images\.registry-data=true NODE"):
         resume.finish(Stack("prod"), forget="always")
-    with pytest.raises(Problem, match="make recover STACK=local"):
+    with pytest.raises(UserError, match="make recover STACK=local"):
         resume.finish(Stack("local"), forget="at home")
     assert not written
 
@@ -208,7 +208,7 @@ def test_a_stack_without_a_volume_forgets_nothing_by_itself(
 ) -> None:
     # Nothing tells a swarm that was made anew from one that DOCKER_HOST names by mistake.
     written = stays(monkeypatch, state(SECRET, SERVICE), ANEW)
-    with pytest.raises(Problem, match="make recover STACK=local"):
+    with pytest.raises(UserError, match="make recover STACK=local"):
         resume.finish(Stack("local"), forget="at home")
     assert not written
     assert resume.finish(Stack("local"), forget="always") == resume.Rest()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 from ops.review.changes import changes
 from ops.review.differences import SECRET, SIGNATURE, flat
 from ops.review.preview import Preview, parse_events
@@ -286,7 +286,7 @@ def test_a_preview_that_fails_is_a_report_with_its_error(
     error = stream(diagnosticEvent=diagnostic("error", "``` is in it"))
     command(tmp_path / "pulumi", f"cat <<'END'\n{error}\nEND\nexit 1")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(Problem, match="the preview of stack stag failed"):
+    with pytest.raises(UserError, match="the preview of stack stag failed"):
         deployment_report("stag").publish()
     assert capsys.readouterr().out == (
         "**stag**: the preview failed, so this can't be deployed\n\n````text\n``` is in it\n````\n"

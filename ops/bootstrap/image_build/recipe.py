@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.bootstrap import ROOT
-from ops.bootstrap.console import Problem
+from ops.bootstrap.console import UserError
 
 IMAGES = ROOT / "images"
 
@@ -56,7 +56,7 @@ class Recipe:
         file, pattern = self.pin
         match = re.search(pattern, (IMAGES / file).read_text())
         if not match:
-            raise Problem(f"{IMAGES / file} pins no version")
+            raise UserError(f"{IMAGES / file} pins no version")
         return match[1]
 
     @property
