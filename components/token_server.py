@@ -84,7 +84,7 @@ class TokenServerOptions:
     image: str = TOOLS_IMAGE
     access: Sequence[AccessRule] = (AccessRule(users=("*",), actions=ACTIONS),)
     """Default: every user may do everything."""
-    lifetime_seconds: int = 300
+    lifetime_seconds: int = 240
     """Time for which a token holds, 60 or more; registries allow for 60 more."""
     replicas: int = 2
     """Tasks, which Swarm spreads over nodes."""
