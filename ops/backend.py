@@ -14,8 +14,10 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from ops.bootstrap import ROOT, state
@@ -30,6 +32,8 @@ OWNER_SECONDS = 3600
 
 WRITING_SECONDS = 1
 """Time allowed for writing a lock, which is one line of text, seconds."""
+STATE_VERSION = 3
+"""Version of the form of a state, in Pulumi's files and in what `pulumi stack export` prints."""
 NOTES = ".attrs"
 """Ends the names of files that the backend puts beside each of its files."""
 
@@ -87,6 +91,22 @@ def has_file_of(stack: str) -> bool:
     here = folder()
     file = _stack_file(here, stack) if here else None
     return file is not None and file.exists()
+
+
+def exported(stack: str) -> Mapping[str, Any] | None:
+    """Return what `pulumi stack export` prints, from the file of the state; it takes no time.
+
+    None where the state is elsewhere, or in a form that only Pulumi knows.
+    """
+    here = folder()
+    file = _stack_file(here, stack) if here else None
+    if file is None or not _is_whole(file):
+        return None
+    content = json.loads(file.read_text())
+    deployment = content.get("checkpoint", {}).get("latest")
+    if content.get("version") != STATE_VERSION or deployment is None:
+        return None
+    return {"version": STATE_VERSION, "deployment": deployment}
 
 
 def restore(stack: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ops import backend
 from ops.bootstrap.console import UserError, run
 
 KINDS = {
@@ -84,6 +85,8 @@ class Checkpoint:
 
 def read(stack: str) -> Checkpoint:
     """Return the stack's state."""
+    if known := backend.exported(stack):
+        return Checkpoint(known)
     try:
         return Checkpoint(json.loads(run(["pulumi", "stack", "export", "--stack", stack])))
     except ValueError:

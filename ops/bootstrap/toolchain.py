@@ -12,16 +12,19 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 import urllib.request
 from pathlib import Path
 
 from ops.bootstrap import ROOT
-from ops.bootstrap.console import UserError, run, say
+from ops.bootstrap.console import UserError, run, say, write_whole
 from ops.bootstrap.packages import first_on_path
 
 ARCHIVES = "https://get.pulumi.com/releases/sdk"
 CHECKSUMS = "https://github.com/pulumi/pulumi/releases/download"
 """Pulumi's releases, and their checksums, which are on another server."""
+VERSION_SECONDS = 24 * 3600
+"""Time for which the version of a `pulumi` on PATH is taken as known."""
 PLUGINS = ("docker", "random")
 """Resource plugins that the program needs, each of its SDK's version."""
 OLDEST = (3, 220)
@@ -105,14 +108,33 @@ def credentials_folder() -> Path:
 
 
 def _usable_on_path() -> bool:
-    if not (shutil.which("pulumi") and shutil.which("pulumi-language-python")):
+    program = shutil.which("pulumi")
+    if not (program and shutil.which("pulumi-language-python")):
         return False
-    match = re.search(r"v(\d+)\.(\d+)", run(["pulumi", "version"], timeout=60))
+    match = re.search(r"v(\d+)\.(\d+)", _version_of(Path(program)))
     if match and (int(match[1]), int(match[2])) >= OLDEST:
         return True
     oldest = ".".join(map(str, OLDEST))
     say(f"the pulumi on PATH is older than {oldest}: using another one for this project")
     return False
+
+
+def _version_of(program: Path) -> str:
+    """Return what `pulumi version` prints; a file that stays as it is, is asked once a day.
+
+    Not once for all: some tools put a script in its place, and change what that calls.
+    """
+    about = program.stat()
+    key = f"{program} {about.st_size} {about.st_mtime_ns} "
+    note = cache() / "pulumi-version"
+    if note.exists() and time.time() - note.stat().st_mtime < VERSION_SECONDS:
+        noted = note.read_text()
+        if noted.startswith(key):
+            return noted.removeprefix(key)
+    version = run([program, "version"], timeout=60)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(note, f"{key}{version}")
+    return version
 
 
 def _install(folder: Path) -> bool:

@@ -136,3 +136,24 @@ def test_a_deployment_needs_room_for_its_state(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(UserError, match=f"49 MiB are free .*{folder.parent}"):
         backend.require_room()
+
+
+def test_a_state_is_read_from_its_file_as_pulumi_exports_it(folder: Path) -> None:
+    file = folder / "stacks/registry/local.json"
+    latest = {"manifest": {}, "resources": [{"urn": "a"}]}
+    file.write_text(json.dumps({"version": 3, "checkpoint": {"stack": "local", "latest": latest}}))
+    assert backend.exported("local") == {"version": 3, "deployment": latest}
+    assert backend.exported("another") is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"version": 4, "checkpoint": {"latest": {}}}',
+        '{"version": 3, "checkpoint": {}}',
+        '{"version": 3, "check',
+    ],
+)
+def test_a_state_in_another_form_is_left_to_pulumi(folder: Path, content: str) -> None:
+    (folder / "stacks/registry/local.json").write_text(content)
+    assert backend.exported("local") is None

@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from bench.figures import Figure, Rounds
+from bench.local import covered
 from bench.report import LETTER, as_json, picture, read, table, write
 from ops.bootstrap import ROOT
 
@@ -74,3 +75,8 @@ def test_a_picture_is_drawn_again_as_it_was(tmp_path: Path) -> None:
     write([figure], {}, tmp_path)
     redrawn = picture(read((tmp_path / "bench.json").read_text()))
     assert (tmp_path / "bench.svg").read_text() == redrawn
+
+
+def test_commands_at_the_same_time_count_once() -> None:
+    assert covered([(0, 2), (1, 3), (5, 6), (5.5, 5.8)]) == 4
+    assert covered([]) == 0
