@@ -18,8 +18,10 @@ class StackOutputs:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     """None where Traefik knows only hashes of the passwords."""
-    users: Sequence[str] = ()
-    """Users whose passwords are outputs."""
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Passwords by user, of those that the program knows."""
+    has_tokens: bool = False
+    """The registry takes tokens, which a server beside it makes of logins."""
     dashboard: str | None = None
     """Address of Traefik's dashboard; None where the stack has none."""
     dashboard_users: Sequence[str] = ()
@@ -40,12 +42,18 @@ class StackOutputs:
             url=outputs["url"],
             username=outputs.get("username"),
             password=outputs.get("password"),
-            users=tuple(outputs.get("passwords") or ()),
+            passwords=outputs.get("passwords") or {},
+            has_tokens=outputs.get("auth") == "token",
             dashboard=outputs.get("ui") or None,
             dashboard_users=tuple(outputs.get("uiPasswords") or ()),
             external_https=outputs.get("https") == "external",
             mirrors=outputs.get("mirrors") or {},
         )
+
+    @property
+    def users(self) -> Sequence[str]:
+        """Users whose passwords are outputs."""
+        return tuple(self.passwords)
 
     @property
     def host(self) -> str:
@@ -59,6 +67,6 @@ class StackOutputs:
 
     @property
     def authorization(self) -> Mapping[str, str]:
-        """Header of a request with the login."""
+        """Header of a request with the login; with tokens, of a request for one."""
         text = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
         return {"Authorization": f"Basic {text}"}

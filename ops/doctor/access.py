@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from components.distribution.config import TOKEN_PATH
 from ops.doctor.request import NO_ANSWER, CheckFailedError, request
+from ops.doctor.token import authorization, token_url
 from ops.outputs import StackOutputs
 
 _HEADERS = ("strict-transport-security", "x-content-type-options")
@@ -27,27 +29,35 @@ def is_ready(outputs: StackOutputs) -> bool:
             return False
         if not outputs.password:
             return True
-        return request(f"{outputs.url}/v2/", outputs.authorization).status == 200
-    except NO_ANSWER:
+        return request(f"{outputs.url}/v2/", authorization(outputs)).status == 200
+    except (CheckFailedError, *NO_ANSWER):
         return False
 
 
 def login(outputs: StackOutputs) -> str:
     """Check that the login gets in, and nobody without one."""
-    status = request(f"{outputs.url}/v2/").status
-    if status != 401:
-        raise CheckFailedError(f"strangers get {status}, not 401{_HINTS.get(status, '')}")
+    answer = request(f"{outputs.url}/v2/")
+    if answer.status != 401:
+        hint = _HINTS.get(answer.status, "")
+        raise CheckFailedError(f"strangers get {answer.status}, not 401{hint}")
+    if outputs.has_tokens:
+        token_url(outputs, answer)
+        refused = f"who has no token is sent to {TOKEN_PATH} (401)"
+    else:
+        refused = "strangers are refused (401)"
     if not outputs.password:
-        return "strangers are refused (401)"
-    status = request(f"{outputs.url}/v2/", outputs.authorization).status
+        return refused
+    kind = "token" if outputs.has_tokens else "login"
+    status = request(f"{outputs.url}/v2/", authorization(outputs)).status
     if status != 200:
-        raise CheckFailedError(f"{outputs.username}'s login gets {status}, not 200")
-    return f"strangers are refused (401), {outputs.username} gets in (200)"
+        raise CheckFailedError(f"{outputs.username}'s {kind} gets {status}, not 200")
+    means = " with a token" if outputs.has_tokens else ""
+    return f"{refused}, {outputs.username} gets in{means} (200)"
 
 
 def headers(outputs: StackOutputs) -> str:
     """Check the headers by which browsers insist on HTTPS and on types of content."""
-    present = request(f"{outputs.url}/v2/", outputs.authorization).headers
+    present = request(f"{outputs.url}/v2/", authorization(outputs)).headers
     for name in _HEADERS:
         if name not in present:
             raise CheckFailedError(f"the header {name} is missing")

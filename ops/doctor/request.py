@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 10
@@ -18,10 +18,12 @@ class CheckFailedError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """Status and headers of an answer; names of headers are in lower case."""
+    """Status, headers and body of an answer; names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
+    body: bytes = field(default=b"", repr=False)
+    """May be a token."""
 
 
 def request(
@@ -38,8 +40,8 @@ def request(
         path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
         connection.request(method, path, body, dict(headers or {}), encode_chunked=bool(body))
         answer = connection.getresponse()
-        answer.read()
+        content = answer.read()
         lower = {name.lower(): value for name, value in answer.getheaders()}
-        return Answer(answer.status, lower)
+        return Answer(answer.status, lower, content)
     finally:
         connection.close()

@@ -6,21 +6,27 @@ import time
 from collections.abc import Iterator, Mapping
 
 from ops.doctor.request import NO_ANSWER, CheckFailedError, request
+from ops.doctor.token import authorization
 from ops.outputs import StackOutputs
 
 SMALL_BYTES = 64 * 1024
 """Size of an upload that any disk has room for. A refusal of more may come too late to be read."""
 REPOSITORY = "registry-doctor"
+SCOPE = f"repository:{REPOSITORY}:pull,push"
 READ_ONLY = "uploads are refused, as registry:config.storage.maintenance.readonly says"
+
+
+class _RefusedError(Exception):
+    """A setting refuses uploads, as it shall; the text says which."""
 
 
 def small_upload(outputs: StackOutputs) -> str:
     """Check that the registry can store something."""
-    upload = _begin(outputs)
-    if upload is None:
-        return READ_ONLY
     try:
+        upload = _begin(outputs)
         sent = request(upload, _headers(outputs), "PATCH", iter([b"\0" * SMALL_BYTES]))
+    except _RefusedError as refusal:
+        return str(refusal)
     except NO_ANSWER as error:
         raise CheckFailedError(_not_stored(error or type(error).__name__)) from None
     _cancel(outputs, sent.headers.get("location", upload))
@@ -31,9 +37,10 @@ def small_upload(outputs: StackOutputs) -> str:
 
 def slow_upload(outputs: StackOutputs, seconds: int) -> str:
     """Check that an upload may take `seconds`."""
-    upload = _begin(outputs)
-    if upload is None:
-        return READ_ONLY
+    try:
+        upload = _begin(outputs)
+    except _RefusedError as refusal:
+        return str(refusal)
     start = time.monotonic()
     try:
         sent = request(upload, _headers(outputs), "PATCH", _trickle(seconds))
@@ -45,19 +52,25 @@ def slow_upload(outputs: StackOutputs, seconds: int) -> str:
     return f"an upload of {seconds} s gets through"
 
 
-def _begin(outputs: StackOutputs) -> str | None:
-    """Return the address of a new upload; None where a setting forbids uploads."""
+def _begin(outputs: StackOutputs) -> str:
+    """Return the address of a new upload. Raises `_RefusedError`."""
     url = f"{outputs.url}/v2/{REPOSITORY}/blobs/uploads/"
-    answer = request(url, outputs.authorization, "POST")
+    answer = request(url, authorization(outputs, SCOPE), "POST")
     if answer.status == 405:
-        return None
+        raise _RefusedError(READ_ONLY)
+    # The token itself counts: the login has been checked with one.
+    if outputs.has_tokens and answer.status == 401:
+        raise _RefusedError(
+            f"no upload is tried: no rule of registry:access lets {outputs.username} push to"
+            f" {REPOSITORY}"
+        )
     if answer.status != 202:
         raise CheckFailedError(_not_stored(answer.status))
     return _absolute(outputs, answer.headers["location"])
 
 
 def _cancel(outputs: StackOutputs, upload: str) -> None:
-    request(_absolute(outputs, upload), outputs.authorization, "DELETE")
+    request(_absolute(outputs, upload), authorization(outputs, SCOPE), "DELETE")
 
 
 def _absolute(outputs: StackOutputs, location: str) -> str:
@@ -65,7 +78,7 @@ def _absolute(outputs: StackOutputs, location: str) -> str:
 
 
 def _headers(outputs: StackOutputs) -> Mapping[str, str]:
-    return {**outputs.authorization, "Content-Type": "application/octet-stream"}
+    return {**authorization(outputs, SCOPE), "Content-Type": "application/octet-stream"}
 
 
 def _trickle(seconds: int) -> Iterator[bytes]:

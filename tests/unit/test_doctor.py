@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,65 @@ def tls_server(
         yield outputs(f"https://127.0.0.1:{listening.getsockname()[1]}")
         # Closing alone wouldn't wake the thread.
         listening.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def token_registry(
+    *, challenge: str = "", status: int = 200, granted: bool = True, content: str = ""
+) -> Iterator[tuple[StackOutputs, list[str]]]:
+    """Yield a registry that takes tokens, with its token server, and the requests they get.
+
+    `challenge` and `content` stand in for the registry's challenge and the server's answer.
+    """
+    requests: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self, status: int, content: str = "") -> None:
+            self.send_response(status)
+            if status == 401:
+                realm = f"http://{self.headers['Host']}/auth/token"
+                bearer = f'Bearer realm="{realm}",service="stack"'
+                self.send_header("WWW-Authenticate", challenge or bearer)
+            self.send_header("Location", "/v2/registry-doctor/blobs/uploads/1?_state=x")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content.encode())
+
+        def serve(self, allowed: int) -> None:
+            requests.append(f"{self.command} {self.path}")
+            login = self.headers.get("Authorization", "")
+            if self.path.startswith("/auth/token?"):
+                scope = "push" if "push" in self.path else "none"
+                self.answer(status, content or json.dumps({"token": f"token-for-{scope}"}))
+            elif self.path == "/v2/":
+                self.answer(200 if login.startswith("Bearer token-for-") else 401)
+            else:
+                self.answer(allowed if granted and login == "Bearer token-for-push" else 401)
+
+        def do_GET(self) -> None:
+            self.serve(200)
+
+        def do_POST(self) -> None:
+            self.serve(202)
+
+        def do_PATCH(self) -> None:
+            while size := int(self.rfile.readline(), 16):
+                self.rfile.read(size + 2)
+            self.rfile.readline()
+            self.serve(202)
+
+        def do_DELETE(self) -> None:
+            self.serve(204)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield outputs(f"http://127.0.0.1:{server.server_port}", has_tokens=True), requests
+        server.shutdown()
 
 
 @pytest.fixture
@@ -223,6 +284,54 @@ def test_a_registry_that_does_not_answer_is_not_ready() -> None:
     assert not access.is_ready(target)
 
 
+def test_a_login_is_exchanged_for_tokens_that_get_in_and_store_something(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with token_registry() as (target, requests):
+        assert access.is_ready(target)
+        examine(target, slow_seconds=1)
+    lines = capsys.readouterr().out
+    assert "who has no token is sent to /auth/token (401), admin gets in with a token" in lines
+    assert "ok    an upload of 64 KiB is stored" in lines
+    assert "ok    an upload of 1 s gets through" in lines
+    assert "GET /auth/token?service=stack&account=admin" in requests
+    assert requests[-1].startswith("DELETE ")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"challenge": 'Basic realm="r"'}, "asks for a login itself"),
+        ({"challenge": 'Bearer realm="https://a.b/auth/token"'}, "X-Forwarded-Proto"),
+        ({"status": 401}, "login gets 401 from the token server"),
+        ({"status": 404}, "no router of Traefik's leads to the token server"),
+        ({"status": 429}, "too many wrong logins"),
+        ({"status": 503}, "no task of the token server runs"),
+        ({"content": "<html>"}, "gives no token"),
+        ({"content": "[]"}, "gives no token"),
+    ],
+)
+def test_each_way_to_get_no_token_has_its_reason(wrong: dict[str, Any], reason: str) -> None:
+    with token_registry(**wrong) as (target, _):
+        with pytest.raises(CheckFailedError, match=reason):
+            access.login(target)
+        assert not access.is_ready(target)
+
+
+def test_a_user_who_may_not_push_tries_no_upload(capsys: pytest.CaptureFixture[str]) -> None:
+    with token_registry(granted=False) as (target, _):
+        examine(target, slow_seconds=1)
+    assert "ok    no upload is tried: no rule of registry:access lets admin" in (
+        capsys.readouterr().out
+    )
+
+
+def test_of_logins_that_only_the_token_server_knows_the_challenge_is_looked_at() -> None:
+    with token_registry() as (target, _):
+        line = access.login(replace(target, password=None))
+    assert line == "who has no token is sent to /auth/token (401)"
+
+
 @pytest.mark.parametrize("missing", [None, *BROWSER_HEADERS])
 def test_a_missing_header_is_named(answers: Answers, missing: str | None) -> None:
     headers = {name: value for name, value in BROWSER_HEADERS.items() if name != missing}
@@ -342,5 +451,10 @@ def test_outputs_are_read_from_what_pulumi_prints() -> None:
     assert read == outputs(external_https=True)
     assert "secret" not in str(read)
     local = StackOutputs.read({"url": "http://a", "ui": "http://b", "passwords": {"ci": "secret"}})
-    assert local == StackOutputs(url="http://a", dashboard="http://b", users=("ci",))
+    assert local == StackOutputs(url="http://a", dashboard="http://b", passwords={"ci": "secret"})
+    assert local
+    assert local.users == ("ci",)
+    assert "secret" not in str(local)
+    tokens = StackOutputs.read({"url": URL, "auth": "token"})
+    assert tokens == StackOutputs(url=URL, has_tokens=True)
     assert StackOutputs.read({}) is None
