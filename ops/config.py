@@ -67,6 +67,12 @@ class Config:
         return self.values.get("registry:policy") == "mandatory"
 
     @property
+    def needs_tools_image(self) -> bool:
+        """It deploys the image that `make build` makes of the project's own programs."""
+        tokens = self.values.get("registry:auth") == "token"
+        return tokens and "registry:toolsImage" not in self.values
+
+    @property
     def passwords(self) -> Mapping[str, str]:
         """Passwords that were given, by user."""
         return dict(json.loads(self.values.get("registry:passwords") or "{}"))

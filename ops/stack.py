@@ -21,7 +21,7 @@ from ops import (
     summary,
 )
 from ops import logs as service_logs
-from ops.bootstrap import ROOT, state
+from ops.bootstrap import ROOT, images, state
 from ops.bootstrap.console import UserError, confirm, run, say
 from ops.bootstrap.environment import LOCAL, prepare_machine
 from ops.config import Config
@@ -168,6 +168,9 @@ class Stack:
     def _update(self, *flags: str, taken: Mapping[str, str] | None, forget: resume.Forget) -> None:
         """Run `pulumi up` without questions; first end what was interrupted."""
         backend.require_room()
+        if self.is_local and self.config.needs_tools_image:
+            # Elsewhere a preview says what to type: whoever deploys may have no Go.
+            images.ensure_tools()
 
         def update() -> None:
             rest = resume.finish(self, forget=forget)

@@ -66,6 +66,33 @@ def test_a_stack_that_no_file_of_the_state_has_is_asked_for(asked: list[str]) ->
     assert asked == ["stack ls"]
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "builds"),
+    [
+        ("local", {"registry:auth": "token"}, True),
+        ("local", {"registry:auth": "token", "registry:toolsImage": "ghcr.io/acme/t:1"}, False),
+        ("local", {"registry:auth": "basic"}, False),
+        ("prod", {"registry:auth": "token"}, False),
+    ],
+)
+def test_the_image_of_the_token_server_is_built_where_this_machine_deploys_to_itself(
+    asked: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    values: dict[str, str],
+    builds: bool,
+) -> None:
+    read = Config(stack=name, values=values)
+    monkeypatch.setattr(Config, "read", lambda *_, **__: read)
+    monkeypatch.setattr(Stack, "ensure", lambda _: None)
+    monkeypatch.setattr(summary, "print_login", lambda *_: None)
+    monkeypatch.setattr(stack.images, "ensure_tools", lambda: asked.append("tools"))
+    (Stack(name).up if name == "local" else Stack(name).deploy)()
+    Stack(name).deploy()
+    assert asked.count("tools") == 2 * builds
+    assert asked[0] == ("tools" if builds else "up")
+
+
 def test_commands_start_without_what_takes_long_to_import() -> None:
     # So `make up` costs little beside Pulumi, which works meanwhile where it is needed.
     code = "import sys, ops.commands; print({*sys.modules} & {'pulumi', 'docker', 'settings'})"
@@ -85,6 +112,7 @@ def test_what_is_read_of_the_configuration_alone_is_as_in_the_settings() -> None
     more = {
         "registry:network": "other",
         "registry:policy": "mandatory",
+        "registry:auth": "token",
         "registry:passwords": '{"admin": "a-Passw0rd-of-ours"}',
         "docker:host": "ssh://me@dog",
     }
@@ -95,5 +123,7 @@ def test_what_is_read_of_the_configuration_alone_is_as_in_the_settings() -> None
         assert read.network == settings.network.name
         assert read.enforces_policies == (settings.policy == "mandatory")
         assert read.passwords == settings.login.passwords
+        wanted = settings.token_server is not None and settings.tools_image is None
+        assert read.needs_tools_image == wanted
         assert read.names_engine == bool(settings.engine.host)
         assert resume.names(read).stack == settings.stack.name
