@@ -8,7 +8,7 @@ export $(VARIABLES)
 
 OPS := @python3 -m ops
 
-.PHONY: help up build deploy preview down logs doctor drift deployed mirrors env adopt recover
+.PHONY: help up build deploy preview down logs doctor users drift deployed mirrors env adopt recover
 .PHONY: exports tools check fmt test lock docs bench
 
 help: ## this list
@@ -37,6 +37,9 @@ logs: ## last lines of all services, by time; FOLLOW=1 reads on
 
 doctor: ## what clients meet: name, certificate, login, a slow upload
 	$(OPS) doctor
+
+users: ## who may log in, and what each may do; never a secret
+	$(OPS) users
 
 mirrors: ## what nodes need to be told to use the pull-through caches
 	$(OPS) mirrors

@@ -91,6 +91,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "adopt": ("STACK", "FROM", "LOGINS"),
     "env": ("NAME", "FROM", "DOMAIN"),
     "doctor": ("STACK", "SLOW"),
+    "users": ("STACK",),
     "mirrors": ("STACK",),
     "logs": ("STACK", "FOLLOW"),
 }

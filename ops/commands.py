@@ -71,6 +71,7 @@ ACTIONS: Mapping[str, Action] = {
     "adopt": _with_pulumi(_adopt),
     "env": _with_pulumi(_env),
     "doctor": _on_stack(lambda stack, args: stack.doctor(args.slow)),
+    "users": _on_stack(lambda stack, _: stack.users()),
     "mirrors": _on_stack(lambda stack, _: stack.mirrors()),
     "logs": _on_stack(lambda stack, args: stack.logs(follow=bool(args.follow))),
     "docs": _docs,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -252,6 +253,14 @@ class Stack:
                 say(f"all else is to be seen once it is deployed: make deploy STACK={self.name}")
                 return
         examine(self.outputs, SLOW_SECONDS if slow_seconds is None else slow_seconds)
+
+    def users(self) -> None:
+        """Print who may log in, and what each may do, as the settings say it; never a secret."""
+        self.ensure()
+        # Not at the top: reading all settings takes a second.
+        from ops.users import table
+
+        print(table(self.settings, datetime.now(timezone.utc)))
 
     def mirrors(self) -> None:
         """Print what the nodes need to know of the stack's mirrors."""

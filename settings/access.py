@@ -116,7 +116,7 @@ def _access(reader: Reader, items: Sequence[Any], users: Sequence[str]) -> Seque
         if _is_map(reader, f"access[{index}]", item)
     ]
     patterns = [pattern for rule in access for pattern in rule.users]
-    for number, user in enumerate(user for user in users if not _names(patterns, user)):
+    for number, user in enumerate(user for user in users if not matches_user(patterns, user)):
         # A rule of its own: which of the others may be meant, nobody knows.
         path = f"access[{len(items)}]"
         first = reader.command("set", f"{path}.users[{number}]", path=True)
@@ -150,7 +150,9 @@ def _rule(reader: Reader, path: str, values: Mapping[str, Any], users: Sequence[
         reader.problem(f"{path}.anonymous", reason, "true", path=True)
     named = list(_texts(reader, f"{path}.users", values.get("users", []), next(iter(users), "…")))
     for index, pattern in named:
-        if not rules.USER.admits(pattern) or not any(_names([pattern], user) for user in users):
+        if not rules.USER.admits(pattern) or not any(
+            matches_user([pattern], user) for user in users
+        ):
             reason = f"is {pattern!r}, and no user is called so.{close_to(pattern, users)}"
             example = next(iter(users), "…")
             reader.problem(f"{path}.users[{index}]", reason, example, path=True)
@@ -205,7 +207,7 @@ def _texts(reader: Reader, path: str, items: object, example: str) -> Iterator[t
             reader.problem(f"{path}[{index}]", reason, example, path=True)
 
 
-def _names(patterns: Collection[str], user: str) -> bool:
+def matches_user(patterns: Collection[str], user: str) -> bool:
     """Return whether one of the patterns is for `user`; `*` stands for any characters."""
     forms = (".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
     return any(re.fullmatch(form, user, re.DOTALL) for form in forms)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ops import backend, checkpoint, config, inventory, resume, stack, summary
-from ops.bootstrap import ROOT
+from ops.bootstrap import ROOT, images
 from ops.checkpoint import Checkpoint
 from ops.config import Config
 from ops.inventory import Inventory
@@ -86,7 +86,7 @@ def test_the_image_of_the_token_server_is_built_where_this_machine_deploys_to_it
     monkeypatch.setattr(Config, "read", lambda *_, **__: read)
     monkeypatch.setattr(Stack, "ensure", lambda _: None)
     monkeypatch.setattr(summary, "print_login", lambda *_: None)
-    monkeypatch.setattr(stack.images, "ensure_tools", lambda: asked.append("tools"))
+    monkeypatch.setattr(images, "ensure_tools", lambda: asked.append("tools"))
     (Stack(name).up if name == "local" else Stack(name).deploy)()
     Stack(name).deploy()
     assert asked.count("tools") == 2 * builds
