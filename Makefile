@@ -2,13 +2,15 @@
 
 # What is typed after a command (STACK=prod) reaches ops/ through the environment, as it was typed:
 # neither make nor a shell reads what is in it.
-VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS PUSH
+VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS PUSH PRINT
 $(foreach variable,$(VARIABLES),$(eval override $(variable) := $$(value $(variable))))
 export $(VARIABLES)
+# Every shell has a USER, who is another one: here a typed one counts alone.
+export override LOGIN_USER := $(if $(filter command,$(origin USER)),$(value USER))
 
 OPS := @python3 -m ops
 
-.PHONY: help up build deploy preview down logs doctor users drift deployed mirrors env adopt recover
+.PHONY: help up build deploy preview down logs doctor users login drift deployed mirrors env adopt recover
 .PHONY: exports tools check fmt test lock docs bench
 
 help: ## this list
@@ -40,6 +42,9 @@ doctor: ## what clients meet: name, certificate, login, a slow upload
 
 users: ## who may log in, and what each may do; never a secret
 	$(OPS) users
+
+login: ## docker login, here: USER=deploy; PRINT=1: for another machine
+	$(OPS) login
 
 mirrors: ## what nodes need to be told to use the pull-through caches
 	$(OPS) mirrors

@@ -65,11 +65,16 @@ VARIABLES: dict[str, dict[str, Any]] = {
         "choices": ("keep", "new"),
         "help": "of a registry that has some: keep them, or generate a new one",
     },
+    "USER": {"help": "login: the first user, unless given"},
+    "PRINT": {"choices": ("1",), "help": "1: print what logs another machine in"},
     "PUSH": {"help": "registry, with a path, to push registry-tools to, such as ghcr.io/acme"},
     "ARGS": {"default": "", "help": "for pytest: '-k mirrors', or tests/unit/test_ops.py"},
 }
 """Arguments of commands, by their names for make; argparse has the names in lower case."""
 
+ENVIRONMENT: Mapping[str, str] = {"USER": "LOGIN_USER"}
+"""Names that variables have in the environment, where those are others: a shell's own USER is
+whoever types."""
 
 COMMANDS: Mapping[str, Sequence[str]] = {
     "up": (),
@@ -92,6 +97,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "env": ("NAME", "FROM", "DOMAIN"),
     "doctor": ("STACK", "SLOW"),
     "users": ("STACK",),
+    "login": ("USER", "STACK", "PRINT"),
     "mirrors": ("STACK",),
     "logs": ("STACK", "FOLLOW"),
 }
@@ -143,7 +149,7 @@ def arguments(argv: Sequence[str], variables: Mapping[str, str]) -> argparse.Nam
     given = [
         f"--{name.lower()}={value}"
         for name in COMMANDS.get(argv[0] if argv else "", ())
-        if (value := variables.get(name))
+        if (value := variables.get(ENVIRONMENT.get(name, name)))
     ]
     return _parser().parse_args([*argv[:1], *given, *argv[1:]])
 

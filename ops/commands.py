@@ -72,6 +72,7 @@ ACTIONS: Mapping[str, Action] = {
     "env": _with_pulumi(_env),
     "doctor": _on_stack(lambda stack, args: stack.doctor(args.slow)),
     "users": _on_stack(lambda stack, _: stack.users()),
+    "login": _on_stack(lambda stack, args: stack.login(args.user, prints=args.print == "1")),
     "mirrors": _on_stack(lambda stack, _: stack.mirrors()),
     "logs": _on_stack(lambda stack, args: stack.logs(follow=bool(args.follow))),
     "docs": _docs,

@@ -16,6 +16,7 @@ from components.swarm import NAMESPACE
 from components.swarm.endpoint import Endpoint
 from ops import (
     backend,
+    login,
     nodes,
     policy,
     resume,
@@ -261,6 +262,20 @@ class Stack:
         from ops.users import table
 
         print(table(self.settings, datetime.now(timezone.utc)))
+
+    def login(self, user: str | None, *, prints: bool) -> None:
+        """Log this machine's docker in, as `user` or the first one; or print what does elsewhere.
+
+        The password is that of the last deployment.
+        """
+        self.ensure()
+        name, hashed = login.choose_user(self.outputs, user), frozenset[str]()
+        if name not in self.outputs.passwords:
+            hashed = frozenset({*self.settings.login.hashes, *self.settings.hashed_passwords})
+        if prints:
+            login.print_line(self.name, self.outputs, name, hashed)
+        else:
+            login.log_in(self.outputs, name, hashed)
 
     def mirrors(self) -> None:
         """Print what the nodes need to know of the stack's mirrors."""

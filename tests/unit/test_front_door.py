@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ops import resume
-from ops.__main__ import BARE, COMMANDS, arguments
+from ops.__main__ import BARE, COMMANDS, ENVIRONMENT, arguments
 from ops.bootstrap import ROOT
 from ops.bootstrap.console import UserError
 from ops.bootstrap.environment import LOCAL
@@ -55,6 +55,26 @@ def test_no_shell_reads_what_a_variable_says(
     )
     assert done.stdout.splitlines() == [text] * len(values)
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("typed", ["ci", "it's $$HOME", ""])
+def test_the_user_of_a_shell_is_not_the_user_of_a_registry(tmp_path: Path, typed: str) -> None:
+    program = tmp_path / "python3"
+    program.write_text("#!/bin/sh\nprintenv LOGIN_USER\n")
+    program.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["make", "-s", "login", *([f"USER={typed}"] if typed else [])],
+        cwd=ROOT,
+        env={**os.environ, "PATH": path, "USER": "root"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == f"{typed}\n"
+    assert arguments(["login"], {"USER": "root"}).user is None
+    assert arguments(["login"], {"USER": "root", "LOGIN_USER": "ci"}).user == "ci"
 
 
 def test_a_command_reads_its_own_variables_alone() -> None:
@@ -124,7 +144,10 @@ def test_help_names_each_command_in_a_terminal_of_80_columns() -> None:
 def test_the_makefile_hands_on_every_variable_that_a_command_reads() -> None:
     makefile = (ROOT / "Makefile").read_text()
     handed_on = makefile.partition("VARIABLES := ")[2].partition("\n")[0].split()
-    assert {name for variables in COMMANDS.values() for name in variables} <= set(handed_on)
+    names = {name for variables in COMMANDS.values() for name in variables}
+    assert names - set(ENVIRONMENT) <= set(handed_on)
+    for name in ENVIRONMENT.values():
+        assert re.search(rf"^export override {name} :=", makefile, re.MULTILINE)
 
 
 def asked(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:

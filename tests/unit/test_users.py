@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+from collections.abc import Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ops import login
+from ops.bootstrap.console import UserError
+from ops.outputs import StackOutputs
+from ops.stack import Stack
 from ops.users import table
 from settings import Settings, parse
 
@@ -68,9 +77,9 @@ def test_the_table_has_each_user_with_passwords_and_rules() -> None:
 
 
 def test_where_the_registry_asks_for_logins_everybody_who_has_one_may_do_everything() -> None:
-    own = table(settings({"passwords": {"ci": SECRET}, "users": ["admin", "ci"]}), NOW)
+    generated = table(settings({"passwords": {"ci": SECRET}, "users": ["admin", "ci"]}), NOW)
     taken_over = table(settings({"hashedPasswords": {"ci": HASH}}), NOW)
-    rows = [line.split(maxsplit=1) for line in own.splitlines()[3:]]
+    rows = [line.split(maxsplit=1) for line in generated.splitlines()[3:]]
     assert [user for user, _ in rows] == ["admin", "ci", "(anyone)"]
     assert [rest.split()[-1] for _, rest in rows] == ["everything", "everything", "nothing"]
     assert "hash taken over  everything" in taken_over
@@ -92,3 +101,99 @@ def test_the_table_fits_80_columns_whatever_names_are_in_it() -> None:
     lines = table(settings(values), NOW).splitlines()
     assert [line for line in lines if len(line) > 80] == []
     assert "".join("".join(lines[3:]).split()).count("r") >= 200
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sequence[str], str | None]]:
+    """Return the commands that `make login` runs, each with its input."""
+    done: list[tuple[Sequence[str], str | None]] = []
+
+    def run(command: Sequence[str], *, stdin: str | None = None) -> str:
+        done.append((command, stdin))
+        return "Login Succeeded"
+
+    monkeypatch.setattr(login, "run", run)
+    return done
+
+
+OUTPUTS = StackOutputs(
+    url="https://images.example.com:8443",
+    username="admin",
+    passwords={"admin": SECRET, "it's me": f"{SECRET}-2"},
+)
+
+
+def deployed(monkeypatch: pytest.MonkeyPatch, outputs: StackOutputs = OUTPUTS) -> Stack:
+    """Return a stack with these outputs, and a user of whom a hash alone is known."""
+    stack = Stack("prod")
+    monkeypatch.setattr(Stack, "ensure", lambda _: None)
+    stack.__dict__["last_outputs"] = outputs
+    values = {"auth": "token", "users": ["admin"], "hashedPasswords": {"robot-1": HASH}}
+    stack.__dict__["settings"] = settings(values)
+    return stack
+
+
+@pytest.mark.parametrize(("user", "name"), [(None, "admin"), ("it's me", "it's me")])
+def test_docker_reads_the_password_from_stdin(
+    monkeypatch: pytest.MonkeyPatch,
+    commands: list[tuple[Sequence[str], str | None]],
+    user: str | None,
+    name: str,
+) -> None:
+    deployed(monkeypatch).login(user, prints=False)
+    command = ["docker", "login", "--username", name, "--password-stdin", "images.example.com:8443"]
+    assert commands == [(command, OUTPUTS.passwords[name])]
+
+
+def test_the_line_for_another_machine_hands_the_password_over_and_shows_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    deployed(monkeypatch).login("it's me", prints=True)
+    line = capsys.readouterr().out
+    assert SECRET not in line
+    # The shells of both machines take it apart; docker at the end of it gets what it shall.
+    programs = {
+        "pulumi": f"cat <<'end'\n{json.dumps(dict(OUTPUTS.passwords))}\nend",
+        "ssh": 'shift; sh -c "$*"',
+        "docker": 'printf "%s\\n" "$@"; cat',
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-c", line],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.splitlines() == [
+        "login",
+        "--username",
+        "it's me",
+        "--password-stdin",
+        "images.example.com:8443",
+        f"{SECRET}-2",
+    ]
+
+
+def test_docker_asks_for_a_password_of_which_a_hash_alone_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+    commands: list[tuple[Sequence[str], str | None]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = "docker login --username robot-1 images.example.com:8443"
+    with pytest.raises(UserError, match=line):
+        deployed(monkeypatch).login("robot-1", prints=False)
+    deployed(monkeypatch).login("robot-1", prints=True)
+    assert capsys.readouterr().out == f"ssh -t HOST '{line}'\n"
+    assert commands == []
+
+
+def test_who_cannot_log_in_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"USER=cy: .* it has admin, it's me, robot-1"):
+        deployed(monkeypatch).login("cy", prints=False)
+    with pytest.raises(UserError, match=r"USER=… missing"):
+        deployed(monkeypatch, StackOutputs(url=OUTPUTS.url)).login(None, prints=False)
