@@ -119,7 +119,13 @@ class Reader:
         if items is None:
             return default
         for index, item in enumerate(items):
-            if not isinstance(item, str) or not rule.admits(item):
+            if type(item) is int and rule.admits(str(item)):
+                # With `--path` alone, Pulumi takes digits for a number.
+                command = self.command("set", f"{key}[{index}]", path=True, flags=" --type string")
+                number = self.shown(key, item)
+                reason = f"is the number {number}: it must be a text.\n      {command} {number}"
+                self.problem(f"{key}[{index}]", reason)
+            elif not isinstance(item, str) or not rule.admits(item):
                 reason = f"is {self.shown(key, item)}: it must be {rule.must}."
                 self.problem(f"{key}[{index}]", reason, rule.sample, path=True)
         texts = tuple(str(item) for item in items)
