@@ -2,7 +2,7 @@
 
 # What is typed after a command (STACK=prod) reaches ops/ through the environment, as it was typed:
 # neither make nor a shell reads what is in it.
-VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS PUSH PRINT
+VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS PUSH PRINT OVERLAP KEY
 $(foreach variable,$(VARIABLES),$(eval override $(variable) := $$(value $(variable))))
 export $(VARIABLES)
 # Every shell has a USER, who is another one: here a typed one counts alone.
@@ -10,8 +10,8 @@ export override LOGIN_USER := $(if $(filter command,$(origin USER)),$(value USER
 
 OPS := @python3 -m ops
 
-.PHONY: help up build deploy preview down logs doctor users login drift deployed mirrors env adopt recover
-.PHONY: exports tools check fmt test lock docs bench
+.PHONY: help up build deploy preview down logs doctor users login rotate drift deployed mirrors
+.PHONY: env adopt recover exports tools check fmt test lock docs bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
@@ -45,6 +45,9 @@ users: ## who may log in, and what each may do; never a secret
 
 login: ## docker login, here: USER=deploy; PRINT=1: for another machine
 	$(OPS) login
+
+rotate: ## another password: USER=ci OVERLAP=24h; another key: KEY=1
+	$(OPS) rotate
 
 mirrors: ## what nodes need to be told to use the pull-through caches
 	$(OPS) mirrors

@@ -65,7 +65,9 @@ VARIABLES: dict[str, dict[str, Any]] = {
         "choices": ("keep", "new"),
         "help": "of a registry that has some: keep them, or generate a new one",
     },
-    "USER": {"help": "login: the first user, unless given"},
+    "USER": {"help": "login: the first user, unless given; rotate: whose password"},
+    "OVERLAP": {"help": "how long the old password counts, such as 90m or 7d; 24h unless given"},
+    "KEY": {"choices": ("1",), "help": "1: another key to sign tokens with, in three deployments"},
     "PRINT": {"choices": ("1",), "help": "1: print what logs another machine in"},
     "PUSH": {"help": "registry, with a path, to push registry-tools to, such as ghcr.io/acme"},
     "ARGS": {"default": "", "help": "for pytest: '-k mirrors', or tests/unit/test_ops.py"},
@@ -98,6 +100,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "doctor": ("STACK", "SLOW"),
     "users": ("STACK",),
     "login": ("USER", "STACK", "PRINT"),
+    "rotate": ("USER", "OVERLAP", "KEY", "STACK"),
     "mirrors": ("STACK",),
     "logs": ("STACK", "FOLLOW"),
 }
@@ -113,7 +116,7 @@ BARE: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "test": lambda args: checks.run_all(args.args),
 }
 """Functions of the commands that need no package beside the standard library."""
-CHANGING = ("up", "deploy", "down", "recover", "adopt", "env")
+CHANGING = ("up", "deploy", "down", "recover", "adopt", "env", "rotate")
 """Commands that two at once in one checkout would spoil for each other."""
 
 

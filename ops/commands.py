@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 
 from ops import history, recover
 from ops.bootstrap import state
@@ -54,6 +55,21 @@ def _env(args: argparse.Namespace) -> None:
     new_stack.make(args.name, args.source, args.domain)
 
 
+def _rotate(stack: Stack, args: argparse.Namespace) -> None:
+    if bool(args.user) == bool(args.key):
+        raise UserError(
+            "what shall be rotated? USER=ci, that user's password, or KEY=1, the key of tokens"
+        )
+    stack.ensure()
+    from ops import rotate
+
+    if args.key:
+        rotate.rotate_key(stack)
+    else:
+        overlap = rotate.overlap_seconds(args.overlap)
+        rotate.rotate_password(stack, args.user, overlap, datetime.now(timezone.utc))
+
+
 def _docs(_: argparse.Namespace) -> None:
     from ops import documentation
 
@@ -73,6 +89,7 @@ ACTIONS: Mapping[str, Action] = {
     "doctor": _on_stack(lambda stack, args: stack.doctor(args.slow)),
     "users": _on_stack(lambda stack, _: stack.users()),
     "login": _on_stack(lambda stack, args: stack.login(args.user, prints=args.print == "1")),
+    "rotate": _on_stack(_rotate),
     "mirrors": _on_stack(lambda stack, _: stack.mirrors()),
     "logs": _on_stack(lambda stack, args: stack.logs(follow=bool(args.follow))),
     "docs": _docs,
