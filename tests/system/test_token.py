@@ -195,6 +195,15 @@ def test_a_stack_goes_over_to_tokens_under_load(registry: Registry, tmp_path: Pa
     project.ok("preview", "--expect-no-changes", "--stack", NAME)
 
 
+def test_make_doctor_and_make_users_know_tokens(registry: Registry) -> None:
+    doctor = registry.site.made("doctor", f"STACK={NAME}", "SLOW=0")
+    assert "admin gets in with a token (200)" in doctor
+    assert "an upload of 64 KiB is stored" in doctor
+    users = registry.site.made("users", f"STACK={NAME}")
+    assert "robot-1   hash taken over" in users
+    assert "(anyone)  no login" in users
+
+
 REQUESTS: list[tuple[str, str, str]] = [
     ("pull", "GET", "/v2/{}/tags/list"),
     ("pull", "GET", "/v2/{}/manifests/1"),
