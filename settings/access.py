@@ -104,7 +104,7 @@ def _check_mirrors(
 def _signing_keys(reader: Reader) -> tuple[str, ...]:
     keys = reader.names("signingKeys", rules.SIGNING_KEY, tuple(DEFAULTS.signing_keys))
     if not keys:
-        reader.problem("signingKeys[0]", "is missing: one has to sign.", "1", path=True)
+        reader.remove("signingKeys", "is empty: one has to sign.")
     return keys or tuple(DEFAULTS.signing_keys)
 
 

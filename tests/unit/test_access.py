@@ -97,7 +97,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("tokenReplicas", {"tokenReplicas": "0"}, "from 1 to 100"),
     ("toolsImage", {"toolsImage": "tools"}, "an image with its tag"),
     ("signingKeys", {"signingKeys": ["1", "1"]}, "has '1' twice"),
-    ("signingKeys[0]", {"signingKeys": []}, "one has to sign"),
+    ("signingKeys", {"signingKeys": []}, "one has to sign"),
     ("signingKeys[0]", {"signingKeys": ["a b"]}, "letters, digits"),
     ("users", {"users": ["x" * 129]}, "takes 128 bytes"),
     ("hashedPasswords.ci", {"users": USERS, "hashedPasswords": {"ci": APR1}}, "of registry:users"),
