@@ -266,7 +266,7 @@ def test_a_mirror_whose_node_is_down_holds_up_nothing(site: SwarmUnderTest) -> N
         )
         set_all(project, passwordRotation="later")
         output = project.up(NAME)
-        assert f"mirrored images of the registry are on node {away.name}" in output
+        assert f"The mirrored images are on node {away.name}" in output
         assert "which is down" in output
     finally:
         site.swarm.start(away)
