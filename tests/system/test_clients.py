@@ -2,13 +2,16 @@
 
 That is: over plain HTTP with a port of its own, over HTTPS with one, at an address in the place of
 a name, and behind a proxy that ends TLS.
+
+One file, since its tests share what they deploy.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +20,7 @@ import pytest
 
 from ops.bootstrap.console import wait
 from testing.certificates import CertificatePair
+from testing.project import Project
 from testing.site import STARTED_S, SwarmUnderTest
 from testing.testswarm import ENDED_S, ClientHost, Node
 from testing.tools import tool
@@ -173,6 +177,31 @@ CLIENTS: tuple[Callable[[Client], None], ...] = (
 TARGETS = ("HTTP with a port", "HTTPS with a port", "an address", "behind a proxy")
 
 
+def init_stack(
+    project: Project, pairs: Mapping[str, CertificatePair], name: str, domain: str, **values: str
+) -> None:
+    """Make a stack with a Traefik of its own; it serves the domain's certificate, if it is to."""
+    settings = {"stackName": name, "domain": domain, "proxy": "stack", "network": name, **values}
+    project.init(name, {f"registry:{key}": value for key, value in settings.items()})
+    if values["https"] == "own":
+        pair = pairs[domain]
+        project.ok("config", "set", "registry:certificate", stdin=pair.chain)
+        project.ok("config", "set", "--secret", "registry:certificateKey", stdin=pair.key)
+
+
+def start_front(
+    site: SwarmUnderTest, pair: CertificatePair, folder: Path
+) -> subprocess.Popen[bytes]:
+    """Start a proxy outside the swarm that ends TLS in front of the stack `plain`."""
+    pem = folder / "front.pem"
+    pem.write_text(pair.chain + pair.key)
+    ip, node = site.swarm.outside.ip, site.node_of("plain_proxy").ip
+    config = folder / "haproxy.cfg"
+    config.write_text(FRONT.format(ip=ip, pem=pem, port=PLAIN_PORT, node=node))
+    log = folder / "haproxy.log"
+    return site.swarm.spawn(site.swarm.outside, "haproxy", "-db", "-f", config, log=log)
+
+
 @pytest.fixture(scope="module")
 def targets(
     site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory
@@ -188,20 +217,7 @@ def targets(
     root.write_text("".join(pair.chain for pair in pairs.values()))
     site.trust(root)
 
-    def stack(name: str, domain: str, **values: str) -> None:
-        settings = {
-            "stackName": name,
-            "domain": domain,
-            "proxy": "stack",
-            "network": name,
-            **values,
-        }
-        project.init(name, {f"registry:{key}": value for key, value in settings.items()})
-        if values["https"] == "own":
-            pair = pairs[domain]
-            project.ok("config", "set", "registry:certificate", stdin=pair.chain)
-            project.ok("config", "set", "--secret", "registry:certificateKey", stdin=pair.key)
-
+    stack = partial(init_stack, project, pairs)
     stack("plain", PLAIN_DOMAIN, https="external", proxyHttpPort=str(PLAIN_PORT))
     headers = "registry:config.http.headers.Access-Control-Allow-"
     project.configure(
@@ -223,15 +239,7 @@ def targets(
 
     swarm.add_host(SECURE_DOMAIN, site.node_of("secure_proxy").ip)
     swarm.add_host(PLAIN_DOMAIN, swarm.outside.ip)
-    pem = folder / "front.pem"
-    pem.write_text(pairs[PLAIN_DOMAIN].chain + pairs[PLAIN_DOMAIN].key)
-    text = FRONT.format(
-        ip=swarm.outside.ip, pem=pem, port=PLAIN_PORT, node=site.node_of("plain_proxy").ip
-    )
-    (folder / "haproxy.cfg").write_text(text)
-    front = swarm.spawn(
-        swarm.outside, "haproxy", "-db", "-f", folder / "haproxy.cfg", log=folder / "haproxy.log"
-    )
+    front = start_front(site, pairs[PLAIN_DOMAIN], folder)
     for name in pairs:
         port = f":{SECURE_PORT}" if name == SECURE_DOMAIN else ""
         wait(f"{name} to answer", partial(answers, site, f"https://{name}{port}/v2/"), STARTED_S)

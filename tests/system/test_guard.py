@@ -1,4 +1,7 @@
-"""Placement, wrong settings and failed updates: what is refused, and that nothing is lost."""
+"""Placement, wrong settings and failed updates: what is refused, and that nothing is lost.
+
+One file, since its tests share what they deploy.
+"""
 
 from __future__ import annotations
 

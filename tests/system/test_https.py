@@ -1,4 +1,7 @@
-"""Production over HTTPS: certificates without a human, and what passes through Traefik."""
+"""Production over HTTPS: certificates without a human, and what passes through Traefik.
+
+One file, since its tests share what they deploy.
+"""
 
 from __future__ import annotations
 

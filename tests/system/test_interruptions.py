@@ -2,6 +2,8 @@
 
 INTERRUPTIONS says how often (2), INTERRUPTION_SEED at which moments. A machine of its own: a swarm
 of one node, a checkout, and a state in the checkout, as `make up` has them.
+
+One file, since its tests share what they deploy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""DockerSwarm.rocks' main Traefik, joined, and the original's stack, taken over."""
+"""DockerSwarm.rocks' main Traefik, joined, and the original's stack, taken over.
+
+One file, since its tests share what they deploy.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import bcrypt
 import pytest
@@ -276,6 +280,21 @@ def domain_of(name: str) -> str:
     return f"{name}.example.com"
 
 
+def file_of_registry() -> dict[str, Any]:
+    """Return a configuration with secrets in it."""
+    hook = {
+        "name": "hook",
+        "url": "http://hook.invalid",
+        "headers": {"Authorization": [SECRETS[0]]},
+    }
+    return {
+        "version": "0.1",
+        "storage": {"filesystem": {"rootdirectory": "/data"}, "delete": {"enabled": True}},
+        "http": {"addr": ":5000", "secret": SECRETS[1]},
+        "notifications": {"endpoints": [hook]},
+    }
+
+
 @pytest.fixture(scope="module")
 def others(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Deploy further originals; return the line of the one that has logins of its own."""
@@ -283,18 +302,7 @@ def others(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> st
     first, second, _ = site.swarm.nodes
     line = "admin:" + bcrypt.hashpw(b"changethis", bcrypt.gensalt(5)).decode()
     (folder / "htpasswd").write_text(f"{line}\n")
-    hook = {
-        "name": "hook",
-        "url": "http://hook.invalid",
-        "headers": {"Authorization": [SECRETS[0]]},
-    }
-    settings = {
-        "version": "0.1",
-        "storage": {"filesystem": {"rootdirectory": "/data"}, "delete": {"enabled": True}},
-        "http": {"addr": ":5000", "secret": SECRETS[1]},
-        "notifications": {"endpoints": [hook]},
-    }
-    (folder / "config.yml").write_text(yaml.safe_dump(settings))
+    (folder / "config.yml").write_text(yaml.safe_dump(file_of_registry()))
     far, near = f"node.id == {second.id}", f"node.id == {first.id}"
     mounted = {"source": "settings", "target": "/etc/distribution/config.yml"}
     stacks = {

@@ -1,6 +1,8 @@
 """What reviewers see of a deployment, from an engine that can only be looked at.
 
 The reports are compared with tests/golden; UPDATE_GOLDEN=1 writes them there instead.
+
+One file, since its tests share what they deploy.
 """
 
 from __future__ import annotations

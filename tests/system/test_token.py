@@ -2,6 +2,8 @@
 
 One stack, behind a proxy that ends TLS and on a port of its own without. It begins in basic mode,
 which it goes back to in the end.
+
+One file, since its tests share what they deploy.
 """
 
 from __future__ import annotations

@@ -112,6 +112,36 @@ def upstream(
     upstream.end()
 
 
+def settings_of_stacks(
+    node: str, acme_server: AcmeServer, store: Store
+) -> dict[str, dict[str, str]]:
+    """Return the settings that set the stacks apart; `node` has volumes and certificates."""
+    return {
+        FILES: {
+            "registry:proxy": "main",
+            "registry:acmeServer": acme_server.directory,
+            "registry:acmeCa": acme_server.transport_root,
+            "registry:certificatesNode": node,
+            "registry:volumeNode": node,
+            "registry:mirrorsNode": node,
+            "registry:dashboardDomain": "traefik.example.com",
+        },
+        OBJECTS: {
+            "registry:networkLabel": "traefik.swarm.network",
+            "registry:replicas": "2",
+            "registry:cache": "redis",
+            "registry:redisImage": REDIS,
+            "registry:storageCa": str(store.root_file),
+            "registry:config.storage.s3.bucket": BUCKET,
+            "registry:config.storage.s3.region": REGION,
+            "registry:config.storage.s3.regionendpoint": store.endpoint,
+            "registry:config.storage.s3.forcepathstyle": "true",
+            "registry:config.storage.s3.accesskey": store.access_key,
+            "registry:config.storage.redirect.disable": "true",
+        },
+    }
+
+
 @pytest.fixture(scope="module", autouse=True)
 def digests(
     site: SwarmUnderTest,
@@ -133,30 +163,7 @@ def digests(
     site.swarm.load(redis_image(tmp_path_factory.mktemp("redis"), REDIS))
     for domain in (*DOMAINS.values(), *MIRRORS.values(), "traefik.example.com"):
         site.swarm.add_host(domain, first.ip)
-    settings_by_stack: dict[str, dict[str, str]] = {
-        FILES: {
-            "registry:proxy": "main",
-            "registry:acmeServer": acme_server.directory,
-            "registry:acmeCa": acme_server.transport_root,
-            "registry:certificatesNode": first.name,
-            "registry:volumeNode": first.name,
-            "registry:mirrorsNode": first.name,
-            "registry:dashboardDomain": "traefik.example.com",
-        },
-        OBJECTS: {
-            "registry:networkLabel": "traefik.swarm.network",
-            "registry:replicas": "2",
-            "registry:cache": "redis",
-            "registry:redisImage": REDIS,
-            "registry:storageCa": str(store.root_file),
-            "registry:config.storage.s3.bucket": BUCKET,
-            "registry:config.storage.s3.region": REGION,
-            "registry:config.storage.s3.regionendpoint": store.endpoint,
-            "registry:config.storage.s3.forcepathstyle": "true",
-            "registry:config.storage.s3.accesskey": store.access_key,
-            "registry:config.storage.redirect.disable": "true",
-        },
-    }
+    settings_by_stack = settings_of_stacks(first.name, acme_server, store)
     for stack, settings in settings_by_stack.items():
         project.init(stack)
         settings |= {

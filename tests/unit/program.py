@@ -50,6 +50,12 @@ class Declared:
     """Components, by type and name, that have registered their outputs."""
     warnings: list[str] = field(default_factory=list)
 
+    def note(self, outputs: Mapping[str, Any]) -> None:
+        """Keep the program's `outputs`, but for the version: a release is no difference."""
+        self.outputs.update(outputs)
+        if "version" in outputs:
+            self.outputs["version"] = "…"
+
     def as_json(self) -> str:
         """Return resources and outputs as they are recorded."""
         record = {"outputs": self.outputs, "resources": self.resources}
@@ -215,15 +221,11 @@ def declare(
     loop.set_exception_handler(lambda *_: None)
     asyncio.set_event_loop(loop)
     with monkeypatch.context() as patch:
-        # A stack's own file, and PEM files, are looked for here.
-        patch.chdir(folder)
+        _without_machine(patch, folder)
         patch.setattr(swarm_client, "_Client", client)
         patch.setattr(pulumi, "export", outputs.__setitem__)
         patch.setattr(pulumi.log, "warn", declared.warnings.append)
         patch.setattr(pulumi.log, "error", errors.append)
-        for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
-            patch.delenv(name, raising=False)
-        patch.setenv("DOCKER_CONFIG", str(folder))
         # Mocks have the list of secrets empty: elsewhere the CLI hands it over.
         pulumi.runtime.config.set_all_config(raw({"docker:host": HOST, **values}), list(secrets))
         pulumi.runtime.set_mocks(
@@ -235,18 +237,19 @@ def declare(
         )
         SETTINGS.callbacks = _Hooks()
 
-        # A release is no difference.
-        def recorded() -> pulumi.Output[Any]:
-            return program().apply(
-                lambda values: declared.outputs.update(
-                    {name: "…" if name == "version" else value for name, value in values.items()}
-                )
-            )
-
         try:
-            pulumi.runtime.test(recorded)()  # type: ignore[no-untyped-call]
+            pulumi.runtime.test(lambda: program().apply(declared.note))()  # type: ignore[no-untyped-call]
         finally:
             pulumi.runtime.config.set_all_config({}, [])
             asyncio.set_event_loop(None)
             loop.close()
     return declared
+
+
+def _without_machine(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Keep from the program what this machine has: files, and the way to an engine."""
+    # A stack's own file, and PEM files, are looked for here.
+    patch.chdir(folder)
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
+        patch.delenv(name, raising=False)
+    patch.setenv("DOCKER_CONFIG", str(folder))

@@ -11,7 +11,7 @@ from components.proxy import TRAEFIK_IMAGE
 from components.swarm.task_failure import read_failure
 from settings.advice import advice
 
-from .test_settings import settings
+from .shared_settings import settings
 
 SET = "pulumi config set --stack stag"
 PROXY: dict[str, Any] = {"stackName": "s", "proxy": "stack", "proxyHttpPort": 8080}

@@ -14,7 +14,7 @@ import pytest
 from ops.bootstrap.console import UserError
 from ops.review import comment
 
-from .test_ops import command
+from .shared_ops import command
 
 # A stand-in for `gh`, which can't be had without GitHub: it notes what it is asked for.
 GH = """

@@ -1,9 +1,8 @@
-"""What the Makefile calls: the choices it makes for whoever types `make up`."""
+"""Commands on the machine itself: state, virtual environment, interruptions."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -17,25 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from components.distribution.config import HUB as HUB_URL
 from components.swarm.endpoint import DEFAULT_HOST
-from ops import nodes, stack
-from ops.bootstrap import ROOT, engine, environment, packages, state, toolchain, virtualenv
+from ops.bootstrap import ROOT, engine, packages, state, virtualenv
 from ops.bootstrap.console import UserError, one_at_a_time, wait
-from ops.config import Config
-from ops.stack import Stack
 
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an empty home, and an environment that names no backend and no Pulumi."""
-    for name in ("BACKEND_URL", "CONFIG_PASSPHRASE", "CONFIG_PASSPHRASE_FILE", "HOME"):
-        monkeypatch.delenv(f"PULUMI_{name}", raising=False)
-    monkeypatch.setenv("PULUMI_CREDENTIALS_PATH", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(state, "FOLDER", tmp_path / "state")
-    monkeypatch.setattr(state, "PASSPHRASE", tmp_path / "state/passphrase")
-    return tmp_path
+from .shared_ops import command
 
 
 def test_without_a_login_the_state_is_the_projects_own(home: Path) -> None:
@@ -209,175 +194,3 @@ def test_a_policy_that_an_interrupted_installation_left_is_taken_away(
     with packages.no_autostart():
         pass
     assert policy.exists(), "somebody else's stays"
-
-
-def test_a_passphrase_of_the_users_own_is_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "")
-    assert state.ensure() == {"PULUMI_BACKEND_URL": f"file://{home}/state"}
-
-
-def test_a_backend_that_the_user_chose_is_used(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (home / "credentials.json").write_text(json.dumps({"current": "https://state.example.com"}))
-    assert state.ensure() == {}
-    assert "state: https://state.example.com" in capsys.readouterr().err
-    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://bucket")
-    assert state.ensure() == {}
-    assert "state: s3://bucket" in capsys.readouterr().err
-    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{home}/state")
-    assert state.ensure() == {}
-    assert capsys.readouterr().err == "", "the project's own, as after `make exports`"
-    assert not (home / "state").exists()
-
-
-@pytest.fixture
-def nothing_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Hide Pulumi and its installer; offer a toolchain that compiles at once."""
-    monkeypatch.setenv("PATH", f"{home}/bin:/usr/bin:/bin")
-    monkeypatch.setattr(toolchain, "CHECKSUMS", "http://127.0.0.1:9")
-    monkeypatch.setattr(toolchain, "ROOT", home)
-    monkeypatch.setattr(toolchain, "locked_version", lambda: "3.259.0")
-    (home / "toolchain").mkdir()
-    command(home / "toolchain/build.sh", '[ "$1" != --cached ] && echo /cache/compiled')
-    return home
-
-
-def command(path: Path, script: str) -> None:
-    """Return a shell script that can be called."""
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-
-
-@pytest.mark.parametrize(("version", "taken"), [("v3.300.0", True), ("v3.100.0", False)])
-def test_a_pulumi_on_path_is_taken_if_it_is_new_enough(
-    nothing_found: Path, version: str, taken: bool
-) -> None:
-    for name in ("pulumi", "pulumi-language-python"):
-        command(nothing_found / "bin" / name, f"echo {version}")
-    assert (toolchain.ensure() == {}) is taken
-
-
-def test_releases_out_of_reach_are_said_in_one_line_and_pulumi_compiled(
-    nothing_found: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    changes = toolchain.ensure()
-    assert changes["PATH"].startswith("/cache/compiled/bin:")
-    assert changes["PULUMI_HOME"] == "/cache/compiled/home"
-    assert changes["PULUMI_CREDENTIALS_PATH"] == str(nothing_found)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("Pulumi's releases can't be reached")
-
-
-def test_what_was_compiled_is_used_without_a_word(
-    nothing_found: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command(nothing_found / "toolchain/build.sh", "echo /cache/compiled")
-    assert toolchain.ensure()["PULUMI_HOME"] == "/cache/compiled/home"
-    assert capsys.readouterr().err == ""
-
-
-def test_a_toolchain_that_does_not_compile_is_a_problem(nothing_found: Path) -> None:
-    command(nothing_found / "toolchain/build.sh", "exit 1")
-    with pytest.raises(UserError, match="could not be compiled"):
-        toolchain.ensure()
-
-
-def test_the_sdk_and_the_compiled_command_line_are_one_version() -> None:
-    version = toolchain.locked_version()
-    module = (ROOT / "toolchain/cli/go.mod").read_text()
-    assert f"pulumi/pkg/v3 v{version}\n" in module
-    for plugin in ("docker", "random"):
-        main = (ROOT / f"toolchain/plugins/{plugin}/main.go").read_text()
-        version = main.partition('const version = "')[2].partition('"')[0]
-        assert version == toolchain.locked_version(f"pulumi-{plugin}")
-
-
-def test_what_commands_write_into_the_checkout_is_no_change_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def git(*args: str) -> str:
-        command = ["git", "-c", "user.name=me", "-c", "user.email=me@example.com", *args]
-        return subprocess.run(
-            command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60
-        ).stdout
-
-    for name in (".gitignore", "Pulumi.yaml", "Pulumi.local.example.yaml"):
-        shutil.copy(ROOT / name, tmp_path)
-    git("init", "--quiet")
-    git("add", ".")
-    git("commit", "--quiet", "-m", "as it is published")
-    file = tmp_path / "Pulumi.local.yaml"
-    monkeypatch.setattr(environment, "LOCAL_FILE", file)
-    environment.ensure_local_settings()
-    assert "registry:stackName: registry-local" in file.read_text()
-    # As Pulumi does, and `make recover`.
-    file.write_text(file.read_text() + "encryptionsalt: v1:abc\n")
-    for folder in (".state", ".state-without-passphrase-1", ".venv"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "file").touch()
-    assert git("status", "--porcelain") == ""
-    environment.ensure_local_settings()
-    assert "encryptionsalt" in file.read_text(), "what is there stays"
-
-
-def test_the_exported_environment_survives_a_shell(tmp_path: Path) -> None:
-    changes = {"PATH": "/a b:/c", "ODD": "it's $HOME `x`"}
-    script = environment.exports(changes) + 'printf "%s\\n" "$PATH" "$ODD"'
-    done = subprocess.run(
-        ["/bin/sh", "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-        timeout=30,
-    )
-    assert done.stdout.splitlines() == list(changes.values())
-
-
-def test_refresh_and_destroy_run_the_program_in_that_environment(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delenv("PULUMI_RUN_PROGRAM", raising=False)
-    for part in (virtualenv, toolchain, state):
-        monkeypatch.setattr(part, "ensure", dict)
-    monkeypatch.setattr(environment, "ensure_local_settings", lambda: None)
-    assert "export PULUMI_RUN_PROGRAM=true\n" in environment.exports(environment.process_env())
-
-
-def test_logs_come_from_the_engine_that_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str | None, str | None]] = []
-
-    def run(*_: object, **__: object) -> str:
-        asked.append((os.environ.get("DOCKER_HOST"), os.environ.get("DOCKER_CONTEXT")))
-        return ""
-
-    monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere.sock")
-    monkeypatch.setenv("DOCKER_CONTEXT", "elsewhere")
-    values = {"registry:stackName": "x", "docker:host": "ssh://me@dog"}
-    monkeypatch.setattr(Config, "read", lambda name: Config(stack=name, values=values))
-    monkeypatch.setattr(stack, "run", run)
-    with pytest.raises(UserError, match="has no services here"):
-        Stack("prod").logs(follow=False)
-    assert asked == [("ssh://me@dog", None)]
-
-
-HUB = {"url": "https://mirror.example.com", "upstream": HUB_URL, "login": False}
-
-
-def test_docker_is_told_of_mirrors_of_docker_hub_that_ask_for_no_login() -> None:
-    quay = {"url": "https://quay.example.com", "upstream": "https://quay.io", "login": False}
-    text = nodes.lines({"hub": HUB, "quay": quay})
-    assert '"registry-mirrors": [\n    "https://mirror.example.com"\n  ]' in text
-    assert "/etc/containerd/certs.d/docker.io/hosts.toml" in text
-    assert "/etc/containerd/certs.d/quay.io/hosts.toml" in text
-    assert "docker pull quay.example.com/IMAGE" in text
-    assert "docker pull mirror.example.com" not in text
-
-
-def test_where_a_mirror_asks_for_a_login_docker_pulls_by_its_name() -> None:
-    text = nodes.lines({"hub": HUB | {"login": True}})
-    assert "registry-mirrors" not in text
-    assert "Authorization" in text
-    assert "docker login mirror.example.com && docker pull mirror.example.com/library/" in text

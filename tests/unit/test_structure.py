@@ -12,7 +12,8 @@ import pytest
 import components
 
 from .program import ROOT, Declared, declare
-from .test_program import PROGRAMS, SECRETS
+from .shared_program import SECRETS
+from .test_program import PROGRAMS
 
 COMPONENT = "registry:index:"
 """Beginning of all components' type tokens."""
@@ -27,7 +28,7 @@ CLASSES = {
 FORBIDDEN = {"Config", "get_stack", "get_project", "export"}
 """Names of Pulumi's that only a program may use, not a component."""
 MAX_LINES = {"__main__.py": 40, "deployment.py": 150}
-"""Lines of a file; 300 for any other."""
+"""Lines of a file; 300 for any other, unless it gives its `REASON`."""
 MAX_FUNCTION_LINES = 60
 FOLDERS = (
     "__main__.py",
@@ -38,7 +39,10 @@ FOLDERS = (
     "ops",
     "testing",
     "bench",
+    "tests",
 )
+REASON = "One file, since "
+"""Begins the sentence of a longer file's docstring that says why it isn't several."""
 
 
 @pytest.fixture
@@ -95,8 +99,10 @@ def test_components_know_no_stack_and_read_no_setting() -> None:
 
 def test_files_and_functions_are_short() -> None:
     for file, text in sources(*FOLDERS):
-        assert text.count("\n") <= MAX_LINES.get(file, 300), file
-        for node in ast.walk(ast.parse(text)):
+        tree = ast.parse(text)
+        if REASON not in (ast.get_docstring(tree) or ""):
+            assert text.count("\n") <= MAX_LINES.get(file, 300), file
+        for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or 0) - node.lineno + 1
                 assert lines <= MAX_FUNCTION_LINES, f"{file}: {node.name}"
