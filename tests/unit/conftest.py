@@ -22,6 +22,11 @@ from components.swarm.inspect import Network, Node, RunningService, Swarm
 from settings.remedies import explain
 from testing import processes
 
+from .shared_ops import home
+from .shared_rights import runner
+
+__all__ = ["home", "runner"]
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_timeout_set_timer(item: pytest.Item) -> Generator[None, object, object]:
