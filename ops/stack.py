@@ -245,7 +245,7 @@ class Stack:
     def doctor(self, slow_seconds: int | None = None) -> None:
         """Check the object store, if there is one, and what is deployed."""
         self.ensure()
-        store = store_of(self.name, self.settings.registry)
+        store = store_of(self.whole_config)
         if store:
             self.engine_config.lead_docker()
             print(f"{store.bucket}, seen from the engine")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from components.distribution.config import REGISTRY_IMAGE
 from components.distribution.storage import StorageDriver, driver_named, drivers_in, keeps_files
-
-if TYPE_CHECKING:
-    # At run time it takes a second to import.
-    from components.registry import RegistryOptions
+from ops.bootstrap import ROOT
+from ops.config import Config
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,17 @@ class Store:
         return driver_named(self.driver)
 
 
-def store_of(stack: str, options: RegistryOptions) -> Store | None:
-    """Return the object store that the settings of a stack's registry name.
+def store_of(whole: Config) -> Store | None:
+    """Return the object store that a stack's configuration, with its secrets, names.
 
     None where its images are files.
     """
-    if keeps_files(options.config):
+    settings = whole.values
+    config = json.loads(settings.get("registry:config") or "{}")
+    if keeps_files(config):
         return None
-    driver = drivers_in(options.config)[0]
-    return Store(stack, driver, options.config, options.image, options.ca)
+    ca = settings.get("registry:storageCa")
+    if ca and "-----BEGIN" not in ca:
+        ca = (ROOT / ca).read_text()
+    image = settings.get("registry:image") or REGISTRY_IMAGE
+    return Store(whole.stack, drivers_in(config)[0], config, image, ca)

@@ -253,7 +253,8 @@ def is_worker(site: SwarmUnderTest, node: Node) -> bool:
 
 
 def test_the_doctor_notices_a_disk_that_can_not_be_written_to(site: SwarmUnderTest) -> None:
-    site.resolve(DOMAIN, f"{NAME}_proxy")
+    # Traefik may not have found the tasks of the last deployment yet.
+    site.serves("options", DOMAIN, f"{NAME}_proxy")
     doctor = ("doctor", "STACK=options", "SLOW=0")
     assert "an upload of 64 KiB is stored" in site.made(*doctor)
     node, volume = site.node_of(f"{NAME}_registry"), f"{NAME}_registry-data"

@@ -13,6 +13,7 @@ FOLDERS = ("components", "policy", "ops", "testing", "bench")
 NAMESPACES = ("registry:", "docker:")
 ELSEWHERE: Mapping[str, str] = {
     "ops/config.py": "names that commands need at once; test_stack compares them with the settings",
+    "ops/doctor/store.py": "a store is tried also where other settings are wrong",
     "ops/adopt": "settings that are still to be written, and aren't whole",
 }
 """Files and folders that read keys by themselves, with the reason."""
