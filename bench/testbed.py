@@ -6,7 +6,6 @@ import base64
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 
 from ops.bootstrap import ROOT, images
 from ops.bootstrap.console import UserError, run, say, wait
+from ops.bootstrap.go import BUILD, go_env
 from ops.bootstrap.go_tool import compiled
 from ops.bootstrap.toolchain import cache
 from testing.project import Project
@@ -144,18 +144,9 @@ def terraform_provider() -> Path:
         overlay = folder / "overlay.json"
         target = pins / "terraform/main.go"
         overlay.write_text(json.dumps({"Replace": {str(target): str(source)}}))
-        settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
-        build: list[str | Path] = [
-            "go",
-            "build",
-            "-overlay",
-            overlay,
-            "-tags",
-            "no_compose",
-            "-trimpath",
-        ]
-        build += ["-buildvcs=false", "-ldflags=-s -w", "-o", program, "./terraform"]
-        run(build, cwd=pins, env={**os.environ, **settings}, timeout=1800)
+        build: list[str | Path] = [*BUILD, "-overlay", overlay, "-tags", "no_compose"]
+        build += ["-ldflags=-s -w", "-o", program, "./terraform"]
+        run(build, cwd=pins, env=go_env(), timeout=1800)
         made_from.write_text(key)
     return folder
 

@@ -88,8 +88,7 @@ def require_readable() -> None:
 
 def has_file_of(stack: str) -> bool:
     """Return whether a file of the state says that the stack is there; else Pulumi has to say."""
-    here = folder()
-    file = _stack_file(here, stack) if here else None
+    file = _stack_file(stack)
     return file is not None and file.exists()
 
 
@@ -98,13 +97,10 @@ def exported(stack: str) -> Mapping[str, Any] | None:
 
     None where the state is elsewhere, or in a form that only Pulumi knows.
     """
-    here = folder()
-    file = _stack_file(here, stack) if here else None
-    if file is None or not _is_whole(file):
-        return None
-    content = json.loads(file.read_text())
-    deployment = content.get("checkpoint", {}).get("latest")
-    if content.get("version") != STATE_VERSION or deployment is None:
+    file = _stack_file(stack)
+    content = _content(file) if file else None
+    deployment = content and content.get("checkpoint", {}).get("latest")
+    if not content or content.get("version") != STATE_VERSION or deployment is None:
         return None
     return {"version": STATE_VERSION, "deployment": deployment}
 
@@ -114,8 +110,7 @@ def restore(stack: str) -> bool:
 
     What was there is kept beside the copies. Where no copy is whole, the state is lost.
     """
-    here = folder()
-    file = _stack_file(here, stack) if here else None
+    here, file = folder(), _stack_file(stack)
     if here is None or file is None or not file.exists() or _is_whole(file):
         return False
     backups = here / "backups" / _project() / stack
@@ -177,7 +172,7 @@ def _owners(stack: str) -> list[_Owner]:
 def _owner(lock: Path) -> _Owner | None:
     """Return who holds the lock, as it says; None where that can't be read."""
     with contextlib.suppress(OSError):
-        if time.time() - lock.stat().st_mtime < WRITING_SECONDS and not _is_json(lock):
+        if time.time() - lock.stat().st_mtime < WRITING_SECONDS and not _content(lock):
             # Somebody may be at writing it, in this moment.
             time.sleep(WRITING_SECONDS)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -205,19 +200,22 @@ def _project() -> str:
     return match[1] if match else ""
 
 
-def _stack_file(here: Path, stack: str) -> Path:
-    return here / "stacks" / _project() / f"{stack}.json"
+def _stack_file(stack: str) -> Path | None:
+    """Return the file of a stack's state; None where the state is elsewhere."""
+    here = folder()
+    return here / "stacks" / _project() / f"{stack}.json" if here else None
 
 
 def _is_whole(file: Path) -> bool:
-    return _is_json(file) and "checkpoint" in json.loads(file.read_text())
+    return "checkpoint" in (_content(file) or {})
 
 
-def _is_json(file: Path) -> bool:
+def _content(file: Path) -> Any:
+    """Return what a JSON file has; None where it isn't there, or was cut short."""
     try:
-        return bool(json.loads(file.read_text()))
+        return json.loads(file.read_text())
     except (OSError, ValueError):
-        return False
+        return None
 
 
 def _age(copy: Path) -> float:

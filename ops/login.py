@@ -29,7 +29,7 @@ def log_in(outputs: StackOutputs, user: str, hashed: Collection[str]) -> None:
         )
     # Neither a command line nor a file of ours has the password in it.
     run(_command(outputs, user), stdin=outputs.passwords[user])
-    say(f"docker on this machine is logged in to {_address(outputs)} as {user}")
+    say(f"docker on this machine is logged in to {outputs.address} as {user}")
 
 
 def print_line(stack: str, outputs: StackOutputs, user: str, hashed: Collection[str]) -> None:
@@ -56,13 +56,8 @@ def _require_user(outputs: StackOutputs, user: str, hashed: Collection[str]) -> 
 
 
 def _command(outputs: StackOutputs, user: str) -> list[str]:
-    return ["docker", "login", "--username", user, "--password-stdin", _address(outputs)]
+    return ["docker", "login", "--username", user, "--password-stdin", outputs.address]
 
 
 def _line_with_prompt(outputs: StackOutputs, user: str) -> str:
-    return shlex.join(["docker", "login", "--username", user, _address(outputs)])
-
-
-def _address(outputs: StackOutputs) -> str:
-    """Return the registry's host name, with its port where that isn't the usual one."""
-    return outputs.url.partition("://")[2]
+    return shlex.join(["docker", "login", "--username", user, outputs.address])

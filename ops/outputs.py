@@ -56,6 +56,11 @@ class StackOutputs:
         return tuple(self.passwords)
 
     @property
+    def address(self) -> str:
+        """Host name of the registry, with its port where that isn't the usual one."""
+        return self.url.partition("://")[2]
+
+    @property
     def host(self) -> str:
         """Host name of the registry, without port."""
         return urlsplit(self.url).hostname or ""

@@ -165,10 +165,7 @@ def _server(stack: Stack, settings: Settings) -> TokenServerOptions:
 
 def _deploy(stack: Stack) -> None:
     stack.refresh()
-    if stack.is_local:
-        stack.up()
-    else:
-        stack.deploy()
+    stack.deploy_again()
 
 
 def _write(stack: Stack, key: str, value: object) -> None:

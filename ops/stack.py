@@ -14,14 +14,7 @@ from components.distribution.config import HUB
 from components.run import takeover
 from components.swarm import NAMESPACE
 from components.swarm.endpoint import Endpoint
-from ops import (
-    backend,
-    login,
-    nodes,
-    policy,
-    resume,
-    summary,
-)
+from ops import backend, login, nodes, policy, resume, summary
 from ops import logs as service_logs
 from ops.bootstrap import ROOT, images, state
 from ops.bootstrap.console import UserError, confirm, run, say
@@ -163,9 +156,20 @@ class Stack:
         if self.outputs.mirrors:
             say(f"what the nodes need to know of the mirrors: make mirrors STACK={self.name}")
 
-    def deploy_again(self, *flags: str, taken: Mapping[str, str], forget: resume.Forget) -> None:
+    def deploy_again(
+        self,
+        *flags: str,
+        taken: Mapping[str, str] | None = None,
+        forget: resume.Forget | None = None,
+    ) -> None:
         """Deploy as it was deployed before: by `make up` or `make deploy`."""
-        (self.up if self.is_local else self.deploy)(*flags, taken=taken, forget=forget)
+        deploy = self.up if self.is_local else self.deploy
+        deploy(*flags, taken=taken, forget=forget or self._forgets)
+
+    @property
+    def _forgets(self) -> resume.Forget:
+        """When its state may forget a swarm that is no more, unless somebody says otherwise."""
+        return "at home" if self.is_local else "never"
 
     def _update(self, *flags: str, taken: Mapping[str, str] | None, forget: resume.Forget) -> None:
         """Run `pulumi up` without questions; first end what was interrupted."""
@@ -218,8 +222,7 @@ class Stack:
         self.ensure()
 
         def destroy() -> None:
-            forget: resume.Forget = "at home" if self.is_local else "never"
-            rest = resume.finish_before_destroying(self, forget=forget)
+            rest = resume.finish_before_destroying(self, forget=self._forgets)
             env = takeover.environment({}, rest.swarm)
             # Whoever had to agree has done so.
             pulumi("destroy", "--yes", "--skip-preview", "--stack", self.name, env=env)

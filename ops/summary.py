@@ -25,7 +25,7 @@ def wait_until_reachable(outputs: StackOutputs) -> None:
 
 def print_login(stack: str, outputs: StackOutputs) -> None:
     """Print the address of the registry, its login, and commands to begin with."""
-    host = outputs.url.partition("://")[2]
+    host = outputs.address
     ui = f"\n  Traefik's UI  {outputs.dashboard}" if outputs.dashboard else ""
     print(f"""
   Registry      {outputs.url}{ui}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 from pathlib import Path
 
 from ops.bootstrap import ROOT
 from ops.bootstrap.console import run, say
-from ops.bootstrap.image_build import BUILD_SECONDS
+from ops.bootstrap.go import BUILD, BUILD_SECONDS, go_env
 from ops.bootstrap.toolchain import cache
 
 CLIENTS = ROOT / "testing/tools/clients"
@@ -32,9 +31,7 @@ def compiled(pins: Path, name: str, package: str) -> Path:
         if not program.exists():
             say(f"compiling {name}")
             half = folder / f"{name}.half"
-            settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
-            build = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"]
-            command = [*build, "-o", str(half), package]
-            run(command, cwd=pins, env={**os.environ, **settings}, timeout=BUILD_SECONDS)
+            command = [*BUILD, "-ldflags=-s -w", "-o", str(half), package]
+            run(command, cwd=pins, env=go_env(), timeout=BUILD_SECONDS)
             half.rename(program)
     return program

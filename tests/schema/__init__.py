@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from ops.bootstrap.console import run
-from ops.bootstrap.image_build import BUILD_SECONDS
+from ops.bootstrap.go import BUILD_SECONDS, go_env
 from ops.bootstrap.toolchain import cache
 
 HERE = Path(__file__).parent
@@ -35,6 +35,4 @@ def starter() -> Path:
 
 def go(*arguments: str | Path) -> str:
     """Return what `go` prints, asked in the module of the images."""
-    settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
-    env = {**os.environ, **settings}
-    return run(["go", *arguments], cwd=MODULE, env=env, timeout=BUILD_SECONDS)
+    return run(["go", *arguments], cwd=MODULE, env=go_env(), timeout=BUILD_SECONDS)

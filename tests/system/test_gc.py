@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from ops.bootstrap.image_build import BUILD_SECONDS, IMAGES
+from ops.bootstrap.go import BUILD_SECONDS, go_env
+from ops.bootstrap.image_build import IMAGES
+from testing.command import output_of
 from testing.tools import tool
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("go") and not os.environ.get("CI"), reason="the program is in Go"
 )
-GO = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
 LOAD_S = 240
 """Time limit for the clean-up on all kinds of storage, on a busy machine, seconds."""
 
@@ -28,24 +28,9 @@ LOAD_S = 240
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Compile the tests of `registry-gc`."""
     program = tmp_path_factory.mktemp("gc") / "gc.test"
-    go(["go", "test", "-c", "-o", str(program), "./tools/gc"], IMAGES, GO, BUILD_SECONDS)
+    compile_tests = ["go", "test", "-c", "-o", str(program), "./tools/gc"]
+    output_of(compile_tests, cwd=IMAGES, env=go_env(), timeout=BUILD_SECONDS)
     return program
-
-
-def go(command: list[str], folder: Path, settings: Mapping[str, str], limit: float) -> str:
-    """Return the command's output; fail with it when the command does."""
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **settings},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=limit,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
 
 
 @pytest.mark.parametrize(
@@ -59,6 +44,7 @@ def test_nothing_that_was_pushed_is_lost(
     program: Path, test: str, settings: Mapping[str, str]
 ) -> None:
     command = [str(program), "-test.v", f"-test.run=^{test}$"]
-    output = go(command, program.parent, {**settings, "VERSITYGW": str(tool("versitygw"))}, LOAD_S)
+    env = {**os.environ, **settings, "VERSITYGW": str(tool("versitygw"))}
+    output = output_of(command, cwd=program.parent, env=env, timeout=LOAD_S)
     for backend in ("files", "s3"):
         assert f"--- PASS: {test}/{backend} " in output, output

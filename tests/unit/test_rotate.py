@@ -120,7 +120,7 @@ def test_after_a_failed_deployment_the_way_on_is_no_second_rotation(
 ) -> None:
     stack = configured(monkeypatch, {})
 
-    def fail() -> None:
+    def fail(**_: Any) -> None:
         raise UserError("`pulumi up` failed")
 
     monkeypatch.setattr(stack, "deploy", fail)

@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 
-from ops.bootstrap.image_build import BUILD_SECONDS, IMAGES
-
-GO = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+from ops.bootstrap.go import BUILD_SECONDS, go_env
+from ops.bootstrap.image_build import IMAGES
+from testing.command import output_of
 
 pytestmark = [
     pytest.mark.skipif(
@@ -22,17 +22,8 @@ pytestmark = [
 
 @pytest.mark.parametrize("command", ["vet", "test"])
 def test_go_finds_nothing_wrong(command: str) -> None:
-    done = subprocess.run(
-        ["go", command, "./tools/..."],
-        cwd=IMAGES,
-        env={**os.environ, **GO},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=BUILD_SECONDS,
-    )
-    assert done.returncode == 0, done.stdout
+    args = ["go", command, "./tools/..."]
+    output_of(args, cwd=IMAGES, env=go_env(), timeout=BUILD_SECONDS)
 
 
 def test_the_programs_are_formatted() -> None:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from ops.bootstrap import ROOT
-from ops.bootstrap.image_build import BUILD_SECONDS
+from ops.bootstrap.go import BUILD_SECONDS
 from testing.tools import tool
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))

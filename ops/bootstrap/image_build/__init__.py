@@ -15,7 +15,6 @@ from pathlib import Path
 
 from ops.bootstrap.image_build.archive import parts, write_archive
 from ops.bootstrap.image_build.programs import (
-    BUILD_SECONDS,
     MODULE,
     busybox,
     compile_program,
@@ -24,7 +23,7 @@ from ops.bootstrap.image_build.programs import (
 from ops.bootstrap.image_build.recipe import IMAGES, Recipe
 from ops.bootstrap.toolchain import cache
 
-__all__ = ["ALL", "BUILD_SECONDS", "IMAGES", "Recipe", "busybox", "parts", "tarball"]
+__all__ = ["ALL", "IMAGES", "Recipe", "busybox", "parts", "tarball"]
 
 HERE = Path(__file__).parent
 GO_MODULE = ("go.mod", "go.sum")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shutil
 import sys
@@ -12,11 +11,10 @@ from pathlib import Path
 
 from ops.bootstrap import ROOT, packages
 from ops.bootstrap.console import UserError, run, say
+from ops.bootstrap.go import BUILD, BUILD_SECONDS, go_env
 from ops.bootstrap.image_build.recipe import IMAGES, Recipe
 
 MODULE = "github.com/distribution/distribution/v3"
-BUILD_SECONDS = 900
-"""Time limit for compiling or downloading a program, seconds."""
 
 
 def compile_program(recipe: Recipe, package: str, architecture: str, scratch: Path) -> Path:
@@ -33,18 +31,12 @@ def compile_program(recipe: Recipe, package: str, architecture: str, scratch: Pa
     say(f"compiling {recipe.image} (minutes, the first time)")
     program = scratch / Path(package).name
     stamp = f"-s -w -X {MODULE}/version.version=v{recipe.version}"
-    settings = {
-        "CGO_ENABLED": "0",
-        "GOOS": "linux",
-        "GOARCH": architecture,
-        "GOFLAGS": "-mod=readonly",
-        "GOWORK": "off",
-    }
     run(
-        ["go", "build", "-trimpath", "-buildvcs=false", f"-ldflags={stamp}",
-         "-o", program, package],
-        cwd=IMAGES, env={**os.environ, **settings}, timeout=BUILD_SECONDS,
-    )  # fmt: skip
+        [*BUILD, f"-ldflags={stamp}", "-o", program, package],
+        cwd=IMAGES,
+        env=go_env(GOOS="linux", GOARCH=architecture),
+        timeout=BUILD_SECONDS,
+    )
     return program
 
 
