@@ -8,7 +8,11 @@ export $(VARIABLES)
 # Every shell has a USER, who is another one: here a typed one counts alone.
 export override LOGIN_USER := $(if $(filter command,$(origin USER)),$(value USER))
 
-OPS := @python3 -m ops
+# Most commands go on in the virtual environment: where that is whole, they begin there, and save
+# the start of another Python.
+WHOLE := $(and $(wildcard .venv/bin/python),$(wildcard .venv/.requirements.txt))
+PYTHON := $(if $(WHOLE),$(if $(wildcard .venv/.unfinished),python3,.venv/bin/python),python3)
+OPS := @$(PYTHON) -m ops
 
 .PHONY: help up build deploy preview down logs doctor users login rotate drift deployed mirrors
 .PHONY: env adopt recover exports tools check fmt test lock docs bench

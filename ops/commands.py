@@ -1,6 +1,6 @@
 """What the Makefile's commands do, in the virtual environment.
 
-What takes long to import, the settings above all, is imported by the commands that need it.
+What one command alone needs, the settings above all, it imports itself.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ import argparse
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 
-from ops import history, recover
 from ops.bootstrap import state
 from ops.bootstrap.console import UserError
 from ops.bootstrap.environment import LOCAL, process_env
-from ops.review.report import drift_report
 from ops.stack import Stack
 
 Action = Callable[[argparse.Namespace], None]
@@ -31,7 +29,21 @@ def _on_stack(act: Callable[[Stack, argparse.Namespace], None]) -> Action:
     return _with_pulumi(lambda args: act(Stack(args.stack), args))
 
 
+def _drift(stack: Stack, _: argparse.Namespace) -> None:
+    from ops.review.report import drift_report
+
+    drift_report(stack.name).publish()
+
+
+def _deployed(stack: Stack, _: argparse.Namespace) -> None:
+    from ops import history
+
+    print(history.deployed_commit(stack.name))
+
+
 def _recover(args: argparse.Namespace) -> None:
+    from ops import recover
+
     state.set_aside_without_passphrase()
     process_env()
     recover.recover(Stack(args.stack))
@@ -70,6 +82,30 @@ def _rotate(stack: Stack, args: argparse.Namespace) -> None:
         rotate.rotate_password(stack, args.user, overlap, datetime.now(timezone.utc))
 
 
+def _users(stack: Stack, _: argparse.Namespace) -> None:
+    from ops import users
+
+    users.show(stack)
+
+
+def _login(stack: Stack, args: argparse.Namespace) -> None:
+    from ops.login import login
+
+    login(stack, args.user, prints=args.print == "1")
+
+
+def _mirrors(stack: Stack, _: argparse.Namespace) -> None:
+    from ops import nodes
+
+    nodes.show(stack)
+
+
+def _logs(stack: Stack, args: argparse.Namespace) -> None:
+    from ops import logs
+
+    logs.show(stack, follow=bool(args.follow))
+
+
 def _docs(_: argparse.Namespace) -> None:
     from ops import documentation
 
@@ -80,18 +116,18 @@ ACTIONS: Mapping[str, Action] = {
     "up": _with_pulumi(lambda _: Stack(LOCAL).up()),
     "deploy": _on_stack(lambda stack, _: stack.deploy()),
     "preview": _on_stack(lambda stack, args: stack.preview(args.format)),
-    "drift": _on_stack(lambda stack, _: drift_report(stack.name).publish()),
-    "deployed": _on_stack(lambda stack, _: print(history.deployed_commit(stack.name))),
+    "drift": _on_stack(_drift),
+    "deployed": _on_stack(_deployed),
     "down": _on_stack(lambda stack, _: stack.down()),
     "recover": _recover,
     "adopt": _with_pulumi(_adopt),
     "env": _with_pulumi(_env),
     "doctor": _on_stack(lambda stack, args: stack.doctor(args.slow)),
-    "users": _on_stack(lambda stack, _: stack.users()),
-    "login": _on_stack(lambda stack, args: stack.login(args.user, prints=args.print == "1")),
+    "users": _on_stack(_users),
+    "login": _on_stack(_login),
     "rotate": _on_stack(_rotate),
-    "mirrors": _on_stack(lambda stack, _: stack.mirrors()),
-    "logs": _on_stack(lambda stack, args: stack.logs(follow=bool(args.follow))),
+    "mirrors": _on_stack(_mirrors),
+    "logs": _on_stack(_logs),
     "docs": _docs,
 }
 """Commands by name."""

@@ -7,19 +7,36 @@ from collections.abc import Collection
 
 from ops.bootstrap.console import UserError, run, say
 from ops.outputs import StackOutputs
+from ops.stack import Stack
 
 PICK = "import json, sys; print(json.load(sys.stdin)[sys.argv[1]])"
 """Program that prints the password of the user it is given."""
 
 
-def choose_user(outputs: StackOutputs, user: str | None) -> str:
+def login(stack: Stack, user: str | None, *, prints: bool) -> None:
+    """Log this machine's docker in, as `user` or the first one; or print what does elsewhere.
+
+    The password is that of the last deployment.
+    """
+    stack.ensure()
+    outputs = stack.outputs
+    name, hashed = _choose_user(outputs, user), frozenset[str]()
+    if name not in outputs.passwords:
+        hashed = frozenset({*stack.settings.login.hashes, *stack.settings.hashed_passwords})
+    if prints:
+        _print_line(stack.name, outputs, name, hashed)
+    else:
+        _log_in(outputs, name, hashed)
+
+
+def _choose_user(outputs: StackOutputs, user: str | None) -> str:
     """Return the user that shall log in: by default the first one."""
     if name := user or outputs.username:
         return name
     raise UserError("USER=… missing: of no user the program knows the password")
 
 
-def log_in(outputs: StackOutputs, user: str, hashed: Collection[str]) -> None:
+def _log_in(outputs: StackOutputs, user: str, hashed: Collection[str]) -> None:
     """Log this machine's docker in; `hashed` are users of whom a hash alone is known."""
     _require_user(outputs, user, hashed)
     if user in hashed:
@@ -32,7 +49,7 @@ def log_in(outputs: StackOutputs, user: str, hashed: Collection[str]) -> None:
     say(f"docker on this machine is logged in to {outputs.address} as {user}")
 
 
-def print_line(stack: str, outputs: StackOutputs, user: str, hashed: Collection[str]) -> None:
+def _print_line(stack: str, outputs: StackOutputs, user: str, hashed: Collection[str]) -> None:
     """Print what logs another machine in, over ssh, with no password in it."""
     _require_user(outputs, user, hashed)
     if user in hashed:

@@ -10,6 +10,10 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
+from components.swarm import NAMESPACE
+from ops.bootstrap.console import UserError, run
+from ops.stack import Stack
+
 TAIL = 100
 """Last lines of each service."""
 FOLLOW_SECONDS = 1.0
@@ -20,7 +24,17 @@ _LINE = re.compile(r"(?P<time>\S+T[\d:]+)\S* (?P<service>\S+?)\.\w+\.\w+@(?P<nod
 """Beginning of each line of `docker service logs --timestamps`."""
 
 
-def show(services: Sequence[str], *, follow: bool) -> None:
+def show(stack: Stack, *, follow: bool) -> None:
+    """Print the last lines of the stack's services; with `follow`, go on until Ctrl-C."""
+    stack.engine_config.lead_docker()
+    label = f"label={NAMESPACE}={stack.config.swarm_stack}"
+    services = run(["docker", "service", "ls", "-q", "--filter", label]).split()
+    if not services:
+        raise UserError(f"stack {stack.name} has no services here; deploy it first")
+    show_services(services, follow=follow)
+
+
+def show_services(services: Sequence[str], *, follow: bool) -> None:
     """Print the last lines of the services, oldest first; with `follow`, go on until Ctrl-C."""
     # Times of one length, in UTC, before each line: as texts they are in the order of time.
     options = ["--timestamps", "--tail", str(TAIL), *(["--follow"] if follow else [])]

@@ -7,9 +7,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.distribution.config import HUB
+from ops.bootstrap.console import UserError
+from ops.stack import Stack
 
 HUB_NAME = "docker.io"
 """Docker Hub in the names of images; Docker supports mirrors for it alone."""
+
+
+def show(stack: Stack) -> None:
+    """Print what the nodes need to know of the stack's mirrors."""
+    mirrors = stack.outputs.mirrors
+    if not mirrors:
+        raise UserError(
+            f"stack {stack.name} has no mirrors; such as:\n"
+            f"      pulumi config set --stack {stack.name} --path registry:mirrors.hub.upstream"
+            f" {HUB}\n"
+            f"      pulumi config set --stack {stack.name} --path registry:mirrors.hub.domain"
+            " mirror.example.com\n"
+            f"      make deploy STACK={stack.name}"
+        )
+    print(lines(mirrors))
 
 
 def lines(mirrors: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,32 +1,29 @@
-"""One stack: its settings, its outputs, and what the Makefile's commands do with it."""
+"""One stack: its settings, its outputs, and what the Makefile's commands do with it.
+
+What one command alone needs, it imports itself: a command that has nothing to do takes hardly
+longer than its imports.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.distribution.config import HUB
 from components.run import takeover
-from components.swarm import NAMESPACE
 from components.swarm.endpoint import Endpoint
-from ops import backend, login, nodes, policy, resume, summary
-from ops import logs as service_logs
+from ops import backend, inventory, policy, resume
 from ops.bootstrap import ROOT, images, state
 from ops.bootstrap.console import UserError, confirm, run, say
 from ops.bootstrap.environment import LOCAL, prepare_machine
 from ops.config import Config
-from ops.doctor.checks import SLOW_SECONDS, examine
-from ops.doctor.store import store_of
-from ops.doctor.store_trial import check_store
 from ops.outputs import StackOutputs
 from ops.pulumi import pulumi
-from ops.review import comment
-from ops.review.report import deployment_report, gaps_reported
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -128,7 +125,14 @@ class Stack:
         forget: resume.Forget = "at home",
     ) -> None:
         """Deploy to this machine with all that it needs, and say how to log in."""
-        prepare_machine()
+        with ThreadPoolExecutor() as pool:
+            # What takes some tenths of a second, while Docker is looked at. An error of Pulumi's is
+            # raised by whoever needs the settings.
+            if backend.has_file_of(self.name):
+                pool.submit(lambda: self.config)
+            pool.submit(import_module, inventory.CLIENT)
+            prepare_machine()
+            from ops import summary
         self.ensure()
         # Nobody confirms a preview here.
         # A developer's machine is its own swarm: when that is made anew, so is the stack.
@@ -149,6 +153,8 @@ class Stack:
         CHECK=no in the environment leaves the check out: for machines that can't reach the
         registry.
         """
+        from ops import summary
+
         self.ensure()
         self._update(*policy.flags(self.config), *flags, taken=taken, forget=forget)
         if os.environ.get("CHECK") != "no":
@@ -201,6 +207,9 @@ class Stack:
 
     def preview(self, form: str = "terminal") -> None:
         """Show what `deploy` would do; `form` is `terminal`, `markdown` or `comment`."""
+        from ops.review import comment
+        from ops.review.report import deployment_report, gaps_reported
+
         self.ensure()
         os.environ.update(takeover.environment(resume.foresee(self)))
         flags = policy.flags(self.config)
@@ -236,17 +245,12 @@ class Stack:
             " them"
         )
 
-    def logs(self, *, follow: bool) -> None:
-        """Print the last lines of the stack's services, in the order of time."""
-        self.engine_config.lead_docker()
-        label = f"label={NAMESPACE}={self.config.swarm_stack}"
-        services = run(["docker", "service", "ls", "-q", "--filter", label]).split()
-        if not services:
-            raise UserError(f"stack {self.name} has no services here; deploy it first")
-        service_logs.show(services, follow=follow)
-
     def doctor(self, slow_seconds: int | None = None) -> None:
         """Check the object store, if there is one, and what is deployed."""
+        from ops.doctor.checks import SLOW_SECONDS, examine
+        from ops.doctor.store import store_of
+        from ops.doctor.store_trial import check_store
+
         self.ensure()
         store = store_of(self.whole_config)
         if store:
@@ -257,39 +261,3 @@ class Stack:
                 say(f"all else is to be seen once it is deployed: make deploy STACK={self.name}")
                 return
         examine(self.outputs, SLOW_SECONDS if slow_seconds is None else slow_seconds)
-
-    def users(self) -> None:
-        """Print who may log in, and what each may do, as the settings say it; never a secret."""
-        self.ensure()
-        # Not at the top: reading all settings takes a second.
-        from ops.users import table
-
-        print(table(self.settings, datetime.now(timezone.utc)))
-
-    def login(self, user: str | None, *, prints: bool) -> None:
-        """Log this machine's docker in, as `user` or the first one; or print what does elsewhere.
-
-        The password is that of the last deployment.
-        """
-        self.ensure()
-        name, hashed = login.choose_user(self.outputs, user), frozenset[str]()
-        if name not in self.outputs.passwords:
-            hashed = frozenset({*self.settings.login.hashes, *self.settings.hashed_passwords})
-        if prints:
-            login.print_line(self.name, self.outputs, name, hashed)
-        else:
-            login.log_in(self.outputs, name, hashed)
-
-    def mirrors(self) -> None:
-        """Print what the nodes need to know of the stack's mirrors."""
-        mirrors = self.outputs.mirrors
-        if not mirrors:
-            raise UserError(
-                f"stack {self.name} has no mirrors; such as:\n"
-                f"      pulumi config set --stack {self.name} --path registry:mirrors.hub.upstream"
-                f" {HUB}\n"
-                f"      pulumi config set --stack {self.name} --path registry:mirrors.hub.domain"
-                " mirror.example.com\n"
-                f"      make deploy STACK={self.name}"
-            )
-        print(nodes.lines(mirrors))

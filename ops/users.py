@@ -13,6 +13,7 @@ from itertools import zip_longest
 
 from components.credentials import FIRST_VERSION
 from components.token_server import ACTIONS, ALL_REPOSITORIES, AccessRule
+from ops.stack import Stack
 from settings import Settings
 from settings.access import matches_user
 
@@ -31,6 +32,12 @@ class Row:
     user: str
     passwords: Sequence[str]
     rights: Sequence[str]
+
+
+def show(stack: Stack) -> None:
+    """Print who may log in, and what each may do, as the settings say it; never a secret."""
+    stack.ensure()
+    print(table(stack.settings, datetime.now(timezone.utc)))
 
 
 def moment(time: datetime) -> str:

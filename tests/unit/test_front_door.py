@@ -6,6 +6,7 @@ import io
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -25,6 +26,13 @@ ODD = ("x; touch HERE/made", "$(touch HERE/made)", "$(shell touch HERE/made)", "
 
 
 @pytest.fixture
+def makefile(tmp_path: Path) -> Path:
+    """Return a folder with the Makefile alone: without a virtual environment, it calls python3."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def printer(tmp_path: Path) -> Path:
     """Return a folder with a `python3` that prints the variables which a command finds."""
     program = tmp_path / "bin/python3"
@@ -38,15 +46,15 @@ def printer(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("origin", ["typed", "environment"])
 @pytest.mark.parametrize("text", ODD)
 def test_no_shell_reads_what_a_variable_says(
-    printer: Path, tmp_path: Path, text: str, origin: str
+    makefile: Path, printer: Path, text: str, origin: str
 ) -> None:
-    text = text.replace("HERE", str(tmp_path))
+    text = text.replace("HERE", str(makefile))
     values = {"STACK": text, "FROM": text, "FORMAT": text, "SLOW": text, "YES": text}
     args = [f"{name}={value}" for name, value in values.items()]
     path = f"{printer}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["make", "-s", "deploy", *(args if origin == "typed" else ())],
-        cwd=ROOT,
+        cwd=makefile,
         env={**os.environ, "PATH": path, **(values if origin == "environment" else {})},
         capture_output=True,
         text=True,
@@ -54,18 +62,18 @@ def test_no_shell_reads_what_a_variable_says(
         timeout=60,
     )
     assert done.stdout.splitlines() == [text] * len(values)
-    assert not (tmp_path / "made").exists()
+    assert not (makefile / "made").exists()
 
 
 @pytest.mark.parametrize("typed", ["ci", "it's $$HOME", ""])
-def test_the_user_of_a_shell_is_not_the_user_of_a_registry(tmp_path: Path, typed: str) -> None:
-    program = tmp_path / "python3"
+def test_the_user_of_a_shell_is_not_the_user_of_a_registry(makefile: Path, typed: str) -> None:
+    program = makefile / "python3"
     program.write_text("#!/bin/sh\nprintenv LOGIN_USER\n")
     program.chmod(0o755)
-    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    path = f"{makefile}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["make", "-s", "login", *([f"USER={typed}"] if typed else [])],
-        cwd=ROOT,
+        cwd=makefile,
         env={**os.environ, "PATH": path, "USER": "root"},
         capture_output=True,
         text=True,
@@ -131,6 +139,30 @@ def test_a_command_refuses_the_options_of_others(capsys: pytest.CaptureFixture[s
 
 def test_what_is_typed_comes_before_the_environment() -> None:
     assert arguments(["deploy", "--stack", "prod"], {"STACK": "stag"}).stack == "prod"
+
+
+@pytest.mark.parametrize(
+    ("files", "begins"),
+    [
+        ((), "python3"),
+        (("bin/python", ".requirements.txt"), ".venv/bin/python"),
+        (("bin/python", ".requirements.txt", ".unfinished"), "python3"),
+        (("bin/python",), "python3"),
+        ((".requirements.txt",), "python3"),
+    ],
+)
+def test_a_command_begins_in_the_virtual_environment_where_that_is_whole(
+    makefile: Path, files: tuple[str, ...], begins: str
+) -> None:
+    for name in files:
+        path = makefile / ".venv" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    command = ["make", "--dry-run", "up"]
+    done = subprocess.run(
+        command, cwd=makefile, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == f"{begins} -m ops up\n"
 
 
 def test_help_names_each_command_in_a_terminal_of_80_columns() -> None:

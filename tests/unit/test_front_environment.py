@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.distribution.config import HUB as HUB_URL
-from ops import nodes, stack
+from ops import logs, nodes
 from ops.bootstrap import environment, state, toolchain, virtualenv
 from ops.bootstrap.console import UserError
 from ops.config import Config
@@ -51,9 +51,9 @@ def test_logs_come_from_the_engine_that_is_configured(monkeypatch: pytest.Monkey
     monkeypatch.setenv("DOCKER_CONTEXT", "elsewhere")
     values = {"registry:stackName": "x", "docker:host": "ssh://me@dog"}
     monkeypatch.setattr(Config, "read", lambda name: Config(stack=name, values=values))
-    monkeypatch.setattr(stack, "run", run)
+    monkeypatch.setattr(logs, "run", run)
     with pytest.raises(UserError, match="has no services here"):
-        Stack("prod").logs(follow=False)
+        logs.show(Stack("prod"), follow=False)
     assert asked == [("ssh://me@dog", None)]
 
 

@@ -67,7 +67,7 @@ def test_what_containers_write_to_stderr_is_in_its_place(
     )
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    logs.show(["proxy", "registry"], follow=False)
+    logs.show_services(["proxy", "registry"], follow=False)
     printed = capsys.readouterr().out.splitlines()
     assert [each.split()[1] for each in printed] == ["err", "proxy", "out"]
     assert "service logs --timestamps --tail 100 registry" in printed[0]
@@ -86,7 +86,7 @@ def test_readers_end_with_the_command(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(logs, "merged", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        logs.show(["registry"], follow=True)
+        logs.show_services(["registry"], follow=True)
     pid = (tmp_path / "pid").read_text().strip()
     done = subprocess.run(["kill", "-0", pid], capture_output=True, check=False, timeout=20)
     assert done.returncode != 0

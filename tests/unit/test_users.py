@@ -140,7 +140,7 @@ def test_docker_reads_the_password_from_stdin(
     user: str | None,
     name: str,
 ) -> None:
-    deployed(monkeypatch).login(user, prints=False)
+    login.login(deployed(monkeypatch), user, prints=False)
     command = ["docker", "login", "--username", name, "--password-stdin", "images.example.com:8443"]
     assert commands == [(command, OUTPUTS.passwords[name])]
 
@@ -148,7 +148,7 @@ def test_docker_reads_the_password_from_stdin(
 def test_the_line_for_another_machine_hands_the_password_over_and_shows_none(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    deployed(monkeypatch).login("it's me", prints=True)
+    login.login(deployed(monkeypatch), "it's me", prints=True)
     line = capsys.readouterr().out
     assert SECRET not in line
     # The shells of both machines take it apart; docker at the end of it gets what it shall.
@@ -186,14 +186,14 @@ def test_docker_asks_for_a_password_of_which_a_hash_alone_is_known(
 ) -> None:
     line = "docker login --username robot-1 images.example.com:8443"
     with pytest.raises(UserError, match=line):
-        deployed(monkeypatch).login("robot-1", prints=False)
-    deployed(monkeypatch).login("robot-1", prints=True)
+        login.login(deployed(monkeypatch), "robot-1", prints=False)
+    login.login(deployed(monkeypatch), "robot-1", prints=True)
     assert capsys.readouterr().out == f"ssh -t HOST '{line}'\n"
     assert commands == []
 
 
 def test_who_cannot_log_in_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"USER=cy: .* it has admin, it's me, robot-1"):
-        deployed(monkeypatch).login("cy", prints=False)
+        login.login(deployed(monkeypatch), "cy", prints=False)
     with pytest.raises(UserError, match=r"USER=… missing"):
-        deployed(monkeypatch, StackOutputs(url=OUTPUTS.url)).login(None, prints=False)
+        login.login(deployed(monkeypatch, StackOutputs(url=OUTPUTS.url)), None, prints=False)
