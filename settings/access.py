@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +19,9 @@ from components.token_server import (
     TokenServerOptions,
 )
 from settings import rules
-from settings.kinds import Choice, Number
+from settings.kinds import Choice, Kind, Number, WrongValueError
 from settings.login import parse_hashed_passwords, parse_login
-from settings.reader import Reader, close_to
+from settings.reader import Reader
 
 DEFAULTS = TokenServerOptions()
 RULE_KEYS = ("users", "anonymous", "repositories", "actions")
@@ -111,9 +111,9 @@ def _signing_keys(reader: Reader) -> tuple[str, ...]:
 def _access(reader: Reader, items: Sequence[Any], users: Sequence[str]) -> Sequence[AccessRule]:
     """Return the rules, and note in `reader` each that can't be meant so."""
     access = [
-        _rule(reader, f"access[{index}]", item, users)
-        for index, item in enumerate(items)
-        if _is_map(reader, f"access[{index}]", item)
+        _rule(reader, path, values, users)
+        for path, item in ((f"access[{index}]", item) for index, item in enumerate(items))
+        if (values := reader.map_at(path, item, RULE_KEYS)) is not None
     ]
     patterns = [pattern for rule in access for pattern in rule.users]
     for number, user in enumerate(user for user in users if not matches_user(patterns, user)):
@@ -134,77 +134,48 @@ def _access(reader: Reader, items: Sequence[Any], users: Sequence[str]) -> Seque
     return access
 
 
-def _is_map(reader: Reader, path: str, item: object) -> bool:
-    if not isinstance(item, Mapping):
-        reader.remove(path, f"must be a map of {', '.join(RULE_KEYS)}.")
-    return isinstance(item, Mapping)
-
-
 def _rule(reader: Reader, path: str, values: Mapping[str, Any], users: Sequence[str]) -> AccessRule:
-    for key in sorted(set(values) - set(RULE_KEYS)):
-        hint = close_to(key, RULE_KEYS) or f" There are {', '.join(RULE_KEYS)}."
-        reader.remove(f"{path}.{key}", f"is not a setting of a rule.{hint}")
     anonymous = values.get("anonymous", False)
     if not isinstance(anonymous, bool):
-        reason = f"is {anonymous!r}: it must be true or false."
+        reason = f"is {reader.shown(path, anonymous)}: it must be true or false."
         reader.problem(f"{path}.anonymous", reason, "true", path=True)
-    named = list(_texts(reader, f"{path}.users", values.get("users", []), next(iter(users), "…")))
-    for index, pattern in named:
-        if not rules.USER.admits(pattern) or not any(
-            matches_user([pattern], user) for user in users
-        ):
-            reason = f"is {pattern!r}, and no user is called so.{close_to(pattern, users)}"
-            example = next(iter(users), "…")
-            reader.problem(f"{path}.users[{index}]", reason, example, path=True)
     if not values.get("users") and not anonymous:
         reason = "is missing: a rule is for users, or for everybody (anonymous: true)."
         reader.problem(f"{path}.users[0]", reason, next(iter(users), "…"), path=True)
     return AccessRule(
-        users=[pattern for _, pattern in named],
+        users=reader.list_at(f"{path}.users", values.get("users", []), _Users(users)),
         anonymous=bool(anonymous),
         repositories=_repositories(reader, path, values),
-        actions=_actions(reader, path, values),
+        actions=reader.list_at(
+            f"{path}.actions", values.get("actions", []), Choice(ACTIONS), required=True
+        ),
     )
 
 
 def _repositories(reader: Reader, path: str, values: Mapping[str, Any]) -> Sequence[str]:
-    rule = rules.REPOSITORIES
     items = values.get("repositories", [ALL_REPOSITORIES])
-    patterns = list(_texts(reader, f"{path}.repositories", items, rule.sample))
-    for index, pattern in patterns:
-        if not rule.admits(pattern):
-            reason = f"is {pattern!r}: it must be {rule.must}."
-            reader.problem(f"{path}.repositories[{index}]", reason, rule.sample, path=True)
     if items == []:
         reason = "has nothing in it: take it out, and the rule is for all repositories."
         reader.remove(f"{path}.repositories", reason)
-    return [pattern for _, pattern in patterns]
+    return reader.list_at(f"{path}.repositories", items, rules.REPOSITORIES)
 
 
-def _actions(reader: Reader, path: str, values: Mapping[str, Any]) -> Sequence[str]:
-    items = values.get("actions", [])
-    actions = list(_texts(reader, f"{path}.actions", items, ACTIONS[0]))
-    must = f"it must be one of {', '.join(ACTIONS)}."
-    for index, action in actions:
-        if action not in ACTIONS:
-            reason = f"is {action!r}: {must}{close_to(action, ACTIONS)}"
-            reader.problem(f"{path}.actions[{index}]", reason, ACTIONS[0], path=True)
-    if items == []:
-        reader.problem(f"{path}.actions[0]", f"is missing: {must}", ACTIONS[0], path=True)
-    return [action for _, action in actions]
+class _Users(Kind[str]):
+    """A pattern that is for one of some users."""
 
+    must = "a name of registry:users or registry:hashedPasswords, or one with * for some of them"
 
-def _texts(reader: Reader, path: str, items: object, example: str) -> Iterator[tuple[int, str]]:
-    """Yield the texts of the list at `path`, each with its index."""
-    if not isinstance(items, list):
-        reader.problem(f"{path}[0]", "must be in a list.", example, path=True)
-        return
-    for index, item in enumerate(items):
-        if isinstance(item, str):
-            yield index, item
-        else:
-            reason = f"is {item!r}: it must be a text."
-            reader.problem(f"{path}[{index}]", reason, example, path=True)
+    def __init__(self, users: Sequence[str]) -> None:
+        self.names = users
+
+    def parse(self, text: str) -> str:
+        has_user = any(matches_user([text], user) for user in self.names)
+        if not has_user or not rules.USER.admits(text):
+            raise WrongValueError(self.must)
+        return text
+
+    def example(self, default: str | None) -> str:
+        return default or next(iter(self.names), "…")
 
 
 def matches_user(patterns: Collection[str], user: str) -> bool:

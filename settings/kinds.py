@@ -19,6 +19,8 @@ class Kind(Generic[T]):
 
     must: str
     """Description of such a text, for "it must be …"."""
+    names: Sequence[str] = ()
+    """Texts of this kind, where there are few."""
 
     def parse(self, text: str) -> T:
         """Return the value of `text`; `WrongValueError` when it isn't of this kind."""
@@ -38,12 +40,8 @@ class Choice(Kind[T]):
 
     def __init__(self, values: Sequence[T]) -> None:
         self._values = {str(value): value for value in values}
-        self.must = f"one of {', '.join(self._values)}"
-
-    @property
-    def names(self) -> list[str]:
-        """Return the texts that are admitted."""
-        return list(self._values)
+        self.names = tuple(self._values)
+        self.must = f"one of {', '.join(self.names)}"
 
     def parse(self, text: str) -> T:
         if text not in self._values:
@@ -51,7 +49,7 @@ class Choice(Kind[T]):
         return self._values[text]
 
     def example(self, default: T | None) -> str:
-        return next(iter(self._values)) if default is None else str(default)
+        return self.names[0] if default is None else str(default)
 
 
 class _Boolean(Kind[bool]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from components.credentials import (
     DEFAULT_USERS,
@@ -17,7 +16,7 @@ from components.credentials import (
 )
 from settings import rules
 from settings.kinds import Number
-from settings.reader import Reader, close_to
+from settings.reader import Reader
 from settings.stack_file import path_of
 
 HASH_COSTS = range(4, 17)
@@ -144,9 +143,10 @@ def parse_versions(
 
 
 def _version(reader: Reader, path: str, item: object) -> PasswordVersion:
-    values = _map(reader, path, item, ("version", "until"))
-    if not values:
+    given = reader.map_at(path, item, ("version", "until"))
+    if given is None:
         return FIRST_VERSION
+    values = dict(given)
     # On the command line `2` is a number.
     if isinstance(values.get("version"), int):
         values["version"] = str(values["version"])
@@ -163,8 +163,8 @@ def parse_former(reader: Reader, users: Sequence[str]) -> Mapping[str, FormerPas
     for name, item in reader.mapping("formerPasswords", "…").items():
         path = path_of("formerPasswords", name)
         _require_user(reader, path, name, users)
-        values = _map(reader, path, item, ("password", "until"))
-        if not values:
+        values = reader.map_at(path, item, ("password", "until"))
+        if values is None:
             continue
         reader.secret("formerPasswords", name, "password")
         if wrong := wrong_with_password(values.get("password")):
@@ -173,13 +173,3 @@ def parse_former(reader: Reader, users: Sequence[str]) -> Mapping[str, FormerPas
         until = reader.part(path, values, "until", rules.MOMENT) or ""
         former[name] = FormerPassword(password=str(values.get("password")), until=until)
     return former
-
-
-def _map(reader: Reader, path: str, item: object, keys: Collection[str]) -> dict[str, Any]:
-    """Return the map at `path`, which may have `keys`; nothing where there is none."""
-    if not isinstance(item, Mapping) or not item:
-        reader.remove(path, f"must be a map with {' and '.join(keys)}.")
-        return {}
-    for key in sorted(set(item) - set(keys)):
-        reader.remove(f"{path}.{key}", f"is none of {', '.join(keys)}.{close_to(key, keys)}")
-    return dict(item)

@@ -10,8 +10,8 @@ from typing import Any
 from components.distribution.config import HUB, Upstream
 from components.mirrors import MirrorOptions
 from settings import rules
-from settings.reader import Reader, admit_everybody, close_to
-from settings.stack_file import path_of
+from settings.networks import NETWORK, admit_everybody
+from settings.reader import Reader
 
 HUB_NAMES = ("docker.io", "hub.docker.com", "index.docker.io", "www.docker.com")
 """Names that people have for Docker Hub; its registry answers at none of them."""
@@ -37,18 +37,11 @@ def _mirrors(reader: Reader) -> Iterator[MirrorOptions]:
         path = f"mirrors.{name}"
         if not rules.MIRROR.admits(name):
             reader.problem(path, f"has a wrong name: it must be {rules.MIRROR.must}.")
-        elif not isinstance(values, Mapping):
-            reason = "must be a map with upstream and domain."
-            reader.problem(path, reason)
-        else:
-            yield _mirror(reader, name, path, values)
+        elif (parts := reader.map_at(path, values, KEYS)) is not None:
+            yield _mirror(reader, name, path, parts)
 
 
 def _mirror(reader: Reader, name: str, path: str, values: Mapping[str, Any]) -> MirrorOptions:
-    for key in sorted(set(values) - set(KEYS)):
-        reader.remove(
-            path_of(*path.split("."), key), f"is not a setting of a mirror.{close_to(key, KEYS)}"
-        )
     return MirrorOptions(
         name=name,
         domain=reader.part(path, values, "domain", rules.DOMAIN) or f"{name}.example.com",
@@ -85,7 +78,7 @@ def _upstream(reader: Reader, path: str, values: Mapping[str, Any]) -> Upstream:
 def _allow(reader: Reader, path: str, values: Mapping[str, Any]) -> tuple[str, ...]:
     if "allow" not in values:
         return ()
-    allow = reader.networks(f"{path}.allow", values["allow"])
+    allow = reader.list_at(f"{path}.allow", values["allow"], NETWORK, required=True)
     if admit_everybody(allow) and "username" in values:
         reason = "is everybody, who could then pull what only the upstream's login may."
         reader.remove(f"{path}.allow", reason)

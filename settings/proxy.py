@@ -22,8 +22,9 @@ from components.traefik.flags import (
 from settings import rules
 from settings.certificate import ends_soon, wrong_with, wrong_with_key
 from settings.kinds import BOOLEAN, Choice, Mebibytes, Number
+from settings.networks import NETWORK, admit_everybody
 from settings.proxy_schema import check_dns_provider, check_options
-from settings.reader import Reader, admit_everybody
+from settings.reader import Reader
 from settings.routing import OF_TRAEFIK, HttpsMode, RoutingSettings
 from settings.schema import is_version_of
 
@@ -198,7 +199,7 @@ def _trusted_proxies(reader: Reader, https: HttpsMode, joins: bool) -> tuple[str
             )
             reader.problem("trustedProxies[0]", reason, "10.0.0.5", path=True)
         return ()
-    proxies = reader.networks("trustedProxies", items)
+    proxies = reader.list_at("trustedProxies", items, NETWORK, required=True)
     if admit_everybody(proxies):
         reason = "is everybody: whoever asks could then say which address he has."
         reader.problem("trustedProxies", reason, "10.0.0.5", path=True)

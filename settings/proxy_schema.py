@@ -10,7 +10,8 @@ from typing import Any
 
 from components.traefik.flags import STORAGE_PATH, flattened, owned_options_in
 from settings import schema
-from settings.reader import Reader, admit_everybody, close_to
+from settings.networks import NETWORK, admit_everybody
+from settings.reader import Reader, close_to
 from settings.schema import Program
 from settings.stack_file import Step, path_of
 
@@ -129,7 +130,7 @@ class _Options:
                 )
                 continue
             written = f"{KEY}.{_written(self._config, path)}"
-            networks = self._reader.networks(written, text.split(","))
+            networks = self._reader.list_at(written, text.split(","), NETWORK)
             if admit_everybody(networks):
                 reason = "is everybody: whoever asks could then say which address he has."
                 self._remove(path, reason)

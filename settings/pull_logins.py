@@ -7,7 +7,7 @@ from typing import Any
 
 from components.swarm.pull_login import HUB_HOSTS, PullLogin
 from settings import rules
-from settings.reader import Reader, close_to
+from settings.reader import Reader
 from settings.stack_file import path_of
 
 KEY = "pullLogins"
@@ -35,16 +35,11 @@ def _logins(reader: Reader) -> Iterator[tuple[str, PullLogin]]:
                 f" name is quoted: 'registry:{example}'."
             )
             reader.remove(path, reason)
-        elif not isinstance(values, Mapping):
-            reader.remove(path, f"must be a map with {' and '.join(PARTS)}.")
-        else:
-            yield host, _login(reader, host, values)
+        elif (parts := reader.map_at(path, values, PARTS)) is not None:
+            yield host, _login(reader, host, parts)
 
 
 def _login(reader: Reader, host: str, values: Mapping[str, Any]) -> PullLogin:
-    for name in sorted(set(values) - set(PARTS)):
-        reason = f"is not a part of a login.{close_to(name, PARTS)}"
-        reader.remove(path_of(KEY, host, name), reason)
     username = reader.part(path_of(KEY, host), values, "username", rules.LINE) or ""
     reader.secret(KEY, host, "password")
     password = values.get("password")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
 from settings.kinds import Kind, Rule, WrongValueError
-from settings.stack_file import NAMESPACE, Step, full_key, is_encrypted, path_of
+from settings.pem import WrongPemError, read_pem
+from settings.stack_file import NAMESPACE, Step, below, full_key, is_encrypted, path_of
 
 T = TypeVar("T")
-PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+HIDDEN_VALUE = "[secret]"
+"""Stands for a value that no message may show."""
 DOCKER_KEYS = "docker:"
 """Keys of the docker provider, of which the program passes some on."""
 
@@ -74,9 +74,10 @@ class Reader:
         self._known.add(full_key(key))
         return self._values.get(full_key(key))
 
-    def shown(self, key: str, value: object) -> str:
-        """Return a value as a message may show it."""
-        return "[secret]" if self._is_secret(full_key(key)) else repr(value)
+    def shown(self, path: str, value: object) -> str:
+        """Return a value, at a path that begins with its key, as a message may show it."""
+        key = full_key(re.split(r"[.\[]", path, maxsplit=1)[0])
+        return HIDDEN_VALUE if self._is_secret(key) else repr(value)
 
     @overload
     def get(self, key: str, kind: Kind[T], default: T) -> T: ...
@@ -90,8 +91,7 @@ class Reader:
         try:
             return kind.parse(text)
         except WrongValueError as error:
-            reason = f"is {self.shown(key, text)}: it must be {error}."
-            self.problem(key, reason, kind.example(default))
+            self.problem(key, self._reason(key, text, kind, error), kind.example(default))
             return kind.instead(text, default)
 
     def required(self, key: str, rule: Rule) -> str:
@@ -115,23 +115,49 @@ class Reader:
         return parsed
 
     def names(self, key: str, rule: Rule, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Return the list of texts at `key`, in which none is twice."""
         items = self._json(key, list, f"a list, each {rule.must}", rule.sample)
         if items is None:
             return default
-        for index, item in enumerate(items):
-            if type(item) is int and rule.admits(str(item)):
-                # With `--path` alone, Pulumi takes digits for a number.
-                command = self.command("set", f"{key}[{index}]", path=True, flags=" --type string")
-                number = self.shown(key, item)
-                reason = f"is the number {number}: it must be a text.\n      {command} {number}"
-                self.problem(f"{key}[{index}]", reason)
-            elif not isinstance(item, str) or not rule.admits(item):
-                reason = f"is {self.shown(key, item)}: it must be {rule.must}."
-                self.problem(f"{key}[{index}]", reason, rule.sample, path=True)
-        texts = tuple(str(item) for item in items)
+        texts = self.list_at(key, items, rule)
         for twice in sorted({text for text in texts if texts.count(text) > 1}):
             self.problem(key, f"has {self.shown(key, twice)} twice.")
         return texts
+
+    def list_at(
+        self, path: str, value: object, kind: Kind[str], *, required: bool = False
+    ) -> tuple[str, ...]:
+        """Return `value`, which must be a list of texts of one kind, at `path`."""
+        if not isinstance(value, list):
+            self.problem(f"{path}[0]", "must be in a list.", kind.example(None), path=True)
+            return ()
+        if required and not value:
+            reason = f"is missing: it must be {kind.must}."
+            self.problem(f"{path}[0]", reason, kind.example(None), path=True)
+        for index, item in enumerate(value):
+            self._check_text(f"{path}[{index}]", item, kind)
+        return tuple(map(str, value))
+
+    def _reason(self, path: str, value: object, kind: Kind[T], error: WrongValueError) -> str:
+        """Return what is wrong with `value`, which is of another kind, and what may be meant."""
+        shown = self.shown(path, value)
+        hint = close_to(str(value), kind.names) if shown != HIDDEN_VALUE else ""
+        return f"is {shown}: it must be {error}.{hint}"
+
+    def _check_text(self, path: str, value: object, kind: Kind[str]) -> None:
+        """Note what is wrong with `value`, which must be a text of `kind`, at `path`."""
+        try:
+            kind.parse(str(value))
+        except WrongValueError as error:
+            reason = self._reason(path, value, kind, error)
+            self.problem(path, reason, kind.example(None), path=True)
+            return
+        if not isinstance(value, str):
+            # With `--path` alone, Pulumi takes digits for a number.
+            command = self.command("set", path, path=True, flags=" --type string")
+            shown = self.shown(path, value)
+            text = shown if type(value) is int else _quoted(kind.example(None))
+            self.problem(path, f"is {shown}: it must be a text.\n      {command} {text}")
 
     def items(self, key: str, example: str) -> list[Any] | None:
         """Return the list at `key`, whatever is in it."""
@@ -143,19 +169,28 @@ class Reader:
             or {}
         )
 
+    def map_at(self, path: str, value: object, keys: Collection[str]) -> Mapping[str, Any] | None:
+        """Return `value`, which must be a map that has none but `keys`, at `path`."""
+        if not isinstance(value, Mapping):
+            self.remove(path, f"must be a map of {', '.join(keys)}.")
+            return None
+        for key in sorted(set(value) - set(keys)):
+            self.remove(below(path, key), f"is none of {', '.join(keys)}.{close_to(key, keys)}")
+        return value
+
     def part(
         self, path: str, values: Mapping[str, Any], name: str, rule: Rule, default: str | None = ""
     ) -> str | None:
         """Return the text `name` of the map at `path`; required when `default` is ""."""
-        value = values.get(name, default)
+        value = values.get(name)
+        if value is None:
+            value = default
         if value == "":
             self.problem(
                 f"{path}.{name}", f"is missing: it must be {rule.must}.", rule.sample, path=True
             )
-        elif value is not None and not (isinstance(value, str) and rule.admits(value)):
-            key = re.split(r"[.\[]", path, maxsplit=1)[0]
-            reason = f"is {self.shown(key, value)}: it must be {rule.must}."
-            self.problem(f"{path}.{name}", reason, rule.sample, path=True)
+        elif value is not None:
+            self._check_text(f"{path}.{name}", value, rule)
         return None if value is None else str(value)
 
     def texts(self, key: str, names: Rule, example: str) -> Mapping[str, str]:
@@ -174,26 +209,13 @@ class Reader:
         value = self._raw(key)
         return None if value is None else self.pem_part(key, value, kind)
 
-    def pem_part(self, key: str, value: str, kind: str) -> str | None:
+    def pem_part(self, key: str, value: object, kind: str) -> str | None:
         """Return the same for a `value` that is known already."""
-        if PRIVATE_KEY.search(str(value)) and kind != "PRIVATE KEY":
-            reason = "has a private key in it, which belongs to certificateKey: take it out here."
-            self.problem(key, reason)
+        try:
+            return read_pem(str(value), kind)
+        except WrongPemError as error:
+            self.problem(key, f"{error}.", error.example, "." in key)
             return None
-        if "-----BEGIN" not in str(value):
-            try:
-                value = Path(value).read_text()
-            except (OSError, ValueError, TypeError):
-                reason = (
-                    "is neither PEM text nor a file that can be read from the project's folder."
-                )
-                example = f"certificates/{kind.lower().replace(' ', '-')}.pem"
-                self.problem(key, reason, example, path="." in key)
-                return None
-        if not re.search(rf"-----BEGIN [A-Z ]*{kind}-----", value):
-            self.problem(key, f"has no PEM block of a {kind.lower()} in it.")
-            return None
-        return value
 
     def secret(self, key: str, *path: Step) -> None:
         """Note a problem when something at `path` below `key` is in plain text."""
@@ -215,18 +237,6 @@ class Reader:
             command = self.command("set", key, flags=" --secret")
             self.problem(key, f"must be {rule.must}.\n      {command}")
         return value
-
-    def networks(self, path: str, items: object) -> tuple[str, ...]:
-        """Return `items`, a list of addresses and networks (CIDR) that is at `path`."""
-        if not isinstance(items, list) or not items:
-            reason = "must be a list of addresses and networks."
-            self.problem(f"{path}[0]", reason, "10.0.0.0/8", path=True)
-            return ()
-        for index, each in enumerate(items):
-            wrong = wrong_with_network(each)
-            if wrong:
-                self.problem(f"{path}[{index}]", f"{wrong}.", "10.0.0.0/8", path=True)
-        return tuple(map(str, items))
 
     def open(self, key: str, instead: str) -> None:
         """Note a problem when `key` is a secret: what it says is for all to see."""
@@ -264,28 +274,6 @@ class Reader:
                 hint = close_to(key, engine)
                 reason = f"is not passed on to Docker's provider: {', '.join(engine)} are."
                 self.remove(key, f"{reason}{hint}")
-
-
-def wrong_with_network(value: object) -> str | None:
-    """Return why Traefik wouldn't take `value` as an address or network; None when it would."""
-    # Python takes numbers and netmasks too, which Go's net.ParseCIDR doesn't.
-    if not isinstance(value, str) or re.search(r"/.*\.", value):
-        return f"is {value!r}: it must be an address, or a network with the length of its prefix"
-    try:
-        ipaddress.ip_network(value)
-    except ValueError as error:
-        return f"is {value!r}: {error}"
-    return None
-
-
-def admit_everybody(networks: Iterable[str]) -> bool:
-    """Return whether all addresses, of IPv4 or IPv6, are in `networks` together."""
-    valid = [ipaddress.ip_network(each) for each in networks if not wrong_with_network(each)]
-    four = [each for each in valid if isinstance(each, ipaddress.IPv4Network)]
-    six = [each for each in valid if isinstance(each, ipaddress.IPv6Network)]
-    return any(each.prefixlen == 0 for each in ipaddress.collapse_addresses(four)) or any(
-        each.prefixlen == 0 for each in ipaddress.collapse_addresses(six)
-    )
 
 
 def close_to(name: str, known: Collection[str]) -> str:

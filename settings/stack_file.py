@@ -115,13 +115,17 @@ def full_key(key: str) -> str:
 
 def path_of(*steps: Step) -> str:
     """Return a path as Pulumi reads it: `passwords["jane.doe"]`, `users[0]`, `config.http`."""
-    text = ""
+    path = ""
     for step in steps:
-        if isinstance(step, int):
-            text += f"[{step}]"
-        elif re.fullmatch(r"[A-Za-z0-9_:-]+", step):
-            text += f".{step}" if text else step
-        else:
-            escaped = step.replace("\\", "\\\\").replace('"', '\\"')
-            text += f'["{escaped}"]'
-    return text
+        path = below(path, step)
+    return path
+
+
+def below(path: str, step: Step) -> str:
+    """Return the path that is one step below another."""
+    if isinstance(step, int):
+        return f"{path}[{step}]"
+    if re.fullmatch(r"[A-Za-z0-9_:-]+", step):
+        return f"{path}.{step}" if path else step
+    escaped = step.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{path}["{escaped}"]'

@@ -73,7 +73,7 @@ def _schema(kind: Kind[T], default: T | None) -> Schema:
     """Return what a text of `kind` is in YAML, which makes numbers and booleans of some."""
     schema: Schema = {"description": f"It must be {kind.must}."}
     if isinstance(kind, Choice):
-        schema = {"enum": kind.names}
+        schema = {"enum": list(kind.names)}
     elif kind is BOOLEAN:
         # Pulumi writes a quoted one as readily.
         schema = {"enum": [True, False, "true", "false"]}

@@ -37,11 +37,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("access", {"access": []}, "names admin in no rule"),
     ("access[1]", rules(EVERYBODY, "admin"), "must be a map of users, anonymous, repositories"),
     ("access[0].user", rules({**EVERYBODY, "user": "ci"}), "Did you mean users?"),
-    ("access[0].until", rules({**EVERYBODY, "until": UNTIL}), "There are users, anonymous"),
+    ("access[0].until", rules({**EVERYBODY, "until": UNTIL}), "is none of users, anonymous"),
     ("access[0].anonymous", rules({**EVERYBODY, "anonymous": "yes"}), "must be true or false"),
-    ("access[0].users[1]", rules({**EVERYBODY, "users": ["*", 1]}), "must be a text"),
+    ("access[0].users[1]", rules({**EVERYBODY, "users": ["*", 1]}), "name of registry:users"),
     ("access[0].users[1]", rules({**EVERYBODY, "users": ["*", "depoly"]}), "mean deploy?"),
-    ("access[0].users[1]", rules({**EVERYBODY, "users": ["*", "robot-*"]}), "no user is called"),
+    ("access[0].users[1]", rules({**EVERYBODY, "users": ["*", "robot-*"]}), "registry:users or"),
     ("access[1].users[0]", rules(EVERYBODY, {"actions": ["pull"]}), "for everybody (anonymous"),
     ("access", rules({"users": ["admin", "c*"], "actions": ["pull"]}), "names deploy in no rule"),
     ("access[1].users[0]", rules(EVERYBODY, {**EVERYBODY, "users": "ci"}), "must be in a list"),
@@ -62,7 +62,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("hashedPasswords.ci", {"hashedPasswords": {"ci": "$2b$17$" + "a" * 53}}, "takes 4 to 16"),
     ("passwordVersions.ci", {"passwordVersions": {"ci": [{"version": "1"}]}}, "no such user"),
     ("passwordVersions.admin[0].version", {"passwordVersions": {"admin": "2"}}, "must be a list"),
-    ("passwordVersions.admin[0]", {"passwordVersions": {"admin": ["2"]}}, "must be a map with"),
+    (
+        "passwordVersions.admin[0]",
+        {"passwordVersions": {"admin": ["2"]}},
+        "a map of version, until",
+    ),
     (
         "passwordVersions.admin[0].versoin",
         {"passwordVersions": {"admin": [{"version": "1", "versoin": "2"}]}},
@@ -119,6 +123,14 @@ def test_what_is_wrong_is_one_line_with_what_to_type(
     assert SECRET not in message
 
 
+def test_no_message_shows_what_is_in_a_secret_key() -> None:
+    access = [{"users": [SECRET], "actions": [SECRET], "repositories": [f"{SECRET}:"]}]
+    with pytest.raises(pulumi.RunError, match=r"access\[0\]\.users\[0\] is \[secret\]") as error:
+        settings(secrets=("registry:access",), users=["hunter"], access=access)
+    assert SECRET not in str(error.value)
+    assert "Did you mean" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     "pattern",
     ["Team", "/team", "team/", "team//a", "a b", "", "***", "team/****", "x" * 256, "a:1"],
@@ -134,7 +146,7 @@ def test_a_pattern_that_no_name_could_match_is_refused(pattern: str) -> None:
 def test_patterns_of_names_are_taken(pattern: str) -> None:
     access = settings(**rules({**EVERYBODY, "repositories": [pattern]})).token_server
     assert access
-    assert access.access[0].repositories == [pattern]
+    assert [*access.access[0].repositories] == [pattern]
 
 
 def test_each_user_without_a_rule_is_a_line_and_the_commands_make_one_rule_of_all() -> None:
