@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from components.swarm.service import service_name
 from components.swarm.task_failure import Cause, TaskFailure
-from settings import IMAGE_KEYS, Settings
+from settings.stack import IMAGE_KEYS, Settings
 
 
 def advice(settings: Settings, stack: str) -> Callable[[TaskFailure], str]:

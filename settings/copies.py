@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from components.distribution.storage import ROOT_DIRECTORY, drivers_in, keeps_files
-from settings import Settings, settings_of
 from settings.reader import Reader
+from settings.stack import Settings, settings_of
 
 
 @dataclass(frozen=True, kw_only=True)

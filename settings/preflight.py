@@ -21,8 +21,8 @@ from components.swarm.preflight import (
 from components.swarm.service import service_name
 from components.token_server import server_labels
 from components.traefik.flags import UI_PORT
-from settings import IMAGE_KEYS, Settings
 from settings.mirrors import admits
+from settings.stack import IMAGE_KEYS, Settings
 
 BRIDGE = "docker_gwbridge"
 """Network by which a node's tasks reach the world, and are reached at ports of the node."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from settings import settings_of
 from settings.kinds import BOOLEAN, CORES, Choice, Kind, Mebibytes, Number, Rule
 from settings.reader import Reader
+from settings.stack import settings_of
 from settings.stack_file import NAMESPACE, full_key
 
 T = TypeVar("T")
