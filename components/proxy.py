@@ -25,11 +25,11 @@ from components.traefik import dynamic
 from components.traefik import flags as proxy_flags
 from components.traefik.dynamic import REGISTRY_PATH
 from components.traefik.flags import (
+    API_PORT,
     HTTP_PORT,
     HTTPS_PORT,
     PING_PORT,
     SOCKET,
-    UI_PORT,
     Acme,
     storage_in_use,
 )
@@ -74,8 +74,8 @@ class ProxyOptions:
     """Port on the proxy's node, host mode; where TLS ends in front of Traefik, the port there."""
     trusted_proxies: Sequence[str] = ()
     """Addresses and networks (CIDR) of proxies in front, whose `X-Forwarded-…` headers hold."""
-    ui_port: int | None = None
-    """Port of the UI on the proxy's node, without login, for development; None for no UI."""
+    dashboard_port: int | None = None
+    """Port of the dashboard on the proxy's node, without login, for development. Default: none."""
     mode: Literal["replicated", "global"] = "replicated"
     """One task, or one on every manager. `acme` goes with one only: its file can't be shared."""
     acme: Acme | None = None
@@ -195,7 +195,7 @@ def _options(args: ProxyArgs) -> dict[str, str]:
         https_entry_point=route.https.entry_point if route.https else None,
         acme=_acme(options.acme, args.running_flags),
         dashboard=args.dashboard is not None,
-        ui=options.ui_port is not None,
+        insecure_api=options.dashboard_port is not None,
         metrics=options.metrics,
         trusted_proxies=options.trusted_proxies,
         config=options.config,
@@ -287,8 +287,8 @@ def _ports(args: ProxyArgs) -> list[docker.ServiceEndpointSpecPortArgs]:
     published = {HTTP_PORT: args.options.http_port}
     if args.route.https:
         published[HTTPS_PORT] = args.options.https_port
-    if args.options.ui_port is not None:
-        published[UI_PORT] = args.options.ui_port
+    if args.options.dashboard_port is not None:
+        published[API_PORT] = args.options.dashboard_port
     return [
         docker.ServiceEndpointSpecPortArgs(
             target_port=target, published_port=port, publish_mode="host", protocol="tcp"

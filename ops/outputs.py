@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from settings.renamed import OUTPUTS
+
 
 @dataclass(frozen=True, kw_only=True)
 class StackOutputs:
@@ -38,14 +40,18 @@ class StackOutputs:
         """
         if "url" not in outputs:
             return None
+        former = {
+            present: outputs[former] for former, present in OUTPUTS.items() if former in outputs
+        }
+        outputs = former | dict(outputs)
         return cls(
             url=outputs["url"],
             username=outputs.get("username"),
             password=outputs.get("password"),
             passwords=outputs.get("passwords") or {},
             has_tokens=outputs.get("auth") == "token",
-            dashboard=outputs.get("ui") or None,
-            dashboard_users=tuple(outputs.get("uiPasswords") or ()),
+            dashboard=outputs.get("dashboard") or None,
+            dashboard_users=tuple(outputs.get("dashboardPasswords") or ()),
             external_https=outputs.get("https") == "external",
             mirrors=outputs.get("mirrors") or {},
         )

@@ -101,5 +101,5 @@ def _tell_passwords(stack: Stack) -> None:
     if outputs.dashboard_users:
         say(
             f"new passwords of Traefik's dashboard: {', '.join(outputs.dashboard_users)}\n"
-            f"      pulumi stack output uiPasswords --show-secrets --stack {name}"
+            f"      pulumi stack output dashboardPasswords --show-secrets --stack {name}"
         )

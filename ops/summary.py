@@ -26,9 +26,9 @@ def wait_until_reachable(outputs: StackOutputs) -> None:
 def print_login(stack: str, outputs: StackOutputs) -> None:
     """Print the address of the registry, its login, and commands to begin with."""
     host = outputs.address
-    ui = f"\n  Traefik's UI  {outputs.dashboard}" if outputs.dashboard else ""
+    dashboard = f"\n  Dashboard     {outputs.dashboard}" if outputs.dashboard else ""
     print(f"""
-  Registry      {outputs.url}{ui}
+  Registry      {outputs.url}{dashboard}
   User          {outputs.username}
   Password      eval "$(make -s exports)"
                 pulumi stack output password --show-secrets --stack {stack}

@@ -49,7 +49,9 @@ def _ports(settings: Settings) -> Mapping[int, str]:
     if proxy is None:
         return {}
     ports = {proxy.http_port: "registry:proxyHttpPort", proxy.https_port: "registry:proxyHttpsPort"}
-    return ports | ({proxy.ui_port: "registry:proxyUiPort"} if proxy.ui_port else {})
+    if proxy.dashboard_port:
+        ports[proxy.dashboard_port] = "registry:proxyDashboardPort"
+    return ports
 
 
 def _image_key(settings: Settings, failure: TaskFailure) -> str | None:

@@ -60,9 +60,9 @@ def copy_for(values: Mapping[str, str], source: str, name: str, domain: str) -> 
             f"the images of {name} will be in a volume of one node; for storage that every node"
             f" sees:{commands}"
         )
-    edits += _network(settings, source, name, values)
+    edits += _network(reader, settings, source, name)
     edits += _storage(settings, name)
-    if settings.routing.proxy_mode == "main" and "docker:host" not in values:
+    if settings.routing.proxy_mode == "main" and not settings.engine.host:
         hints.append(
             f"{name} runs a main Traefik, for a swarm of its own; behind that of {source}, on the"
             f" same swarm, type:\n      pulumi config set --stack {name} registry:proxy none"
@@ -70,28 +70,28 @@ def copy_for(values: Mapping[str, str], source: str, name: str, domain: str) -> 
     return Copy(edits=edits, hints=hints)
 
 
-def _network(
-    settings: Settings, source: str, name: str, values: Mapping[str, str]
-) -> Iterator[Edit]:
+def _network(reader: Reader, settings: Settings, source: str, name: str) -> Iterator[Edit]:
     """Yield what keeps two stacks of one swarm from owning one network, or having one port."""
     if settings.routing.proxy_mode == "stack":
         network = renamed(settings.network.name, source, name)
         yield Edit(key="registry:network", value=network, reason="one that it owns")
         return
     joins = settings.routing.proxy_mode == "none"
-    if settings.routing.proxy_mode == "main" and "docker:host" in values:
+    if settings.routing.proxy_mode == "main" and settings.engine.host:
         joins = True
         reason = f"the Traefik of {source} is there already, on the swarm at docker:host"
         yield Edit(key="registry:proxy", value="none", reason=reason)
         label = settings.routing.network_label
         yield Edit(key="registry:networkLabel", value=label, reason="which that one reads")
-        keys = ("proxyUiPort", "proxySecrets", "trustedProxies", "certificate", "certificateKey")
-        for key in keys:
-            if f"registry:{key}" in values:
-                yield Edit(key=f"registry:{key}", value=None, reason="that Traefik's alone")
+        keys = ("proxyDashboardPort", "proxySecrets", "trustedProxies")
+        for key in (*keys, "certificate", "certificateKey"):
+            if reader.has(key):
+                reason = "that Traefik's alone"
+                yield Edit(key=reader.full_key(key), value=None, reason=reason)
     for key in ("createNetwork", "encryptNetwork") if joins else ():
-        if f"registry:{key}" in values:
-            yield Edit(key=f"registry:{key}", value=None, reason=f"the network is that of {source}")
+        if reader.has(key):
+            reason = f"the network is that of {source}"
+            yield Edit(key=reader.full_key(key), value=None, reason=reason)
 
 
 def _storage(settings: Settings, name: str) -> Iterator[Edit]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 
 from components import Credentials
 from components.version import VERSION
 from settings import Settings
+from settings.renamed import OUTPUTS
 
 
 def export(
@@ -29,9 +32,9 @@ def export(
         pulumi.export("auth", "token")
     if settings.routing.https == "external":
         pulumi.export("https", settings.routing.https)
-    pulumi.export("ui", routes.ui_url)
+    _export("dashboard", routes.dashboard_url)
     if dashboard_login:
-        pulumi.export("uiPasswords", dashboard_login.passwords)
+        _export("dashboardPasswords", dashboard_login.passwords)
     pulumi.export("service", service)
     pulumi.export("node", node)
     # What `make mirrors` makes the nodes' configuration of.
@@ -45,3 +48,11 @@ def export(
     }
     pulumi.export("mirrors", ready.apply(lambda _: mirrors))
     pulumi.export("version", ready.apply(lambda _: VERSION))
+
+
+def _export(name: str, value: pulumi.Input[Any]) -> None:
+    """Export an output that had another name, by both."""
+    pulumi.export(name, value)
+    for former, present in OUTPUTS.items():
+        if present == name:
+            pulumi.export(former, value)

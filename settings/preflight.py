@@ -20,7 +20,7 @@ from components.swarm.preflight import (
 )
 from components.swarm.service import service_name
 from components.token_server import server_labels
-from components.traefik.flags import UI_PORT
+from components.traefik.flags import API_PORT
 from settings.mirrors import admits
 from settings.stack import IMAGE_KEYS, Settings
 
@@ -73,7 +73,7 @@ def _routed(settings: Settings) -> Iterator[Routed]:
         yield Routed(service_name(stack_name, "token"), labels, "registry:domain")
     proxy = service_name(stack_name, "proxy")
     if dashboard := routes.dashboard:
-        labels = dashboard.labels(UI_PORT, service="api@internal")
+        labels = dashboard.labels(API_PORT, service="api@internal")
         yield Routed(proxy, labels, "registry:dashboardDomain")
     if settings.proxy and (https := routes.registry.https):
         labels = https.redirect_labels(settings.proxy.https_port)
@@ -85,8 +85,8 @@ def _check_proxy(settings: Settings, proxy: ProxyOptions, swarm: Swarm) -> list[
     ports = {proxy.http_port: "proxyHttpPort"}
     if settings.routes.registry.https:
         ports[proxy.https_port] = "proxyHttpsPort"
-    if proxy.ui_port:
-        ports[proxy.ui_port] = "proxyUiPort"
+    if proxy.dashboard_port:
+        ports[proxy.dashboard_port] = "proxyDashboardPort"
     managers = [node for node in swarm.nodes if node.manager]
     label = f"{settings.stack.name}.certificates"
     bound = [node for node in managers if proxy.acme and holds(node.labels, label)]

@@ -11,11 +11,11 @@ from components.credentials import DEFAULT_USERS
 from components.proxy import Certificate, ProxyOptions
 from components.socket_proxy import SocketProxyOptions
 from components.traefik.flags import (
+    API_PORT,
     HTTP_PORT,
     HTTPS_PORT,
     METRICS_PORT,
     PING_PORT,
-    UI_PORT,
     Acme,
     ExternalAccount,
 )
@@ -64,7 +64,7 @@ def parse_proxy(reader: Reader, routing: RoutingSettings, domains: Sequence[str]
     https, joins = routing.https, routing.joins
     if joins:
         _refuse_without_proxy(reader)
-    http_port, https_port, ui_port = _ports(reader, routing)
+    http_port, https_port, dashboard_port = _ports(reader, routing)
     dashboard = _dashboard(reader, https, domains)
     mode = reader.get("proxyMode", Choice(MODES), DEFAULTS.mode)
     if mode == "global" and https == "acme":
@@ -88,7 +88,7 @@ def parse_proxy(reader: Reader, routing: RoutingSettings, domains: Sequence[str]
         image=image,
         http_port=http_port,
         https_port=https_port,
-        ui_port=ui_port,
+        dashboard_port=dashboard_port,
         mode=mode,
         trusted_proxies=_trusted_proxies(reader, https, joins),
         acme=_acme(reader, https, routing.cert_resolver, is_known_version=is_known_version),
@@ -126,18 +126,18 @@ def _config(
 
 
 def _ports(reader: Reader, routing: RoutingSettings) -> tuple[int, int, int | None]:
-    """Return the ports of HTTP, HTTPS and the UI, which is None when there is none."""
+    """Return the ports of HTTP, HTTPS and the dashboard without login, None where there is none."""
     http_port = reader.get("proxyHttpPort", PORT, DEFAULTS.http_port)
     https_port = reader.get("proxyHttpsPort", PORT, DEFAULTS.https_port)
-    ui_port = reader.get("proxyUiPort", Number(0, 65535), 0)
-    if ui_port == http_port:
-        reader.problem("proxyUiPort", f"is {ui_port}, as is proxyHttpPort.", "8090")
-    if ui_port and routing.proxy_mode == "main":
+    dashboard_port = reader.get("proxyDashboardPort", Number(0, 65535), 0)
+    if dashboard_port == http_port:
+        reader.problem("proxyDashboardPort", f"is {dashboard_port}, as is proxyHttpPort.", "8090")
+    if dashboard_port and routing.proxy_mode == "main":
         reason = "opens Traefik's API, with the hashes of all logins, to everybody; dashboardDomain"
-        reader.remove("proxyUiPort", f"{reason} has a login.")
+        reader.remove("proxyDashboardPort", f"{reason} has a login.")
     if routing.https in OF_TRAEFIK and https_port == http_port:
         reader.problem("proxyHttpsPort", f"is {https_port}, as is proxyHttpPort.", "443")
-    return http_port, https_port, ui_port or None
+    return http_port, https_port, dashboard_port or None
 
 
 def _dashboard(
@@ -165,7 +165,7 @@ def _socket_proxy(reader: Reader, socket_path: str) -> SocketProxyOptions | None
 
 def _entry_points(reader: Reader, routing: RoutingSettings) -> dict[str, int]:
     """Return the ports of all entry points that aren't from `proxyConfig`, by name."""
-    entry_points = {"ping": PING_PORT, "metrics": METRICS_PORT, "traefik": UI_PORT}
+    entry_points = {"ping": PING_PORT, "metrics": METRICS_PORT, "traefik": API_PORT}
     points = [("entryPoint", routing.entry_point, HTTP_PORT)]
     if routing.https in OF_TRAEFIK:
         points.append(("httpsEntryPoint", routing.https_entry_point, HTTPS_PORT))
@@ -179,7 +179,7 @@ def _entry_points(reader: Reader, routing: RoutingSettings) -> dict[str, int]:
 
 def _refuse_without_proxy(reader: Reader) -> None:
     for key in (
-        "proxyUiPort",
+        "proxyDashboardPort",
         "dashboardDomain",
         "trustedProxies",
         "certificate",

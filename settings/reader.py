@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar, cast, overload
 
 from settings.kinds import Kind, Rule, WrongValueError
 from settings.pem import WrongPemError, read_pem
-from settings.stack_file import NAMESPACE, Step, below, full_key, is_encrypted, path_of
+from settings.problems import Problems, quoted
+from settings.renamed import FORMER, former_keys, how_to_rename
+from settings.stack_file import NAMESPACE, Step, below, full_key, is_encrypted, key_of, path_of
 
 T = TypeVar("T")
 HIDDEN_VALUE = "[secret]"
@@ -19,7 +20,7 @@ DOCKER_KEYS = "docker:"
 """Keys of the docker provider, of which the program passes some on."""
 
 
-class Reader:
+class Reader(Problems):
     """Takes keys one by one and gathers what is wrong with them."""
 
     def __init__(
@@ -30,54 +31,40 @@ class Reader:
         file: Mapping[str, Any] | None = None,
     ) -> None:
         """Read `values`; `file` is the stack's file, by full key (`stack_file.config_of`)."""
+        super().__init__(stack, former_keys(values))
         self._values = values
         self._is_secret = is_secret
-        self._stack = stack
         self._file = file or {}
         self._known: set[str] = set()
         self.unshared: dict[str, str] = {}
         """Reasons by full key: what is one stack's alone, so that a copy for another has none."""
-        self.problems: list[str] = []
-        self.warnings: list[str] = []
-        """Problems that don't stop a deployment yet."""
 
     def unshare(self, key: str, reason: str) -> None:
         """Note that two stacks mustn't have the same under `key`; `reason` says what it is."""
-        self.unshared[full_key(key)] = reason
-
-    def problem(
-        self, key: str, reason: str, example: str | None = None, path: bool = False
-    ) -> None:
-        """Note what is wrong with `key`, and how to set it to `example`."""
-        line = f"{full_key(key)} {reason}"
-        if example is not None:
-            line += f"\n      {self.command('set', key, path)} {_quoted(example)}"
-        self.problems.append(line)
-
-    def remove(self, key: str, reason: str) -> None:
-        """Note what is wrong with `key`, and how to take it out."""
-        command = self.command("rm", key, path=not key.isalnum())
-        self.problems.append(f"{full_key(key)} {reason}\n      {command}")
-
-    def owned(self, key: str, paths: Iterable[str]) -> None:
-        """Note the `paths` below `key` that aren't the user's to set."""
-        reason = "can't be set: this program owns it, and another value would break the deployment."
-        for path in paths:
-            self.remove(f"{key}.{path}", reason)
-
-    def command(self, verb: str, key: str, path: bool = False, flags: str = "") -> str:
-        """Return what to type about `key`."""
-        options = f"--stack {self._stack}{' --path' if path else ''}{flags}"
-        return f"pulumi config {verb} {options} {_quoted(full_key(key))}"
+        self.unshared[self.full_key(key)] = reason
 
     def _raw(self, key: str) -> str | None:
-        self._known.add(full_key(key))
-        return self._values.get(full_key(key))
+        if full_key(key) not in self._known:
+            self._known.add(full_key(key))
+            self._check_former_name(key)
+        return self._values.get(self.full_key(key))
+
+    def _check_former_name(self, key: str) -> None:
+        former = full_key(FORMER.get(key, key))
+        if former == full_key(key) or former not in self._values:
+            return
+        self._known.add(former)
+        if full_key(key) in self._values:
+            self.remove(FORMER[key], f"is the former name of {full_key(key)}, which is set, too.")
+        else:
+            secret = self._is_secret(former)
+            value = "--secret" if secret else quoted(self._values[former])
+            self.warnings.append(how_to_rename(key, self.stack, value))
 
     def shown(self, path: str, value: object) -> str:
         """Return a value, at a path that begins with its key, as a message may show it."""
-        key = full_key(re.split(r"[.\[]", path, maxsplit=1)[0])
-        return HIDDEN_VALUE if self._is_secret(key) else repr(value)
+        is_secret = self._is_secret(self.full_key(key_of(path)))
+        return HIDDEN_VALUE if is_secret else repr(value)
 
     @overload
     def get(self, key: str, kind: Kind[T], default: T) -> T: ...
@@ -156,7 +143,7 @@ class Reader:
             # With `--path` alone, Pulumi takes digits for a number.
             command = self.command("set", path, path=True, flags=" --type string")
             shown = self.shown(path, value)
-            text = shown if type(value) is int else _quoted(kind.example(None))
+            text = shown if type(value) is int else quoted(kind.example(None))
             self.problem(path, f"is {shown}: it must be a text.\n      {command} {text}")
 
     def items(self, key: str, example: str) -> list[Any] | None:
@@ -219,7 +206,7 @@ class Reader:
 
     def secret(self, key: str, *path: Step) -> None:
         """Note a problem when something at `path` below `key` is in plain text."""
-        name = full_key(key)
+        name = self.full_key(key)
         if not self.has(key) or (
             self._is_secret(name) and is_encrypted(self._file.get(name), *path)
         ):
@@ -240,27 +227,17 @@ class Reader:
 
     def open(self, key: str, instead: str) -> None:
         """Note a problem when `key` is a secret: what it says is for all to see."""
-        if self.has(key) and self._is_secret(full_key(key)):
+        if self.has(key) and self._is_secret(self.full_key(key)):
             self.problem(key, f"is a secret, and can't stay one: {instead}.")
 
     def secret_text(self, key: str) -> None:
         """Do as `secret` for a key that may name a file instead."""
-        if "-----BEGIN" in self._values.get(full_key(key), ""):
+        if "-----BEGIN" in self._values.get(self.full_key(key), ""):
             self.secret(key)
 
     def has(self, key: str) -> bool:
         """Return whether the stack's file says something of `key`."""
         return self._raw(key) is not None
-
-    def report(self) -> str | None:
-        """Return all problems as one message; None when there is none."""
-        if not self.problems:
-            return None
-        count = len(self.problems)
-        subject = "One setting" if count == 1 else f"{count} settings"
-        verb = "is" if count == 1 else "are"
-        body = "\n".join(f"  - {problem}" for problem in self.problems)
-        return f"{subject} of stack {self._stack} {verb} wrong; nothing was touched:\n{body}"
 
     def unknown(self) -> None:
         """Note keys of this project that nobody reads: a slip of the pen does nothing else."""
@@ -280,7 +257,3 @@ def close_to(name: str, known: Collection[str]) -> str:
     """Return a question about what may have been meant, after a blank; else nothing."""
     near = difflib.get_close_matches(name, known, 1)
     return f" Did you mean {near[0]}?" if near else ""
-
-
-def _quoted(text: str) -> str:
-    return text if re.fullmatch(r"[\w@%+=:,./-]+", text) else f"'{text}'"

@@ -69,13 +69,13 @@ class Routes:
         return self.url_of(self._settings.routing.domain)
 
     @property
-    def ui_url(self) -> str | None:
-        """Return where Traefik's dashboard answers, else its UI for development, with scheme."""
+    def dashboard_url(self) -> str | None:
+        """Return where Traefik's dashboard answers, else the one for development, with scheme."""
         settings = self._settings
         if settings.dashboard:
             return f"{self.url_of(settings.dashboard.domain)}/dashboard/"
-        if settings.proxy and settings.proxy.ui_port:
-            return f"http://{settings.routing.domain}:{settings.proxy.ui_port}"
+        if settings.proxy and settings.proxy.dashboard_port:
+            return f"http://{settings.routing.domain}:{settings.proxy.dashboard_port}"
         return None
 
     def url_of(self, domain: str) -> str:

@@ -113,6 +113,11 @@ def full_key(key: str) -> str:
     return key if ":" in key else f"{NAMESPACE}:{key}"
 
 
+def key_of(path: str) -> str:
+    """Return the key that a path begins with."""
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
+
+
 def path_of(*steps: Step) -> str:
     """Return a path as Pulumi reads it: `passwords["jane.doe"]`, `users[0]`, `config.http`."""
     path = ""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from settings.kinds import BOOLEAN, CORES, Choice, Kind, Mebibytes, Number, Rule
 from settings.reader import Reader
+from settings.renamed import END, SETTINGS
 from settings.stack import settings_of
 from settings.stack_file import NAMESPACE, full_key
 
@@ -116,6 +117,12 @@ def stack_file(descriptions: Mapping[str, str]) -> Schema:
         about = {"description": "\n\n".join(texts)}
         about |= {name: schema.pop(name) for name in ("default", "examples") if name in schema}
         properties[key] = about | {"anyOf": [schema, _ENCRYPTED]}
+    for former, present in SETTINGS.items():
+        properties[full_key(former)] = {
+            "description": f"Former name of `{full_key(present)}`, which works until {END}.",
+            "deprecated": True,
+            "anyOf": properties[full_key(present)]["anyOf"],
+        }
     ours = {"enum": [key for key in properties if key.startswith(f"{NAMESPACE}:")]}
     other = {"not": {"pattern": f"^{NAMESPACE}:"}}
     return {

@@ -42,7 +42,7 @@ def _shoot() -> None:
         site.project.init("stag")
         for stack in ("prod", "stag"):
             site.project.up(stack)
-        password = site.project.outputs("prod")["uiPasswords"]["admin"]
+        password = site.project.outputs("prod")["dashboardPasswords"]["admin"]
         page = f"https://{DASHBOARD}/dashboard/"
         wait(
             "the dashboard",

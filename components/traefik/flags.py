@@ -12,8 +12,8 @@ from typing import Any
 
 from components.traefik.dynamic import DYNAMIC_PATH
 
-UI_PORT = 8080
-"""Traefik's own entry point for its API and UI without login, inside the task."""
+API_PORT = 8080
+"""Traefik's own entry point for its API and dashboard without login, inside the task."""
 PING_PORT = 8082
 """For the health check alone, inside the task."""
 METRICS_PORT = 8083
@@ -25,6 +25,8 @@ FIRST_STORAGE = f"{STORAGE_PATH}/acme.json"
 """File in which a Traefik of an earlier version keeps all certificates in."""
 CERT_RESOLVER = "le"
 """Name of the certificate resolver, as DockerSwarm.rocks has it."""
+PUBLIC_NETWORK = "traefik-public"
+"""Name of the network that Traefik shares with services, as DockerSwarm.rocks has it."""
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 """The ACME directory that Traefik asks by itself."""
 STATIC_PATH = "/run/secrets/traefik.yml"
@@ -113,7 +115,7 @@ def options(
     https_entry_point: str | None,
     acme: Acme | None,
     dashboard: bool,
-    ui: bool,
+    insecure_api: bool,
     metrics: bool,
     trusted_proxies: Sequence[str],
     config: Mapping[str, Any],
@@ -152,7 +154,7 @@ def options(
         flags |= _acme(acme, entry_point)
     if dashboard:
         flags["api"] = "true"
-    if ui:
+    if insecure_api:
         flags["api.insecure"] = "true"
     if metrics:
         flags |= {

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from components.distribution.config import HSTS_SECONDS
-from components.traefik.flags import CERT_RESOLVER, DISCOVERY_SECONDS, UI_PORT
+from components.traefik.flags import API_PORT, CERT_RESOLVER, DISCOVERY_SECONDS
 
 USERS_PATH = "/run/secrets/dashboard-users"
 """File with those who may see Traefik's dashboard."""
@@ -175,7 +175,7 @@ def dashboard_labels(dashboard: Route) -> dict[str, str]:
     login, headers = f"{name}-auth", f"{name}-headers"
     middleware = "traefik.http.middlewares"
     route = replace(dashboard, middlewares=(headers, *dashboard.middlewares, login))
-    return route.labels(UI_PORT, service="api@internal") | {
+    return route.labels(API_PORT, service="api@internal") | {
         f"{middleware}.{login}.basicauth.usersfile": USERS_PATH,
         f"{middleware}.{headers}.headers.stsseconds": str(HSTS_SECONDS),
         f"{middleware}.{headers}.headers.contenttypenosniff": "true",

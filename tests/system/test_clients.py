@@ -28,7 +28,7 @@ from testing.tools import tool
 from .conftest import PLAIN_DOMAIN, PLAIN_PORT
 
 SECURE_DOMAIN, SECURE_PORT = "secure.example.com", 8443
-UI = "https://ui.example.com"
+ORIGIN = "https://ui.example.com"
 """A page elsewhere that asks the registry from within a browser."""
 FRONT = """
 defaults
@@ -224,7 +224,7 @@ def targets(
         "plain",
         {
             "registry:trustedProxies[0]": swarm.outside.ip,
-            f"{headers}Origin[0]": UI,
+            f"{headers}Origin[0]": ORIGIN,
             f"{headers}Methods[0]": "GET",
             f"{headers}Headers[0]": "Authorization",
         },
@@ -343,15 +343,15 @@ def test_a_browsers_preflight_needs_no_login(
     site: SwarmUnderTest, targets: dict[str, Target]
 ) -> None:
     url = f"https://{targets['behind a proxy'].host}/v2/_catalog"
-    ask = ("-X", "OPTIONS", "-H", f"Origin: {UI}", "-H", "Access-Control-Request-Method: GET")
+    ask = ("-X", "OPTIONS", "-H", f"Origin: {ORIGIN}", "-H", "Access-Control-Request-Method: GET")
     command = ("curl", "-sS", "--cacert", site.root, "-D", "-", "-o", "/dev/null")
     answer = site.swarm.exec(site.swarm.outside, *command, *ask, url).stdout.lower()
     assert answer.splitlines()[0].split()[1] == "200", answer
-    assert f"access-control-allow-origin: {UI}" in answer
+    assert f"access-control-allow-origin: {ORIGIN}" in answer
     assert "access-control-allow-headers: authorization" in answer
     # What it announces still takes the login.
     answer = site.swarm.exec(
-        site.swarm.outside, *command, "-H", f"Origin: {UI}", url
+        site.swarm.outside, *command, "-H", f"Origin: {ORIGIN}", url
     ).stdout.lower()
     assert answer.splitlines()[0].split()[1] == "401", answer
     assert answer.count("access-control-allow-origin") == 1

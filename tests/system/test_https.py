@@ -234,7 +234,7 @@ def test_browsers_are_told_to_insist_on_https(site: SwarmUnderTest) -> None:
 
 def test_the_dashboard_is_behind_a_login_and_nowhere_else(site: SwarmUnderTest) -> None:
     outside, page = site.swarm.outside, f"https://{DASHBOARD}/dashboard/"
-    password = site.project.outputs("prod")["uiPasswords"]["admin"]
+    password = site.project.outputs("prod")["dashboardPasswords"]["admin"]
     assert site.status(page, node=outside) == 401
     assert site.status(page, f"admin:{password}", outside) == 200
     assert site.status(f"https://{DASHBOARD}/api/rawdata", node=outside) == 401
@@ -303,7 +303,7 @@ def test_the_certificate_survives_traefik_and_its_node(
 
 def test_no_log_has_a_credential(site: SwarmUnderTest) -> None:
     secrets = [site.login("prod").partition(":")[2]]
-    secrets += site.project.outputs("prod")["uiPasswords"].values()
+    secrets += site.project.outputs("prod")["dashboardPasswords"].values()
     log = site.swarm.docker(site.any_node(), "service", "logs", PROXY)
     assert "GET /v2/ HTTP" in log
     assert not [secret for secret in secrets if secret in log]

@@ -87,7 +87,7 @@ def secrets(site: SwarmUnderTest, printed: str) -> dict[str, str]:
     by_description["the certificate's key, encoded"] = base64.b64encode(PAIR.key.encode()).decode()
     stack = site.project.outputs("dev")
     by_description["the generated password"] = stack["password"]
-    by_description["the dashboard's password"] = stack["uiPasswords"]["admin"]
+    by_description["the dashboard's password"] = stack["dashboardPasswords"]["admin"]
     for resource in json.loads(raw)["deployment"]["resources"]:
         name, outputs = resource["urn"].rpartition("::")[2], resource.get("outputs", {})
         if name in ("registry-http-secret", "login-seed", "dashboard-seed"):

@@ -26,8 +26,8 @@ TAKEN = "Bind for 0.0.0.0:{} failed: port is already allocated"
         (
             "s_proxy",
             TAKEN.format(8090),
-            PROXY | {"proxyUiPort": 8090},
-            f"{SET} registry:proxyUiPort PORT",
+            PROXY | {"proxyDashboardPort": 8090},
+            f"{SET} registry:proxyDashboardPort PORT",
         ),
         ("s_other", TAKEN.format(1), {}, ""),
         (

@@ -109,11 +109,19 @@ def test_each_check_applies_where_the_deployment_has_what_it_checks(
 
 def test_outputs_are_read_from_what_pulumi_prints() -> None:
     read = StackOutputs.read(
-        {"url": URL, "username": "admin", "password": "secret", "ui": "", "https": "external"}
+        {
+            "url": URL,
+            "username": "admin",
+            "password": "secret",
+            "dashboard": "",
+            "https": "external",
+        }
     )
     assert read == outputs(external_https=True)
     assert "secret" not in str(read)
-    local = StackOutputs.read({"url": "http://a", "ui": "http://b", "passwords": {"ci": "secret"}})
+    local = StackOutputs.read(
+        {"url": "http://a", "dashboard": "http://b", "passwords": {"ci": "secret"}}
+    )
     assert local == StackOutputs(url="http://a", dashboard="http://b", passwords={"ci": "secret"})
     assert local
     assert local.users == ("ci",)

@@ -18,6 +18,7 @@ PARTS: Mapping[str, str] = {
     "authority": "ca",
     "authorities": "ca_bundle",
     "linger": "deregistration_delay, graceful_stop",
+    "ui": "dashboard",
 }
 """Words that are no part of a name, and what to write instead. Names of tests are
 sentences, and may have them."""

@@ -94,7 +94,7 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Any]] = {
     "certificatesNode": (MAIN, {"cat": "dog", "dog": "cat"}),
     "certificate": (OWN_CERTIFICATE, f"{PAIR.chain}\n"),
     "certificateKey": (OWN_CERTIFICATE, f"{PAIR.key}\n"),
-    "proxyUiPort": ({**FIRST, "proxy": "stack"}, "8090"),
+    "proxyDashboardPort": ({**FIRST, "proxy": "stack"}, "8090"),
     "image": (FIRST, "registry:3.0.0"),
     "imageRefresh": (FIRST, "2026-11"),
     "pullLogins": (FIRST, {"ghcr.io": {"username": "me", "password": "token"}}),

@@ -127,7 +127,7 @@ def test_the_ui_is_there_only_when_asked_for(deploy: Deploy) -> None:
     without = proxy(deploy)
     assert not any("api" in flag for flag in without["taskSpec"]["containerSpec"]["args"])
     assert [port["publishedPort"] for port in without["endpointSpec"]["ports"]] == [80]
-    ports = proxy(deploy, ui_port=8090)["endpointSpec"]["ports"]
+    ports = proxy(deploy, dashboard_port=8090)["endpointSpec"]["ports"]
     assert {port["publishedPort"]: port["publishMode"] for port in ports} == {
         80: "host",
         8090: "host",

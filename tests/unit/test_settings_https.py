@@ -22,7 +22,7 @@ from .shared_settings import (
 def test_tls_that_ends_at_a_proxy_in_front_is_https_for_clients() -> None:
     behind = settings(proxy="stack", proxyHttpPort="8081", dashboardDomain="t.x.com", **EXTERNAL)
     assert behind.routes.url == "https://registry.example.com"
-    assert behind.routes.ui_url == "https://t.x.com/dashboard/"
+    assert behind.routes.dashboard_url == "https://t.x.com/dashboard/"
     assert behind.routes.registry.https is None
     assert behind.routes.registry.is_secure
     assert behind.proxy
@@ -165,5 +165,5 @@ def test_a_dashboard_is_routed_at_its_own_name() -> None:
     with_one = settings(proxy="main", dashboardDomain="t.example.com", traefikTag="registry.com")
     assert with_one.routes.dashboard
     assert with_one.routes.dashboard.name == "registry-com-dashboard"
-    assert with_one.routes.ui_url == "https://t.example.com/dashboard/"
+    assert with_one.routes.dashboard_url == "https://t.example.com/dashboard/"
     assert settings(proxy="main").routes.dashboard is None
