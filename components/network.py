@@ -9,13 +9,14 @@ import pulumi_docker as docker
 
 from components.swarm.overlay import overlay
 from components.swarm.stack import SwarmStack
+from components.traefik.flags import PUBLIC_NETWORK
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
     """Which network Traefik shares with the services behind it, and whose it is."""
 
-    name: str = "traefik-public"
+    name: str = PUBLIC_NETWORK
     """Its name in Docker."""
     create: bool = False
     """Made, and with the stack removed, by this stack; else it must be there (`external: true`)."""

@@ -1,27 +1,26 @@
 """What a stack is configured with, as `pulumi config` has it: texts by key.
 
-A name or two of it are read here, where reading the settings as a whole would take a second, and
-all secrets in plain text. No other file of ops knows these keys.
+Reading the settings as a whole takes a second, and all secrets in plain text; most commands need a
+name or two of them (`settings.early`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components.swarm.endpoint import Endpoint, EndpointError, find_endpoint
 from ops.bootstrap import ROOT, engine
 from ops.bootstrap.console import UserError, run
+from settings import early
+from settings.reader import DOCKER_KEYS, Reader
+from settings.stack_file import config_of
 
 if TYPE_CHECKING:
+    from components.registry import RegistryOptions
     from settings import Settings
-
-NETWORK = "traefik-public"
-"""`registry:network` of a stack that doesn't set it."""
-ENGINE = "docker:"
-"""Begins the keys that say which engine is deployed to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,41 +50,59 @@ class Config:
             },
         )
 
+    @classmethod
+    def of(cls, stack: str, written: Mapping[str, Any]) -> Config:
+        """Return the configuration of a file with `written`: texts, lists and maps by full key.
+
+        All of them count as secrets, so that no message shows one.
+        """
+        structures = {key: each for key, each in written.items() if not isinstance(each, str)}
+        texts = {key: json.dumps(each) for key, each in structures.items()}
+        return cls(
+            stack=stack,
+            values={**written, **texts},
+            secret_keys=frozenset(written),
+            structures=structures,
+        )
+
+    @property
+    def _reader(self) -> Reader:
+        return Reader(self.values, self.secret_keys.__contains__, self.stack)
+
     @property
     def swarm_stack(self) -> str:
         """Name of the stack on the swarm; empty where none is set."""
-        return self.values.get("registry:stackName", "")
+        return early.stack_name(self._reader)
 
     @property
     def network(self) -> str:
         """Name of the network that Traefik is on."""
-        return self.values.get("registry:network") or NETWORK
+        return early.network_name(self._reader)
 
     @property
     def enforces_policies(self) -> bool:
         """A violation of the policy pack is an error."""
-        return self.values.get("registry:policy") == "mandatory"
+        return early.policy(self._reader) == "mandatory"
 
     @property
     def needs_tools_image(self) -> bool:
         """It deploys the image that `make build` makes of the project's own programs."""
-        tokens = self.values.get("registry:auth") == "token"
-        return tokens and "registry:toolsImage" not in self.values
+        return early.asks_tokens(self._reader) and early.tools_image(self._reader) is None
 
     @property
     def passwords(self) -> Mapping[str, str]:
         """Passwords that were given, by user."""
-        return dict(json.loads(self.values.get("registry:passwords") or "{}"))
+        return early.passwords(self._reader)
 
     @property
     def names_engine(self) -> bool:
         """It says which engine is deployed to, or how that is talked to."""
-        return any(key.startswith(ENGINE) for key in self.values)
+        return any(key.startswith(DOCKER_KEYS) for key in self.values)
 
     @property
     def has_engine_secrets(self) -> bool:
         """Secrets say how the engine is talked to."""
-        return any(key.startswith(ENGINE) for key in self.secret_keys)
+        return any(key.startswith(DOCKER_KEYS) for key in self.secret_keys)
 
     def endpoint(self) -> Endpoint:
         """Return the engine that is deployed to: of the settings, else the one that `docker` has.
@@ -96,9 +113,8 @@ class Config:
         if self.names_engine:
             # Not at the top: that takes a second, and most stacks on this machine name no engine.
             from settings.engine import parse_endpoint
-            from settings.reader import Reader
 
-            reader = Reader(self.values, self.secret_keys.__contains__, self.stack)
+            reader = self._reader
             named = parse_endpoint(reader)
             if problems := reader.report():
                 raise UserError(problems)
@@ -116,12 +132,26 @@ class Config:
         else:
             engine.lead_docker()
 
+    def users(self) -> Sequence[str]:
+        """Return the users that have passwords."""
+        from settings.login import parse_users
+
+        return parse_users(self._reader)
+
+    def registry(self) -> RegistryOptions:
+        """Return what is chosen of the registry itself, whatever else is wrong.
+
+        Needs all secrets in plain text.
+        """
+        from settings.registry import parse_registry
+
+        return parse_registry(self._reader)
+
     def settings(self) -> Settings:
         """Return all settings; a UserError lists what is wrong. Needs all secrets in plain text."""
         import pulumi
 
         from settings import parse
-        from settings.stack_file import config_of
 
         is_secret, file = self.secret_keys.__contains__, config_of(self.stack, ROOT)
         try:

@@ -186,7 +186,7 @@ class Stack:
 
         def update() -> None:
             rest = resume.finish(self, forget=forget)
-            env = takeover.environment({**rest.taken, **(taken or {})}, rest.swarm)
+            env = takeover.variables({**rest.taken, **(taken or {})}, rest.swarm)
             pulumi("up", "--yes", "--stack", self.name, *flags, *rest.flags, env=env)
             self.refresh()
             if rest.left or taken:
@@ -211,7 +211,7 @@ class Stack:
         from ops.review.report import deployment_report, gaps_reported
 
         self.ensure()
-        os.environ.update(takeover.environment(resume.foresee(self)))
+        os.environ.update(takeover.variables(resume.foresee(self)))
         flags = policy.flags(self.config)
         if form == "terminal":
             with gaps_reported() as more:
@@ -232,7 +232,7 @@ class Stack:
 
         def destroy() -> None:
             rest = resume.finish_before_destroying(self, forget=self._forgets)
-            env = takeover.environment({}, rest.swarm)
+            env = takeover.variables({}, rest.swarm)
             # Whoever had to agree has done so.
             pulumi("destroy", "--yes", "--skip-preview", "--stack", self.name, env=env)
             self.refresh()

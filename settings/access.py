@@ -18,7 +18,7 @@ from components.token_server import (
     AccessRule,
     TokenServerOptions,
 )
-from settings import rules
+from settings import early, rules
 from settings.kinds import Choice, Kind, Number, WrongValueError
 from settings.login import parse_hashed_passwords, parse_login
 from settings.reader import Reader
@@ -49,10 +49,10 @@ def parse_auth(
 
     `mirrors` may take tokens, too; `trusted_proxies` are those in front of Traefik.
     """
-    tokens = reader.get("auth", Choice(("basic", "token")), "basic") == "token"
+    tokens = early.asks_tokens(reader)
     hashes = parse_hashed_passwords(reader, tokens=tokens)
     login = parse_login(reader, hashes if tokens else {})
-    image = reader.get("toolsImage", rules.IMAGE)
+    image = early.tools_image(reader)
     users = [*login.users, *login.hashes]
     items = reader.items("access", "…")
     server = TokenServerOptions(

@@ -14,7 +14,7 @@ from components.credentials import (
     FormerPassword,
     PasswordVersion,
 )
-from settings import rules
+from settings import early, rules
 from settings.kinds import Number
 from settings.reader import Reader
 from settings.stack_file import path_of
@@ -28,7 +28,7 @@ def parse_login(reader: Reader, hashes: Mapping[str, str]) -> CredentialsOptions
 
     With `hashes` for a token server nobody else need be there.
     """
-    users = reader.names("users", rules.USER, DEFAULT_USERS)
+    users = parse_users(reader)
     if hashes and not reader.has("users"):
         users = ()
     elif not users:
@@ -48,8 +48,13 @@ def parse_login(reader: Reader, hashes: Mapping[str, str]) -> CredentialsOptions
     )
 
 
+def parse_users(reader: Reader) -> tuple[str, ...]:
+    """Return the users that have passwords; note in `reader` what is wrong with their names."""
+    return reader.names("users", rules.USER, DEFAULT_USERS)
+
+
 def _passwords(reader: Reader, users: tuple[str, ...]) -> Mapping[str, str]:
-    given = reader.mapping("passwords", "…")
+    given = early.passwords(reader)
     reader.unshare("passwords", "whoever has one would have both registries' images")
     for name, password in given.items():
         key = path_of("passwords", name)

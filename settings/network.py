@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.network import NetworkOptions
-from settings import rules
+from settings import early, rules
 from settings.kinds import BOOLEAN
 from settings.reader import Reader
 
@@ -17,9 +17,7 @@ def parse_network(reader: Reader, joins: bool) -> NetworkOptions:
     if encrypted and not create:
         reason = "needs createNetwork: a network that is joined stays as its owner made it."
         reader.remove("encryptNetwork", reason)
-    return NetworkOptions(
-        name=reader.get("network", rules.NAME, DEFAULTS.name), create=create, encrypted=encrypted
-    )
+    return NetworkOptions(name=early.network_name(reader), create=create, encrypted=encrypted)
 
 
 def parse_further_networks(reader: Reader, network: str) -> tuple[str, ...]:

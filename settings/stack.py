@@ -24,10 +24,10 @@ from components.swarm.location import Location
 from components.swarm.service import service_name
 from components.swarm.stack import Logs, SwarmStack
 from components.token_server import TokenServerOptions
-from settings import rules
+from settings import early, rules
 from settings.access import parse_auth
 from settings.engine import EngineSettings, parse_endpoint, parse_engine
-from settings.kinds import BOOLEAN, Choice, Mebibytes, Number
+from settings.kinds import BOOLEAN, Mebibytes, Number
 from settings.limits import check_limits
 from settings.mirrors import parse_mirrors
 from settings.network import parse_further_networks, parse_network
@@ -213,7 +213,7 @@ def settings_of(reader: Reader) -> Settings:
         destroy_data=reader.get("destroyData", BOOLEAN, False),
         swarm_moved_from=reader.get("swarmMovedFrom", rules.ID),
         deploy_timeout=reader.get("deployTimeout", Number(10, 3600), 300),
-        policy=reader.get("policy", Choice(("advisory", "mandatory")), "advisory"),
+        policy=early.policy(reader),
         warnings=tuple(reader.warnings),
     )
     _check_storage(reader, settings)

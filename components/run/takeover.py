@@ -23,6 +23,6 @@ def swarm_moved_from() -> str | None:
     return os.environ.get(SWARM) or None
 
 
-def environment(ids: Mapping[str, str], swarm: str = "") -> dict[str, str]:
-    """Return the environment of a run that takes over `ids`, and may leave `swarm`."""
+def variables(ids: Mapping[str, str], swarm: str = "") -> dict[str, str]:
+    """Return the variables of a run that takes over `ids`, and may leave `swarm`."""
     return {VARIABLE: json.dumps(dict(ids)), SWARM: swarm}

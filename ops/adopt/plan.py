@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +10,9 @@ import pulumi
 
 from ops.adopt.original import Original
 from ops.bootstrap.console import UserError, say
+from ops.config import Config
 from settings import parse
-from settings.secrecy import secrets_in
-from settings.stack_file import as_text, leaves, path_of
+from settings.stack_file import Step, as_text, leaves, path_of
 
 Values = Mapping[str, Any]
 """Settings by full key; each is a text, a list or a map."""
@@ -50,6 +49,8 @@ class Plan:
     network: str
     values: Values = field(repr=False)
     """Settings that the stack's file gets."""
+    secrets: Collection[tuple[Step, ...]] = ()
+    """Paths below `values` that are secrets."""
     logins: str
     """Sentence that says which logins there will be."""
     files: Sequence[str] = ()
@@ -69,24 +70,21 @@ class Plan:
     @property
     def settings(self) -> Sequence[Setting]:
         """Values that are to be written."""
-        secrets = {("registry:config", *path) for path in secrets_in(self._config)}
         now = {path_of(*path): as_text(value) for path, value in leaves(self.configured)}
         settings = []
         for path, value in leaves(self.values):
             text = as_text(value)
             full_path = path_of(*path)
-            is_secret = path in secrets or path[0] == "registry:hashedPasswords"
             before = now.get(full_path)
             if before != text:
-                replaces = before is not None
-                settings.append(
-                    Setting(path=full_path, value=text, is_secret=is_secret, replaces=replaces)
+                setting = Setting(
+                    path=full_path,
+                    value=text,
+                    is_secret=path in self.secrets,
+                    replaces=before is not None,
                 )
+                settings.append(setting)
         return settings
-
-    @property
-    def _config(self) -> Mapping[str, Any]:
-        return self.values.get("registry:config") or {}
 
     def show(self) -> None:
         """Print the plan, without the value of a secret."""
@@ -129,14 +127,10 @@ class Plan:
                 f"{self.original.name} can't be taken over as it is; nothing was touched:{lost}\n"
                 "  What can be moved by hand: docs/moving-in.md"
             )
-        values = overlaid(self.configured, self.values)
+        config = Config.of(self.stack, overlaid(self.configured, self.values))
         secret = ("registry:config", "registry:hashedPasswords", "registry:passwords")
-        raw = {
-            key: value if isinstance(value, str) else json.dumps(value)
-            for key, value in values.items()
-        }
         try:
-            settings = parse(raw, lambda key: key in secret, self.stack)
+            settings = parse(config.values, lambda key: key in secret, self.stack)
         except pulumi.RunError as error:
             raise UserError(
                 f"{error}\n  These are the settings that Pulumi.{self.stack}.yaml would have."

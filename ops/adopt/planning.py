@@ -9,11 +9,11 @@ from typing import Any
 from ops.adopt.configuration import Configuration, read_configuration
 from ops.adopt.logins import Logins, describe_logins, read_logins
 from ops.adopt.original import Mount, Original, Read
-from ops.adopt.plan import Plan, Values
+from ops.adopt.plan import Plan, Values, overlaid
 from ops.adopt.route import Routing, read_routing
-
-_DEFAULT_NETWORK = "traefik-public"
-_DEFAULT_USERS = ["admin"]
+from ops.config import Config
+from settings.secrecy import secrets_in
+from settings.stack_file import Step, leaves
 
 
 def make_plan(
@@ -47,7 +47,7 @@ def make_plan(
         **{f"registry:{key}": value for key, value in routing.settings.items()},
         **({"registry:volumeName": volume, "registry:volumeNode": node} if volume else {}),
         **_other_values(original, configuration, routing),
-        **_login_values(old_logins, logins, configured),
+        **_login_values(old_logins, logins, Config.of(stack, configured)),
     }
     htpasswd = [configuration.htpasswd] if configuration.htpasswd and old_logins.hashes else []
     return Plan(
@@ -56,8 +56,9 @@ def make_plan(
         swarm_stack=swarm_stack,
         volume=volume,
         node=node,
-        network=routing.settings.get("network", _DEFAULT_NETWORK),
+        network=Config.of(stack, overlaid(configured, values)).network,
         values=values,
+        secrets=list(_secrets(configuration, values)),
         logins=describe_logins(configuration, routing, old_logins, logins),
         files=[*configuration.files, *htpasswd],
         left_out={
@@ -86,13 +87,19 @@ def _other_values(original: Original, configuration: Configuration, routing: Rou
     return values
 
 
-def _login_values(logins: Logins, choice: str | None, configured: Values) -> Values:
+def _login_values(logins: Logins, choice: str | None, configured: Config) -> Values:
     users = sorted(logins.hashes)
     if choice == "keep" and users:
         return {"registry:hashedPasswords": logins.hashes}
-    if users and users != sorted(configured.get("registry:users") or _DEFAULT_USERS):
+    if users and users != sorted(configured.users()):
         return {"registry:users": users}
     return {}
+
+
+def _secrets(configuration: Configuration, values: Values) -> Iterator[tuple[Step, ...]]:
+    """Yield the paths below `values` that are secrets."""
+    yield from (("registry:config", *path) for path in secrets_in(configuration.config))
+    yield from (path for path, _ in leaves(values) if path[0] == "registry:hashedPasswords")
 
 
 def _left_out(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from components.traefik.flags import PUBLIC_NETWORK
 from components.traefik.route import NETWORK_LABELS
 
 LOGINS = "basicauth"
@@ -124,7 +125,7 @@ def _settings(
         "domain": next(iter(sorted(hosts)), None),
         "sharedDomain": "true" if any("PathPrefix" in each.rule for each in routers) else None,
         "traefikTag": re.sub(r"-https?$", "", routers[0].name),
-        "network": "traefik-public",
+        "network": PUBLIC_NETWORK,
         "redirectMiddleware": redirect,
     }
     for router in plain[:1]:

@@ -34,11 +34,12 @@ def adopt(name: str, source: str, logins: str | None) -> None:
     `logins` is `keep`, `new`, or None: new ones, and a UserError where old ones can't be read.
     """
     configured = _configured(name)
-    Config(stack=name, values=configured, secret_keys=frozenset(configured)).lead_docker()
+    config = Config.of(name, configured)
+    config.lead_docker()
     docker = Docker()
     original = find_registry(docker, source)
     if original.is_deployed_by_us or original.is_stopped:
-        _continue(docker, name, original, source, configured)
+        _continue(docker, original, source, config)
         return
     node = node_of(docker, original)
     plan = make_plan(
@@ -119,17 +120,15 @@ def _change_in_place(name: str, plan: Plan) -> None:
 
 def _operations(name: str, taken: Mapping[str, str]) -> set[str]:
     """Return the operations of a deployment on services; raise UserError where it would fail."""
-    preview = run_preview(name, variables=takeover.environment(taken))
+    preview = run_preview(name, variables=takeover.variables(taken))
     if preview.failed:
         raise UserError("\n".join(preview.errors))
     return {str(step["op"]) for step in preview.steps.values() if step["type"] == SERVICE}
 
 
-def _continue(
-    docker: Docker, name: str, original: Original, source: str, configured: Mapping[str, Any]
-) -> None:
+def _continue(docker: Docker, original: Original, source: str, config: Config) -> None:
     """Continue a run that was confirmed and then interrupted."""
-    swarm_stack = configured.get("registry:stackName")
+    name, swarm_stack = config.stack, config.swarm_stack
     if original.is_deployed_by_us:
         if original.name != f"{swarm_stack}_registry":
             raise UserError(
@@ -145,7 +144,7 @@ def _continue(
             " again"
         )
     say(f"{original.name} was stopped by an earlier run: going on with stack {name}")
-    with stopped(docker, original, str(swarm_stack)):
+    with stopped(docker, original, swarm_stack):
         Stack(name).deploy()
 
 

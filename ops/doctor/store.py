@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.distribution.config import REGISTRY_IMAGE
 from components.distribution.storage import StorageDriver, driver_named, drivers_in, keeps_files
-from ops.bootstrap import ROOT
 from ops.config import Config
 
 
@@ -52,12 +49,8 @@ def store_of(whole: Config) -> Store | None:
 
     None where its images are files.
     """
-    settings = whole.values
-    config = json.loads(settings.get("registry:config") or "{}")
-    if keeps_files(config):
+    registry = whole.registry()
+    if keeps_files(registry.config):
         return None
-    ca = settings.get("registry:storageCa")
-    if ca and "-----BEGIN" not in ca:
-        ca = (ROOT / ca).read_text()
-    image = settings.get("registry:image") or REGISTRY_IMAGE
-    return Store(whole.stack, drivers_in(config)[0], config, image, ca)
+    driver = drivers_in(registry.config)[0]
+    return Store(whole.stack, driver, registry.config, registry.image, registry.ca)

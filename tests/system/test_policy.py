@@ -56,7 +56,7 @@ def preview(folder: Path, host: str, *flags: str) -> tuple[int, str]:
             *("--policy-pack", "policy", *flags),
         ],
         cwd=folder,
-        env=environment(folder, host),
+        env=variables(folder, host),
         capture_output=True,
         text=True,
         check=False,
@@ -65,7 +65,7 @@ def preview(folder: Path, host: str, *flags: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def environment(folder: Path, host: str) -> dict[str, str]:
+def variables(folder: Path, host: str) -> dict[str, str]:
     return {
         **os.environ,
         "PULUMI_BACKEND_URL": f"file://{folder}/state",
@@ -89,7 +89,7 @@ def broken(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> tu
     subprocess.run(
         ["pulumi", "stack", "init", "test"],
         cwd=folder,
-        env=environment(folder, host),
+        env=variables(folder, host),
         check=True,
         capture_output=True,
         timeout=LIMIT_S,

@@ -13,6 +13,8 @@ import pytest
 from ops.bootstrap import ROOT
 from ops.checks import PYTEST
 
+from .shared_python import printed_by_python
+
 CONFTEST = "from tests.unit.conftest import _no_process_is_left, pytest_timeout_set_timer\n"
 HANG = """
 import subprocess
@@ -124,9 +126,7 @@ print(adopts())
 
 
 def test_orphans_are_adopted_during_a_test_alone() -> None:
-    command = [sys.executable, "-c", ORPHANS]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.splitlines() == ["True 1", "False"]
+    assert printed_by_python(ORPHANS).splitlines() == ["True 1", "False"]
 
 
 FOLDERS = ("ops", "components", "settings", "policy", "bench", "testing", "tests")

@@ -101,7 +101,7 @@ def test_what_the_state_knows_may_be_changed_or_replaced(deploy: Deploy) -> None
 
 
 def test_what_is_taken_over_is_imported(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in takeover.environment({"net": "1", "s_registry": "2", "other": "3"}).items():
+    for name, value in takeover.variables({"net": "1", "s_registry": "2", "other": "3"}).items():
         monkeypatch.setenv(name, value)
 
     def program() -> None:
@@ -116,5 +116,5 @@ def test_without_a_takeover_nothing_is_taken(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv(takeover.VARIABLE, raising=False)
     assert takeover.takeover() == {}
     assert takeover.swarm_moved_from() is None
-    monkeypatch.setenv(takeover.SWARM, takeover.environment({}, "before")[takeover.SWARM])
+    monkeypatch.setenv(takeover.SWARM, takeover.variables({}, "before")[takeover.SWARM])
     assert takeover.swarm_moved_from() == "before"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +10,14 @@ from typing import Any
 import pytest
 
 from ops import backend, checkpoint, config, inventory, resume, stack, summary
-from ops.bootstrap import ROOT, images
+from ops.bootstrap import images
 from ops.checkpoint import Checkpoint
 from ops.config import Config
 from ops.inventory import Inventory
 from ops.stack import Stack
 from settings import parse
+
+from .shared_python import printed_by_python
 
 OUTPUTS = {"url": "https://registry.example.com", "mirrors": {}}
 
@@ -97,15 +97,17 @@ def test_commands_start_without_what_takes_long_to_import() -> None:
     # So `make up` costs little beside Pulumi, which works meanwhile where it is needed.
     slow = {"pulumi", "docker", "settings.stack"}
     code = f"import sys, ops.commands; print({{*sys.modules}} & {slow})"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
+    assert printed_by_python(code) == "set()\n"
+
+
+def test_names_are_read_of_the_configuration_without_what_takes_long_to_import() -> None:
+    code = (
+        "import sys; from ops.config import Config; from ops.resume import names;"
+        " read = Config(stack='s', values={'registry:stackName': 's', 'registry:auth': 'token'});"
+        " print(names(read).network, read.needs_tools_image, read.enforces_policies,"
+        " read.passwords, {*sys.modules} & {'pulumi', 'docker', 'settings.stack'})"
     )
-    assert done.stdout == "set()\n"
+    assert printed_by_python(code) == "traefik-public True False {} set()\n"
 
 
 def test_what_is_read_of_the_configuration_alone_is_as_in_the_settings() -> None:

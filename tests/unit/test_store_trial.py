@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from components.distribution.config import CONFIG_PATH, PORT
+from components.distribution.config import CONFIG_PATH, PORT, REGISTRY_IMAGE
 from ops.bootstrap.console import UserError
+from ops.config import Config
 from ops.doctor import store_trial
-from ops.doctor.store import Store
+from ops.doctor.store import Store, store_of
 from ops.doctor.store_errors import explanation
 from ops.doctor.store_trial import LIFETIME_SECONDS
 
@@ -22,6 +23,15 @@ STORE = Store(
     "registry:3",
     None,
 )
+
+
+def test_a_store_is_known_where_other_settings_are_wrong_or_missing() -> None:
+    config = json.dumps(STORE.config)
+    values = {"registry:config": config, "registry:https": "maybe", "registry:replicas": "many"}
+    store = store_of(Config(stack="live", values=values))
+    assert store
+    assert (store.driver, store.bucket, store.image) == ("s3", "images", REGISTRY_IMAGE)
+    assert store_of(Config(stack="live", values={"registry:https": "maybe"})) is None
 
 
 def test_it_listens_where_nobody_else_reaches_it() -> None:

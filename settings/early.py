@@ -1,0 +1,48 @@
+"""Settings that commands need at once, or while others are wrong.
+
+Nothing here takes long to import. A wrong value is taken as it is, or for the default: to say so is
+left to the preview.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.traefik.flags import PUBLIC_NETWORK
+from settings import rules
+from settings.kinds import Choice
+from settings.reader import Reader
+
+POLICIES = ("advisory", "mandatory")
+AUTH = ("basic", "token")
+
+
+def stack_name(reader: Reader) -> str:
+    """Return the stack's name on the swarm; empty where none is set."""
+    return reader.get("stackName", rules.STACK, "")
+
+
+def network_name(reader: Reader) -> str:
+    """Return the name of the network that Traefik is on."""
+    return reader.get("network", rules.NAME, PUBLIC_NETWORK)
+
+
+def policy(reader: Reader) -> str:
+    """Return how policies are enforced: `advisory` with warnings, `mandatory` with errors."""
+    return reader.get("policy", Choice(POLICIES), POLICIES[0])
+
+
+def asks_tokens(reader: Reader) -> bool:
+    """Return whether the registry takes tokens, not logins."""
+    return reader.get("auth", Choice(AUTH), AUTH[0]) == "token"
+
+
+def tools_image(reader: Reader) -> str | None:
+    """Return the image of the project's own programs; None for the one that is built."""
+    return reader.get("toolsImage", rules.IMAGE)
+
+
+def passwords(reader: Reader) -> Mapping[str, Any]:
+    """Return the passwords that are given, by user."""
+    return reader.mapping("passwords", "…")
