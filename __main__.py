@@ -1,18 +1,12 @@
 """Reads the settings, deploys the stack or removes it, and turns an error into one message."""
 
-import sys
-
 import pulumi
 
 from components.run.operation import operation
 from deployment import Deployment, remove
 from settings import read, read_removal
-from settings.remedies import explain
+from settings.failure import fail
 from settings.target import find_target, prepare
-
-EXIT_ALREADY_REPORTED = 32
-"""Exit code by which Pulumi knows that the program has shown its error; any other gets it a
-second, vaguer one."""
 
 
 def run() -> None:
@@ -31,5 +25,4 @@ def run() -> None:
 try:
     run()
 except pulumi.RunError as error:
-    pulumi.log.error(explain(error, pulumi.get_stack()))
-    sys.exit(EXIT_ALREADY_REPORTED)
+    fail(error)

@@ -21,6 +21,7 @@ from components.swarm.service import SwarmService, service_name
 from components.traefik.flags import STORAGE_PATH
 from settings import Settings
 from settings.advice import advice
+from settings.failure import failing
 from settings.logins import declare_logins
 from settings.outputs import export
 from settings.storages import declare_storages
@@ -123,7 +124,7 @@ class Deployment:
         """Wait until all services run, remember where the data are and what runs, and export."""
         swarm = self._target.swarm
         ready = running(swarm.engine, self._services, self._rollout)
-        ready = guard_rollbacks(swarm.engine, self._services, ready)
+        ready = failing(guard_rollbacks(swarm.engine, self._services, ready))
         for storage in self._storages:
             storage.remember(ready)
         images.remember(ready)

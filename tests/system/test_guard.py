@@ -207,6 +207,7 @@ def test_an_update_that_fails_is_undone_and_told_and_the_next_one_works(
     assert failed.code != 0
     assert "No such image: registry:no-such-tag" in failed.text
     assert "the version before runs on" in failed.text
+    assert "unhandled error" not in failed.text, "Pulumi adds nothing vaguer"
     site.serves("dev", DOMAIN, PROXY)
     repeated = site.project.pulumi("up", "--yes", "--stack", "dev")
     assert repeated.code != 0, "what was undone must not pass for deployed"
