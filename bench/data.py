@@ -7,11 +7,12 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from bench.artifact import Image
 from bench.figures import Figure
-from bench.testbed import DOMAIN, Testbed, crane, docker_config
+from bench.testbed import ANSWER_S, DOMAIN, Testbed, crane, docker_config
 from components.distribution.config import (
     CONFIG_PATH,
     DATA_PATH,
@@ -28,10 +29,12 @@ from testing.hub import registry_program
 
 ROUNDS = 3
 BARE_PORT = 5999
-HTTPS_PORT = 8443
-IMAGES = {"1 GiB in 4 layers": (4, 256), "200 layers of 1 MiB": (200, 1)}
+LARGE, MANY = "1 GiB in 4 layers", "200 layers of 1 MiB"
+IMAGES = {LARGE: (4, 256), MANY: (200, 1)}
+"""Layers, and MiB of each."""
 MEMORY = "512m"
 """Limit of a registry task by default, and so of the peer's."""
+ALONE, LOOPBACK = "same registry without Traefik and login", "a bare process on loopback"
 
 
 @dataclass(frozen=True)
@@ -49,30 +52,61 @@ class Target:
     insecure: bool = True
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Two targets that push and pull the same images, and what the ratios must be at least."""
+
+    name: str
+    peer: str
+    against: str
+    """What the peer is, in words."""
+    push: float
+    pull: float
+
+
+LOGINS = (
+    Comparison("HTTP", "direct", ALONE, push=0.85, pull=0.85),
+    Comparison("HTTPS", "direct", ALONE, push=0.6, pull=0.6),
+    Comparison("HTTP", "bare", LOOPBACK, push=0.75, pull=0.75),
+)
+TOKENS = (
+    Comparison("HTTP with tokens", "direct", ALONE, push=0.7, pull=0.8),
+    Comparison("HTTPS with tokens", "direct", ALONE, push=0.65, pull=0.65),
+)
+COMPARISONS = {LARGE: LOGINS, MANY: (*LOGINS, *TOKENS)}
+"""By image; a token replaces a login at every request, so requests show what it spares."""
+
+
 def measure(testbed: Testbed) -> Iterator[Figure]:
-    """Measure HTTP first, then the same stack over HTTPS."""
-    targets = {"HTTP": _stack(testbed), "direct": _direct(testbed), "bare": _bare(testbed)}
-    targets["HTTPS"] = _secure(testbed)
+    """Measure stacks whose registry checks logins, and such that take tokens."""
+    _make_certificate(testbed)
+    tokens = {"auth": "token"}
+    targets = {
+        "HTTP": _stack(testbed, "data", {}, 8000),
+        "direct": _direct(testbed),
+        "bare": _bare(testbed),
+        "HTTPS": _stack(testbed, "secure", {}, 8080, 8443),
+        "HTTP with tokens": _stack(testbed, "tokens", tokens, 8001),
+        "HTTPS with tokens": _stack(testbed, "securetokens", tokens, 8081, 8444),
+    }
     clients = Clients(testbed, targets)
     for size, (count, mib) in IMAGES.items():
         image = Image(testbed.folder / f"image-{count}", count, mib)
+        compared = {name for each in COMPARISONS[size] for name in (each.name, each.peer)}
         for _ in range(ROUNDS):
             for name in targets:
-                clients.round(name, image)
+                if name in compared:
+                    clients.round(name, image)
         for operation in ("push", "pull"):
-            for name, peer, target, against in (
-                ("HTTP", "direct", 0.85, "same registry without Traefik and login"),
-                ("HTTPS", "direct", 0.6, "same registry without Traefik and login"),
-                ("HTTP", "bare", 0.75, "a bare process on loopback"),
-            ):
+            for each in COMPARISONS[size]:
                 yield Figure(
-                    title=f"{operation}, {size}, {name} / {against}",
-                    ours=clients.speeds(name, operation),
-                    peer=clients.speeds(peer, operation),
+                    title=f"{operation}, {size}, {each.name} / {each.against}",
+                    ours=clients.speeds(each.name, operation),
+                    peer=clients.speeds(each.peer, operation),
                     unit="MiB/s",
                     better="more",
-                    target=target,
-                    note=clients.spent(operation, name, peer),
+                    target=each.push if operation == "push" else each.pull,
+                    note=clients.spent(operation, each.name, each.peer),
                 )
         clients.forget()
         shutil.rmtree(image.folder)
@@ -86,7 +120,16 @@ class Clients:
         self._speeds: dict[tuple[str, str], list[float]] = {}
         self._cpu: dict[tuple[str, str], str] = {}
         logins = {target.host: target.login for target in targets.values() if target.login}
-        self._config = docker_config(testbed.folder / "docker", logins)
+        self._environment = {
+            "DOCKER_CONFIG": str(docker_config(testbed.folder / "docker", logins)),
+            "SSL_CERT_FILE": str(_root(testbed)),
+        }
+        for target in targets.values():
+            wait(f"{target.host} to answer", partial(self._answers, target), ANSWER_S)
+
+    def _answers(self, target: Target) -> bool:
+        # Whatever kind of login it asks for.
+        return self._crane(target, "catalog", target.host, check=False) == 0
 
     def forget(self) -> None:
         self._speeds.clear()
@@ -114,22 +157,28 @@ class Clients:
     def _timed(
         self, name: str, operation: str, mib: int, target: Target, args: list[str | Path]
     ) -> None:
-        flags = ["--insecure"] if target.insecure else []
-        environment = {
-            "DOCKER_CONFIG": str(self._config),
-            "SSL_CERT_FILE": str(_root(self._testbed)),
-        }
         before = self._busy(target)
         start = time.monotonic()
-        self._testbed.swarm.exec(
-            self._testbed.node, crane(), *args, *flags, timeout=300, env=environment
-        )
+        self._crane(target, *args)
         seconds = time.monotonic() - start
         self._speeds.setdefault((name, operation), []).append(mib / seconds)
         after = self._busy(target)
         if before:
             parts = [f"{part} {after[part] - before[part]:.1f} s" for part in before]
             self._cpu[name, operation] = f"CPU in {seconds:.1f} s of {name}: {', '.join(parts)}"
+
+    def _crane(self, target: Target, *args: str | Path, check: bool = True) -> int:
+        """Run crane on the node; return its exit code."""
+        flags = ["--insecure"] if target.insecure else []
+        return self._testbed.swarm.exec(
+            self._testbed.node,
+            crane(),
+            *args,
+            *flags,
+            timeout=300,
+            env=self._environment,
+            check=check,
+        ).returncode
 
     def _busy(self, target: Target) -> dict[str, float]:
         """Return the CPU seconds that its containers have used."""
@@ -150,43 +199,48 @@ def _containers(testbed: Testbed, stack: str) -> dict[str, str]:
     return {part: testbed.container(f"{stack}_{service}") for part, service in parts.items()}
 
 
-def _stack(testbed: Testbed) -> Target:
-    project = testbed.project("data")
-    settings = {"stackName": "data", "domain": DOMAIN, "proxy": "stack", "network": "data"}
+def _stack(
+    testbed: Testbed,
+    name: str,
+    settings: Mapping[str, str],
+    http: int,
+    https: int | None = None,
+) -> Target:
+    """Deploy a stack that answers at port `http`, or over HTTPS at the other one."""
+    project = testbed.project(name)
+    settings = {
+        **settings,
+        "stackName": name,
+        "domain": DOMAIN,
+        "proxy": "stack",
+        "network": name,
+        "proxyHttpPort": str(http),
+    }
+    if https:
+        settings |= {"https": "own", "certificate": str(_root(testbed))}
+        settings |= {"proxyHttpsPort": str(https)}
     project.init("bench", {f"registry:{key}": value for key, value in settings.items()})
+    if https:
+        key = (testbed.folder / "key.pem").read_text()
+        project.set("bench", "registry:certificateKey", key, "--secret")
     project.up("bench")
-    login = f"admin:{project.outputs('bench')['password']}"
-    testbed.answers("http://127.0.0.1/v2/", login)
-    files = testbed.volume("data_registry-data")
-    return Target(DOMAIN, files, _containers(testbed, "data"), login=login)
+    return Target(
+        f"{DOMAIN}:{https or http}",
+        testbed.volume(f"{name}_registry-data"),
+        _containers(testbed, name),
+        login=f"admin:{project.outputs('bench')['password']}",
+        insecure=not https,
+    )
 
 
 def _root(testbed: Testbed) -> Path:
     return testbed.folder / "chain.pem"
 
 
-def _secure(testbed: Testbed) -> Target:
+def _make_certificate(testbed: Testbed) -> None:
     pair = CertificatePair.make(DOMAIN)
     _root(testbed).write_text(pair.chain)
-    project = testbed.project("secure")
-    settings = {
-        "stackName": "secure",
-        "domain": DOMAIN,
-        "proxy": "stack",
-        "network": "secure",
-        "https": "own",
-        "certificate": str(_root(testbed)),
-        "proxyHttpPort": "8080",
-        "proxyHttpsPort": str(HTTPS_PORT),
-    }
-    project.init("bench", {f"registry:{key}": value for key, value in settings.items()})
-    project.set("bench", "registry:certificateKey", pair.key, "--secret")
-    project.up("bench")
-    login = f"admin:{project.outputs('bench')['password']}"
-    host, files = f"{DOMAIN}:{HTTPS_PORT}", testbed.volume("secure_registry-data")
-    asked = ("curl", "-s", "--cacert", _root(testbed), "--user", login, f"https://{host}/v2/")
-    wait(host, lambda: testbed.swarm.exec(testbed.node, *asked, check=False).stdout == "{}", 30)
-    return Target(host, files, _containers(testbed, "secure"), login=login, insecure=False)
+    (testbed.folder / "key.pem").write_text(pair.key)
 
 
 def _configuration(testbed: Testbed, name: str, changes: dict[str, object]) -> Path:
@@ -203,9 +257,7 @@ def _direct(testbed: Testbed) -> Target:
     mounts = ["--volume", f"direct:{DATA_PATH}", "--volume", f"{config}:{CONFIG_PATH}:ro"]
     container = testbed.docker(*command, *mounts, REGISTRY_IMAGE)
     address = testbed.docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container)
-    host = f"{address}:5000"
-    _up(testbed, host)
-    return Target(host, testbed.volume("direct"), {"registry": container})
+    return Target(f"{address}:5000", testbed.volume("direct"), {"registry": container})
 
 
 def _bare(testbed: Testbed) -> Target:
@@ -222,11 +274,4 @@ def _bare(testbed: Testbed) -> Target:
     testbed.swarm.spawn(
         testbed.node, *quiet, program, "serve", config, log=testbed.folder / "bare.log"
     )
-    host = f"127.0.0.1:{BARE_PORT}"
-    _up(testbed, host)
-    return Target(host, folder)
-
-
-def _up(testbed: Testbed, host: str) -> None:
-    asked = ("curl", "-sf", "--max-time", "2", f"http://{host}/v2/")
-    wait(host, lambda: testbed.swarm.exec(testbed.node, *asked, check=False).returncode == 0, 30)
+    return Target(f"127.0.0.1:{BARE_PORT}", folder)

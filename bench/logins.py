@@ -1,50 +1,93 @@
-"""Logged-in requests: a generated password's hash, and one for passwords that can be guessed."""
+"""Requests with a login: a hash of each kind, and a token that one login has got."""
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 from bench.figures import Figure
-from bench.testbed import DOMAIN, Testbed
-from ops.bootstrap.console import UserError
+from bench.testbed import ANSWER_S, DOMAIN, Testbed, basic
+from ops.bootstrap.console import UserError, wait
 
 ROUNDS, SECONDS, CONNECTIONS = 3, 5, 4
 GIVEN = secrets.token_urlsafe(24)
+PORTS = {"logins": 8000, "tokens": 8001}
+"""By stack: one whose registry checks logins, one whose registry takes tokens."""
 
 
 def measure(testbed: Testbed) -> Iterator[Figure]:
     """Measure two users: one with a generated password, one with a given one (cost 10)."""
-    project = testbed.project("logins")
-    settings = {"stackName": "logins", "domain": DOMAIN, "proxy": "stack", "network": "logins"}
+    generated = _deployed(testbed, "logins", {})
+    _deployed(testbed, "tokens", {"auth": "token"})
+    rates: dict[str, list[float]] = {}
+    headers = {"generated": basic(f"admin:{generated}"), "given": basic(f"given:{GIVEN}")}
+    for header in headers.values():
+        wait("the registry", partial(_answers, testbed, "logins", header), ANSWER_S)
+    wait("the token server", lambda: _answers(testbed, "tokens", _token(testbed)), ANSWER_S)
+    for _ in range(ROUNDS):
+        for name, header in headers.items():
+            rates.setdefault(name, []).append(_rate(testbed, "logins", header))
+        rates.setdefault("token", []).append(_rate(testbed, "tokens", _token(testbed)))
+        rates.setdefault("refused", []).append(_rate(testbed, "tokens"))
+    for title, ours, peer, target in (
+        ("generated password / a given one, cost 10", "generated", "given", 25),
+        ("a given password's token / refused ones", "token", "refused", 0.7),
+    ):
+        yield Figure(
+            title=f"logged-in requests, {title}",
+            ours=rates[ours],
+            peer=rates[peer],
+            unit="/s",
+            better="more",
+            target=target,
+        )
+
+
+def _deployed(testbed: Testbed, name: str, changes: Mapping[str, str]) -> str:
+    """Deploy a stack with both users; return the generated password."""
+    project = testbed.project(name)
+    settings = {
+        **changes,
+        "stackName": name,
+        "domain": DOMAIN,
+        "proxy": "stack",
+        "network": name,
+        "proxyHttpPort": str(PORTS[name]),
+        "users[0]": "admin",
+        "users[1]": "given",
+    }
     project.init("bench", {f"registry:{key}": value for key, value in settings.items()})
-    for index, user in enumerate(("admin", "given")):
-        project.set("bench", f"registry:users[{index}]", user, "--path")
     project.set("bench", "registry:passwords.given", GIVEN, "--path", "--secret")
     project.up("bench")
-    logins = {"admin": str(project.outputs("bench")["password"]), "given": GIVEN}
-    rates: dict[str, list[float]] = {user: [] for user in logins}
-    for user, password in logins.items():
-        testbed.answers("http://127.0.0.1/v2/", f"{user}:{password}")
-    for _ in range(ROUNDS):
-        for user, password in logins.items():
-            rates[user].append(_rate(testbed, f"{user}:{password}"))
-    yield Figure(
-        title="logged-in requests, generated password / a given one, cost 10",
-        ours=rates["admin"],
-        peer=rates["given"],
-        unit="/s",
-        better="more",
-        target=25,
-    )
+    return str(project.outputs("bench")["password"])
 
 
-def _rate(testbed: Testbed, login: str) -> float:
-    url = f"http://{DOMAIN}/v2/"
-    output = testbed.load(url, login, connections=CONNECTIONS, seconds=SECONDS)
-    if "Non-2xx" in output:
-        raise UserError(f"not every request was let in: {output}")
+def _url(stack: str) -> str:
+    return f"http://{DOMAIN}:{PORTS[stack]}"
+
+
+def _token(testbed: Testbed) -> str:
+    """Return the header with a token; this is the one time that the password is checked."""
+    url = f"{_url('tokens')}/auth/token?service=tokens"
+    asked = ("curl", "-sf", "--max-time", "5", "-H", basic(f"given:{GIVEN}"), url)
+    token = json.loads(testbed.swarm.exec(testbed.node, *asked).stdout)["token"]
+    return f"Authorization: Bearer {token}"
+
+
+def _answers(testbed: Testbed, stack: str, header: str) -> bool:
+    asked = ("curl", "-sf", "--max-time", "5", "-H", header, f"{_url(stack)}/v2/")
+    return testbed.swarm.exec(testbed.node, *asked, check=False).returncode == 0
+
+
+def _rate(testbed: Testbed, stack: str, *headers: str) -> float:
+    """Return requests a second, all with these headers; without any, all are refused."""
+    url = f"{_url(stack)}/v2/"
+    output = testbed.load(url, *headers, connections=CONNECTIONS, seconds=SECONDS)
+    if ("Non-2xx" in output) == bool(headers):
+        raise UserError(f"not every request was {'let in' if headers else 'refused'}: {output}")
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     if not rate:
         raise UserError(f"wrk says: {output}")

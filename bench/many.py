@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.artifact import Image
 from bench.figures import Figure
-from bench.testbed import DOMAIN, Testbed, crane, docker_config
+from bench.testbed import DOMAIN, Testbed, basic, crane, docker_config
 from ops.bootstrap.console import UserError
 
 ROUNDS = 3
@@ -84,7 +84,7 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
 def _connected(testbed: Testbed, login: str, url: str) -> int:
     """Return how many requests of all those connections failed, by status or without one."""
     accept = "Accept: application/vnd.oci.image.manifest.v1+json"
-    printed = testbed.load(url, login, accept, connections=CONNECTIONS, seconds=CONNECTED_S)
+    printed = testbed.load(url, basic(login), accept, connections=CONNECTIONS, seconds=CONNECTED_S)
     if not re.search(r"[1-9]\d* requests in", printed):
         raise UserError(f"wrk printed: {printed}")
     # "Socket errors: connect 0, read 0, write 0, timeout 0", "Non-2xx or 3xx responses: 0".

@@ -79,11 +79,9 @@ class Testbed:
         socket = self.node.host.removeprefix("unix://")
         return dict(json.loads(run(["curl", "-s", "--unix-socket", socket, path])))
 
-    def load(self, url: str, login: str, *headers: str, connections: int, seconds: int) -> str:
-        """Return what `wrk` prints that asks for `url` as `login`, again and again."""
-        basic = base64.b64encode(login.encode()).decode()
-        given = [f"Authorization: Basic {basic}", *headers]
-        options = [word for header in given for word in ("--header", header)]
+    def load(self, url: str, *headers: str, connections: int, seconds: int) -> str:
+        """Return what `wrk` prints that asks for `url` with these headers, again and again."""
+        options = [word for header in headers for word in ("--header", header)]
         size = ("--threads", "1", "--connections", str(connections), "--timeout", "10s")
         command = ("wrk", *size, "--duration", f"{seconds}s", *options, url)
         return self.swarm.exec(self.node, *command, timeout=120).stdout
@@ -101,12 +99,19 @@ def testbed(folder: Path) -> Iterator[Testbed]:
         yield Testbed(swarm, folder)
 
 
+def basic(login: str) -> str:
+    """Return the header with `user:password`."""
+    return f"Authorization: Basic {_base64(login)}"
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
 def docker_config(folder: Path, logins: Mapping[str, str]) -> Path:
     """Write a folder for DOCKER_CONFIG, with `user:password` by host."""
     folder.mkdir(parents=True, exist_ok=True)
-    logins_by_host = {
-        host: {"auth": base64.b64encode(login.encode()).decode()} for host, login in logins.items()
-    }
+    logins_by_host = {host: {"auth": _base64(login)} for host, login in logins.items()}
     (folder / "config.json").write_text(json.dumps({"auths": logins_by_host}))
     return folder
 
