@@ -59,7 +59,7 @@ class Comparison:
     name: str
     peer: str
     against: str
-    """What the peer is, in words."""
+    """The peer, in words."""
     push: float
     pull: float
 
