@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
+import gc
 from typing import Any
 
 import pulumi
 import pytest
-from pulumi.runtime.settings import ROOT
+from pulumi.runtime.settings import ROOT, SETTINGS
 
 from components.errors import RolloutFailedError
 from settings.failure import EXIT_ALREADY_REPORTED, failing
 
 from .conftest import Deploy
+
+# A program that exits leaves coroutines behind; that is no mistake.
+pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 
 
 @pytest.fixture
@@ -42,10 +45,9 @@ def end(deploy: Deploy, error: Exception | None) -> None:
     finally:
         # The stack of this run may not have been registered to its end; others get one of theirs.
         ROOT.set(None)
-        with warnings.catch_warnings():
-            # Coroutines that nobody waits for any more are no mistake at an exit.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            asyncio.get_event_loop().close()
+        SETTINGS.outputs.clear()
+        asyncio.get_event_loop().close()
+        gc.collect()
 
 
 def test_an_error_of_a_rollout_is_the_only_message(deploy: Deploy, errors: list[str]) -> None:
