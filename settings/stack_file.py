@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 NAMESPACE = "registry"
 """Name of the project: keys without a namespace are its own."""
 
@@ -46,6 +44,9 @@ def _shared_value(entry: Any) -> Any:
 
 
 def _mapping(path: Path) -> Mapping[str, Any]:
+    # Not at the top: most commands read no file, and it takes as long as all else of them.
+    import yaml
+
     try:
         content = yaml.safe_load(path.read_text())
     except (OSError, ValueError, yaml.YAMLError):

@@ -95,7 +95,7 @@ def test_the_image_of_the_token_server_is_built_where_this_machine_deploys_to_it
 
 def test_commands_start_without_what_takes_long_to_import() -> None:
     # So `make up` costs little beside Pulumi, which works meanwhile where it is needed.
-    slow = {"pulumi", "docker", "settings.stack"}
+    slow = {"pulumi", "docker", "yaml", "settings.stack"}
     code = f"import sys, ops.commands; print({{*sys.modules}} & {slow})"
     assert printed_by_python(code) == "set()\n"
 
@@ -105,7 +105,7 @@ def test_names_are_read_of_the_configuration_without_what_takes_long_to_import()
         "import sys; from ops.config import Config; from ops.resume import names;"
         " read = Config(stack='s', values={'registry:stackName': 's', 'registry:auth': 'token'});"
         " print(names(read).network, read.needs_tools_image, read.enforces_policies,"
-        " read.passwords, {*sys.modules} & {'pulumi', 'docker', 'settings.stack'})"
+        " read.passwords, {*sys.modules} & {'pulumi', 'docker', 'yaml', 'settings.stack'})"
     )
     assert printed_by_python(code) == "traefik-public True False {} set()\n"
 
