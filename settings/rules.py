@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from components.distribution.config import REGISTRY_IMAGE
 from settings.kinds import Rule
 
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -109,7 +110,7 @@ IMAGE = Rule(
     rf"(?=[^:]{{1,255}}:){_REPOSITORY}(/{_REPOSITORY})*"
     r":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(@sha256:[0-9a-f]{64})?",
     "an image with its tag, and a digest if you like: name:tag or name:tag@sha256:…",
-    "registry:3.1.2",
+    REGISTRY_IMAGE,
 )
 REGISTRY = Rule(
     rf"localhost(:[0-9]+)?|(?=.*[.:]){_HOST}(\.{_HOST})*(:[0-9]+)?|\[[0-9A-Fa-f:]+\](:[0-9]+)?",

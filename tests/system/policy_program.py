@@ -9,6 +9,7 @@ from typing import Any
 import pulumi  # noqa: F401 - for what is added
 import pulumi_docker as docker
 
+from components.distribution.config import REGISTRY_IMAGE
 from components.swarm.stack import Logs
 from components.swarm.task import (
     always_restart,
@@ -26,7 +27,7 @@ LOG = json_file_log(Logs())
 def service(
     name: str,
     *,
-    image: str = f"registry:3.1.2{DIGEST}",
+    image: str = f"{REGISTRY_IMAGE}{DIGEST}",
     env: dict[str, str] | None = None,
     mounts: Sequence[docker.ServiceTaskSpecContainerSpecMountArgs] | None = None,
     memory: int | None = 64,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.distribution.config import REGISTRY_IMAGE
 from components.swarm import rollout
 from components.swarm.rollout import (
     Rollout,
@@ -18,7 +19,7 @@ LONG_AGO = "2026-11-01T12:00:00.987654321Z"
 TAKEN = "listen tcp4 0.0.0.0:80: bind: address already in use"
 
 
-def template(image: str = "registry:3.1.2", constraint: str = "node.role == manager") -> Any:
+def template(image: str = REGISTRY_IMAGE, constraint: str = "node.role == manager") -> Any:
     return {
         "ContainerSpec": {"Image": image},
         "Placement": {"Constraints": [constraint]},
