@@ -109,9 +109,9 @@ func (c *collector) run(ctx context.Context) (err error) {
 		if err := c.look(ctx, old); err != nil {
 			return err
 		}
-		if err := c.empty(ctx, old); err != nil {
-			return err
-		}
+	}
+	if err := c.empty(ctx, old); err != nil {
+		return err
 	}
 	blobs, err := c.blobs(ctx) // before the marking: a blob that comes later is no candidate
 	if err != nil {
@@ -123,7 +123,7 @@ func (c *collector) run(ctx context.Context) (err error) {
 	}
 	if c.opts.dryRun {
 		for _, s := range candidates {
-			c.count(s)
+			c.summary.count(s)
 			c.log.Info("would go", "path", s.file(), "bytes", s.size)
 		}
 		return nil
@@ -136,7 +136,12 @@ func (c *collector) run(ctx context.Context) (err error) {
 
 // sweep puts the candidates aside and then looks, twice, at what came of it.
 func (c *collector) sweep(ctx context.Context, candidates []stored) error {
-	c.log.Info("putting aside", "entries", len(candidates))
+	var going summary
+	for _, s := range candidates {
+		going.count(s)
+	}
+	c.log.Info("putting aside", "manifests", going.gone.manifests, "blobs", going.gone.blobs,
+		"links", going.gone.links, "bytes", going.goneBytes)
 	failure := c.asideAll(ctx, candidates)
 	// This much is done even when it is to end now.
 	after := context.WithoutCancel(ctx)
@@ -151,6 +156,7 @@ func (c *collector) sweep(ctx context.Context, candidates []stored) error {
 	if failure != nil || ctx.Err() != nil {
 		return failure
 	}
+	c.log.Info("put aside; looking again", "in", c.opts.secondLook.String())
 	if pause(ctx, c.opts.secondLook); ctx.Err() != nil { // for requests that were under way
 		return nil
 	}
@@ -267,7 +273,7 @@ func bringBack(ctx context.Context, s *store, t trashed) (bool, error) {
 	return err == nil, err
 }
 
-// empty deletes the runs that have been in the trash for long enough.
+// empty deletes the runs that have been in the trash for long enough; a dry run counts them.
 func (c *collector) empty(ctx context.Context, all rubbish) error {
 	names, err := runs(ctx, c.store)
 	if err != nil {
@@ -281,16 +287,18 @@ func (c *collector) empty(ctx context.Context, all rubbish) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := c.store.Delete(ctx, trash+"/"+run); err != nil && !missing(err) {
-			return err
-		}
-		for _, t := range all.entries {
-			if t.run == run && t.kind == blob {
-				c.summary.removed++
-				c.summary.removedBytes += t.size
+		blobs, bytes := all.sizes(run)
+		log := c.log.With("run", run, "blobs", blobs, "bytes", bytes)
+		if c.opts.dryRun {
+			log.Info("would be removed from the trash")
+		} else {
+			log.Info("removing from the trash")
+			if err := c.store.Delete(ctx, trash+"/"+run); err != nil && !missing(err) {
+				return err
 			}
 		}
-		c.log.Info("removed from the trash", "run", run)
+		c.summary.removed += blobs
+		c.summary.removedBytes += bytes
 	}
 	return nil
 }
@@ -358,16 +366,16 @@ func (c *collector) candidates(ctx context.Context, blobs []stored) ([]stored, e
 	return append(links, rest...), nil
 }
 
-// count adds an entry that went to the summary.
-func (c *collector) count(s stored) {
-	switch s.kind {
+// count adds an entry that went.
+func (s *summary) count(one stored) {
+	switch one.kind {
 	case blob:
-		c.summary.gone.blobs++
-		c.summary.goneBytes += s.size
+		s.gone.blobs++
+		s.goneBytes += one.size
 	case revision:
-		c.summary.gone.manifests++
+		s.gone.manifests++
 	default:
-		c.summary.gone.links++
+		s.gone.links++
 	}
 }
 
@@ -388,7 +396,7 @@ func (c *collector) asideAll(ctx context.Context, candidates []stored) error {
 				mutex.Lock()
 				defer mutex.Unlock()
 				if gone {
-					c.count(s)
+					c.summary.count(s)
 				}
 				if done++; time.Since(last) > progressEvery {
 					last = time.Now()

@@ -217,6 +217,9 @@ func TestWhatNothingNeedsGoesToTheTrashAndIsRemovedLater(t *testing.T) {
 			t.Errorf("removed too early: %+v", s)
 		}
 		p.later += 2 * day
+		if s := p.mustCollect(func(o *options) { o.dryRun = true }); s.removed != 1 {
+			t.Errorf("a dry run doesn't say what would be removed: %+v", s)
+		}
 		if s := p.mustCollect(); s.removed != 1 || s.removedBytes != 5 {
 			t.Errorf("not removed: %+v", s)
 		}

@@ -20,8 +20,9 @@ const usage = `registry-gc cleans up the storage of a registry that is in use.
 
   registry-gc run [flags]                    clean up once
   registry-gc schedule "0 4 * * *" [flags]   clean up at these times, until SIGTERM
-  registry-gc list [flags]                   show what is in the trash, by run
+  registry-gc list [flags]                   show how the last run ended, and the trash by run
   registry-gc undo RUN|last [flags]          bring back what a run put aside
+  registry-gc healthcheck                    fail unless a schedule runs in this container
 
 `
 
@@ -102,6 +103,8 @@ func command(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 			return wrong("%v", wrongTimes)
 		}
 		err = serve(ctx, times, s, log)
+	case "healthcheck":
+		err = healthy()
 	case "list":
 		err = list(ctx, s, log)
 	case "undo":
@@ -143,7 +146,9 @@ func once(ctx context.Context, s settings, log *slog.Logger) error {
 		return err
 	}
 	defer release()
-	if err := c.run(held); err != nil {
+	err = c.run(held)
+	writeReport(ctx, &c, err)
+	if err != nil {
 		return err
 	}
 	switch {
@@ -157,29 +162,50 @@ func once(ctx context.Context, s settings, log *slog.Logger) error {
 
 // serve cleans up at the schedule's times until ctx ends. A run that fails is logged.
 func serve(ctx context.Context, times schedule, s settings, log *slog.Logger) error {
-	if _, _, err := open(ctx, s.config); err != nil {
+	store, _, err := open(ctx, s.config)
+	if err != nil {
 		return err
 	}
+	answer(ctx, log)
+	var failure error
 	for ctx.Err() == nil {
 		next := times.next(time.Now())
-		log.Info("waiting", "until", next.Format(time.RFC3339))
+		waiting := log.With("until", next.Format(time.RFC3339))
+		// What logged the last run may be gone by now.
+		if last, ok, err := readReport(ctx, store); err == nil && ok {
+			waiting = waiting.With("last_run", last)
+		}
+		if failure != nil {
+			waiting = waiting.With("error", failure.Error())
+		}
+		waiting.Info("waiting")
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(time.Until(next)):
 		}
-		if err := once(ctx, s, log); err != nil && !errors.Is(err, context.Canceled) {
-			log.Error(err.Error())
+		if failure = once(ctx, s, log); errors.Is(failure, context.Canceled) {
+			failure = nil
+		}
+		if failure != nil {
+			log.Error(failure.Error())
 		}
 	}
 	return nil
 }
 
-// list logs each run in the trash with its sizes.
+// list logs how the last run ended, and each run in the trash with its sizes.
 func list(ctx context.Context, s settings, log *slog.Logger) error {
 	store, _, err := open(ctx, s.config)
 	if err != nil {
 		return err
+	}
+	last, ok, err := readReport(ctx, store)
+	if err != nil {
+		return err
+	}
+	if ok {
+		log.Info("the last run", "last_run", last)
 	}
 	names, err := runs(ctx, store)
 	if err != nil {

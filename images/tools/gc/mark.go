@@ -49,6 +49,17 @@ type rubbish struct {
 	files   map[entry]string // path of the driver
 }
 
+// sizes returns how many blobs a run put aside, and their bytes.
+func (r rubbish) sizes(run string) (blobs int, bytes int64) {
+	for _, t := range r.entries {
+		if t.run == run && t.kind == blob {
+			blobs++
+			bytes += t.size
+		}
+	}
+	return blobs, bytes
+}
+
 // marking is what has to stay.
 type marking struct {
 	repositories map[string]*repository

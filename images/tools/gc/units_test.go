@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -154,11 +156,12 @@ func TestWhatACommandDoesIsInItsLog(t *testing.T) {
 		log   string
 	}{
 		{append(run, "--dry-run"), `"blobs_aside":1,"links_aside":1,"bytes_aside":5`},
-		{run, `"dry_run":false,"summary":{"run":"2`},
+		{[]string{"list"}, ""},
+		{run, `"msg":"putting aside","manifests":0,"blobs":1,"links":1,"bytes":5`},
 		{append(run, "--format", "text"), "summary.blobs_aside=0"},
 		{[]string{"list"}, `"blobs":1,"bytes":5,"links":1`},
 		{[]string{"undo", "last"}, `"brought_back":2`},
-		{[]string{"list"}, ""},
+		{[]string{"list"}, `"msg":"the last run","last_run":{"ended":"2`},
 	} {
 		var out, err bytes.Buffer
 		code := command(context.Background(), append(step.words, "--config", config), &out, &err)
@@ -186,6 +189,22 @@ func TestAScheduleEndsWithASignal(t *testing.T) {
 	if code != 0 || !strings.Contains(out.String(), `"until":"2`) {
 		t.Errorf("%d, %s%s", code, out.String(), err.String())
 	}
+}
+
+func TestAScheduleAnswersItsHealthCheck(t *testing.T) {
+	aliveSocket = "@registry-gc-test"
+	check := func() int {
+		return command(context.Background(), []string{"healthcheck"}, io.Discard, io.Discard)
+	}
+	if check() != 1 {
+		t.Error("healthy without a schedule")
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	answer(ctx, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if check() != 0 {
+		t.Error("not healthy")
+	}
+	stop()
 }
 
 func TestWrongUsageIsExplained(t *testing.T) {

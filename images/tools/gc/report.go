@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+)
+
+// reportFile says how the last run ended, whoever began it.
+const reportFile = trash + "/last.json"
+
+// report is how a run ended.
+type report struct {
+	Ended        time.Time `json:"ended"`
+	Seconds      float64   `json:"seconds"`
+	Error        string    `json:"error,omitempty"`
+	Interrupted  bool      `json:"interrupted,omitempty"`
+	BytesAside   int64     `json:"bytes_aside"`
+	BytesRemoved int64     `json:"bytes_removed"`
+}
+
+// LogValue returns the report as it is logged.
+func (r report) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("ended", r.Ended.Format(time.RFC3339)),
+		slog.Float64("seconds", r.Seconds),
+		slog.String("error", r.Error),
+		slog.Bool("interrupted", r.Interrupted),
+		slog.Int64("bytes_aside", r.BytesAside),
+		slog.Int64("bytes_removed", r.BytesRemoved),
+	)
+}
+
+// writeReport keeps in the storage how a run ended; that it can't is a line in the log alone.
+func writeReport(ctx context.Context, c *collector, failure error) {
+	r := report{
+		Ended: c.store.now().UTC().Truncate(time.Second), Seconds: c.summary.duration.Seconds(),
+		Interrupted: c.summary.interrupted,
+		BytesAside:  c.summary.goneBytes, BytesRemoved: c.summary.removedBytes,
+	}
+	if failure != nil {
+		r.Error = failure.Error()
+	}
+	content, err := json.Marshal(r)
+	if err == nil {
+		err = c.store.PutContent(context.WithoutCancel(ctx), reportFile, content)
+	}
+	if err != nil {
+		c.log.Warn("how it ended can't be noted", "error", err.Error())
+	}
+}
+
+// readReport returns how the last run ended, and false when none has, yet.
+func readReport(ctx context.Context, s *store) (report, bool, error) {
+	var r report
+	content, err := s.GetContent(ctx, reportFile)
+	if missing(err) {
+		return r, false, nil
+	}
+	if err != nil {
+		return r, false, err
+	}
+	return r, json.Unmarshal(content, &r) == nil, nil
+}
