@@ -2,7 +2,7 @@
 
 # What is typed after a command (STACK=prod) reaches ops/ through the environment, as it was typed:
 # neither make nor a shell reads what is in it.
-VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS PUSH PRINT OVERLAP KEY
+VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS PUSH PRINT OVERLAP KEY DRY UNDO LIST
 $(foreach variable,$(VARIABLES),$(eval override $(variable) := $$(value $(variable))))
 export $(VARIABLES)
 # Every shell has a USER, who is another one: here a typed one counts alone.
@@ -15,7 +15,7 @@ PYTHON := $(if $(WHOLE),$(if $(wildcard .venv/.unfinished),python3,.venv/bin/pyt
 OPS := @$(PYTHON) -m ops
 
 .PHONY: help up build deploy preview down logs doctor users login rotate drift deployed mirrors
-.PHONY: env adopt recover exports tools check fmt test lock docs bench
+.PHONY: gc env adopt recover exports tools check fmt test lock docs bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
@@ -55,6 +55,9 @@ rotate: ## another password: USER=ci OVERLAP=24h; another key: KEY=1
 
 mirrors: ## what nodes need to be told to use the pull-through caches
 	$(OPS) mirrors
+
+gc: ## free what was deleted: DRY=1 shows it, UNDO=1 brings it back
+	$(OPS) gc
 
 drift: ## compare what runs with what was deployed; fails if it differs
 	$(OPS) drift

@@ -23,6 +23,7 @@ from settings import Settings
 from settings.advice import advice
 from settings.failure import failing
 from settings.logins import declare_logins
+from settings.maintenance import declare_maintenance
 from settings.outputs import export
 from settings.storages import declare_storages
 
@@ -62,6 +63,9 @@ class Deployment:
         caches = [self._redis.service] if self._redis else []
         self._services = [self._registry.service, *caches, *proxies, *self._declare_mirrors()]
         self._services += self._logins.services
+        self._services += declare_maintenance(
+            settings, self._stack, target, self._rollout, self._registry, self._opts
+        )
 
     def _declare_proxies(self, options: parts.ProxyOptions) -> Sequence[SwarmService]:
         routes, certificates = self._settings.routes, self._storages.certificates
@@ -99,6 +103,7 @@ class Deployment:
             jwks=self._logins.jwks,
             data=self._storages.images.at(DATA_PATH),
             redis=self._redis,
+            collected=self._settings.gc is not None,
         )
         return parts.Registry("registry", args, self._opts)
 

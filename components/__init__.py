@@ -21,6 +21,12 @@ if TYPE_CHECKING:
         FormerPassword,
         PasswordVersion,
     )
+    from components.distribution.tool import StorageAccess
+    from components.garbage_collection import (
+        GarbageCollection,
+        GarbageCollectionArgs,
+        GarbageCollectionOptions,
+    )
     from components.mirrors import MirrorOptions, Mirrors, MirrorsArgs
     from components.network import NetworkOptions, PublicNetwork, PublicNetworkArgs
     from components.proxy import Dashboard, Proxy, ProxyArgs, ProxyOptions
@@ -45,6 +51,9 @@ __all__ = [
     "CredentialsOptions",
     "Dashboard",
     "FormerPassword",
+    "GarbageCollection",
+    "GarbageCollectionArgs",
+    "GarbageCollectionOptions",
     "Https",
     "Logs",
     "MirrorOptions",
@@ -69,6 +78,7 @@ __all__ = [
     "SocketProxyArgs",
     "SocketProxyOptions",
     "Storage",
+    "StorageAccess",
     "StorageArgs",
     "SwarmStack",
     "TokenServer",
@@ -79,6 +89,8 @@ __all__ = [
 
 _MODULES = (
     "credentials",
+    "distribution.tool",
+    "garbage_collection",
     "mirrors",
     "network",
     "proxy",

@@ -24,6 +24,7 @@ from components.distribution.service import (
     registry_service,
     registry_task,
 )
+from components.distribution.tool import StorageAccess
 from components.redis import Redis
 from components.swarm.service import SwarmService
 from components.traefik.route import Route
@@ -49,6 +50,8 @@ class RegistryArgs(TaskArgs):
     route: Route
     redis: Redis | None = None
     """The Redis that all tasks share; None: each remembers blob descriptors by itself."""
+    collected: bool = False
+    """`GarbageCollection` works on its storage: no task remembers blob descriptors by itself."""
 
 
 class Registry(pulumi.ComponentResource):
@@ -56,6 +59,8 @@ class Registry(pulumi.ComponentResource):
 
     service: SwarmService
     """The Swarm service."""
+    storage: StorageAccess
+    """Access to its storage, for programs beside it."""
 
     def __init__(
         self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None
@@ -70,6 +75,7 @@ class Registry(pulumi.ComponentResource):
             issuer=stack.name if args.jwks else None,
             https=args.route.is_secure,
             redis=redis.address if redis else None,
+            collected=args.collected,
         )
         # JSON is YAML, and the registry reads YAML.
         text = pulumi.Output.all(http_secret, redis.password if redis else None).apply(
@@ -85,12 +91,14 @@ class Registry(pulumi.ComponentResource):
             files[JWKS_PATH] = stack.secret(f"{name}-jwks", args.jwks, child)
         if options.ca:
             files[CA_FILE] = stack.secret(f"{name}-authorities", options.ca, child)
+        networks = [redis.network_id] if redis else []
+        self.storage = StorageAccess.of(args, files, networks)
         task = registry_task(
             args,
             options.image,
             files,
             discovery_seconds=args.route.discovery_seconds,
-            networks=[redis.network_id] if redis else [],
+            networks=networks,
             spread=options.spread,
         )
         self.service = registry_service(

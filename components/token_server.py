@@ -29,10 +29,8 @@ from components.swarm.task import (
     secret_file,
 )
 from components.traefik.route import Route
-from components.version import VERSION
+from components.version import TOOLS_IMAGE
 
-TOOLS_IMAGE = f"registry-tools:{VERSION}"
-"""Image that `make build` makes of `images/tools`, on the engine at hand."""
 PROGRAM = "/bin/registry-token"
 FOLDER = "/etc/registry-token"
 PORT = 5001

@@ -69,6 +69,9 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "OVERLAP": {"help": "how long the old password counts, such as 90m or 7d; 24h unless given"},
     "KEY": {"choices": ("1",), "help": "1: another key to sign tokens with, in three deployments"},
     "PRINT": {"choices": ("1",), "help": "1: print what logs another machine in"},
+    "DRY": {"choices": ("1",), "help": "1: show what would go, change nothing"},
+    "UNDO": {"help": "1: bring back what the last run put aside; or the name of a run"},
+    "LIST": {"choices": ("1",), "help": "1: how the last run ended, and what UNDO can bring back"},
     "PUSH": {"help": "registry, with a path, to push registry-tools to, such as ghcr.io/acme"},
     "ARGS": {"default": "", "help": "for pytest: '-k mirrors', or tests/unit/test_ops.py"},
 }
@@ -102,6 +105,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "login": ("USER", "STACK", "PRINT"),
     "rotate": ("USER", "OVERLAP", "KEY", "STACK"),
     "mirrors": ("STACK",),
+    "gc": ("STACK", "DRY", "UNDO", "LIST"),
     "logs": ("STACK", "FOLLOW"),
 }
 """Commands, and the variables that each reads."""

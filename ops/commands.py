@@ -106,6 +106,20 @@ def _logs(stack: Stack, args: argparse.Namespace) -> None:
     logs.show(stack, follow=bool(args.follow))
 
 
+def _gc(stack: Stack, args: argparse.Namespace) -> None:
+    if sum(map(bool, (args.dry, args.undo, args.list))) > 1:
+        raise UserError("DRY, UNDO and LIST are three things: one at a time")
+    stack.ensure()
+    from ops import collection
+
+    if args.undo:
+        collection.undo(stack, "last" if args.undo == "1" else args.undo)
+    elif args.list:
+        collection.show_trash(stack)
+    else:
+        collection.collect(stack, dry_run=args.dry == "1")
+
+
 def _docs(_: argparse.Namespace) -> None:
     from ops import documentation
 
@@ -127,6 +141,7 @@ ACTIONS: Mapping[str, Action] = {
     "login": _on_stack(_login),
     "rotate": _on_stack(_rotate),
     "mirrors": _on_stack(_mirrors),
+    "gc": _on_stack(_gc),
     "logs": _on_stack(_logs),
     "docs": _docs,
 }

@@ -87,7 +87,8 @@ class Config:
     @property
     def needs_tools_image(self) -> bool:
         """It deploys the image that `make build` makes of the project's own programs."""
-        return early.asks_tokens(self._reader) and early.tools_image(self._reader) is None
+        uses_tools = early.asks_tokens(self._reader) or early.collects_garbage(self._reader)
+        return uses_tools and early.tools_image(self._reader) is None
 
     @property
     def passwords(self) -> Mapping[str, str]:

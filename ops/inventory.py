@@ -66,7 +66,7 @@ def take(
 
     What is in use stays. Raises UserError when there is no manager of a swarm at `endpoint`.
     """
-    with _connected(stack, endpoint) as client:
+    with connected(stack, endpoint) as client:
         about = client.info()
         require_manager(endpoint.host, about["Swarm"], about.get("SecurityOptions") or [])
         _remove(client, remove or {})
@@ -81,12 +81,13 @@ def take(
 
 
 @contextlib.contextmanager
-def _connected(stack: str, endpoint: Endpoint) -> Iterator[APIClient]:
-    from components.swarm.client import connected
+def connected(stack: str, endpoint: Endpoint) -> Iterator[APIClient]:
+    """Yield a client of the stack's engine; a UserError says what to type when there is none."""
+    from components.swarm import client
 
     try:
-        with connected(endpoint) as client:
-            yield client
+        with client.connected(endpoint) as api:
+            yield api
     except EndpointError as error:
         # Imports Pulumi's SDK, which takes a while.
         from settings.remedies import explain

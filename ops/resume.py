@@ -24,7 +24,7 @@ from ops.inventory import Inventory, Item
 if TYPE_CHECKING:
     from ops.stack import Stack
 
-SERVICES = r"registry|redis|proxy|socket_proxy|token|mirror-[a-z0-9-]+"
+SERVICES = r"registry|redis|proxy|socket_proxy|token|gc|mirror-[a-z0-9-]+"
 """Pattern of the names of a stack's services, after the name of the stack."""
 SECRETS = r"[a-z0-9-]+-[0-9a-f]{7}"
 """Pattern of the names of its secrets; Pulumi adds digits, since a new text needs a new name."""
@@ -49,6 +49,11 @@ class Names:
         """Return whether it is the stack's, made by whichever checkout or by `docker stack`."""
         named = re.fullmatch(rf"{re.escape(self.stack)}_({SERVICES})", service.name)
         return named is not None and service.labels.get(NAMESPACE) == self.stack
+
+    def has_job(self, service: Item) -> bool:
+        """Return whether it is a job beside the stack's registry (`ops/job.py`)."""
+        named = service.name.startswith(f"{self.stack}_job-")
+        return named and service.labels.get(NAMESPACE) == self.stack
 
     def has_network(self, network: Item) -> bool:
         """Return whether this program made it for the stack."""
@@ -76,6 +81,8 @@ class Differences:
     """Services and networks that a run of this state made, which it doesn't know."""
     unknown: Sequence[Item] = ()
     """Services of the stack's name that another state made."""
+    jobs: Sequence[Item] = ()
+    """Jobs beside the stack's registry, at work or left by a command that was killed."""
     left: Sequence[Item] = ()
     """Secrets of the stack that neither the state knows nor any service uses."""
     other_swarm: bool = False
@@ -110,6 +117,7 @@ def compare(state: Checkpoint, swarm: Inventory, names: Names) -> Differences:
             each for each in swarm.secrets if names.has_secret(each) and each.id not in used
         ),
         gone=tuple(gone),
+        jobs=tuple(filter(names.has_job, swarm.services)),
         made=(*networks, *made),
         unknown=tuple(each for each in strangers if each not in made),
         other_swarm=state.cluster != swarm.cluster
@@ -170,7 +178,10 @@ def foresee(stack: Stack) -> Mapping[str, str]:
 
 
 def finish_before_destroying(stack: Stack, *, forget: Forget = "never") -> Rest:
-    """Bring an interrupted run to an end; what it made without noting it is removed."""
+    """Bring an interrupted run to an end; what it made without noting it is removed.
+
+    So are jobs beside the registry, such as `make gc`, which end at a safe point.
+    """
     state, differences = inspect(stack)
     if differences.unknown and not state.on_swarm:
         raise UserError(
@@ -182,6 +193,10 @@ def finish_before_destroying(stack: Stack, *, forget: Forget = "never") -> Rest:
     if differences.other_swarm:
         state, differences = _forgotten(stack, state, differences, forget), Differences()
     _prune_state(stack, state, differences)
+    if differences.jobs:
+        # They use its secrets and networks.
+        jobs = [each.id for each in differences.jobs]
+        inventory.take(stack.name, stack.endpoint, {"services": jobs})
     if differences.made:
         clean_up(stack)
     return Rest(swarm=swarm)

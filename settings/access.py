@@ -14,10 +14,10 @@ from components.token_server import (
     ACTIONS,
     ALL_REPOSITORIES,
     MAX_USER_BYTES,
-    TOOLS_IMAGE,
     AccessRule,
     TokenServerOptions,
 )
+from components.version import TOOLS_IMAGE
 from settings import early, rules
 from settings.kinds import Choice, Kind, Number, WrongValueError
 from settings.login import parse_hashed_passwords, parse_login

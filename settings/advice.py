@@ -70,4 +70,6 @@ def _memory_limits(settings: Settings) -> Mapping[str, tuple[str, int]]:
         limits["redis"] = ("registry:redisMemory", settings.redis.memory_mib)
     if settings.proxy:
         limits["proxy"] = ("registry:proxyMemory", settings.proxy.memory_mib)
+    if settings.gc:
+        limits["gc"] = ("--path registry:gc.memory", settings.gc.memory_mib)
     return {service_name(settings.stack.name, name): limits[name] for name in limits}

@@ -38,6 +38,11 @@ def asks_tokens(reader: Reader) -> bool:
     return reader.get("auth", Choice(AUTH), AUTH[0]) == "token"
 
 
+def collects_garbage(reader: Reader) -> bool:
+    """Return whether what was deleted is to free its space."""
+    return reader.has("gc")
+
+
 def tools_image(reader: Reader) -> str | None:
     """Return the image of the project's own programs; None for the one that is built."""
     return reader.get("toolsImage", rules.IMAGE)

@@ -55,8 +55,9 @@ def check_swarm(settings: Settings, swarm: Swarm) -> list[DeploymentError | str]
         and service_name(settings.stack.name, service) not in swarm.services
     }
     warnings += check_images(swarm, new)
-    if settings.token_server and settings.tools_image is None:
-        check_built_image(swarm, settings.token_server.image, "toolsImage")
+    tools = settings.token_server or settings.gc
+    if tools and settings.tools_image is None:
+        check_built_image(swarm, tools.image, "toolsImage")
     return warnings + (check_space(swarm) if is_new else [])
 
 

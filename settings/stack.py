@@ -13,6 +13,7 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 from components.credentials import CredentialsOptions
 from components.distribution.config import value_at
 from components.distribution.storage import keeps_files
+from components.garbage_collection import GarbageCollectionOptions
 from components.mirrors import MirrorOptions
 from components.network import NetworkOptions
 from components.proxy import ProxyOptions
@@ -27,6 +28,7 @@ from components.token_server import TokenServerOptions
 from settings import early, rules
 from settings.access import parse_auth
 from settings.engine import EngineSettings, parse_endpoint, parse_engine
+from settings.gc import parse_gc
 from settings.kinds import BOOLEAN, Mebibytes, Number
 from settings.limits import check_limits
 from settings.mirrors import parse_mirrors
@@ -47,6 +49,7 @@ IMAGE_KEYS = {
     "proxy": "proxyImage",
     "socket_proxy": "socketProxyImage",
     "token": "toolsImage",
+    "gc": "toolsImage",
 }
 """Keys by service; mirrors run the registry's image."""
 
@@ -64,6 +67,8 @@ class Settings:
     registry: RegistryOptions
     redis: RedisOptions | None
     """None: each task of the registry remembers blob descriptors by itself."""
+    gc: GarbageCollectionOptions | None
+    """None: what was deleted keeps its space."""
     mirrors: tuple[MirrorOptions, ...]
     """Pull-through caches of other registries. Default: none."""
     volumes: VolumesSettings
@@ -125,12 +130,13 @@ class Settings:
         images |= {f"mirror-{mirror.name}": mirror.image for mirror in self.mirrors}
         parts: dict[str, Any] = {"redis": self.redis, "proxy": self.proxy}
         parts |= {"socket_proxy": self.socket_proxy, "token": self.token_server}
+        parts["gc"] = self.gc if self.gc and self.gc.schedule else None
         return images | {name: part.image for name, part in parts.items() if part}
 
     @property
     def pulled_images(self) -> Mapping[str, str]:
         """Return those of `images` that nodes pull; the others are built where they run."""
-        built = set() if self.tools_image else {"token"}
+        built = set() if self.tools_image else {"token", "gc"}
         return {name: image for name, image in self.images.items() if name not in built}
 
     def with_images(self, images: Mapping[str, str]) -> Settings:
@@ -147,6 +153,7 @@ class Settings:
             proxy=changed("proxy", self.proxy),
             socket_proxy=changed("socket_proxy", self.socket_proxy),
             token_server=changed("token", self.token_server),
+            gc=changed("gc", self.gc),
         )
 
     @property
@@ -199,6 +206,7 @@ def settings_of(reader: Reader) -> Settings:
         networks=parse_further_networks(reader, network.name),
         registry=registry,
         redis=parse_redis(reader),
+        gc=parse_gc(reader, registry.config, auth.tools_image),
         mirrors=mirrors,
         volumes=parse_volumes(reader, stack_name),
         proxy=None if routing.joins else proxy.options,

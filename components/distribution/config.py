@@ -128,6 +128,8 @@ class Wiring:
     """It is a pull-through cache; of what, each task's variables say."""
     redis: str | None = None
     """host:port of the Redis that all replicas share."""
+    collected: bool = False
+    """A garbage collection removes blobs while it runs: no task may remember them by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +168,9 @@ def document(options: ConfigOptions, secrets: Secrets, wiring: Wiring) -> dict[s
     if wiring.redis:
         defaults["storage"]["cache"]["blobdescriptor"] = "redis"
         defaults["redis"] = {"addrs": [wiring.redis], "password": secrets.redis}
+    elif wiring.collected:
+        # It would take what was removed for present, and confirm pushes that lack it.
+        del defaults["storage"]["cache"]
     if wiring.https:
         # Here rather than in Traefik: so it holds behind any Traefik.
         defaults["http"]["headers"]["Strict-Transport-Security"] = [f"max-age={HSTS_SECONDS}"]

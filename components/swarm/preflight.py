@@ -205,13 +205,18 @@ def check_built_image(swarm: Swarm, image: str, setting: str) -> None:
 
     `setting` is the caller's name for what names another one.
     """
-    if len(swarm.nodes) > 1:
-        raise ImageNotSharedError(image=image, nodes=len(swarm.nodes), setting=setting)
     with connected(swarm.engine) as client:
-        try:
-            client.inspect_image(image)
-        except docker.errors.ImageNotFound:
-            raise ImageNotBuiltError(image=image, setting=setting) from None
+        require_built_image(client, len(swarm.nodes), image, setting)
+
+
+def require_built_image(client: docker.APIClient, nodes: int, image: str, setting: str) -> None:
+    """Raise where one of so many nodes couldn't get an image that is built on `client`'s engine."""
+    if nodes > 1:
+        raise ImageNotSharedError(image=image, nodes=nodes, setting=setting)
+    try:
+        client.inspect_image(image)
+    except docker.errors.ImageNotFound:
+        raise ImageNotBuiltError(image=image, setting=setting) from None
 
 
 def check_space(swarm: Swarm) -> list[LittleSpaceError]:

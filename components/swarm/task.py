@@ -61,15 +61,17 @@ def command_probe(command: str) -> docker.ServiceTaskSpecContainerSpecHealthchec
     return _probe("CMD-SHELL", command)
 
 
-def program_probe(*args: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
+def program_probe(
+    *args: str, interval: str = "3s"
+) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
     """Return a health check that a program of the image, without a shell, ends with 0."""
-    return _probe("CMD", *args)
+    return _probe("CMD", *args, interval=interval)
 
 
-def _probe(*tests: str) -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
+def _probe(*tests: str, interval: str = "3s") -> docker.ServiceTaskSpecContainerSpecHealthcheckArgs:
     return docker.ServiceTaskSpecContainerSpecHealthcheckArgs(
         tests=list(tests),
-        interval="3s",
+        interval=interval,
         timeout="5s",
         retries=5,
         start_period="15s",

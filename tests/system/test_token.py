@@ -21,7 +21,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-from components.token_server import TOOLS_IMAGE, public_jwk, signing_key
+from components.token_server import public_jwk, signing_key
+from components.version import TOOLS_IMAGE
 from ops.bootstrap.console import UserError, run, wait
 from testing.certificates import CertificatePair
 from testing.load import Load

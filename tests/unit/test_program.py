@@ -103,6 +103,12 @@ PROGRAMS: Mapping[str, Mapping[str, Any]] = {
             {"anonymous": True, "repositories": ["public/**"], "actions": ["pull"]},
         ],
     },
+    "gc": {
+        **FIRST,
+        "toolsImage": "ghcr.io/acme/tools:1",
+        "constraints": ["node.labels.disk == ssd"],
+        "gc": {"schedule": "0 4 * * *", "grace": "48h", "untagged": True, "memory": "1GiB"},
+    },
 }
 """Settings whose program is recorded; a name, and what may be in a stack's file."""
 

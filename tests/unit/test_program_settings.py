@@ -125,6 +125,7 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Any]] = {
     "logSize": (FIRST, "20MiB"),
     "logFiles": (FIRST, "5"),
     "drainSeconds": (FIRST, "30"),
+    "gc": ({**FIRST, "toolsImage": "ghcr.io/acme/tools:1"}, {"schedule": "0 4 * * *"}),
     "mirrors": (FIRST, {"hub": HUB}),
     "mirrorsName": (MIRRORS, "other"),
     "mirrorsNode": (MIRRORS, {"cat": "dog", "dog": "emu", "emu": "cat"}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -239,6 +240,26 @@ def test_only_secrets_that_nobody_uses_or_knows_are_left_over() -> None:
     user = item("other_service", "s", {}, secrets=["used"])
     there = Inventory(services=(REGISTRY, user), secrets=secrets)
     assert compare(state(SECRET, NETWORK, SERVICE), there, NAMES).left == (left,)
+
+
+def test_a_removal_ends_the_jobs_beside_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    # They use its secrets, which could not be removed.
+    job = item("images_job-gc", "job-1", secrets=["secret-1"], networks=["network-1"])
+    there, known = (
+        replace(WHOLE, services=(REGISTRY, job)),
+        state(SECRET, NETWORK, SERVICE, LOCATION),
+    )
+    assert compare(known, there, NAMES) == replace(AGREED, jobs=(job,))
+    stays(monkeypatch, known, there)
+    removed: list[object] = []
+
+    def take(_: str, __: object, *remove: object) -> Inventory:
+        removed.extend(remove)
+        return there
+
+    monkeypatch.setattr(inventory, "take", take)
+    resume.finish_before_destroying(Stack("prod"))
+    assert removed == [{"services": ["job-1"]}]
 
 
 def test_the_network_is_called_as_the_settings_have_it_by_default() -> None:

@@ -72,10 +72,11 @@ def test_a_stack_that_no_file_of_the_state_has_is_asked_for(asked: list[str]) ->
         ("local", {"registry:auth": "token"}, True),
         ("local", {"registry:auth": "token", "registry:toolsImage": "ghcr.io/acme/t:1"}, False),
         ("local", {"registry:auth": "basic"}, False),
+        ("local", {"registry:gc": '{"grace": "48h"}'}, True),
         ("prod", {"registry:auth": "token"}, False),
     ],
 )
-def test_the_image_of_the_token_server_is_built_where_this_machine_deploys_to_itself(
+def test_the_image_of_the_tools_is_built_where_this_machine_deploys_to_itself(
     asked: list[str],
     monkeypatch: pytest.MonkeyPatch,
     name: str,
@@ -119,14 +120,15 @@ def test_what_is_read_of_the_configuration_alone_is_as_in_the_settings() -> None
         "registry:passwords": '{"admin": "a-Passw0rd-of-ours"}',
         "docker:host": "ssh://me@dog",
     }
-    for values in (least, least | more):
+    for values in (least, least | more, least | {"registry:gc": '{"grace": "48h"}'}):
         read = Config(stack="test", values=values, secret_keys=frozenset({"registry:passwords"}))
         settings = parse(values, lambda key: key == "registry:passwords", "test")
         assert read.swarm_stack == settings.stack.name
         assert read.network == settings.network.name
         assert read.enforces_policies == (settings.policy == "mandatory")
         assert read.passwords == settings.login.passwords
-        wanted = settings.token_server is not None and settings.tools_image is None
+        uses_tools = settings.token_server is not None or settings.gc is not None
+        wanted = uses_tools and settings.tools_image is None
         assert read.needs_tools_image == wanted
         assert read.names_engine == bool(settings.engine.host)
         assert resume.names(read).stack == settings.stack.name

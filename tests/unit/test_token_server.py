@@ -18,7 +18,6 @@ from components import (
 from components.token_server import (
     ACTIONS,
     P256_ORDER,
-    TOOLS_IMAGE,
     key_set,
     private_pem,
     public_jwk,
@@ -26,6 +25,7 @@ from components.token_server import (
     server_labels,
     signing_key,
 )
+from components.version import TOOLS_IMAGE
 from ops.documentation import reference
 from settings.access import RULE_KEYS
 

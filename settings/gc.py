@@ -1,0 +1,89 @@
+"""`registry:gc`: how the space of what was deleted becomes free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from components.distribution.config import value_at
+from components.garbage_collection import GarbageCollectionOptions
+from components.version import TOOLS_IMAGE
+from settings import rules
+from settings.cron import CRON
+from settings.kinds import BOOLEAN, Kind, Mebibytes, Rule, WrongValueError
+from settings.reader import Reader, close_to
+
+T = TypeVar("T")
+DEFAULTS = GarbageCollectionOptions()
+KEYS = ("schedule", "grace", "trash", "untagged", "memory")
+CACHES = ("storage.cache.blobdescriptor", "storage.cache.layerinfo")
+"""Keys of the registry's configuration that name its cache: that of today, and the old one."""
+
+
+class _Grace(Rule):
+    """A time long enough for a push, from its first layer to its manifest."""
+
+    def parse(self, text: str) -> str:
+        number, unit = super().parse(text)[:-1], text[-1]
+        if int(number) * {"s": 1, "m": 60, "h": 3600}[unit] < 3600:
+            raise WrongValueError("1h or more: what a push under way has stored must stay")
+        return text
+
+
+GRACE = _Grace(rules.TTL.pattern, "a whole number and s, m or h, such as 24h", "24h")
+TRASH = Rule(rules.TTL.pattern, "a whole number and s, m or h, such as 168h", "168h")
+
+
+def parse_gc(
+    reader: Reader, config: Mapping[str, Any], image: str | None
+) -> GarbageCollectionOptions | None:
+    """Return the garbage collection, by the tools `image`; None where there is none.
+
+    Notes in `reader` what is wrong with it, also in the registry's own `config`.
+    """
+    values = reader.mapping("gc", "…")
+    if not reader.has("gc"):
+        return None
+    for key in sorted(set(values) - set(KEYS)):
+        hint = close_to(key, KEYS) or f" There are {', '.join(KEYS)}."
+        reader.remove(f"gc.{key}", f"is not a setting of the garbage collection.{hint}")
+    for path in CACHES:
+        if value_at(config, path) == "inmemory":
+            reason = (
+                "is inmemory, and can't go with registry:gc: the registry would take what was"
+                " removed for present, and confirm pushes that lack it. registry:cache redis can."
+            )
+            reader.remove(f"config.{path}", reason)
+    part = _Part(reader, values)
+    return GarbageCollectionOptions(
+        image=image or TOOLS_IMAGE,
+        schedule=part.get("schedule", CRON, None),
+        grace=part.get("grace", GRACE, DEFAULTS.grace),
+        trash=part.get("trash", TRASH, DEFAULTS.trash),
+        untagged=part.get("untagged", BOOLEAN, DEFAULTS.untagged),
+        memory_mib=part.get("memory", Mebibytes(64), DEFAULTS.memory_mib),
+    )
+
+
+class _Part:
+    """The values of `registry:gc`, by name."""
+
+    def __init__(self, reader: Reader, values: Mapping[str, Any]) -> None:
+        self._reader, self._values = reader, values
+
+    def get(self, name: str, kind: Kind[Any], default: T) -> T:
+        """Return a value; `default` where there is none, or a wrong one, which is noted."""
+        value = self._values.get(name)
+        if name not in self._values:
+            return default
+        # The CLI takes true and false for booleans.
+        text = str(value).lower() if isinstance(value, bool) else value
+        try:
+            if not isinstance(text, str):
+                raise WrongValueError(kind.must)
+            parsed: T = kind.parse(text)
+        except WrongValueError as error:
+            reason = f"is {self._reader.shown('gc', value)}: it must be {error}."
+            self._reader.problem(f"gc.{name}", reason, kind.example(default), path=True)
+            return default
+        return parsed
