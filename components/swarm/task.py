@@ -1,11 +1,12 @@
 """Parts of a task that every service here has alike.
 
-Durations are in the form in which Docker prints them (`1m15s`, not `75s`): the provider
+Durations are in the form in which the provider prints them (`1m15s`, not `75s`): it
 compares texts, and any other form would be a difference on each `up`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -79,12 +80,14 @@ def _probe(*tests: str, interval: str = "3s") -> docker.ServiceTaskSpecContainer
 
 
 def duration(seconds: int) -> str:
-    """Return `seconds` in the form in which Docker prints a duration: `45s`, `1m20s`, `1h0m35s`."""
+    """Return `seconds` as the provider prints a duration: `45s`, `1m`, `1m20s`, `1h0m35s`, `1h`."""
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h{minutes}m{rest}s"
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+    text = (
+        f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s" if minutes else f"{rest}s"
+    )
+    # It leaves out zeros at the end.
+    return re.sub(r"(?<=h)0m$", "", re.sub(r"(?<=m)0s$", "", text))
 
 
 def always_restart() -> docker.ServiceTaskSpecRestartPolicyArgs:

@@ -35,6 +35,7 @@ from components.distribution.service import GRACEFUL_STOP, STORAGE_FIRST
 from components.proxy import MAX_PROXY_SECRET
 from components.redis import PASSWORD_LENGTH
 from components.swarm.stack import MAX_SECRET_BYTES, secret_data, secret_name
+from components.swarm.task import duration
 
 from .conftest import Deploy
 from .shared_components import (
@@ -204,3 +205,12 @@ def test_go_keeps_its_heap_below_the_memory_of_its_task(deploy: Deploy, limit: i
     assert limit / 3 < heap_mib(registries["taskSpec"]["containerSpec"]["commands"]) < limit
     traefik = proxy(deploy, memory_mib=limit)
     assert limit / 3 < heap_mib(traefik["taskSpec"]["containerSpec"]["commands"]) < limit
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(45, "45s"), (60, "1m"), (80, "1m20s"), (3600, "1h"), (3635, "1h0m35s"), (3660, "1h1m")],
+)
+def test_durations_are_as_the_provider_prints_them(seconds: int, expected: str) -> None:
+    # In any other form they would be a difference on each `up`.
+    assert duration(seconds) == expected
