@@ -1,7 +1,7 @@
 """One run of a program of the tools image beside a registry that is deployed.
 
-It is a job of the swarm: a task with the registry's own volume, configuration, secrets, networks
-and node, as the engine has them. Its log is followed from here, and nothing of it stays.
+It is a service of one task that runs once, with the registry's own volume, configuration, secrets,
+networks and node, as the engine has them. Its log is followed from here, and nothing of it stays.
 """
 
 from __future__ import annotations
@@ -142,7 +142,9 @@ class _Run:
                 name=self._service,
                 # So Traefik leaves it alone.
                 labels={**labels, "traefik.enable": "false"},
-                mode={"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}},
+                # Not Swarm's own kind of job: engines (20.10) let its task run on, and keep its
+                # container, when the service is removed. This one is never restarted.
+                mode={"Replicated": {"Replicas": 1}},
                 endpoint_spec={"Mode": "dnsrr"},
             )["ID"]
             until_done.callback(_without_error, self._client.remove_service, service)

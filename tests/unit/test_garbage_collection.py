@@ -172,7 +172,7 @@ def test_its_task_is_where_the_data_are_with_what_the_registry_has(deploy: Deplo
     assert [each["id"] for each in task["networksAdvanceds"]] == ["public-id", "redis-id"]
     assert task["placement"]["constraints"] == ["node.labels.x == true", "node.labels.disk == ssd"]
     assert service["mode"]["replicated"]["replicas"] == 1
-    assert container["stopGracePeriod"] == "1m0s"
+    assert container["stopGracePeriod"] == "1m"
     assert container["healthcheck"]["tests"] == ["CMD", "/bin/registry-gc", "healthcheck"]
     assert not any("docker.sock" in str(mount) for mount in container["mounts"])
 

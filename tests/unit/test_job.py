@@ -50,7 +50,7 @@ def test_a_job_is_followed_to_its_end_and_leaves_nothing(monkeypatch: pytest.Mon
     assert list(swarm.services_there) == ["registry-id"]
     assert swarm.configs_there == {}
     assert swarm.created["name"] == "images_job-gc"
-    assert swarm.created["mode"] == {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}}
+    assert swarm.created["mode"] == {"Replicated": {"Replicas": 1}}
     (config,) = swarm.created["template"]["ContainerSpec"]["Configs"]
     assert (config["File"]["Name"], config["ConfigName"]) == ("/f", "images_job-gc-1")
     assert swarm.logins == ["me@ghcr.io"]
