@@ -16,12 +16,11 @@ from components.swarm.images import PinnedImages
 from components.swarm.ownership import owned
 from components.swarm.retry import retry_undone
 from components.swarm.rollback import guard_rollbacks
-from components.swarm.rollout import RolloutArgs, running
+from components.swarm.rollout import running
 from components.swarm.service import SwarmService, service_name
 from components.traefik.flags import STORAGE_PATH
 from settings import Settings
-from settings.advice import advice
-from settings.failure import failing
+from settings.failure import rollout_args
 from settings.logins import declare_logins
 from settings.maintenance import declare_maintenance
 from settings.outputs import export
@@ -48,10 +47,8 @@ class Deployment:
         self._network_id = parts.PublicNetwork("network", network, self._opts).network_id
         further = swarm.further_networks(settings.networks)
         self._networks: list[pulumi.Input[str]] = [self._network_id, *further]
-        self._rollout = RolloutArgs(
-            timeout=settings.deploy_timeout,
-            retry_command=f"pulumi up --stack {pulumi.get_stack()}",
-            advise=advice(settings, pulumi.get_stack()),
+        self._rollout = rollout_args(
+            settings,
             undo=lambda: [target.explain(e) for each in self._storages if (e := each.undo_move())],
         )
         self._logins = declare_logins(
@@ -129,7 +126,7 @@ class Deployment:
         """Wait until all services run, remember where the data are and what runs, and export."""
         swarm = self._target.swarm
         ready = running(swarm.engine, self._services, self._rollout)
-        ready = failing(guard_rollbacks(swarm.engine, self._services, ready))
+        ready = guard_rollbacks(swarm.engine, self._services, ready)
         for storage in self._storages:
             storage.remember(ready)
         images.remember(ready)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn, TypeVar
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import pulumi
 
+from components.swarm.rollout import RolloutArgs
+from settings import Settings
+from settings.advice import advice
 from settings.remedies import explain
 
-T = TypeVar("T")
 EXIT_ALREADY_REPORTED = 32
 """Exit code by which Pulumi knows that the program has shown its error; any other gets it a
 second, vaguer one."""
@@ -18,7 +21,8 @@ second, vaguer one."""
 def fail(error: Exception) -> NoReturn:
     """Show what stands against the run, with what to type, and end it.
 
-    Any other error is raised as it is: its traceback is needed.
+    Any other error is raised as it is: its traceback is needed. In an `apply`, Pulumi itself would
+    show the error, and exit with 1.
     """
     if not isinstance(error, pulumi.RunError):
         raise error
@@ -26,9 +30,16 @@ def fail(error: Exception) -> NoReturn:
     sys.exit(EXIT_ALREADY_REPORTED)
 
 
-def failing(output: pulumi.Output[T]) -> pulumi.Output[T]:
-    """Return an output whose error ends the run as `fail` does.
+def rollout_args(settings: Settings, undo: Callable[[], Sequence[str]]) -> RolloutArgs:
+    """Return how services are waited for, and what is said where one doesn't come up.
 
-    The error of an output is otherwise shown by Pulumi itself, which then exits with 1.
+    `undo` takes back what Swarm doesn't, and returns what to say of it.
     """
-    return output.recover(fail)
+    stack = pulumi.get_stack()
+    return RolloutArgs(
+        timeout=settings.deploy_timeout,
+        retry_command=f"pulumi up --stack {stack}",
+        advise=advice(settings, stack),
+        undo=undo,
+        fail=fail,
+    )

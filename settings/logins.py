@@ -13,7 +13,6 @@ from components.run.target import Target
 from components.swarm.rollout import RolloutArgs, running
 from components.swarm.service import SwarmService
 from settings import Settings
-from settings.failure import failing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +69,6 @@ def declare_logins(
         opts,
     )
     # So a registry asks for tokens only once somebody signs them.
-    ready = failing(running(target.swarm.engine, [server.service], rollout))
+    ready = running(target.swarm.engine, [server.service], rollout)
     jwks = pulumi.Output.all(ready, server.jwks).apply(lambda values: str(values[1]))
     return Logins(registry=login, dashboard=dashboard, jwks=jwks, services=[server.service])

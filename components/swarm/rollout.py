@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import docker
 import pulumi
@@ -61,6 +61,8 @@ class RolloutArgs:
     advise: Advise | None = None
     undo: Callable[[], Sequence[str]] = tuple
     """After a failure: take back what Swarm doesn't, and return what to say of it."""
+    fail: Callable[[Exception], NoReturn] | None = None
+    """Ends the program with an error. Default: Pulumi does, and adds a vaguer one."""
 
 
 def running(
@@ -92,7 +94,8 @@ def running(
         pulumi.Output.all(service.resource.name, summary_output(service.task, service.endpoint))
         for service in services
     )
-    return pulumi.Output.all(*outputs).apply(wait)
+    ready: pulumi.Output[bool] = pulumi.Output.all(*outputs).apply(wait)
+    return ready.recover(args.fail) if args.fail else ready
 
 
 def wait_until_running(engine: Engine, name: str, expected: Summary, args: RolloutArgs) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from types import SimpleNamespace
 from typing import Any
 
 import pulumi
@@ -11,7 +12,10 @@ import pytest
 from pulumi.runtime.settings import ROOT, SETTINGS
 
 from components.errors import RolloutFailedError
-from settings.failure import EXIT_ALREADY_REPORTED, failing
+from components.swarm import rollout
+from components.swarm.engine import Engine
+from components.swarm.rollout import RolloutArgs
+from settings.failure import EXIT_ALREADY_REPORTED, fail
 
 from .conftest import Deploy
 
@@ -26,20 +30,25 @@ def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return shown
 
 
-def end(deploy: Deploy, error: Exception | None) -> None:
-    """Run a program to its end, with an output that fails and others made of it."""
+def end(deploy: Deploy, monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
+    """Run a program to its end, with a service that fails with `error`, and outputs made of it."""
 
-    async def wait(value: str) -> str:
+    def wait(*_: object) -> None:
         if error:
             raise error
-        return value
 
     def program() -> pulumi.Output[Any]:
-        rollout: pulumi.Output[str] = pulumi.Output.from_input("runs").apply(wait)
-        ready = failing(rollout)
-        pulumi.Output.all(ready, "url").apply(lambda values: values[1])
-        return ready.apply(lambda value: pulumi.log.error(value) if value != "runs" else None)
+        name = pulumi.Output.from_input("s_registry")
+        service: Any = SimpleNamespace(
+            resource=SimpleNamespace(name=name), task=None, endpoint=None
+        )
+        args = RolloutArgs(timeout=300, fail=fail)
+        ready = rollout.running(Engine(host="unix:///nowhere.sock"), [service], args)
+        return pulumi.Output.all(ready, ready.apply(lambda _: "url"))
 
+    monkeypatch.setattr(rollout, "deploys", lambda: True)
+    monkeypatch.setattr(rollout, "summary_output", lambda *_: pulumi.Output.from_input("…"))
+    monkeypatch.setattr(rollout, "wait_until_running", wait)
     try:
         deploy(program)
     finally:
@@ -50,19 +59,29 @@ def end(deploy: Deploy, error: Exception | None) -> None:
         gc.collect()
 
 
-def test_an_error_of_a_rollout_is_the_only_message(deploy: Deploy, errors: list[str]) -> None:
+def test_an_error_of_a_rollout_is_the_only_message(
+    deploy: Deploy, errors: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(SystemExit) as exit_:
-        end(deploy, RolloutFailedError("s_registry doesn't run: pulumi config set docker:host X"))
+        end(
+            deploy,
+            monkeypatch,
+            RolloutFailedError("s_registry doesn't run: pulumi config set docker:host X"),
+        )
     assert exit_.value.code == EXIT_ALREADY_REPORTED
     assert errors == ["s_registry doesn't run: pulumi config set --stack test docker:host X"]
 
 
-def test_a_mistake_in_the_program_keeps_its_traceback(deploy: Deploy, errors: list[str]) -> None:
+def test_a_mistake_in_the_program_keeps_its_traceback(
+    deploy: Deploy, errors: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ZeroDivisionError):
-        end(deploy, ZeroDivisionError())
+        end(deploy, monkeypatch, ZeroDivisionError())
     assert errors == []
 
 
-def test_what_runs_ends_well(deploy: Deploy, errors: list[str]) -> None:
-    end(deploy, None)
+def test_what_runs_ends_well(
+    deploy: Deploy, errors: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(deploy, monkeypatch, None)
     assert errors == []
