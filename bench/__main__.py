@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
-from bench import control, data, large, local, logins, many, report
+from bench import control, data, large, local, logins, many, report, upkeep
 from bench.figures import Figure
 from bench.testbed import Testbed, testbed
 from ops.bootstrap import ROOT
@@ -24,6 +24,7 @@ SECTIONS: dict[str, Callable[[Testbed], Iterator[Figure]]] = {
     "data": data.measure,
     "logins": logins.measure,
     "many": many.measure,
+    "upkeep": upkeep.measure,
 }
 
 

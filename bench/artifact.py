@@ -21,6 +21,8 @@ class Image:
         self._blobs = folder / "blobs/sha256"
         self._blobs.mkdir(parents=True)
         (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+        self.layers: list[str] = []
+        """Digests, since it was made anew last."""
         self._layers = [folder / f"layer-{number}" for number in range(count)]
         for layer in self._layers:
             with layer.open("wb") as file:
@@ -38,7 +40,8 @@ class Image:
             digest = hashlib.sha256(layer.read_bytes()).hexdigest()
             os.link(layer, self._blobs / digest)
             layers.append(_descriptor(f"{OCI}.layer.v1.tar", digest, layer.stat().st_size))
-        root = {"type": "layers", "diff_ids": [layer["digest"] for layer in layers]}
+        self.layers = [str(layer["digest"]) for layer in layers]
+        root = {"type": "layers", "diff_ids": self.layers}
         about = {
             "architecture": "amd64",
             "os": "linux",

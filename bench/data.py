@@ -10,18 +10,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from bench import alone
 from bench.artifact import Image
 from bench.figures import Figure
 from bench.testbed import ANSWER_S, DOMAIN, Testbed, crane, docker_config
-from components.distribution.config import (
-    CONFIG_PATH,
-    DATA_PATH,
-    REGISTRY_IMAGE,
-    ConfigOptions,
-    Secrets,
-    Wiring,
-    document,
-)
+from components.distribution.config import ConfigOptions
 from ops.bootstrap import images
 from ops.bootstrap.console import UserError, wait
 from testing.certificates import CertificatePair
@@ -32,8 +25,6 @@ BARE_PORT = 5999
 LARGE, MANY = "1 GiB in 4 layers", "200 layers of 1 MiB"
 IMAGES = {LARGE: (4, 256), MANY: (200, 1)}
 """Layers, and MiB of each."""
-MEMORY = "512m"
-"""Limit of a registry task by default, and so of the peer's."""
 ALONE, LOOPBACK = "same registry without Traefik and login", "a bare process on loopback"
 
 
@@ -81,9 +72,10 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
     """Measure stacks whose registry checks logins, and such that take tokens."""
     _make_certificate(testbed)
     tokens = {"auth": "token"}
+    direct, container = alone.start(testbed, "direct")
     targets = {
         "HTTP": _stack(testbed, "data", {}, 8000),
-        "direct": _direct(testbed),
+        "direct": Target(direct, testbed.volume("direct"), {"registry": container}),
         "bare": _bare(testbed),
         "HTTPS": _stack(testbed, "secure", {}, 8080, 8443),
         "HTTP with tokens": _stack(testbed, "tokens", tokens, 8001),
@@ -243,23 +235,6 @@ def _make_certificate(testbed: Testbed) -> None:
     (testbed.folder / "key.pem").write_text(pair.key)
 
 
-def _configuration(testbed: Testbed, name: str, changes: dict[str, object]) -> Path:
-    content = document(ConfigOptions(config=changes), Secrets(http="s" * 32), Wiring(login=False))
-    path = testbed.folder / f"{name}.yml"
-    path.write_text(json.dumps(content))
-    return path
-
-
-def _direct(testbed: Testbed) -> Target:
-    """Run the same image with the same limit and configuration, without a login."""
-    config = _configuration(testbed, "direct", {})
-    command = ["run", "--detach", "--memory", MEMORY, "--env", "OTEL_TRACES_EXPORTER=none"]
-    mounts = ["--volume", f"direct:{DATA_PATH}", "--volume", f"{config}:{CONFIG_PATH}:ro"]
-    container = testbed.docker(*command, *mounts, REGISTRY_IMAGE)
-    address = testbed.docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container)
-    return Target(f"{address}:5000", testbed.volume("direct"), {"registry": container})
-
-
 def _bare(testbed: Testbed) -> Target:
     """Run the program alone, on the node's loopback."""
     folder = testbed.node.dir / "bare"
@@ -269,7 +244,7 @@ def _bare(testbed: Testbed) -> Target:
         "http": {"addr": f"127.0.0.1:{BARE_PORT}"},
         "storage": {"filesystem": {"rootdirectory": str(folder)}},
     }
-    config = _configuration(testbed, "bare", changes)
+    config = alone.write_config(testbed, "bare", ConfigOptions(config=changes))
     quiet = ("env", "OTEL_TRACES_EXPORTER=none")
     testbed.swarm.spawn(
         testbed.node, *quiet, program, "serve", config, log=testbed.folder / "bare.log"

@@ -452,7 +452,7 @@ func TestManyTags(t *testing.T) {
 				sums := map[string]float64{}
 				total(out, sums)
 				usage := process.ProcessState.SysUsage().(*syscall.Rusage)
-				t.Logf("%d tags, %v: %.1f s of CPU, %d MiB, %v", tags, words,
+				t.Logf("%d tags, %v: %.2f s of CPU, %d MiB, %v", tags, words,
 					(process.ProcessState.UserTime() + process.ProcessState.SystemTime()).Seconds(),
 					usage.Maxrss/1024, sums)
 			}

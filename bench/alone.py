@@ -1,0 +1,45 @@
+"""The registry without Traefik and a login: the peer that shows what those cost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bench.testbed import Testbed
+from components.distribution.config import (
+    CONFIG_PATH,
+    DATA_PATH,
+    PORT,
+    REGISTRY_IMAGE,
+    ConfigOptions,
+    Secrets,
+    Wiring,
+    document,
+)
+
+MEMORY = "512m"
+"""Limit of a registry task by default, and so of this one."""
+WIRING = Wiring(login=False)
+
+
+def start(testbed: Testbed, name: str, wiring: Wiring = WIRING) -> tuple[str, str]:
+    """Run the image that stacks run, with their configuration; return its host and container."""
+    config = write_config(testbed, name, wiring=wiring)
+    command = ["run", "--detach", "--memory", MEMORY, "--env", "OTEL_TRACES_EXPORTER=none"]
+    mounts = ["--volume", f"{name}:{DATA_PATH}", "--volume", f"{config}:{CONFIG_PATH}:ro"]
+    container = testbed.docker(*command, *mounts, REGISTRY_IMAGE)
+    address = testbed.docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container)
+    return f"{address}:{PORT}", container
+
+
+def write_config(
+    testbed: Testbed,
+    name: str,
+    options: ConfigOptions | None = None,
+    wiring: Wiring = WIRING,
+) -> Path:
+    """Write the configuration of a registry, as stacks have it but for `options` and `wiring`."""
+    content = document(options or ConfigOptions(), Secrets(http="s" * 32), wiring)
+    path = testbed.folder / f"{name}.yml"
+    path.write_text(json.dumps(content))
+    return path
