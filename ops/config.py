@@ -85,9 +85,14 @@ class Config:
         return early.policy(self._reader) == "mandatory"
 
     @property
+    def asks_tokens(self) -> bool:
+        """The registry asks for tokens, not for logins."""
+        return early.asks_tokens(self._reader)
+
+    @property
     def needs_tools_image(self) -> bool:
         """It deploys the image that `make build` makes of the project's own programs."""
-        uses_tools = early.asks_tokens(self._reader) or early.collects_garbage(self._reader)
+        uses_tools = self.asks_tokens or early.collects_garbage(self._reader)
         return uses_tools and early.tools_image(self._reader) is None
 
     @property

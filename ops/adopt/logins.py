@@ -62,9 +62,14 @@ def _allowed(by_registry: Mapping[str, str], by_traefik: Mapping[str, str]) -> M
 
 
 def describe_logins(
-    configuration: Configuration, routing: Routing, logins: Logins, choice: str | None
+    configuration: Configuration,
+    routing: Routing,
+    logins: Logins,
+    choice: str | None,
+    *,
+    tokens: bool,
 ) -> str:
-    """Return a sentence about the stack's logins."""
+    """Return a sentence about the stack's logins; with `tokens` its token server checks them."""
     users = ", ".join(sorted(logins.hashes))
     if not users and not configuration.htpasswd and not routing.users_file:
         return "nobody had to log in, and from now on everybody has to: registry:users"
@@ -73,6 +78,8 @@ def describe_logins(
     if choice != "keep":
         reason = "" if configuration.htpasswd else "the registry can't use their hashes: "
         return f"of {users}: {reason}new passwords (LOGINS=keep keeps the old ones)"
+    if tokens:
+        return f"of {users}: kept, the token server asks for them; no label has their hashes"
     if configuration.htpasswd:
         return (
             f"of {users}: kept, Traefik asks for them, and the registry itself no longer; their"

@@ -14,6 +14,11 @@ from ops.config import Config
 from settings import parse
 from settings.stack_file import Step, as_text, leaves, path_of
 
+_SECRETS = (
+    "registry:config",
+    *(f"registry:{key}" for key in ("hashedPasswords", "passwords", "formerPasswords")),
+)
+"""Keys that are encrypted, wholly or in part, where the settings have them."""
 Values = Mapping[str, Any]
 """Settings by full key; each is a text, a list or a map."""
 
@@ -128,9 +133,8 @@ class Plan:
                 "  What can be moved by hand: docs/moving-in.md"
             )
         config = Config.of(self.stack, overlaid(self.configured, self.values))
-        secret = ("registry:config", "registry:hashedPasswords", "registry:passwords")
         try:
-            settings = parse(config.values, lambda key: key in secret, self.stack)
+            settings = parse(config.values, _SECRETS.__contains__, self.stack)
         except pulumi.RunError as error:
             raise UserError(
                 f"{error}\n  These are the settings that Pulumi.{self.stack}.yaml would have."
@@ -139,8 +143,8 @@ class Plan:
         if settings.hashed_passwords and settings.policy == "mandatory":
             raise UserError(
                 "LOGINS=keep leaves hashes in a label, which registry:policy mandatory forbids;"
-                " nothing was touched. Leave LOGINS out for new passwords, or let registry:policy"
-                " be advisory"
+                " nothing was touched. Set registry:auth token, which puts them into a secret,"
+                " leave LOGINS out for new passwords, or let registry:policy be advisory"
             )
 
 

@@ -59,7 +59,13 @@ def make_plan(
         network=Config.of(stack, overlaid(configured, values)).network,
         values=values,
         secrets=list(_secrets(configuration, values)),
-        logins=describe_logins(configuration, routing, old_logins, logins),
+        logins=describe_logins(
+            configuration,
+            routing,
+            old_logins,
+            logins,
+            tokens=Config.of(stack, configured).asks_tokens,
+        ),
         files=[*configuration.files, *htpasswd],
         left_out={
             **configuration.left_out,

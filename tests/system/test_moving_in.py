@@ -17,6 +17,7 @@ import bcrypt
 import pytest
 import yaml
 
+from components.version import TOOLS_IMAGE
 from ops.bootstrap.console import run, wait
 from testing.acme_server import AcmeServer, served
 from testing.project import Result
@@ -379,7 +380,13 @@ def moved(site: SwarmUnderTest, others: str, archive: Path) -> dict[str, str]:
     # The look from outside waits for Traefik, each time: here once, for all of them.
     printed = {}
     for name in (FILED, LOCKED, CACHED):
-        keep = ["LOGINS=keep"] if name == LOCKED else []
+        keep = []
+        if name == LOCKED:
+            keep = ["LOGINS=keep"]
+            # Each node has that image already.
+            values = {"registry:auth": "token", "registry:toolsImage": TOOLS_IMAGE}
+            file = site.project.folder / f"Pulumi.{LOCKED}.yaml"
+            file.write_text(yaml.safe_dump({"config": values}))
         args = (f"STACK={name}", f"FROM={name}", "YES=1", "CHECK=no", *keep)
         printed[name] = site.made("adopt", *args)
     return printed
@@ -394,16 +401,23 @@ def test_a_configuration_file_is_taken_over(site: SwarmUnderTest, moved: dict[st
 
 
 def test_the_registrys_own_logins_and_an_allow_list_are_kept(
-    site: SwarmUnderTest, moved: dict[str, str], others: str
+    site: SwarmUnderTest, moved: dict[str, str], others: str, archive: Path
 ) -> None:
-    assert (
-        "of admin: kept, Traefik asks for them, and the registry itself no longer"
-        in (moved[LOCKED])
-    )
-    answers(site, domain_of(LOCKED), LOGIN)
-    labels = site.inspect("service", f"{LOCKED}_registry")["Spec"]["Labels"]
-    used = labels[f"traefik.http.routers.{LOCKED}-https.middlewares"]
-    assert used.startswith(f"{OFFICE},{LOCKED}-auth")
+    assert "of admin: kept, the token server asks for them" in moved[LOCKED]
+    url = f"https://{domain_of(LOCKED)}"
+    token, outside = f"{url}/auth/token?service={LOCKED}", site.swarm.outside
+    wait("the token server", lambda: site.status(token, LOGIN, outside) == 200, SOON_S)
+    assert site.status(token, "admin:wrong", outside) == 401
+    # The registry itself takes tokens alone.
+    assert site.status(f"{url}/v2/", LOGIN, outside) == 401
+    site.resolve(domain_of(LOCKED), PROXY)
+    source, target = f"docker-archive:{archive}", f"docker://{domain_of(LOCKED)}/hello:1"
+    site.skopeo(domain_of(LOCKED), "copy", "--dest-creds", LOGIN, source, target)
+    for service in ("registry", "token"):
+        labels = site.inspect("service", f"{LOCKED}_{service}")["Spec"]["Labels"]
+        used = next(value for key, value in labels.items() if key.endswith("-https.middlewares"))
+        assert OFFICE in used.split(",")
+        assert "$" not in str(labels), "no hash in a label"
     assert others.partition(":")[2] not in moved[LOCKED]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -13,8 +14,10 @@ from ops.adopt.original import (
     Mount,
     UnreadableError,
 )
+from ops.adopt.plan import overlaid
 from ops.adopt.planning import make_plan
 from ops.bootstrap.console import UserError
+from settings import parse
 
 from .shared_adopt import (
     FILE,
@@ -119,9 +122,11 @@ def test_a_file_that_is_no_configuration_is_not_quoted(text: str) -> None:
 LINES = f"# who\nadmin:{BCRYPT}\nci:{BCRYPT}\nold:$apr1$x$y\n"
 
 
+BARE = {key: value for key, value in LABELS.items() if "auth" not in key}
+
+
 def test_the_registrys_own_logins_are_kept() -> None:
-    bare = {key: value for key, value in LABELS.items() if "auth" not in key}
-    changes = {"labels": bare, **variables(**HTPASSWD)}
+    changes = {"labels": BARE, **variables(**HTPASSWD)}
     files = {"/auth/htpasswd": LINES}
     keep = planned(changes, files, "keep")
     assert keep.values["registry:hashedPasswords"] == {"admin": BCRYPT, "ci": BCRYPT}
@@ -151,9 +156,46 @@ def test_hashes_in_a_label_are_refused_where_policies_are_mandatory() -> None:
     planned(logins="keep").check()
 
 
+@pytest.mark.parametrize(
+    ("changes", "files", "hashes"),
+    [
+        ({}, {}, {"admin": "$apr1$aaaaaaaa$" + "b" * 22}),
+        (
+            {"labels": BARE, **variables(**HTPASSWD)},
+            {"/auth/htpasswd": LINES},
+            {"admin": BCRYPT, "ci": BCRYPT},
+        ),
+    ],
+    ids=["Traefik's", "the registry's own"],
+)
+def test_a_token_server_takes_over_the_logins_and_no_label_has_a_hash(
+    changes: dict[str, Any], files: dict[str, str], hashes: dict[str, str]
+) -> None:
+    configured = {"registry:auth": "token", "registry:policy": "mandatory"}
+    made = planned(changes, files, "keep", configured)
+    made.check()
+    assert "kept, the token server asks for them; no label has their hashes" in made.logins
+    assert made.values["registry:hashedPasswords"] == hashes
+    # Nobody else gets in: not even the user whom a stack has unless others are named.
+    assert "registry:users" not in made.values
+    values = overlaid(configured, made.values)
+    raw = {key: each if isinstance(each, str) else json.dumps(each) for key, each in values.items()}
+    settings = parse(raw, lambda key: key == "registry:hashedPasswords", "prod")
+    assert settings.login.hashes == hashes
+    assert not settings.login.users
+    assert "$" not in str(settings.routes.registry.labels(5000))
+
+
 def test_settings_that_would_be_refused_refuse_the_whole_plan() -> None:
     with pytest.raises(UserError, match="dashboardDomain"):
         planned(configured={"registry:dashboardDomain": "ui.example.com"}).check()
+
+
+def test_what_the_file_has_encrypted_is_not_taken_for_plain_text() -> None:
+    former = {"ci": {"password": "hunter2hunter2", "until": "2999-01-01T00:00:00Z"}}
+    configured: dict[str, Any] = {"registry:auth": "token", "registry:users": ["ci"]}
+    configured |= {"registry:formerPasswords": former, "registry:passwords": {"ci": "hunter3"}}
+    planned(logins="keep", configured=configured).check()
 
 
 def test_restrictions_that_there_are_settings_for_are_kept() -> None:
