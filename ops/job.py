@@ -106,7 +106,8 @@ class _Run:
                 images.ensure_tools()
             try:
                 nodes = len(self._client.nodes())
-                require_built_image(self._client, nodes, image, "toolsImage")
+                host = self._stack.endpoint.host
+                require_built_image(self._client, host, nodes, image, "toolsImage")
             except DeploymentError as error:
                 raise UserError(explain(error, self._stack.name)) from error
         if login := settings.engine.pull_logins.get(registry_of(image)):

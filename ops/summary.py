@@ -24,16 +24,24 @@ def wait_until_reachable(outputs: StackOutputs) -> None:
 
 
 def print_login(stack: str, outputs: StackOutputs) -> None:
-    """Print the address of the registry, its login, and commands to begin with."""
+    """Print the address of the registry, its login, and commands to begin with.
+
+    Where all passwords were taken over as hashes, the program knows none.
+    """
     host = outputs.address
     dashboard = f"\n  Dashboard     {outputs.dashboard}" if outputs.dashboard else ""
-    print(f"""
-  Registry      {outputs.url}{dashboard}
+    login = f"""
   User          {outputs.username}
   Password      eval "$(make -s exports)"
                 pulumi stack output password --show-secrets --stack {stack}
-  Log in        pulumi stack output password --show-secrets --stack {stack} |
-                  docker login -u {outputs.username} --password-stdin {host}
-  Push          docker tag IMAGE {host}/IMAGE && docker push {host}/IMAGE
+  Log in        make login"""
+    if not outputs.password:
+        login = f"""
+  Users         make users
+  Log in        docker login {host}"""
+    print(f"""
+  Registry      {outputs.url}{dashboard}{login}
+  Push          docker tag IMAGE {host}/IMAGE
+                docker push {host}/IMAGE
   Logs, down    make logs, make down (the images stay)
 """)

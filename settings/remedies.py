@@ -7,6 +7,7 @@ The components know facts alone; here is what of the settings helps. Commands na
 from __future__ import annotations
 
 import re
+import shlex
 from functools import singledispatch
 
 from components import errors
@@ -252,7 +253,10 @@ def _(error: errors.ImageMissingError, stack: str) -> str:
 @_explain.register
 def _(error: errors.ImageNotBuiltError, stack: str) -> str:
     command = f"pulumi config set registry:{error.setting}"
-    return f"{error}:\n      make build\n      {command} ghcr.io/acme/{error.image}"
+    # `make build` has it on the engine of the shell, which a stack's own needn't be.
+    is_here = error.host.startswith("unix:")
+    build = "make build" if is_here else f"DOCKER_HOST={shlex.quote(error.host)} make build"
+    return f"{error}:\n      {build}\n      {command} ghcr.io/acme/{error.image}"
 
 
 @_explain.register

@@ -34,6 +34,8 @@ class ImageNotBuiltError(DeploymentError):
     image: str
     setting: str
     """The caller's name for what chooses another image."""
+    host: str
+    """The engine's address."""
 
     def __str__(self) -> str:
         return (

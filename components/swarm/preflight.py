@@ -206,17 +206,22 @@ def check_built_image(swarm: Swarm, image: str, setting: str) -> None:
     `setting` is the caller's name for what names another one.
     """
     with connected(swarm.engine) as client:
-        require_built_image(client, len(swarm.nodes), image, setting)
+        require_built_image(client, swarm.engine.host, len(swarm.nodes), image, setting)
 
 
-def require_built_image(client: docker.APIClient, nodes: int, image: str, setting: str) -> None:
-    """Raise where one of so many nodes couldn't get an image that is built on `client`'s engine."""
+def require_built_image(
+    client: docker.APIClient, host: str, nodes: int, image: str, setting: str
+) -> None:
+    """Raise where one of so many nodes couldn't get an image that is built on the engine at `host`.
+
+    `client` is that engine's.
+    """
     if nodes > 1:
         raise ImageNotSharedError(image=image, nodes=nodes, setting=setting)
     try:
         client.inspect_image(image)
     except docker.errors.ImageNotFound:
-        raise ImageNotBuiltError(image=image, setting=setting) from None
+        raise ImageNotBuiltError(image=image, setting=setting, host=host) from None
 
 
 def check_space(swarm: Swarm) -> list[LittleSpaceError]:

@@ -11,6 +11,7 @@ import docker.errors
 import pytest
 
 from components.distribution.config import CA_FILE, CONFIG_PATH, HTPASSWD_PATH
+from components.swarm.endpoint import Endpoint
 from components.swarm.pull_login import PullLogin
 from ops import inventory, job
 
@@ -127,7 +128,7 @@ def stack_on(swarm: Swarm, monkeypatch: pytest.MonkeyPatch) -> Any:
     engine = SimpleNamespace(pull_logins={"ghcr.io": PullLogin(username="me", password="p")})
     return SimpleNamespace(
         name="prod",
-        endpoint=None,
+        endpoint=Endpoint(host="unix:///nowhere.sock"),
         is_local=False,
         config=SimpleNamespace(swarm_stack="images"),
         settings=SimpleNamespace(tools_image=IMAGE, engine=engine, gc=None),

@@ -14,6 +14,7 @@ from ops.bootstrap import images
 from ops.checkpoint import Checkpoint
 from ops.config import Config
 from ops.inventory import Inventory
+from ops.outputs import StackOutputs
 from ops.stack import Stack
 from settings import parse
 
@@ -92,6 +93,26 @@ def test_the_image_of_the_tools_is_built_where_this_machine_deploys_to_itself(
     Stack(name).deploy()
     assert asked.count("tools") == 2 * builds
     assert asked[0] == ("tools" if builds else "up")
+
+
+def test_make_up_ends_with_how_to_log_in(capsys: pytest.CaptureFixture[str]) -> None:
+    outputs = StackOutputs(url="http://localhost:8080", username="admin", password="hunter2")
+    summary.print_login("local", outputs)
+    shown = capsys.readouterr().out
+    assert "  User          admin\n" in shown
+    assert "  Log in        make login\n" in shown
+    assert "  Push          docker tag IMAGE localhost:8080/IMAGE\n" in shown
+    assert "hunter2" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_where_hashes_alone_are_known_docker_asks_for_the_password(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    summary.print_login("local", StackOutputs(url="http://localhost", has_tokens=True))
+    shown = capsys.readouterr().out
+    assert "  Log in        docker login localhost\n" in shown
+    assert "None" not in shown
 
 
 def test_commands_start_without_what_takes_long_to_import() -> None:

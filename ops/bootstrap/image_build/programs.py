@@ -23,10 +23,12 @@ def compile_program(recipe: Recipe, package: str, architecture: str, scratch: Pa
     Raises UserError when there is no Go.
     """
     if not shutil.which("go"):
-        where = " where Docker Hub can't be reached" if recipe.is_official else ""
+        install = f"install Go {_go_version()} or later (go.dev/doc/install)"
         raise UserError(
-            f"{recipe.image} must be compiled{where}: "
-            f"install Go {_go_version()} or later (go.dev/doc/install)"
+            f"{recipe.image} must be compiled where Docker Hub can't be reached: {install}"
+            if recipe.is_official
+            else f"{recipe.image} must be compiled: {install}, or have registry:toolsImage name one"
+            " that a registry has: docs/access.md"
         )
     say(f"compiling {recipe.image} (minutes, the first time)")
     program = scratch / Path(package).name
