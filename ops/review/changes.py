@@ -13,8 +13,15 @@ from ops.review.step import Step, code, inputs, is_retained, kind, old_inputs, o
 START_SECONDS = 10
 """Typical time from the creation of a service to its first answer."""
 
-_SECRET_KINDS = {"htpasswd": "login", "config": "configuration"}
-"""Kinds of Swarm secrets, by the last part of their names."""
+_SECRET_KINDS = {
+    "token-config": "configuration, with the rules of registry:access",
+    "token-key": "key that signs tokens",
+    "config": "configuration",
+    "htpasswd": "login",
+    "users": "login",
+    "jwks": "keys of the tokens that count",
+}
+"""Kinds of Swarm secrets, by the ends of their names, the longer ones first."""
 
 
 def changes(step: Step, *, deleted_first: bool = False) -> list[str]:
@@ -96,8 +103,9 @@ def _matters_when_new(path: differences.Path) -> bool:
 def _secret_changes(step: Step) -> Iterator[str]:
     reasons = step.get("keys") or ["data"]
     if "data" in reasons:
-        end = str(step["urn"]).rpartition("-")[2]
-        yield f"new {_SECRET_KINDS.get(end, 'content')}"
+        urn = str(step["urn"])
+        kinds = (name for end, name in _SECRET_KINDS.items() if urn.endswith(f"-{end}"))
+        yield f"new {next(kinds, 'content')}"
     yield from (f"{reason} changed" for reason in reasons if reason != "data")
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pulumi
 import pytest
+from hypothesis import given, strategies
 
 from components import (
     AccessRule,
 )
+from settings.access import matches_user
 
 from .shared_access import (
     APR1,
@@ -147,6 +149,25 @@ def test_patterns_of_names_are_taken(pattern: str) -> None:
     access = settings(**rules({**EVERYBODY, "repositories": [pattern]})).token_server
     assert access
     assert [*access.access[0].repositories] == [pattern]
+
+
+def model(pattern: str, user: str) -> bool:
+    """Return whether the pattern is for the user, a character at a time."""
+    if not pattern:
+        return not user
+    if pattern[0] == "*":
+        return model(pattern[1:], user) or (user != "" and model(pattern, user[1:]))
+    return user[:1] == pattern[0] and model(pattern[1:], user[1:])
+
+
+LETTERS = strategies.text("ab.-*\n", max_size=6)
+
+
+@given(patterns=strategies.lists(LETTERS, max_size=3), user=LETTERS)
+def test_a_preview_takes_patterns_of_users_for_what_they_are(
+    patterns: list[str], user: str
+) -> None:
+    assert matches_user(patterns, user) == any(model(pattern, user) for pattern in patterns)
 
 
 def test_each_user_without_a_rule_is_a_line_and_the_commands_make_one_rule_of_all() -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pulumi_docker as docker
 import pytest
 
 from components import (
@@ -29,6 +30,9 @@ from components import (
     SocketProxyArgs,
     SocketProxyOptions,
     SwarmStack,
+    TokenServer,
+    TokenServerArgs,
+    TokenServerOptions,
 )
 from components.swarm.task import volume_mount
 from components.traefik.flags import Acme
@@ -195,11 +199,25 @@ def all_components() -> None:
             ),
         ),
     )
+    declare_token_server(stack, route, users)
+
+
+def declare_token_server(stack: SwarmStack, route: Route, users: docker.Secret) -> None:
+    TokenServer(
+        "token",
+        TokenServerArgs(
+            stack=stack,
+            options=TokenServerOptions(image=f"registry-tools:1{DIGEST}"),
+            routes=[route],
+            network_id="n-id",
+            users=users,
+        ),
+    )
 
 
 def test_the_components_own_services_break_no_rule(deploy: Deploy) -> None:
     services = deploy(all_components).of_type("Service")
-    assert len(services) == 4
+    assert len(services) == 5
     for name, inputs in services.items():
         assert {rule.__name__: list(rule(inputs)) for rule in EVERY if list(rule(inputs))} == {}, (
             name

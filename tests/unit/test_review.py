@@ -123,6 +123,23 @@ def test_nothing_of_a_secret_is_shown_even_if_it_is_not_marked(type_: str) -> No
         assert "hidden" not in report
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("registry-com-login-htpasswd", "new login"),
+        ("registry-com-login-users", "new login"),
+        ("registry-com-registry-config", "new configuration"),
+        ("registry-com-token-config", "new configuration, with the rules of registry:access"),
+        ("registry-com-token-key", "new key that signs tokens"),
+        ("registry-com-registry-jwks", "new keys of the tokens that count"),
+        ("registry-com-registry-authorities", "new content"),
+    ],
+)
+def test_a_secret_is_shown_as_what_it_is_for(name: str, line: str) -> None:
+    one = step("replace", "docker:index/secret:Secret", {"data": HIDDEN}, {"data": HIDDEN})
+    assert changes(one | {"urn": f"urn:pulumi:stag::registry::secret::{name}"}) == [line]
+
+
 def test_the_node_of_the_images_is_shown_and_where_they_would_be_moved() -> None:
     old = {"input": {"label": "web.data", "node": "dog", "nodeId": "1", "volume": "web_data"}}
     new = {"input": {**old["input"], "node": "cat", "nodeId": "2"}}
