@@ -1,18 +1,20 @@
 """Blocks of shell in the documentation that tests run, as a reader types them.
 
 Such a block follows a comment that a reader doesn't see: `<!-- run -->`, or, where the last command
-has to fail, `<!-- run: fails with "A PART OF ITS MESSAGE" -->`.
+has to fail, `<!-- run: fails with "A PART OF ITS MESSAGE" -->`. A block of YAML that follows
+`<!-- file: NAME -->` is in that file beforehand; of a stack's file it is a part of the settings.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 _MARK = re.compile(r'^<!-- run(?:: fails with "(?P<error>[^"]+)")? -->$')
+_FILE = re.compile(r"^<!-- file: (?P<name>\S+) -->\n```yaml\n(?P<text>.*?)^```$", re.M | re.S)
 _SHELL = "```bash"
 
 
@@ -38,6 +40,11 @@ def blocks(document: Path) -> Iterator[Block]:
             raise ValueError(f"{document.name}, line {number}: no block to run")
         end = lines.index("```", number)
         yield Block(number, "\n".join(lines[number + 1 : end]), mark["error"] or "")
+
+
+def files(document: Path) -> Mapping[str, str]:
+    """Return the texts of the files that the commands of a document need, by name."""
+    return {match["name"]: match["text"] for match in _FILE.finditer(document.read_text())}
 
 
 def script(document: Path) -> str:

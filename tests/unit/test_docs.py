@@ -205,6 +205,33 @@ def test_each_mark_of_commands_that_are_run_is_read(document: Path) -> None:
     assert len(list(blocks(document))) == len(marks)
 
 
+ROTATE = "tests/unit/test_rotate.py"
+ELSEWHERE = {
+    "make build PUSH=ghcr.io/acme": "tests/system/test_publish.py",
+    "pulumi config set --stack prod registry:toolsImage ghcr.io/acme/registry-tools:1.0.0": (
+        "tests/system/test_token.py"
+    ),
+    "make rotate KEY=1 STACK=prod": ROTATE,
+    # What that command does, by hand.
+    "pulumi config set --stack prod --path --type string 'registry:signingKeys[0]' 1": ROTATE,
+    "pulumi config set --stack prod --path --type string 'registry:signingKeys[1]' 2": ROTATE,
+    "pulumi config set --stack prod --path --type string 'registry:signingKeys[0]' 2": ROTATE,
+    "pulumi config set --stack prod --path --type string 'registry:signingKeys[1]' 1": ROTATE,
+    "pulumi config rm --stack prod --path 'registry:signingKeys[1]'": ROTATE,
+}
+"""Commands of the page on access that its own run leaves out, and where they are tried."""
+
+
+def test_each_command_of_the_page_on_access_is_run() -> None:
+    document = ROOT / "docs/access.md"
+    run = {block.commands for block in blocks(document)}
+    shown = re.findall(r"^```bash\n(.*?)\n^```$", document.read_text(), re.MULTILINE | re.DOTALL)
+    others = {line for text in shown if text not in run for line in text.splitlines()}
+    others -= {line for text in run for line in text.splitlines()}
+    assert others == set(ELSEWHERE)
+    assert all((ROOT / file).exists() for file in ELSEWHERE.values())
+
+
 STACK_FILES = sorted(ROOT.glob("Pulumi.*.yaml"))
 
 
