@@ -12,6 +12,7 @@ from ops.stack import Stack
 
 HUB_NAME = "docker.io"
 """Docker Hub in the names of images; Docker supports mirrors for it alone."""
+_SINCE = "  # containerd 2.1 or later: earlier ones ask for a token without it, as a stranger\n"
 
 
 def show(stack: Stack) -> None:
@@ -26,13 +27,16 @@ def show(stack: Stack) -> None:
             " mirror.example.com\n"
             f"      make deploy STACK={stack.name}"
         )
-    print(lines(mirrors))
+    print(lines(mirrors, tokens=stack.outputs.has_tokens))
 
 
-def lines(mirrors: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the output `mirrors` of a stack as text for a person, without secrets."""
+def lines(mirrors: Mapping[str, Mapping[str, Any]], *, tokens: bool = False) -> str:
+    """Return the output `mirrors` of a stack as text for a person, without secrets.
+
+    With `tokens`, those that ask for a login take tokens in its place.
+    """
     parts = [_daemon_json(mirrors)]
-    parts += [_containerd(mirror) for _, mirror in sorted(mirrors.items())]
+    parts += [_containerd(mirror, tokens) for _, mirror in sorted(mirrors.items())]
     parts += [_by_name(mirror) for _, mirror in sorted(mirrors.items()) if _needs_a_name(mirror)]
     return "\n".join(filter(None, parts))
 
@@ -48,7 +52,7 @@ def _daemon_json(mirrors: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def _containerd(mirror: Mapping[str, Any]) -> str:
+def _containerd(mirror: Mapping[str, Any], tokens: bool) -> str:
     upstream, url = mirror["upstream"], mirror["url"]
     text = (
         f"containerd, in /etc/containerd/certs.d/{_known_as(upstream)}/hosts.toml\n\n"
@@ -57,6 +61,7 @@ def _containerd(mirror: Mapping[str, Any]) -> str:
     if mirror["login"]:
         text += (
             f'\n[host."{url}".header]\n'
+            f"{_SINCE if tokens else ''}"
             "  # printf %s USER:PASSWORD | base64\n"
             '  Authorization = "Basic …"\n'
         )

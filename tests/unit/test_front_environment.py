@@ -70,6 +70,13 @@ def test_docker_is_told_of_mirrors_of_docker_hub_that_ask_for_no_login() -> None
     assert "docker pull mirror.example.com" not in text
 
 
+def test_where_mirrors_take_tokens_the_first_containerd_that_can_is_named() -> None:
+    guarded, named = {"hub": HUB | {"login": True}}, "containerd 2.1 or later"
+    assert named in nodes.lines(guarded, tokens=True)
+    assert named not in nodes.lines(guarded)
+    assert named not in nodes.lines({"hub": HUB}, tokens=True), "it asks for none"
+
+
 def test_where_a_mirror_asks_for_a_login_docker_pulls_by_its_name() -> None:
     text = nodes.lines({"hub": HUB | {"login": True}})
     assert "registry-mirrors" not in text
