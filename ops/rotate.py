@@ -92,11 +92,14 @@ def _as_setting(version: PasswordVersion) -> Mapping[str, str]:
 
 
 def _by_hand(stack: str, user: str, until: str) -> str:
-    set_, secret = (f"pulumi config set --stack {stack} --path{flag}" for flag in ("", " --secret"))
+    # Pulumi takes many a moment for a secret, below such a key.
+    plain, secret = (
+        f"pulumi config set --stack {stack} --path --{kind}" for kind in ("plaintext", "secret")
+    )
     return (
         f"{user}'s password was given, so you give the new one; type:"
         f"\n      {secret} {_quoted_path('formerPasswords', user, 'password')}   # the one of now"
-        f"\n      {set_} {_quoted_path('formerPasswords', user, 'until')} {until}"
+        f"\n      {plain} {_quoted_path('formerPasswords', user, 'until')} {until}"
         f"\n      {secret} {_quoted_path('passwords', user)}   # the new one"
         f"\n      make deploy STACK={stack}"
     )

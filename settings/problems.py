@@ -46,6 +46,9 @@ class Problems:
 
     def command(self, verb: str, key: str, path: bool = False, flags: str = "") -> str:
         """Return what to type about `key`."""
+        if verb == "set" and key.endswith(".until"):
+            # Below a key with `password` in it, Pulumi takes many a moment for a secret.
+            flags += " --plaintext"
         options = f"--stack {self.stack}{' --path' if path else ''}{flags}"
         return f"pulumi config {verb} {options} {quoted(self.full_key(key))}"
 

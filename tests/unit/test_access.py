@@ -151,6 +151,13 @@ def test_patterns_of_names_are_taken(pattern: str) -> None:
     assert [*access.access[0].repositories] == [pattern]
 
 
+def test_a_moment_is_typed_in_plain_text_which_pulumi_would_take_for_a_secret() -> None:
+    former = {"ci": {"password": SECRET, "until": "tomorrow"}}
+    with pytest.raises(pulumi.RunError) as refused:
+        settings(users=USERS, passwords={"ci": SECRET}, formerPasswords=former)
+    assert "--path --plaintext registry:formerPasswords.ci.until 20" in str(refused.value)
+
+
 def model(pattern: str, user: str) -> bool:
     """Return whether the pattern is for the user, a character at a time."""
     if not pattern:

@@ -135,7 +135,7 @@ def test_of_a_given_password_it_says_what_to_type(monkeypatch: pytest.MonkeyPatc
     assert str(error.value).splitlines()[1:] == [
         "      pulumi config set --stack prod --path --secret"
         " registry:formerPasswords.admin.password   # the one of now",
-        "      pulumi config set --stack prod --path"
+        "      pulumi config set --stack prod --path --plaintext"
         f" registry:formerPasswords.admin.until {TOMORROW}",
         "      pulumi config set --stack prod --path --secret"
         " registry:passwords.admin   # the new one",
