@@ -69,6 +69,11 @@ class Checkpoint:
         """Labels of their nodes."""
         return {str(_location(each)["label"]) for each in self.volume_locations}
 
+    def noted(self, name: str) -> Mapping[str, Any]:
+        """Return what the `pulumi.Stash` of that name keeps; nothing where there is none."""
+        named = [each for each in self.resources if each["urn"].endswith(f"::{name}")]
+        return _noted(named[0]) if named else {}
+
     def ids(self, kind: str) -> set[str]:
         """Return the ids of the services, networks or secrets."""
         return {str(each["id"]) for each in self.on_swarm if KINDS[each["type"]] == kind}

@@ -80,6 +80,18 @@ class Config:
         return early.network_name(self._reader)
 
     @property
+    def brings_certificate(self) -> bool:
+        """Its certificate is in the settings; nobody renews it by itself."""
+        return self.values.get("registry:https") == "own"
+
+    @property
+    def log_level(self) -> str | None:
+        """Level of the registry's own log; None where none is set."""
+        log = json.loads(self.values.get("registry:config") or "{}").get("log") or {}
+        level: str | None = log.get("level")
+        return level
+
+    @property
     def enforces_policies(self) -> bool:
         """A violation of the policy pack is an error."""
         return early.policy(self._reader) == "mandatory"

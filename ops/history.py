@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ops.bootstrap.console import UserError, run, say
@@ -13,6 +13,12 @@ def deployed_commit(stack: str) -> str:
     """Return the commit of the stack's last deployment that came up; UserError if there is none."""
     raw = run(["pulumi", "stack", "history", "--json", "--stack", stack])
     return last_commit(stack, json.loads(raw))
+
+
+def entries(stack: str, count: int = 20) -> Sequence[Mapping[str, Any]]:
+    """Return the last entries, the newest first."""
+    command = ["pulumi", "stack", "history", "--json", "--stack", stack]
+    return list(json.loads(run([*command, "--page-size", str(count)])))
 
 
 def last_commit(stack: str, entries: Iterable[Mapping[str, Any]]) -> str:

@@ -70,8 +70,13 @@ def actual_summary(spec: _Raw) -> Summary:
 
 def runs(spec: _Raw, expected: Summary) -> bool:
     """Return whether a service's specification is the expected one."""
+    return not differences(spec, expected)
+
+
+def differences(spec: _Raw, expected: Summary) -> list[str]:
+    """Return the names of the parts of a service's specification that aren't the expected ones."""
     summary = {**actual_summary(spec)}
     if "@" not in expected["image"]:
         # The provider adds the digest to a tag when it makes a service.
         summary["image"] = summary["image"].partition("@")[0]
-    return summary == expected
+    return [name for name, value in expected.items() if summary[name] != value]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from urllib.parse import urlsplit
 
@@ -29,8 +30,27 @@ def name(outputs: StackOutputs) -> str:
     return f"{outputs.host} leads to {addresses}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """The certificate that a registry shows."""
+
+    issuer: str
+    begin: datetime
+    end: datetime
+
+
 def certificate(outputs: StackOutputs) -> str:
     """Check that the certificate is trusted and valid for the name."""
+    shown = read_certificate(outputs)
+    left = shown.end - datetime.now(timezone.utc)
+    if left.days < 3:
+        hours = left.total_seconds() / 3600
+        return f"certificate by {shown.issuer}, {hours:.0f} hours left"
+    return f"certificate by {shown.issuer}, {left.days} days left"
+
+
+def read_certificate(outputs: StackOutputs) -> Certificate:
+    """Return the certificate; `CheckFailedError` unless it is trusted and valid for the name."""
     context = ssl.create_default_context()
     try:
         with _connected(outputs, context) as connection:
@@ -39,14 +59,12 @@ def certificate(outputs: StackOutputs) -> str:
         raise CheckFailedError(f"certificate: {error.verify_message}. {_remedy(outputs)}") from None
     except OSError as error:
         raise CheckFailedError(f"port {_port(outputs)} doesn't answer: {error}") from None
-    end = ssl.cert_time_to_seconds(str(fields["notAfter"]))
-    left = datetime.fromtimestamp(end, timezone.utc) - datetime.now(timezone.utc)
     parts = dict(pair[0] for pair in fields["issuer"])  # type: ignore[misc]
-    issuer = parts.get("organizationName") or parts.get("commonName")
-    if left.days < 3:
-        hours = left.total_seconds() / 3600
-        return f"certificate by {issuer}, {hours:.0f} hours left"
-    return f"certificate by {issuer}, {left.days} days left"
+    return Certificate(
+        issuer=str(parts.get("organizationName") or parts.get("commonName")),
+        begin=_moment(fields["notBefore"]),
+        end=_moment(fields["notAfter"]),
+    )
 
 
 def protocols(outputs: StackOutputs) -> str:
@@ -81,6 +99,10 @@ def redirect(outputs: StackOutputs) -> str:
 def answers_http(outputs: StackOutputs) -> bool:
     """Return whether the address of plain HTTP is known, and Traefik answers there."""
     return outputs.is_https and not outputs.external_https and urlsplit(outputs.url).port is None
+
+
+def _moment(text: object) -> datetime:
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(text)), timezone.utc)
 
 
 def _remedy(outputs: StackOutputs) -> str:

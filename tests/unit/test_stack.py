@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from components.distribution.config import value_at
 from ops import backend, checkpoint, config, inventory, resume, stack, summary
 from ops.bootstrap import images
 from ops.checkpoint import Checkpoint
@@ -139,6 +140,8 @@ def test_what_is_read_of_the_configuration_alone_is_as_in_the_settings() -> None
         "registry:policy": "mandatory",
         "registry:auth": "token",
         "registry:passwords": '{"admin": "a-Passw0rd-of-ours"}',
+        "registry:config": '{"log": {"level": "warn"}}',
+        "registry:https": "own",
         "docker:host": "ssh://me@dog",
     }
     for values in (least, least | more, least | {"registry:gc": '{"grace": "48h"}'}):
@@ -151,5 +154,7 @@ def test_what_is_read_of_the_configuration_alone_is_as_in_the_settings() -> None
         uses_tools = settings.token_server is not None or settings.gc is not None
         wanted = uses_tools and settings.tools_image is None
         assert read.needs_tools_image == wanted
+        assert read.brings_certificate == (settings.routing.https == "own")
+        assert read.log_level == value_at(settings.registry.config, "log.level")
         assert read.names_engine == bool(settings.engine.host)
         assert resume.names(read).stack == settings.stack.name
