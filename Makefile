@@ -14,7 +14,8 @@ WHOLE := $(and $(wildcard .venv/bin/python),$(wildcard .venv/.requirements.txt))
 PYTHON := $(if $(WHOLE),$(if $(wildcard .venv/.unfinished),python3,.venv/bin/python),python3)
 OPS := @$(PYTHON) -m ops
 
-.PHONY: help up build deploy preview down logs doctor users login rotate drift deployed mirrors
+.PHONY: help up build deploy preview down status logs doctor users login rotate drift
+.PHONY: outdated deployed mirrors
 .PHONY: gc env adopt recover exports tools check fmt test lock docs bench
 
 help: ## this list
@@ -37,6 +38,9 @@ down: ## remove services, keep images; asks first, unless YES=1
 	$(OPS) down
 
 ##@ Look after what is deployed
+
+status: ## one screen: is all well? exit code 1 if not; FORMAT=json
+	$(OPS) status
 
 logs: ## last lines of all services, by time; FOLLOW=1 reads on
 	$(OPS) logs
@@ -61,6 +65,9 @@ gc: ## free what was deleted: DRY=1 shows it, UNDO=1 brings it back
 
 drift: ## compare what runs with what was deployed; fails if it differs
 	$(OPS) drift
+
+outdated: ## images and Pulumi packages that have newer versions
+	$(OPS) outdated
 
 deployed: ## commit of the last deployment that came up
 	$(OPS) deployed

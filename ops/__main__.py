@@ -77,6 +77,11 @@ VARIABLES: dict[str, dict[str, Any]] = {
 }
 """Arguments of commands, by their names for make; argparse has the names in lower case."""
 
+OTHERWISE: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("status", "FORMAT"): {"choices": ("terminal", "json"), "help": "json: for scripts"},
+}
+"""Parts of an argument that one command has otherwise."""
+
 ENVIRONMENT: Mapping[str, str] = {"USER": "LOGIN_USER"}
 """Names that variables have in the environment, where those are others: a shell's own USER is
 whoever types."""
@@ -100,6 +105,8 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "recover": ("STACK",),
     "adopt": ("STACK", "FROM", "LOGINS"),
     "env": ("NAME", "FROM", "DOMAIN"),
+    "status": ("STACK", "FORMAT"),
+    "outdated": ("STACK",),
     "doctor": ("STACK", "SLOW"),
     "users": ("STACK",),
     "login": ("USER", "STACK", "PRINT"),
@@ -141,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         for variable in variables:
-            about = VARIABLES[variable]
+            about = {**VARIABLES[variable], **OTHERWISE.get((name, variable), {})}
             metavar = "|".join(about.get("choices", (variable,)))
             one.add_argument(f"--{variable.lower()}", metavar=metavar, **about)
     return parser

@@ -35,7 +35,10 @@ TIERS = {
     SYSTEM: ("--numprocesses=3", "--dist=loadfile", "--durations=20"),
 }
 """pytest's arguments for each folder of tests."""
-SYSTEM_PROGRAMS = ("git", "skopeo", "buildah", "curl", "openssl", "haproxy", "redis-server", "sshd")
+SYSTEM_PROGRAMS = (
+    *("git", "skopeo", "buildah", "curl", "openssl", "sshd"),
+    *("haproxy", "redis-server", "docker-registry"),
+)
 """Programs that the system tests run."""
 PACKAGES = {"sshd": "openssh-server"}
 """Debian packages, by program, whose names differ from the program's."""

@@ -120,6 +120,18 @@ def _gc(stack: Stack, args: argparse.Namespace) -> None:
         collection.collect(stack, dry_run=args.dry == "1")
 
 
+def _status(stack: Stack, args: argparse.Namespace) -> None:
+    from ops.status import screen
+
+    screen.show(stack, args.format)
+
+
+def _outdated(stack: Stack, _: argparse.Namespace) -> None:
+    from ops.outdated import report
+
+    report.show(stack)
+
+
 def _docs(_: argparse.Namespace) -> None:
     from ops import documentation
 
@@ -139,6 +151,8 @@ ACTIONS: Mapping[str, Action] = {
     "doctor": _on_stack(lambda stack, args: stack.doctor(args.slow)),
     "users": _on_stack(_users),
     "login": _on_stack(_login),
+    "status": _on_stack(_status),
+    "outdated": _on_stack(_outdated),
     "rotate": _on_stack(_rotate),
     "mirrors": _on_stack(_mirrors),
     "gc": _on_stack(_gc),

@@ -82,14 +82,12 @@ class Config:
     @property
     def brings_certificate(self) -> bool:
         """Its certificate is in the settings; nobody renews it by itself."""
-        return self.values.get("registry:https") == "own"
+        return early.brings_certificate(self._reader)
 
     @property
     def log_level(self) -> str | None:
         """Level of the registry's own log; None where none is set."""
-        log = json.loads(self.values.get("registry:config") or "{}").get("log") or {}
-        level: str | None = log.get("level")
-        return level
+        return early.log_level(self._reader)
 
     @property
     def enforces_policies(self) -> bool:

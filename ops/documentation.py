@@ -1,6 +1,7 @@
 """The parts of the documentation that are made from the program: `make docs` writes them.
 
-The schema of a stack's file, the picture of what production deploys, and the table of figures.
+The schema of a stack's file, pictures of what production deploys and of what commands print, and
+the table of figures.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from ops.bootstrap import ROOT
 from ops.bootstrap.console import write_whole
+from ops.terminal import picture as terminal_picture
 from settings.stack_file import full_key
 from settings.stack_schema import stack_file
 
@@ -21,6 +23,9 @@ REFERENCE = ROOT / "docs/settings.md"
 RECORDS = [ROOT / f"tests/golden/program-{name}.json" for name in ("prod", "main")]
 """Records of all that the program declares, which tests/unit/test_program.py keeps up to date: for
 the production settings of the repository, and with nearly all features switched on."""
+
+SCREENS = {"status-well": "make status STACK=live", "status-faults": "make status STACK=live"}
+"""Commands whose output is drawn, by the name of the file in docs/ that has it (`.txt`)."""
 
 _SERVICE = "docker:index/service:Service::"
 _Row = tuple[list[str], str, str]
@@ -38,6 +43,12 @@ def pages() -> dict[Path, str]:
         ROOT / "docs/performance.md": _between(
             ROOT / "docs/performance.md", "figures", figures_table(figures)
         ),
+        **{
+            ROOT / f"docs/{name}.svg": terminal_picture(
+                command, (ROOT / f"docs/{name}.txt").read_text()
+            )
+            for name, command in SCREENS.items()
+        },
     }
 
 

@@ -7,7 +7,7 @@ left to the preview.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from components.traefik.flags import PUBLIC_NETWORK
 from settings import rules
@@ -16,6 +16,8 @@ from settings.reader import Reader
 
 POLICIES = ("advisory", "mandatory")
 AUTH = ("basic", "token")
+HttpsMode = Literal["acme", "own", "external", "none"]
+HTTPS_MODES: tuple[HttpsMode, ...] = ("acme", "own", "external", "none")
 
 
 def stack_name(reader: Reader) -> str:
@@ -46,6 +48,17 @@ def collects_garbage(reader: Reader) -> bool:
 def tools_image(reader: Reader) -> str | None:
     """Return the image of the project's own programs; None for the one that is built."""
     return reader.get("toolsImage", rules.IMAGE)
+
+
+def brings_certificate(reader: Reader) -> bool:
+    """Return whether the certificate is in the settings: nobody renews that by itself."""
+    return reader.get("https", Choice(HTTPS_MODES), HTTPS_MODES[-1]) == "own"
+
+
+def log_level(reader: Reader) -> str | None:
+    """Return the level of the registry's own log; None where none is set."""
+    log = reader.mapping("config", "…").get("log")
+    return str(log["level"]) if isinstance(log, Mapping) and "level" in log else None
 
 
 def passwords(reader: Reader) -> Mapping[str, Any]:

@@ -21,11 +21,12 @@ from components.traefik.flags import (
 )
 from settings import rules
 from settings.certificate import ends_soon, wrong_with, wrong_with_key
+from settings.early import HttpsMode
 from settings.kinds import BOOLEAN, Choice, Mebibytes, Number
 from settings.networks import NETWORK, admit_everybody
 from settings.proxy_schema import check_dns_provider, check_options
 from settings.reader import Reader
-from settings.routing import OF_TRAEFIK, HttpsMode, RoutingSettings
+from settings.routing import OF_TRAEFIK, RoutingSettings
 from settings.schema import is_version_of
 
 PORT = Number(1, 65535)

@@ -11,11 +11,10 @@ from components.traefik.flags import CERT_RESOLVER
 from components.traefik.route import NETWORK_LABELS, Https, Route
 from settings import rules
 from settings.certificate import is_address
+from settings.early import HTTPS_MODES, HttpsMode
 from settings.kinds import BOOLEAN, Choice
 from settings.reader import Reader
 
-HttpsMode = Literal["acme", "own", "external", "none"]
-HTTPS_MODES: tuple[HttpsMode, ...] = ("acme", "own", "external", "none")
 OF_TRAEFIK: tuple[HttpsMode, ...] = ("acme", "own")
 """Those in which Traefik itself serves HTTPS."""
 ProxyMode = Literal["none", "stack", "main"]

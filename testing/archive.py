@@ -14,6 +14,14 @@ from ops.bootstrap import packages
 from ops.bootstrap.console import run
 from ops.bootstrap.image_build import busybox
 
+REGISTRY_2 = """
+version: 0.1
+log: {fields: {service: registry}}
+storage: {cache: {blobdescriptor: inmemory}, filesystem: {rootdirectory: /var/lib/registry}}
+http: {addr: ":5000", headers: {X-Content-Type-Options: [nosniff]}}
+"""
+"""Configuration in the official image of the registry 2.8."""
+
 
 def archive_of(layer: Path, name: str, config: Mapping[str, object] | None = None) -> Path:
     """Pack one layer as the image `name`, beside it."""
@@ -56,10 +64,28 @@ def redis_image(folder: Path, name: str) -> Path:
     return _image_of(folder, name, programs, ["sh", "sed", "grep"], ["redis-server"])
 
 
+def registry_2_image(folder: Path, name: str) -> Path:
+    """Pack Debian's registry, which is 2.8, where the official image of that version has it."""
+    configuration = "/etc/docker/registry/config.yml"
+    return _image_of(
+        folder,
+        name,
+        {"docker-registry": "bin/registry"},
+        ["sh", "wget"],
+        ["/bin/registry", "serve", configuration],
+        {configuration: REGISTRY_2},
+    )
+
+
 def _image_of(
-    folder: Path, name: str, programs: Mapping[str, str], tools: list[str], command: list[str]
+    folder: Path,
+    name: str,
+    programs: Mapping[str, str],
+    tools: list[str],
+    command: list[str],
+    texts: Mapping[str, str] | None = None,
 ) -> Path:
-    """Pack this machine's `programs` at their paths, with their libraries and busybox."""
+    """Pack this machine's `programs` at their paths, their libraries, busybox, and `texts`."""
     paths = {packages.program(program): path for program, path in programs.items()}
     listed = "".join(run(["ldd", program]) for program in paths)
     libraries = sorted(set(re.findall(r"(/\S+) \(0x", listed)))
@@ -74,5 +100,9 @@ def _image_of(
             entry = tarfile.TarInfo(f"bin/{tool}")
             entry.type, entry.linkname = tarfile.SYMTYPE, "/bin/busybox"
             tar.addfile(entry)
+        for file, text in (texts or {}).items():
+            entry = tarfile.TarInfo(file.lstrip("/"))
+            entry.size = len(text.encode())
+            tar.addfile(entry, io.BytesIO(text.encode()))
     path = "PATH=/bin:/usr/sbin:/usr/local/bin"
     return archive_of(layer, name, {"Entrypoint": command, "Env": [path]})

@@ -7,7 +7,6 @@ from typing import Any
 
 import yaml
 
-from components.distribution.config import REGISTRY_IMAGE
 from components.proxy import TRAEFIK_IMAGE
 from testing.acme_server import AcmeServer
 from testing.site import SwarmUnderTest
@@ -16,7 +15,8 @@ from testing.testswarm import SUBNET
 MAIN, PROXY = "traefik", "traefik_traefik"
 ORIGINAL, SERVICE = "registry-com", "registry-com_registry"
 DOMAIN = "registry.tmd.fakhred.in"
-IMAGE = REGISTRY_IMAGE
+IMAGE = "registry:2.8.of-debian"
+"""The version that the original deploys; the official image can't be had everywhere."""
 
 
 def main_traefik(acme_server: AcmeServer, ca_file: str) -> dict[str, object]:

@@ -20,6 +20,7 @@ import yaml
 from components.version import TOOLS_IMAGE
 from ops.bootstrap.console import run, wait
 from testing.acme_server import AcmeServer, served
+from testing.archive import registry_2_image
 from testing.project import Result
 from testing.site import SwarmUnderTest
 from testing.testswarm import SOON_S
@@ -51,6 +52,7 @@ def _there(
     site.trust(acme_server.root_file)
     folder, swarm = tmp_path_factory.mktemp("before"), site.swarm
     first, second, _ = swarm.nodes
+    swarm.load(registry_2_image(folder, IMAGE))
     ca = folder / "ca.pem"
     ca.write_text(acme_server.transport_root)
     network = ("network", "create", "--driver=overlay", "--attachable", "traefik-public")

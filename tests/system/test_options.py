@@ -108,6 +108,13 @@ def test_nothing_changes_later(site: SwarmUnderTest) -> None:
     site.project.ok("preview", "--expect-no-changes", "--stack", "options")
 
 
+def test_the_quick_look_at_drift_takes_no_setting_for_a_change(site: SwarmUnderTest) -> None:
+    output = site.make("status", "STACK=options", "FORMAT=json").out
+    lines = {line["title"]: line for line in json.loads(output)["lines"]}
+    assert lines["drift"]["state"] == "ok", lines["drift"]
+    assert lines["disk"]["state"] == "ok", lines["disk"]
+
+
 def test_the_service_is_as_told(site: SwarmUnderTest) -> None:
     task = site.inspect("service", f"{NAME}_registry")["Spec"]["TaskTemplate"]
     assert task["Resources"]["Limits"] == {"NanoCPUs": 1_500_000_000, "MemoryBytes": 1 << 30}

@@ -126,6 +126,14 @@ def test_a_command_explains_its_own_variables_alone(
     assert [option.upper() for option in explained] == list(COMMANDS[name])
 
 
+def test_a_form_of_one_command_is_none_of_another(capsys: pytest.CaptureFixture[str]) -> None:
+    assert arguments(["status"], {"FORMAT": "json"}).format == "json"
+    for command, form in (("status", "comment"), ("preview", "json")):
+        with pytest.raises(SystemExit):
+            arguments([command], {"FORMAT": form})
+        assert form in capsys.readouterr().err
+
+
 def test_each_command_is_done_in_one_place() -> None:
     assert {*BARE, *ACTIONS} == set(COMMANDS)
     assert not set(BARE) & set(ACTIONS)

@@ -1,0 +1,97 @@
+"""A line for each service: how many tasks run, where, since when, of which image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from components.swarm.task_failure import TaskFailure, read_failure
+from components.swarm.task_state import error_of, moment, wanted
+from ops.status.line import Line, State, span, stamp
+from ops.status.snapshot import Deployed, Swarm
+
+RECENT = timedelta(hours=1)
+"""A task that has failed no longer ago is worth a warning, also where another one runs by now."""
+_FAILED = ("failed", "rejected")
+_Raw = Mapping[str, Any]
+
+
+def service_lines(stack: Deployed, swarm: Swarm) -> list[Line]:
+    """Return a line for each service of the state."""
+    return [
+        _line(stack, swarm, name, inputs)
+        if name in swarm.services
+        else Line(
+            title=stack.short(name),
+            state="wrong",
+            text="the service was removed",
+            commands=(stack.put_back,),
+        )
+        for name, inputs in sorted(stack.services.items())
+    ]
+
+
+def _line(stack: Deployed, swarm: Swarm, name: str, inputs: _Raw) -> Line:
+    service, tasks, running = swarm.services[name], swarm.tasks_of(name), swarm.running(name)
+    count, names = _declared(inputs, service, running), swarm.node_names
+    image = _image(service)
+    parts = [f"{len(running)} of {count} run" if len(running) != 1 or count != 1 else "runs"]
+    facts: dict[str, Any] = {"image": image, "running": len(running), "wanted": count}
+    if running:
+        nodes = sorted({names.get(task.get("NodeID", ""), "?") for task in running})
+        since = max(moment(task["Status"]["Timestamp"]) for task in running)
+        parts.append(f"on {', '.join(nodes)} for {span(swarm.now - since)}")
+        facts |= {"nodes": nodes, "since": stamp(since)}
+    state, addition, commands = _trouble(stack, swarm, service, count)
+    text = f"{' '.join(parts)}, {image}{addition}"
+    failure = _last_failure(name, tasks, names) if state != "ok" else None
+    if failure:
+        text += f": {failure.headline}"
+    return Line(title=stack.short(name), state=state, text=text, commands=commands, facts=facts)
+
+
+def _trouble(
+    stack: Deployed, swarm: Swarm, service: _Raw, count: int
+) -> tuple[State, str, tuple[str, ...]]:
+    """Return the state of a service, what is to be added to its line, and commands."""
+    name = service["Spec"]["Name"]
+    more = (f"docker service ps --no-trunc {name}", f"make logs STACK={stack.stack}")
+    tasks, running = swarm.tasks_of(name), swarm.running(name)
+    update = (service.get("UpdateStatus") or {}).get("State", "")
+    if len(running) < count:
+        scaled = service["Spec"]["Mode"].get("Replicated", {}).get("Replicas", count)
+        if scaled < count:
+            return "wrong", f"; it was scaled to {scaled}", (stack.put_back,)
+        return "wrong", "", more
+    if update == "paused":
+        return "wrong", "; its update has stopped", more
+    if update.startswith("rollback"):
+        return "warning", "; its last update was undone", more
+    failed = [task for task in tasks if task["Status"]["State"] in _FAILED]
+    late = [task for task in failed if swarm.now - moment(task["Status"]["Timestamp"]) < RECENT]
+    if late:
+        times = "once" if len(late) == 1 else f"{len(late)} times or more"
+        return "warning", f"; it failed {times} in the last hour", more
+    return "ok", "; an update is under way" if update == "updating" else "", ()
+
+
+def _declared(inputs: _Raw, service: _Raw, running: Sequence[_Raw]) -> int:
+    """Return how many tasks were declared: of a global service, one on each of its nodes."""
+    replicated = (inputs.get("mode") or {}).get("replicated")
+    return int(replicated["replicas"]) if replicated else wanted(service, running)
+
+
+def _image(service: _Raw) -> str:
+    container = service["Spec"]["TaskTemplate"].get("ContainerSpec") or {}
+    return str(container.get("Image", "")).partition("@")[0]
+
+
+def _last_failure(name: str, tasks: Sequence[_Raw], nodes: Mapping[str, str]) -> TaskFailure | None:
+    """Return why a task doesn't run, the newest that says so."""
+    failed = [task for task in tasks if error_of(task)]
+    newest = max(failed, key=lambda task: str(task["Status"]["Timestamp"]), default=None)
+    if newest is None:
+        return None
+    node = nodes.get(newest.get("NodeID", ""), "")
+    return read_failure(error_of(newest), service=name, node=node)

@@ -1,0 +1,186 @@
+"""`make status` on what logs say: failed logins, and runs by a schedule."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ops.config import Config
+from ops.status import task_logs
+from ops.status.logins import Failure, last_storm, login_line, login_lines
+from ops.status.upkeep import upkeep_lines
+
+from .shared_doctor import outputs
+from .shared_status import NOW, Client, ago, inputs, service, stack, swarm
+
+DAY = timedelta(days=1)
+CHALLENGE = (
+    '{time} time="x" level=warning msg="error authorizing context: basic authentication challenge'
+    ' for realm \\"Registry\\": {reason}" http.request.host=h {address}'
+)
+
+
+def refused(
+    reason: str = "authentication failure", address: str = "10.0.0.9", **time: float
+) -> str:
+    """Return a registry's line about a request that it refused."""
+    shown = f'http.request.remoteaddr="{address}" http.request.uri=/v2/'
+    return CHALLENGE.format(time=ago(**time), reason=reason, address=shown)
+
+
+def failures(*seconds: float, address: str = "10.0.0.9") -> list[Failure]:
+    """Return failed logins, so many seconds before now."""
+    return [(NOW - timedelta(seconds=each), address) for each in seconds]
+
+
+def test_failed_logins_are_counted_from_the_registrys_log() -> None:
+    log = "\n".join(
+        [
+            "no time",
+            refused(hours=2, address="10.0.0.9:4711"),
+            refused("invalid authorization credential", hours=1),  # Without a login.
+            refused(hours=1, address="2001:db8::1"),
+        ]
+    )
+    (line,) = login_lines(stack(), swarm(client=Client(log=log)))
+    assert (line.state, line.text) == ("ok", "2 failed in the last 24 h")
+    assert line.facts == {"failed": 2, "seconds": 86400}
+    (line,) = login_lines(stack(), swarm(client=Client(log=refused("other", hours=2))))
+    assert line.text == "none failed in the last 24 h"
+
+
+def token(result: str, user: str = "ci", **time: float) -> str:
+    """Return a line of the token server's audit log."""
+    entry = {"event": "token", "user": user, "address": "10.0.0.9", "result": result}
+    return f"{ago(**time)} {json.dumps(entry, separators=(',', ':'))}"
+
+
+def test_failed_logins_are_counted_from_the_token_servers_log() -> None:
+    log = "\n".join(
+        [
+            token("unauthorized", hours=3),
+            token("unauthorized", "", hours=2),  # Without a login.
+            token("limited", "(unknown)", hours=2),
+            token("granted", hours=1),
+            f'{ago(hours=1)} not JSON: "unauthorized"',
+        ]
+    )
+    client = Client(log=log)
+    there = swarm(service("images_token"), service(), client=client)
+    deployed = stack(inputs("images_token"), inputs(), outputs=outputs(has_tokens=True))
+    (line,) = login_lines(deployed, there)
+    assert line.text == "2 failed in the last 24 h"
+    assert len(client.done) == 1
+
+
+def test_a_storm_is_a_warning_with_its_time_and_address() -> None:
+    storm = [refused(minutes=60 - each / 30) for each in range(25)]
+    log = "\n".join([refused(hours=9), *storm, refused(minutes=1, address="10.0.0.8")])
+    (line,) = login_lines(stack(), swarm(client=Client(log=log)))
+    assert line.state == "warning"
+    assert line.text == (
+        "25 failed at 2026-11-26 11:00 UTC, most of them from 10.0.0.9; 27 failed in the last 24 h"
+    )
+    assert line.commands == ("make logs STACK=prod",)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ([], None),
+        (range(190, 0, -10), None),  # Nineteen, over three minutes.
+        ([60] * 19, None),
+        ([60] * 20, (60, 60, 20)),
+        (range(100, 0, -4), None),  # 15 a minute.
+        (range(99, 0, -3), (99, 3, 33)),
+        ([*([900] * 30), *([60] * 20)], (60, 60, 20)),  # The newest one.
+        ([*([900] * 30), 60], (900, 900, 30)),
+    ],
+)
+def test_a_storm_is_twenty_within_a_minute(
+    seconds: Sequence[float], expected: tuple[int, int, int] | None
+) -> None:
+    storm = last_storm(failures(*seconds))
+    times = [(NOW - each).total_seconds() for each in (storm.begin, storm.end)] if storm else []
+    assert (storm and (*times, storm.count)) == expected
+
+
+def test_a_storm_over_minutes_is_shown_with_its_end() -> None:
+    line = login_line("prod", failures(*range(300, 0, -1)), DAY)
+    assert "300 failed at 2026-11-26 11:55 to 11:59 UTC" in line.text
+
+
+def test_a_log_that_is_cut_is_said_to_be_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_logs, "MAX_LINES", 2)
+    log = "\n".join([refused(minutes=30), refused(minutes=20)])
+    (line,) = login_lines(stack(), swarm(client=Client(log=log)))
+    assert line.text == "2 failed in the last 30 min"
+
+
+def test_logins_that_arent_logged_arent_known() -> None:
+    quiet = Config(
+        stack="prod",
+        values={"registry:stackName": "images", "registry:config": '{"log": {"level": "error"}}'},
+    )
+    (line,) = login_lines(stack(config=quiet), swarm())
+    assert (line.state, "registry:config.log.level error" in line.text) == ("unknown", True)
+    (line,) = login_lines(stack(), swarm(client=Client(log=OSError("timed out"))))
+    assert (line.state, line.text) == ("unknown", "not known: the logs can't be read (timed out)")
+
+
+def entry(message: str, level: str = "INFO", /, minutes: float = 60, **more: Any) -> str:
+    """Return a line of a program that runs by a schedule."""
+    return f"{ago(minutes=minutes)} {json.dumps({'level': level, 'msg': message, **more})}"
+
+
+def collection(*lines: str, now: datetime = NOW, tasks: Any = None) -> tuple[str, str]:
+    """Return state and text of the line about the collection, for a log."""
+    client = Client(log="\n".join(lines) or "nothing")
+    there = swarm(service("images_gc"), client=client, now=now, tasks=tasks)
+    backup, line = upkeep_lines(stack(inputs("images_gc")), there)
+    assert (backup.title, backup.state, backup.text) == ("backup", "off", "none is scheduled")
+    assert (line.title, bool(line.commands)) == ("collection", line.state == "wrong")
+    return line.state, line.text
+
+
+DONE = entry("done", minutes=480, summary={"bytes_aside": 2**30, "bytes_removed": 2**20})
+WAITING = entry("waiting", minutes=480, until="2026-11-27T04:00:00Z")
+
+
+def test_the_last_collection_is_shown_with_what_it_came_to() -> None:
+    assert collection(DONE, WAITING) == (
+        "ok",
+        "8 h ago: 1.0 GiB put aside, 1.0 MiB freed; the next one 2026-11-27 04:00 UTC",
+    )
+    assert collection(WAITING) == (
+        "ok",
+        "none in the last 3 days; the next one 2026-11-27 04:00 UTC",
+    )
+
+
+def test_a_collection_that_failed_is_wrong() -> None:
+    failed = entry("the storage is full", "ERROR", minutes=120)
+    state, text = collection(DONE, failed, WAITING)
+    assert state == "wrong"
+    assert text.startswith("failed 2 h ago: the storage is full; the next one")
+    assert collection(failed, entry("done", minutes=60))[0] == "ok"
+
+
+def test_a_collection_that_didnt_come_is_wrong() -> None:
+    late = NOW + timedelta(days=3)
+    state, text = collection(entry("waiting", until="2026-11-26T13:00:00Z"), now=late)
+    assert (state, text.endswith("2026-11-26 13:00 UTC, which is late")) == ("wrong", True)
+    # It may take a while.
+    soon = NOW + timedelta(minutes=90)
+    assert collection(entry("waiting", until="2026-11-26T13:00:00Z"), now=soon)[0] == "ok"
+
+
+def test_a_collection_whose_log_cant_be_read_isnt_known() -> None:
+    assert collection(tasks=[])[0] == "unknown"
+    there = swarm(service("images_gc"), client=Client(log=OSError("timed out")))
+    _, line = upkeep_lines(stack(inputs("images_gc")), there)
+    assert (line.state, line.text) == ("unknown", "not known: the log can't be read (timed out)")
