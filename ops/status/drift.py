@@ -19,6 +19,8 @@ SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 - it marks them
 """Key by which Pulumi marks a secret in its state; that value can't be compared."""
 PLAIN = ("env", "options")
 """Fields whose keys are a user's own, not Pulumi's."""
+JOBS = {"ReplicatedJob", "GlobalJob"}
+"""Modes of services that run once."""
 _Raw = Mapping[str, Any]
 
 
@@ -56,7 +58,9 @@ def _changed(stack: Deployed, swarm: Swarm) -> Iterator[str]:
 
 def _strange(stack: Deployed, swarm: Swarm) -> Iterator[str]:
     for name in sorted(swarm.services.keys() - stack.services.keys()):
-        yield f"service {stack.short(name)} isn't in the state"
+        # A job is one run of something, and goes with its end.
+        if not JOBS & swarm.services[name]["Spec"]["Mode"].keys():
+            yield f"service {stack.short(name)} isn't in the state"
 
 
 def changed_parts(inputs: _Raw, spec: _Raw) -> list[str]:

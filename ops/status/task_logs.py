@@ -45,7 +45,7 @@ def read_logs(swarm: Swarm, services: Sequence[str], period: timedelta = DAY) ->
             is_cut = len(read) >= MAX_LINES
             begin = max(begin, read[0][0] if is_cut else moment(task["CreatedAt"]))
             lines += read
-    return TaskLogs(lines=sorted(lines), begin=begin)
+    return TaskLogs(lines=sorted(lines, key=lambda line: line[0]), begin=begin)
 
 
 def _line(raw: str) -> tuple[datetime, str] | None:

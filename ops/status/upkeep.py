@@ -1,7 +1,8 @@
-"""Lines about what runs by a schedule: the last run, and when the next one comes.
+"""Lines about what runs by a schedule: how the last run ended, and when the next one comes.
 
-A service of the stack does it, and logs a JSON object a line: `waiting` with `until`, `done` with a
-`summary`, and errors. Runs by hand are no part of it.
+A service of the stack does it. Whenever it begins to wait, it logs a JSON object: `msg` is
+`waiting`, `until` the time of the next run, `last_run` how the last one ended, be it by hand, and
+`error` why the last try came to nothing.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from components.swarm.task_state import moment
-from ops.status.line import Line, size, span, stamp
+from ops.status.line import Line, State, size, span, stamp
 from ops.status.snapshot import Deployed, Swarm
 from ops.status.task_logs import read_logs
 
-LATE = timedelta(hours=1)
-"""A run that hasn't begun this long after its time is a fault."""
 PERIOD = timedelta(days=62)
-"""Age of the oldest run that counts: of a schedule by the month there are two."""
+"""Age of the oldest line that counts: of a schedule by the month there are two."""
+LATE = timedelta(hours=12)
+"""A run that goes on this long after it was due is worth a warning: it hangs, or never began."""
 _Entry = Mapping[str, Any]
 
 
@@ -32,11 +33,11 @@ class Upkeep:
     service: str
     """Name of the service, without the stack's."""
     result: Callable[[_Entry], str] = lambda _: ""
-    """Return what a `summary` comes to, in a few words."""
+    """Return what a `last_run` came to, in a few words."""
 
 
-def _collected(summary: _Entry) -> str:
-    aside, removed = summary.get("bytes_aside", 0), summary.get("bytes_removed", 0)
+def _collected(run: _Entry) -> str:
+    aside, removed = run.get("bytes_aside", 0), run.get("bytes_removed", 0)
     return f"{size(aside)} put aside, {size(removed)} freed"
 
 
@@ -62,49 +63,45 @@ def _line(stack: Deployed, swarm: Swarm, upkeep: Upkeep) -> Line:
     except OSError as error:
         text = f"not known: the log can't be read ({error})"
         return Line(title=upkeep.title, state="unknown", text=text)
-    entries = [(time, entry) for time, text in logs.lines if (entry := _parsed(text))]
-    return upkeep_line(upkeep, stack.stack, entries, swarm.now - logs.begin, swarm.now)
+    entries = [entry for _, text in logs.lines if (entry := _waiting(text))]
+    if not entries:
+        return Line(title=upkeep.title, state="unknown", text="not known: its log doesn't say it")
+    return upkeep_line(upkeep, stack.stack, entries[-1], swarm.now)
 
 
-def upkeep_line(
-    upkeep: Upkeep,
-    stack: str,
-    entries: Sequence[tuple[datetime, _Entry]],
-    period: timedelta,
-    now: datetime,
-) -> Line:
-    """Return the line about what a log has, which goes back for `period`."""
-    ends = [
-        (time, entry)
-        for time, entry in entries
-        if entry.get("msg") == "done" or entry.get("level") == "ERROR"
-    ]
-    until = [moment(entry["until"]) for _, entry in entries if entry.get("msg") == "waiting"]
-    text, facts, failed = f"none in the last {span(period)}", dict[str, Any](), False
-    if ends:
-        time, entry = ends[-1]
-        failed = entry.get("msg") != "done"
-        outcome = str(entry["msg"]) if failed else upkeep.result(entry.get("summary") or {})
-        text = f"{'failed ' if failed else ''}{span(now - time)} ago{outcome and f': {outcome}'}"
-        facts = {"at": stamp(time), "failed": failed}
-    if until:
-        text += f"; the next one {until[-1]:%Y-%m-%d %H:%M} UTC"
-        facts["next"] = stamp(until[-1])
-    is_late = bool(until) and now - until[-1] > LATE and (not ends or ends[-1][0] < until[-1])
-    if is_late:
-        text += ", which is late"
+def upkeep_line(upkeep: Upkeep, stack: str, waiting: _Entry, now: datetime) -> Line:
+    """Return the line about what a service has logged as it began to wait."""
+    until, run = moment(waiting["until"]), waiting.get("last_run") or {}
+    error = str(waiting.get("error") or run.get("error") or "")
+    state: State = "wrong" if error else "warning" if run.get("interrupted") else "ok"
+    text = "none yet"
+    if run:
+        outcome = error or ("interrupted" if run.get("interrupted") else upkeep.result(run))
+        text = f"{'failed ' if error else ''}{span(now - moment(run['ended']))} ago"
+        text += f": {outcome}" if outcome else ""
+    elif error:
+        text = f"failed: {error}"
+    is_due = now > until
+    text += f"; {'due since' if is_due else 'the next one'} {until:%Y-%m-%d %H:%M} UTC"
+    if state == "ok" and now - until > LATE:
+        state = "warning"
     return Line(
         title=upkeep.title,
-        state="wrong" if failed or is_late else "ok",
+        state=state,
         text=text,
-        commands=(f"make logs STACK={stack}",) if failed or is_late else (),
-        facts=facts,
+        commands=() if state == "ok" else (f"make logs STACK={stack}",),
+        facts={"next": stamp(until), "failed": bool(error)}
+        | ({"ended": stamp(moment(run["ended"]))} if run else {}),
     )
 
 
-def _parsed(text: str) -> _Entry | None:
+def _waiting(text: str) -> _Entry | None:
+    """Return a line by which a service begins to wait; None for all others."""
+    if '"waiting"' not in text:
+        return None
     try:
         entry = json.loads(text)
     except ValueError:
         return None
-    return entry if isinstance(entry, Mapping) else None
+    is_whole = isinstance(entry, Mapping) and entry.get("msg") == "waiting" and "until" in entry
+    return entry if is_whole else None

@@ -179,6 +179,11 @@ def test_what_is_gone_and_what_is_strange_are_drift() -> None:
     )
 
 
+def test_a_job_is_no_drift() -> None:
+    job = service("images_job-gc", Mode={"ReplicatedJob": {"MaxConcurrent": 1}})
+    assert shown(drift_lines(stack(), swarm(service(), job)))[0] == "ok"
+
+
 def update(result: str, **time: float) -> dict[str, Any]:
     """Return an entry of Pulumi's history."""
     return {

@@ -132,9 +132,14 @@ def test_logins_that_arent_logged_arent_known() -> None:
     assert (line.state, line.text) == ("unknown", "not known: the logs can't be read (timed out)")
 
 
-def entry(message: str, level: str = "INFO", /, minutes: float = 60, **more: Any) -> str:
-    """Return a line of a program that runs by a schedule."""
-    return f"{ago(minutes=minutes)} {json.dumps({'level': level, 'msg': message, **more})}"
+NEXT = "2026-11-27T04:00:00Z"
+RUN = {"ended": "2026-11-26T04:00:30Z", "bytes_aside": 2**30, "bytes_removed": 2**20, "error": ""}
+
+
+def waiting(**others: Any) -> str:
+    """Return the line by which a scheduled service begins to wait for its next run."""
+    entry = {"level": "INFO", "msg": "waiting", "until": NEXT, **others}
+    return f"{ago(hours=7)} {json.dumps(entry, separators=(',', ':'))}"
 
 
 def collection(*lines: str, now: datetime = NOW, tasks: Any = None) -> tuple[str, str]:
@@ -143,44 +148,45 @@ def collection(*lines: str, now: datetime = NOW, tasks: Any = None) -> tuple[str
     there = swarm(service("images_gc"), client=client, now=now, tasks=tasks)
     backup, line = upkeep_lines(stack(inputs("images_gc")), there)
     assert (backup.title, backup.state, backup.text) == ("backup", "off", "none is scheduled")
-    assert (line.title, bool(line.commands)) == ("collection", line.state == "wrong")
+    assert (line.title, bool(line.commands)) == (
+        "collection",
+        line.state in ("wrong", "warning"),
+    )
     return line.state, line.text
 
 
-DONE = entry("done", minutes=480, summary={"bytes_aside": 2**30, "bytes_removed": 2**20})
-WAITING = entry("waiting", minutes=480, until="2026-11-27T04:00:00Z")
-
-
 def test_the_last_collection_is_shown_with_what_it_came_to() -> None:
-    assert collection(DONE, WAITING) == (
+    junk = f'{ago(hours=6)} not JSON: "waiting"'
+    assert collection(waiting(), waiting(last_run=RUN), junk) == (
         "ok",
-        "8 h ago: 1.0 GiB put aside, 1.0 MiB freed; the next one 2026-11-27 04:00 UTC",
+        "7 h ago: 1.0 GiB put aside, 1.0 MiB freed; the next one 2026-11-27 04:00 UTC",
     )
-    assert collection(WAITING) == (
-        "ok",
-        "none in the last 3 days; the next one 2026-11-27 04:00 UTC",
-    )
+    assert collection(waiting()) == ("ok", "none yet; the next one 2026-11-27 04:00 UTC")
 
 
 def test_a_collection_that_failed_is_wrong() -> None:
-    failed = entry("the storage is full", "ERROR", minutes=120)
-    state, text = collection(DONE, failed, WAITING)
-    assert state == "wrong"
-    assert text.startswith("failed 2 h ago: the storage is full; the next one")
-    assert collection(failed, entry("done", minutes=60))[0] == "ok"
+    full = "the storage is full"
+    assert collection(waiting(last_run={**RUN, "error": full})) == (
+        "wrong",
+        f"failed 7 h ago: {full}; the next one 2026-11-27 04:00 UTC",
+    )
+    assert collection(waiting(last_run=RUN, error=full))[0] == "wrong"
+    assert collection(waiting(error=full))[1].startswith(f"failed: {full}; ")
+    state, text = collection(waiting(last_run={**RUN, "interrupted": True}))
+    assert (state, "7 h ago: interrupted" in text) == ("warning", True)
 
 
-def test_a_collection_that_didnt_come_is_wrong() -> None:
-    late = NOW + timedelta(days=3)
-    state, text = collection(entry("waiting", until="2026-11-26T13:00:00Z"), now=late)
-    assert (state, text.endswith("2026-11-26 13:00 UTC, which is late")) == ("wrong", True)
-    # It may take a while.
-    soon = NOW + timedelta(minutes=90)
-    assert collection(entry("waiting", until="2026-11-26T13:00:00Z"), now=soon)[0] == "ok"
+@pytest.mark.parametrize(("hours", "state"), [(11, "ok"), (13, "warning")])
+def test_a_collection_that_doesnt_end_is_a_warning(hours: int, state: str) -> None:
+    now = datetime.fromisoformat(NEXT.replace("Z", "+00:00")) + timedelta(hours=hours)
+    shown = collection(waiting(last_run=RUN), now=now)
+    assert shown[0] == state
+    assert shown[1].endswith("; due since 2026-11-27 04:00 UTC")
 
 
 def test_a_collection_whose_log_cant_be_read_isnt_known() -> None:
     assert collection(tasks=[])[0] == "unknown"
+    assert collection() == ("unknown", "not known: its log doesn't say it")
     there = swarm(service("images_gc"), client=Client(log=OSError("timed out")))
     _, line = upkeep_lines(stack(inputs("images_gc")), there)
     assert (line.state, line.text) == ("unknown", "not known: the log can't be read (timed out)")
