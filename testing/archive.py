@@ -7,10 +7,10 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ops.bootstrap import packages
+from ops.bootstrap import ROOT, packages
 from ops.bootstrap.console import run
 from ops.bootstrap.image_build import busybox
 
@@ -71,9 +71,13 @@ def registry_2_image(folder: Path, name: str) -> Path:
         folder,
         name,
         {"docker-registry": "bin/registry"},
-        ["sh", "wget"],
-        ["/bin/registry", "serve", configuration],
-        {configuration: REGISTRY_2},
+        ["sh", "cat", "wget"],
+        ["/entrypoint.sh"],
+        cmd=[configuration],
+        files={
+            configuration: REGISTRY_2,
+            "/entrypoint.sh": (ROOT / "images/registry/rootfs/entrypoint.sh").read_text(),
+        },
     )
 
 
@@ -83,9 +87,14 @@ def _image_of(
     programs: Mapping[str, str],
     tools: list[str],
     command: list[str],
-    texts: Mapping[str, str] | None = None,
+    *,
+    cmd: Sequence[str] = (),
+    files: Mapping[str, str] | None = None,
 ) -> Path:
-    """Pack this machine's `programs` at their paths, their libraries, busybox, and `texts`."""
+    """Pack this machine's `programs` at their paths, their libraries, busybox, and `files`.
+
+    `cmd` follows the `command` unless whoever runs the image has other arguments.
+    """
     paths = {packages.program(program): path for program, path in programs.items()}
     listed = "".join(run(["ldd", program]) for program in paths)
     libraries = sorted(set(re.findall(r"(/\S+) \(0x", listed)))
@@ -100,9 +109,9 @@ def _image_of(
             entry = tarfile.TarInfo(f"bin/{tool}")
             entry.type, entry.linkname = tarfile.SYMTYPE, "/bin/busybox"
             tar.addfile(entry)
-        for file, text in (texts or {}).items():
+        for file, text in (files or {}).items():
             entry = tarfile.TarInfo(file.lstrip("/"))
-            entry.size = len(text.encode())
+            entry.size, entry.mode = len(text.encode()), 0o755
             tar.addfile(entry, io.BytesIO(text.encode()))
     path = "PATH=/bin:/usr/sbin:/usr/local/bin"
-    return archive_of(layer, name, {"Entrypoint": command, "Env": [path]})
+    return archive_of(layer, name, {"Entrypoint": command, "Cmd": [*cmd], "Env": [path]})

@@ -12,11 +12,10 @@ from typing import Any
 
 from components.swarm.summary import differences, expected_summary
 from ops.checkpoint import KINDS
+from ops.review.differences import SIGNATURE
 from ops.status.line import Line
 from ops.status.snapshot import Deployed, Swarm
 
-SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 - it marks them
-"""Key by which Pulumi marks a secret in its state; that value can't be compared."""
 PLAIN = ("env", "options")
 """Fields whose keys are a user's own, not Pulumi's."""
 JOBS = {"ReplicatedJob", "GlobalJob"}
@@ -67,7 +66,7 @@ def changed_parts(inputs: _Raw, spec: _Raw) -> list[str]:
     """Return the parts of a service's specification that aren't those of its inputs."""
     endpoint = Recorded(inputs["endpointSpec"]) if inputs.get("endpointSpec") else None
     expected = expected_summary(Recorded(inputs["taskSpec"]), endpoint)
-    comparable = {name: part for name, part in expected.items() if SECRET not in repr(part)}
+    comparable = {name: part for name, part in expected.items() if SIGNATURE not in repr(part)}
     parts = differences(spec, comparable)
     declared = (inputs.get("mode") or {}).get("replicated") or {}
     if declared.get("replicas") != spec["Mode"].get("Replicated", {}).get("Replicas"):
@@ -78,11 +77,11 @@ def changed_parts(inputs: _Raw, spec: _Raw) -> list[str]:
 
 
 def _has_other_labels(expected: Any, labels: _Raw) -> bool:
-    if SECRET in expected:
+    if SIGNATURE in expected:
         return False
     values = {each["label"]: each["value"] for each in expected}
     return values.keys() != labels.keys() or any(
-        labels[name] != value for name, value in values.items() if SECRET not in value
+        labels[name] != value for name, value in values.items() if SIGNATURE not in value
     )
 
 
@@ -99,7 +98,7 @@ class Recorded:
 
 def _wrapped(value: Any, *, plain: bool) -> Any:
     if isinstance(value, Mapping) and not plain:
-        return SECRET if SECRET in value else Recorded(value)
+        return SIGNATURE if SIGNATURE in value else Recorded(value)
     if isinstance(value, list):
         return [_wrapped(each, plain=plain) for each in value]
     return value

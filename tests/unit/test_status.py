@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from ops.status.deployment import deployment_lines
-from ops.status.drift import SECRET, drift_lines
+from ops.status.drift import drift_lines
 from ops.status.line import Line
 from ops.status.nodes import node_lines
 from ops.status.services import service_lines
 
+from .shared_review import HIDDEN
 from .shared_status import ago, inputs, node, service, stack, swarm, task
 
 PUT_BACK = "pulumi up --refresh --run-program --stack prod"
@@ -152,7 +153,7 @@ def test_a_service_that_was_changed_is_drift(path: str, value: Any, part: str) -
 
 
 def test_a_secret_value_is_left_out_of_the_comparison() -> None:
-    hidden = {SECRET: "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:x"}
+    hidden = HIDDEN
     declared = copy.deepcopy(inputs())
     declared["taskSpec"]["containerSpec"]["env"] = {"A": hidden}
     declared["labels"][0]["value"] = hidden
