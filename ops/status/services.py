@@ -8,6 +8,7 @@ from typing import Any
 
 from components.swarm.task_failure import TaskFailure, read_failure
 from components.swarm.task_state import error_of, moment, wanted
+from ops.status.drift import changed_parts
 from ops.status.line import Line, State, span, stamp
 from ops.status.snapshot import Deployed, Swarm
 
@@ -43,7 +44,7 @@ def _line(stack: Deployed, swarm: Swarm, name: str, inputs: _Raw) -> Line:
         since = max(moment(task["Status"]["Timestamp"]) for task in running)
         parts.append(f"on {', '.join(nodes)} for {span(swarm.now - since)}")
         facts |= {"nodes": nodes, "since": stamp(since)}
-    state, addition, commands = _trouble(stack, swarm, service, count)
+    state, addition, commands = _trouble(stack, swarm, service, inputs, count)
     text = f"{' '.join(parts)}, {image}{addition}"
     failure = _last_failure(name, tasks, names) if state != "ok" else None
     if failure:
@@ -52,7 +53,7 @@ def _line(stack: Deployed, swarm: Swarm, name: str, inputs: _Raw) -> Line:
 
 
 def _trouble(
-    stack: Deployed, swarm: Swarm, service: _Raw, count: int
+    stack: Deployed, swarm: Swarm, service: _Raw, inputs: _Raw, count: int
 ) -> tuple[State, str, tuple[str, ...]]:
     """Return the state of a service, what is to be added to its line, and commands."""
     name = service["Spec"]["Name"]
@@ -66,7 +67,8 @@ def _trouble(
         return "wrong", "", more
     if update == "paused":
         return "wrong", "; its update has stopped", more
-    if update.startswith("rollback"):
+    # Where it is as declared, it was another update, before the last deployment, that was undone.
+    if update.startswith("rollback") and changed_parts(inputs, service["Spec"]):
         return "warning", "; its last update was undone", more
     failed = [task for task in tasks if task["Status"]["State"] in _FAILED]
     late = [task for task in failed if swarm.now - moment(task["Status"]["Timestamp"]) < RECENT]

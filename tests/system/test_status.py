@@ -27,6 +27,8 @@ DISK_MIB, FILLED_MIB = 1200, 400
 GOOD = CertificatePair.make(DOMAIN, days=60, since_days=30)
 OLD = CertificatePair.make(DOMAIN, days=2, since_days=88)
 WRONG_LOGINS = 30
+BROKEN = "registry:broken"
+"""An image that can be had, and isn't a registry."""
 TITLES = (
     *("answer", "certificate", "proxy", "registry", "nodes", "disk"),
     *("logins", "drift", "deployment"),
@@ -130,6 +132,22 @@ def test_newer_versions_and_moved_tags_are_shown(site: SwarmUnderTest, hub: Hub)
     assert f"pulumi config set --stack {NAME} registry:image {newer}" in shown
     assert f"newer {TRAEFIK_IMAGE} the tag leads to another image by now (proxy)" in shown
     assert shown.count("pip finds no index that knows it") == 3
+
+
+def test_a_broken_image_is_undone_and_shown_until_it_is_mended(
+    site: SwarmUnderTest, hub: Hub
+) -> None:
+    hub.push(TRAEFIK_IMAGE, BROKEN)
+    site.project.set(NAME, "registry:image", BROKEN)
+    failed = site.project.pulumi("up", "--yes", "--skip-preview", "--stack", NAME)
+    assert failed.code != 0
+    assert f"The update of {REGISTRY} was undone, and the version before runs on" in failed.text
+    _, lines = json_lines(site, site.swarm.nodes[0])
+    assert lines["answer"]["state"] == "ok"
+    assert lines["registry"]["state"] == lines["deployment"]["state"] == "warning"
+    assert f"{REGISTRY_IMAGE}; its last update was undone: " in lines["registry"]["text"]
+    # The next deployment is one of the next test: there no trace of it is left.
+    site.project.unset(NAME, "registry:image")
 
 
 def test_faults_are_shown(site: SwarmUnderTest, disk: Path, tmp_path: Path) -> None:

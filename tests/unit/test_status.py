@@ -78,12 +78,14 @@ def test_a_task_that_failed_lately_is_a_warning(minutes: int, state: str) -> Non
     [
         ("paused", "wrong", "its update has stopped"),
         ("rollback_completed", "warning", "its last update was undone"),
+        ("rollback_completed", "ok", "registry:3.1.2"),  # Of one before the last deployment.
         ("updating", "ok", "an update is under way"),
         ("completed", "ok", "registry:3.1.2"),
     ],
 )
 def test_an_update_that_failed_is_shown(update: str, state: str, text: str) -> None:
-    updated = {**service(), "UpdateStatus": {"State": update}}
+    undone = changed("TaskTemplate.ContainerSpec.Env", ["A=c"])
+    updated = {**(undone if "undone" in text else service()), "UpdateStatus": {"State": update}}
     line = service_lines(stack(), swarm(updated))[0]
     assert line.state == state
     assert line.text.endswith(text)
