@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 
 import requests
 
-from components.swarm.pull_login import DOCKER_HUB, PullLogin, registry_of
+from components.swarm.pull_login import DOCKER_HUB, HUB_HOSTS, PullLogin, registry_of
 
 HUB_URL = "https://registry-1.docker.io"
 TIMEOUT_SECONDS = 10
@@ -48,6 +48,7 @@ class Name:
         rest, _, digest = image.partition("@")
         registry = registry_of(rest)
         path = rest.removeprefix(f"{registry}/")
+        registry = DOCKER_HUB if registry in HUB_HOSTS else registry
         path, colon, tag = path.rpartition(":") if ":" in path else (path, "", "")
         if registry == DOCKER_HUB and "/" not in path:
             path = f"library/{path}"

@@ -57,7 +57,7 @@ def all_lines(stack: Stack, known: Deployed) -> list[Line]:
             for title, ask in FROM_SWARM:
                 try:
                     swarm_lines += ask(known, swarm)
-                except DockerException as error:
+                except (DockerException, OSError) as error:  # OSError: no answer in time.
                     reason = " ".join(str(error).split())
                     swarm_lines.append(Line(title=title, state="unknown", text=reason))
     except UserError as error:

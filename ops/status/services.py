@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from components.swarm.task_failure import TaskFailure, read_failure
+from components.swarm.task_failure import read_failure
 from components.swarm.task_state import error_of, moment, wanted
 from ops.status.drift import changed_parts
 from ops.status.line import Line, State, span, stamp
@@ -34,9 +34,8 @@ def service_lines(stack: Deployed, swarm: Swarm) -> list[Line]:
 
 
 def _line(stack: Deployed, swarm: Swarm, name: str, inputs: _Raw) -> Line:
-    service, tasks, running = swarm.services[name], swarm.tasks_of(name), swarm.running(name)
-    count, names = _declared(inputs, service, running), swarm.node_names
-    image = _image(service)
+    service, running, names = swarm.services[name], swarm.running(name), swarm.node_names
+    count, image = _declared(inputs, service, running), _image(service)
     parts = [f"{len(running)} of {count} run" if len(running) != 1 or count != 1 else "runs"]
     facts: dict[str, Any] = {"image": image, "running": len(running), "wanted": count}
     if running:
@@ -46,9 +45,6 @@ def _line(stack: Deployed, swarm: Swarm, name: str, inputs: _Raw) -> Line:
         facts |= {"nodes": nodes, "since": stamp(since)}
     state, addition, commands = _trouble(stack, swarm, service, inputs, count)
     text = f"{' '.join(parts)}, {image}{addition}"
-    failure = _last_failure(name, tasks, names) if state != "ok" else None
-    if failure:
-        text += f": {failure.headline}"
     return Line(title=stack.short(name), state=state, text=text, commands=commands, facts=facts)
 
 
@@ -59,22 +55,23 @@ def _trouble(
     name = service["Spec"]["Name"]
     more = (f"docker service ps --no-trunc {name}", f"make logs STACK={stack.stack}")
     tasks, running = swarm.tasks_of(name), swarm.running(name)
+    reason = _last_failure(name, tasks, swarm.node_names)
     update = (service.get("UpdateStatus") or {}).get("State", "")
     if len(running) < count:
         scaled = service["Spec"]["Mode"].get("Replicated", {}).get("Replicas", count)
         if scaled < count:
             return "wrong", f"; it was scaled to {scaled}", (stack.put_back,)
-        return "wrong", "", more
+        return "wrong", reason, more
     if update == "paused":
-        return "wrong", "; its update has stopped", more
+        return "wrong", f"; its update has stopped{reason}", more
     # Where it is as declared, it was another update, before the last deployment, that was undone.
     if update.startswith("rollback") and changed_parts(inputs, service["Spec"]):
-        return "warning", "; its last update was undone", more
+        return "warning", f"; its last update was undone{reason}", more
     failed = [task for task in tasks if task["Status"]["State"] in _FAILED]
     late = [task for task in failed if swarm.now - moment(task["Status"]["Timestamp"]) < RECENT]
     if late:
-        times = "once" if len(late) == 1 else f"{len(late)} times or more"
-        return "warning", f"; it failed {times} in the last hour", more
+        times = "once" if len(late) == 1 else f"at least {len(late)} times"
+        return "warning", f"; it failed {times} in the last hour{reason}", more
     return "ok", "; an update is under way" if update == "updating" else "", ()
 
 
@@ -89,11 +86,11 @@ def _image(service: _Raw) -> str:
     return str(container.get("Image", "")).partition("@")[0]
 
 
-def _last_failure(name: str, tasks: Sequence[_Raw], nodes: Mapping[str, str]) -> TaskFailure | None:
-    """Return why a task doesn't run, the newest that says so."""
+def _last_failure(name: str, tasks: Sequence[_Raw], nodes: Mapping[str, str]) -> str:
+    """Return why a task doesn't run, the newest that says so, to go on with in a sentence."""
     failed = [task for task in tasks if error_of(task)]
     newest = max(failed, key=lambda task: str(task["Status"]["Timestamp"]), default=None)
     if newest is None:
-        return None
+        return ""
     node = nodes.get(newest.get("NodeID", ""), "")
-    return read_failure(error_of(newest), service=name, node=node)
+    return f": {read_failure(error_of(newest), service=name, node=node).headline}"

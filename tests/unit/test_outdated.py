@@ -60,6 +60,7 @@ def test_newer_versions_are_those_of_the_same_line(
         ("library/redis", Name("docker.io", "library/redis", "latest")),
         (f"acme/app:1@{DIGEST}", Name("docker.io", "acme/app", "1", DIGEST)),
         ("docker.io/traefik:v3", Name("docker.io", "library/traefik", "v3")),
+        ("index.docker.io/acme/app:1", Name("docker.io", "acme/app", "1")),
         ("host:5000/a/b:1", Name("host:5000", "a/b", "1")),
         ("ghcr.io/a/b", Name("ghcr.io", "a/b", "latest")),
         (f"localhost/a@{DIGEST}", Name("localhost", "a", "latest", DIGEST)),

@@ -42,7 +42,7 @@ def test_a_service_that_was_removed_is_wrong() -> None:
 
 def test_a_service_that_was_scaled_to_nothing_is_wrong() -> None:
     scaled = service(Mode={"Replicated": {"Replicas": 0}})
-    (line,) = service_lines(stack(), swarm(scaled, tasks=[]))
+    (line,) = service_lines(stack(), swarm(scaled, tasks=[task("failed", "long ago", days=3)]))
     assert line.state == "wrong"
     assert line.text == "0 of 1 run, registry:3.1.2; it was scaled to 0"
     assert line.commands == (PUT_BACK,)

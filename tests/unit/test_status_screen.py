@@ -12,6 +12,7 @@ from typing import Any
 
 import docker.errors
 import pytest
+import requests
 
 from ops.bootstrap import ROOT
 from ops.bootstrap.console import UserError
@@ -138,12 +139,16 @@ def test_a_question_that_the_engine_refuses_leaves_the_other_lines(
     def refuse(*_: object) -> list[Line]:
         raise docker.errors.APIError("500 Server Error: rpc error")
 
+    def hang(*_: object) -> list[Line]:
+        raise requests.ReadTimeout("Read timed out.")
+
     asked.append(line(title="nodes"))
-    questions = [("logins", refuse), ("nodes", lambda *_: asked)]
+    questions = [("logins", refuse), ("disk", hang), ("nodes", lambda *_: asked)]
     monkeypatch.setattr(screen, "FROM_SWARM", questions)
     lines = screen.all_lines(Stack("prod"), stack())
-    assert [(each.title, each.state) for each in lines] == [("logins", "unknown"), ("nodes", "ok")]
-    assert "rpc error" in lines[0].text
+    states = {each.title: each.state for each in lines}
+    assert states == {"logins": "unknown", "disk": "unknown", "nodes": "ok"}
+    assert ["rpc error" in lines[0].text, lines[1].text] == [True, "Read timed out."]
 
 
 def test_an_answer_is_what_the_doctor_finds(monkeypatch: pytest.MonkeyPatch) -> None:
