@@ -134,24 +134,8 @@ def test_newer_versions_and_moved_tags_are_shown(site: SwarmUnderTest, hub: Hub)
     assert shown.count("pip finds no index that knows it") == 3
 
 
-def test_a_broken_image_is_undone_and_shown_until_it_is_mended(
-    site: SwarmUnderTest, hub: Hub
-) -> None:
-    hub.push(TRAEFIK_IMAGE, BROKEN)
-    site.project.set(NAME, "registry:image", BROKEN)
-    failed = site.project.pulumi("up", "--yes", "--skip-preview", "--stack", NAME)
-    assert failed.code != 0
-    assert f"The update of {REGISTRY} was undone, and the version before runs on" in failed.text
-    _, lines = json_lines(site, site.swarm.nodes[0])
-    assert lines["answer"]["state"] == "ok"
-    assert lines["registry"]["state"] == lines["deployment"]["state"] == "warning"
-    assert f"{REGISTRY_IMAGE}; its last update was undone: " in lines["registry"]["text"]
-    # The next deployment is one of the next test: there no trace of it is left.
-    site.project.unset(NAME, "registry:image")
-
-
 def test_faults_are_shown(site: SwarmUnderTest, disk: Path, tmp_path: Path) -> None:
-    first, second, third = site.swarm.nodes
+    first, second, _ = site.swarm.nodes
     show_certificate(site, OLD, tmp_path)
     site.serves(NAME, DOMAIN, PROXY)
     urls = [f"https://{DOMAIN}/v2/"] * WRONG_LOGINS
@@ -160,11 +144,13 @@ def test_faults_are_shown(site: SwarmUnderTest, disk: Path, tmp_path: Path) -> N
     site.swarm.exec(first, *wrong, *sinks, *urls)
     site.swarm.exec(second, "fallocate", "-l", f"{FILLED_MIB}M", disk / "filled")
     site.swarm.docker(first, "service", "update", "-d", "--label-add", "by=hand", REGISTRY)
-    site.update_node(third.id, "--availability", "drain")
+    busy = (second, site.node_of(PROXY))
+    idle = next(node for node in site.swarm.nodes if node not in busy)
+    site.update_node(idle.id, "--availability", "drain")
     try:
         code, head, states = screen(site)
     finally:
-        site.update_node(third.id, "--availability", "active")
+        site.update_node(idle.id, "--availability", "active")
         (disk / "filled").unlink(missing_ok=True)
     assert (code, head) == (2, f"https://{DOMAIN}: 3 wrong, 2 warnings")  # 2 is make's own.
     faults = {title: state for title, state in states.items() if state not in ("ok", "off")}
@@ -177,6 +163,25 @@ def test_faults_are_shown(site: SwarmUnderTest, disk: Path, tmp_path: Path) -> N
     }
 
 
+def test_a_broken_image_is_undone_and_shown_until_it_is_mended(
+    site: SwarmUnderTest, hub: Hub
+) -> None:
+    hub.push(TRAEFIK_IMAGE, BROKEN)
+    site.project.set(NAME, "registry:image", BROKEN)
+    failed = site.project.pulumi("up", "--yes", "--skip-preview", "--stack", NAME)
+    assert failed.code != 0
+    assert f"The update of {REGISTRY} was undone, and the version before runs on" in failed.text
+    _, lines = json_lines(site, site.swarm.nodes[0])
+    assert lines["answer"]["state"] == "ok"
+    assert lines["registry"]["state"] == lines["deployment"]["state"] == "warning"
+    assert f"{REGISTRY_IMAGE}; its last update was undone: " in lines["registry"]["text"]
+    site.project.unset(NAME, "registry:image")
+    site.project.up(NAME)
+    _, lines = json_lines(site, site.swarm.nodes[0])
+    assert lines["deployment"]["state"] == "ok"
+    assert "undone" not in lines["registry"]["text"]
+
+
 def test_a_service_without_tasks_is_shown(site: SwarmUnderTest) -> None:
     first = site.swarm.nodes[0]
     site.swarm.docker(first, "service", "scale", "-d", f"{REGISTRY}=0")
@@ -184,6 +189,6 @@ def test_a_service_without_tasks_is_shown(site: SwarmUnderTest) -> None:
     code, lines = json_lines(site, first)
     assert code == 2
     assert lines["registry"]["text"].startswith("0 of 1 run, ")
-    assert lines["drift"]["text"] == "registry has other number of replicas, labels"
+    assert "number of replicas" in lines["drift"]["text"]
     states = {title: lines[title]["state"] for title in ("answer", "registry", "disk", "drift")}
     assert states == {"answer": "wrong", "registry": "wrong", "disk": "unknown", "drift": "wrong"}
