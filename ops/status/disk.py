@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -73,6 +73,8 @@ def _line(stack: Deployed, swarm: Swarm, name: str, title: str) -> Line:
     memory = Memory(stack.stack, name)
     node = swarm.node_names.get(task["NodeID"], "?")
     line = disk_line(title, node, disk, memory.read(), swarm.now)
+    if line.state != "ok" and title == "disk":
+        line = replace(line, commands=(f"make gc STACK={stack.stack}", *line.commands))
     memory.keep(disk.used, swarm.now)
     return line
 

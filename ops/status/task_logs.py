@@ -37,9 +37,9 @@ def read_logs(swarm: Swarm, services: Sequence[str], period: timedelta = DAY) ->
             text = read_log(
                 swarm.client,
                 task["ID"],
-                lines=MAX_LINES,
+                tail=MAX_LINES,
                 since=int((swarm.now - period).timestamp()),
-                timestamps=True,
+                timestamps=1,
             )
             read = [line for raw in text.splitlines() if (line := _line(raw))]
             is_cut = len(read) >= MAX_LINES

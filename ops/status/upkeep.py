@@ -32,6 +32,8 @@ class Upkeep:
     title: str
     service: str
     """Name of the service, without the stack's."""
+    setting: str = ""
+    """Setting of its schedule; empty where there is none."""
     result: Callable[[_Entry], str] = lambda _: ""
     """Return what a `last_run` came to, in a few words."""
 
@@ -43,7 +45,7 @@ def _collected(run: _Entry) -> str:
 
 ALL: Sequence[Upkeep] = (
     Upkeep(title="backup", service="backup"),
-    Upkeep(title="collection", service="gc", result=_collected),
+    Upkeep(title="collection", service="gc", setting="registry:gc.schedule", result=_collected),
 )
 
 
@@ -55,7 +57,8 @@ def upkeep_lines(stack: Deployed, swarm: Swarm) -> list[Line]:
 def _line(stack: Deployed, swarm: Swarm, upkeep: Upkeep) -> Line:
     name = f"{stack.config.swarm_stack}_{upkeep.service}"
     if name not in stack.services:
-        return Line(title=upkeep.title, state="off", text="none is scheduled")
+        hint = f" ({upkeep.setting})" if upkeep.setting else ""
+        return Line(title=upkeep.title, state="off", text=f"none is scheduled{hint}")
     if not swarm.running(name):
         return Line(title=upkeep.title, state="unknown", text="not known: its service doesn't run")
     try:

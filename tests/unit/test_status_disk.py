@@ -26,6 +26,19 @@ DF = f"""Filesystem           1024-blocks    Used Available Capacity Mounted on
 pytestmark = pytest.mark.usefixtures("home")
 
 
+def test_a_full_disk_has_the_command_that_makes_room() -> None:
+    full = DF.replace("62914560", "1024")
+    lines = disk_lines(
+        stack(inputs(), inputs("images_mirror-hub")),
+        swarm(service(), service("images_mirror-hub"), client=Client(output=full)),
+    )
+    on_node = "docker system df -v  # on that node"
+    assert {line.title: line.commands for line in lines} == {
+        "disk": ("make gc STACK=prod", on_node),
+        "disk mirror-hub": (on_node,),
+    }
+
+
 def test_the_disk_is_asked_inside_a_task_on_the_engines_own_node() -> None:
     client = Client(output=DF)
     (line,) = disk_lines(stack(), swarm(client=client))
