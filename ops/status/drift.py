@@ -64,16 +64,21 @@ def _strange(stack: Deployed, swarm: Swarm) -> Iterator[str]:
 
 def changed_parts(inputs: _Raw, spec: _Raw) -> list[str]:
     """Return the parts of a service's specification that aren't those of its inputs."""
-    endpoint = Recorded(inputs["endpointSpec"]) if inputs.get("endpointSpec") else None
-    expected = expected_summary(Recorded(inputs["taskSpec"]), endpoint)
-    comparable = {name: part for name, part in expected.items() if SIGNATURE not in repr(part)}
-    parts = differences(spec, comparable)
+    parts = changed_parts_of_tasks(inputs, spec)
     declared = (inputs.get("mode") or {}).get("replicated") or {}
     if declared.get("replicas") != spec["Mode"].get("Replicated", {}).get("Replicas"):
         parts.append("number of replicas")
     if _has_other_labels(inputs.get("labels") or [], spec.get("Labels") or {}):
         parts.append("labels")
     return parts
+
+
+def changed_parts_of_tasks(inputs: _Raw, spec: _Raw) -> list[str]:
+    """Return those for which a service's tasks would be replaced, and its ports."""
+    endpoint = Recorded(inputs["endpointSpec"]) if inputs.get("endpointSpec") else None
+    expected = expected_summary(Recorded(inputs["taskSpec"]), endpoint)
+    comparable = {name: part for name, part in expected.items() if SIGNATURE not in repr(part)}
+    return differences(spec, comparable)
 
 
 def _has_other_labels(expected: Any, labels: _Raw) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from components.swarm.task_failure import read_failure
 from components.swarm.task_state import error_of, moment, wanted
-from ops.status.drift import changed_parts
+from ops.status.drift import changed_parts_of_tasks
 from ops.status.line import Line, State, span, stamp
 from ops.status.snapshot import Deployed, Swarm
 
@@ -65,7 +65,7 @@ def _trouble(
     if update == "paused":
         return "wrong", f"; its update has stopped{reason}", more
     # Where it is as declared, it was another update, before the last deployment, that was undone.
-    if update.startswith("rollback") and changed_parts(inputs, service["Spec"]):
+    if update.startswith("rollback") and changed_parts_of_tasks(inputs, service["Spec"]):
         return "warning", f"; its last update was undone{reason}", more
     failed = [task for task in tasks if task["Status"]["State"] in _FAILED]
     late = [task for task in failed if swarm.now - moment(task["Status"]["Timestamp"]) < RECENT]

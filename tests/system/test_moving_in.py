@@ -307,7 +307,7 @@ def others(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> st
     (folder / "htpasswd").write_text(f"{line}\n")
     (folder / "config.yml").write_text(yaml.safe_dump(file_of_registry()))
     far, near = f"node.id == {second.id}", f"node.id == {first.id}"
-    mounted = {"source": "settings", "target": "/etc/distribution/config.yml"}
+    mounted = {"source": "settings", "target": "/etc/docker/registry/config.yml"}
     stacks = {
         # Read through Swarm, wherever the task is.
         FILED: registry_stack(
@@ -335,7 +335,7 @@ def others(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> st
             environment={
                 "REGISTRY_STORAGE_CACHE_BLOBDESCRIPTOR": "redis",
                 "REGISTRY_REDIS_ADDR": "redis:6379",
-                # As registry 3 has it, which runs here.
+                # As registry 3 has it, in whose terms it is taken over.
                 "REGISTRY_REDIS_ADDRS": "['redis:6379']",
                 "REGISTRY_REDIS_PASSWORD": SECRETS[0],
                 "REGISTRY_COMPATIBILITY_SCHEMA1_ENABLED": "true",
@@ -358,7 +358,7 @@ def test_nothing_is_touched_before_somebody_agrees(site: SwarmUnderTest) -> None
     assert result.code != 0
     for line in (
         f"stay in volume {FILED}_data on {site.swarm.nodes[1].name}",
-        "read      /etc/distribution/config.yml",
+        "read      /etc/docker/registry/config.yml",
         "registry:config.notifications.endpoints[0].headers.Authorization[0]: [secret]",
         "http.secret: this program decides it",
         "add YES=1",

@@ -12,6 +12,7 @@ import pytest
 
 from components.distribution.config import REGISTRY_IMAGE
 from components.proxy import TRAEFIK_IMAGE
+from components.version import TOOLS_IMAGE
 from ops.bootstrap import images
 from ops.bootstrap.console import wait
 from testing.certificates import CertificatePair
@@ -30,8 +31,8 @@ WRONG_LOGINS = 30
 BROKEN = "registry:broken"
 """An image that can be had, and isn't a registry."""
 TITLES = (
-    *("answer", "certificate", "proxy", "registry", "nodes", "disk"),
-    *("logins", "drift", "deployment"),
+    *("answer", "certificate", "gc", "proxy", "registry", "nodes", "disk"),
+    *("collection", "logins", "drift", "deployment"),
 )
 """Titles of all lines of what the stack has."""
 
@@ -49,7 +50,7 @@ def disk(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Path
 def hub(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """Yield the mirror of Docker Hub, with the images that are deployed."""
     tarballs = images.tarballs()
-    official = {name: tarballs[name] for name in (REGISTRY_IMAGE, TRAEFIK_IMAGE)}
+    official = {name: tarballs[name] for name in (REGISTRY_IMAGE, TRAEFIK_IMAGE, TOOLS_IMAGE)}
     hub = Hub(site.swarm, tmp_path_factory.mktemp("hub"), official)
     yield hub
     hub.end()
@@ -68,6 +69,8 @@ def _deployed(
         "registry:proxy": "stack",
         "registry:https": "own",
         "registry:volumeNode": site.swarm.nodes[1].name,
+        "registry:toolsImage": TOOLS_IMAGE,
+        "registry:gc.schedule": "0 4 * * *",
         "registry:volumeOptions.type": "none",
         "registry:volumeOptions.o": "bind",
         "registry:volumeOptions.device": str(disk),
@@ -105,17 +108,18 @@ def json_lines(site: SwarmUnderTest, engine: Node) -> tuple[int, dict[str, Any]]
 def test_all_is_well(site: SwarmUnderTest) -> None:
     code, head, states = screen(site)
     assert (code, head) == (0, f"https://{DOMAIN}: all is well")
-    assert states == dict.fromkeys(TITLES, "ok") | dict.fromkeys(("backup", "collection"), "off")
+    assert states == dict.fromkeys(TITLES, "ok") | {"backup": "off"}
     # No trace is left of the task that has asked for the disk of another node.
     services = site.swarm.docker(site.swarm.nodes[0], "service", "ls", "--format", "{{.Name}}")
-    assert set(services.split()) == {REGISTRY, PROXY}
+    assert set(services.split()) == {REGISTRY, PROXY, f"{NAME}_gc"}
 
 
 def test_scripts_get_the_same_through_the_images_own_node(site: SwarmUnderTest) -> None:
     second = site.swarm.nodes[1]
     code, lines = json_lines(site, second)
-    assert (code, {*lines}) == (0, {*TITLES, "backup", "collection"})
+    assert (code, {*lines}) == (0, {*TITLES, "backup"})
     assert lines["disk"]["facts"]["total"] == DISK_MIB * 2**20
+    assert lines["collection"]["text"].startswith("none yet; the next one ")
     assert lines["registry"]["facts"]["nodes"] == [second.name]
     assert lines["proxy"]["facts"]["nodes"] == [site.node_of(PROXY).name]
 
