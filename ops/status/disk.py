@@ -51,6 +51,9 @@ def disk_lines(stack: Deployed, swarm: Swarm) -> list[Line]:
     lines = []
     for name, inputs in sorted(stack.services.items()):
         short = stack.short(name)
+        # Others have the images' volume too, and no `df`.
+        if short != "registry" and not short.startswith("mirror-"):
+            continue
         mounts = inputs["taskSpec"]["containerSpec"].get("mounts") or []
         title = "disk" if short == "registry" else f"disk {short}"
         if any(mount["target"] == DATA_PATH for mount in mounts):

@@ -103,8 +103,7 @@ def test_a_disk_that_cant_be_asked_is_not_known(monkeypatch: pytest.MonkeyPatch)
 def test_mirrors_have_disks_and_buckets_have_none() -> None:
     bucket = copy.deepcopy(inputs())
     bucket["taskSpec"]["containerSpec"]["mounts"] = []
-    mirror, proxy = inputs("images_mirror-hub"), copy.deepcopy(inputs("images_proxy"))
-    proxy["taskSpec"]["containerSpec"]["mounts"][0]["target"] = "/certificates"
+    mirror, collector = inputs("images_mirror-hub"), inputs("images_gc")
     noted = {"kind": "object store", "bucket": "b", "driver": "s3"}
     location = {
         "type": "pulumi:index:Stash",
@@ -112,7 +111,7 @@ def test_mirrors_have_disks_and_buckets_have_none() -> None:
         "inputs": {"input": noted},
     }
     there = swarm(service("images_mirror-hub"), client=Client(output=DF))
-    lines = disk_lines(stack(bucket, mirror, proxy, resources=[location]), there)
+    lines = disk_lines(stack(bucket, mirror, collector, resources=[location]), there)
     assert [(line.title, line.state) for line in lines] == [
         ("disk mirror-hub", "ok"),
         ("disk", "off"),
