@@ -29,13 +29,17 @@ type options struct {
 	secondLook time.Duration // from a run's first look at what it did to the second
 	dryRun     bool
 	untagged   bool
-	keep       digests // manifests that stay without a tag
+	keep       digests // manifests that stay without a tag, and keep those that they have
+	rules      []rule  // of retention: tags that they let go, go first
+	tagsOnly   bool    // nothing but these tags goes
 }
 
 // summary is what a run did, or would do.
 type summary struct {
 	run          string
 	interrupted  bool
+	tags         int // kept by rules of retention
+	tagsGone     int
 	repositories int
 	manifests    int // kept
 	blobs        int // kept
@@ -53,6 +57,8 @@ func (s summary) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("run", s.run),
 		slog.Bool("interrupted", s.interrupted),
+		slog.Int("tags_kept", s.tags),
+		slog.Int("tags_aside", s.tagsGone),
 		slog.Int("repositories", s.repositories),
 		slog.Int("manifests_kept", s.manifests),
 		slog.Int("blobs_kept", s.blobs),
@@ -96,6 +102,9 @@ func (c *collector) run(ctx context.Context) (err error) {
 			c.log.Info("done", "dry_run", c.opts.dryRun, "summary", c.summary)
 		}
 	}()
+	if c.opts.tagsOnly { // which no cache remembers
+		return c.expire(ctx)
+	}
 	if !c.opts.dryRun {
 		if err := c.cache.flush(ctx); err != nil {
 			return fmt.Errorf("nothing was changed: %w", err)
@@ -112,6 +121,11 @@ func (c *collector) run(ctx context.Context) (err error) {
 	}
 	if err := c.empty(ctx, old); err != nil {
 		return err
+	}
+	if len(c.opts.rules) > 0 {
+		if err := c.expire(ctx); err != nil {
+			return err
+		}
 	}
 	blobs, err := c.blobs(ctx) // before the marking: a blob that comes later is no candidate
 	if err != nil {
@@ -444,7 +458,7 @@ func (c *collector) aside(ctx context.Context, s stored) (bool, error) {
 	return true, nil
 }
 
-// undo brings back all that a run put aside, and returns how many entries.
+// undo brings back all that a run put aside, and returns how many entries and tags.
 func undo(ctx context.Context, s *store, run string) (int, error) {
 	var all []trashed
 	err := s.walk(ctx, trash+"/"+run, "", func(e stored) { all = append(all, trashed{e, run}) })
@@ -465,6 +479,15 @@ func undo(ctx context.Context, s *store, run string) (int, error) {
 		if moved {
 			back++
 		}
+	}
+	tags, lost, err := undoTags(ctx, s, run)
+	back += tags
+	switch {
+	case err != nil:
+		return back, err
+	case lost > 0:
+		return back, fmt.Errorf("%d tags can't come back, since a later run put aside the manifests "+
+			"that they name: undo that run first", lost)
 	}
 	// What is left is in the tree as well.
 	if err := s.Delete(ctx, trash+"/"+run); err != nil && !missing(err) {

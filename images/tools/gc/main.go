@@ -20,6 +20,7 @@ const usage = `registry-gc cleans up the storage of a registry that is in use.
 
   registry-gc run [flags]                    clean up once
   registry-gc schedule "0 4 * * *" [flags]   clean up at these times, until SIGTERM
+  registry-gc retention [flags]              put tags aside that rules let go, and nothing else
   registry-gc list [flags]                   show how the last run ended, and the trash by run
   registry-gc undo RUN|last [flags]          bring back what a run put aside
   registry-gc healthcheck                    fail unless a schedule runs in this container
@@ -38,6 +39,7 @@ type settings struct {
 	options
 	config string
 	keep   string
+	rules  string
 	format string
 }
 
@@ -64,10 +66,14 @@ func command(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 		flags.DurationVar(&s.trash, "trash", 7*24*time.Hour, "how long the trash keeps a run")
 		flags.DurationVar(&s.secondLook, "second-look", time.Minute,
 			"when to look again for what is needed after all")
-		flags.BoolVar(&s.dryRun, "dry-run", false, "show what would go, change nothing")
 		flags.BoolVar(&s.untagged, "untagged", false, "manifests without a tag go too")
-		flags.StringVar(&s.keep, "keep-digests", "",
-			"`file` of manifests that stay without a tag, one DIGEST or NAME@DIGEST a line")
+	}
+	if name == "run" || name == "schedule" || name == "retention" {
+		flags.BoolVar(&s.dryRun, "dry-run", false, "show what would go, change nothing")
+		flags.StringVar(&s.keep, "keep-digests", "", "`file` of manifests that stay without a tag, "+
+			"and whose tags stay, one DIGEST or NAME@DIGEST a line")
+		flags.StringVar(&s.rules, "rules", "",
+			"`file` of retention's rules, in JSON: tags that they let go, go first")
 	}
 	if err := flags.Parse(arguments); err != nil {
 		return 2
@@ -90,12 +96,15 @@ func command(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 		return wrong("%q is too much", flags.Arg(0))
 	case s.grace < 0 || s.trash < 0 || s.secondLook < 0:
 		return wrong("a time is negative")
-	case s.keep != "" && !s.untagged:
-		return wrong("--keep-digests goes with --untagged only")
+	case s.keep != "" && !s.untagged && s.rules == "":
+		return wrong("--keep-digests goes with --untagged or --rules only")
+	case name == "retention" && s.rules == "":
+		return wrong("write --rules and the file that has them")
 	}
 	var err error
 	switch name {
-	case "run":
+	case "run", "retention":
+		s.tagsOnly = name == "retention"
 		err = once(ctx, s, log)
 	case "schedule":
 		times, wrongTimes := parseSchedule(argument)
@@ -133,6 +142,9 @@ func once(ctx context.Context, s settings, log *slog.Logger) error {
 		return err
 	}
 	s.options.keep = keep
+	if s.options.rules, err = readRules(s.rules); err != nil {
+		return err
+	}
 	store, cache, err := open(ctx, s.config)
 	if err != nil {
 		return err
@@ -147,7 +159,9 @@ func once(ctx context.Context, s settings, log *slog.Logger) error {
 	}
 	defer release()
 	err = c.run(held)
-	writeReport(ctx, &c, err)
+	if !s.tagsOnly {
+		writeReport(ctx, &c, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -164,6 +178,9 @@ func once(ctx context.Context, s settings, log *slog.Logger) error {
 func serve(ctx context.Context, times schedule, s settings, log *slog.Logger) error {
 	store, _, err := open(ctx, s.config)
 	if err != nil {
+		return err
+	}
+	if _, err := readRules(s.rules); err != nil {
 		return err
 	}
 	answer(ctx, log)
@@ -225,7 +242,16 @@ func list(ctx context.Context, s settings, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
-		log.Info("in the trash", "run", run, "blobs", blobs, "bytes", bytes, "links", links)
+		tags := 0
+		err = store.walk(ctx, trash+"/"+run+"/"+asideTags, "", func(e stored) {
+			if e.kind == current {
+				tags++
+			}
+		})
+		if err != nil {
+			return err
+		}
+		log.Info("in the trash", "run", run, "blobs", blobs, "bytes", bytes, "links", links, "tags", tags)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,8 @@ type repository struct {
 // tag is what the tree holds of one.
 type tag struct {
 	current bool
+	pushed  time.Time // when what it names now was pushed
+	changed time.Time // when its youngest file was written, which may be of a push under way
 	history []digest.Digest
 }
 
@@ -75,6 +78,8 @@ type marker struct {
 	mutex sync.Mutex
 	known map[digest.Digest]references // what is named by a digest never changes
 	lines map[string]struct{}          // warnings that have been given
+
+	expired tagNames // tags that count for nothing, because they would go
 }
 
 func newMarker(s *store, grace time.Duration, log *slog.Logger) *marker {
@@ -98,10 +103,10 @@ func (m *marker) warn(message, repository string, what string) {
 	}
 }
 
-// tree returns all repositories.
-func (m *marker) tree(ctx context.Context) (map[string]*repository, error) {
+// tree returns all repositories that have something below a path.
+func (m *marker) tree(ctx context.Context, below string) (map[string]*repository, error) {
 	all := map[string]*repository{}
-	err := m.store.walk(ctx, root, "repositories", func(s stored) {
+	err := m.store.walk(ctx, root, below, func(s stored) {
 		r := all[s.repository]
 		if r == nil {
 			r = &repository{
@@ -116,8 +121,11 @@ func (m *marker) tree(ctx context.Context) (map[string]*repository, error) {
 				t = &tag{}
 				r.tags[s.tag] = t
 			}
+			if s.changed.After(t.changed) {
+				t.changed = s.changed
+			}
 			if s.kind == current {
-				t.current = true
+				t.current, t.pushed = true, s.changed
 			} else {
 				t.history = append(t.history, s.digest)
 			}
@@ -169,12 +177,9 @@ func (r *repository) named(into digests) digests {
 // grace or in keep, and what belongs to these or is part of them.
 func (m *marker) wanted(ctx context.Context, keep digests) (*marking, error) {
 	return m.mark(ctx, rubbish{}, func(name string, r *repository) ([]digest.Digest, error) {
-		r.referrers = map[digest.Digest][]digest.Digest{}
+		m.refer(r)
 		roots, err := m.tagged(ctx, name, r)
 		for d, changed := range r.revisions {
-			if subject := m.known[d].subject; subject != "" {
-				r.referrers[subject] = append(r.referrers[subject], d)
-			}
 			if m.young(changed) || keep.has(d) {
 				roots = append(roots, d)
 			}
@@ -183,44 +188,79 @@ func (m *marker) wanted(ctx context.Context, keep digests) (*marking, error) {
 	})
 }
 
+// refer notes which manifests of a repository, all of which have been read, belong to which.
+func (m *marker) refer(r *repository) {
+	r.referrers = map[digest.Digest][]digest.Digest{}
+	for d := range r.revisions {
+		if subject := m.known[d].subject; subject != "" {
+			r.referrers[subject] = append(r.referrers[subject], d)
+		}
+	}
+}
+
 // tagged returns the manifests that a repository's tags name.
 func (m *marker) tagged(ctx context.Context, name string, r *repository) ([]digest.Digest, error) {
-	var mutex sync.Mutex
+	var tags []string
+	for tagName, t := range r.tags {
+		if t.current && !m.expired.has(name, tagName) {
+			tags = append(tags, tagName)
+		}
+	}
+	named, err := m.resolveAll(ctx, name, tags)
 	var roots []digest.Digest
+	for tagName, d := range named {
+		if d != "" {
+			roots = append(roots, d)
+		} else { // whatever it may have named
+			m.warn("broken tag: all that it has named is kept", name, tagName)
+			roots = append(roots, r.tags[tagName].history...)
+		}
+	}
+	return roots, err
+}
+
+// resolve returns the manifest that a tag names, or "" when its link is broken.
+func (m *marker) resolve(ctx context.Context, name, tag string) (digest.Digest, error) {
+	link := entry{kind: current, repository: name, tag: tag}.file()
+	content, err := m.store.GetContent(ctx, root+"/"+link)
+	if err != nil {
+		return "", err
+	}
+	d, err := digest.Parse(string(content))
+	if err != nil {
+		return "", nil
+	}
+	return d, nil
+}
+
+// resolveAll returns what tags name, of those that are there.
+func (m *marker) resolveAll(
+	ctx context.Context, name string, tags []string,
+) (map[string]digest.Digest, error) {
+	var mutex sync.Mutex
+	names := map[string]digest.Digest{}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(workers)
-	for tagName, t := range r.tags {
-		if !t.current {
-			continue
-		}
+	for _, tagName := range tags {
 		group.Go(func() error {
-			link := entry{kind: current, repository: name, tag: tagName}.file()
-			content, err := m.store.GetContent(ctx, root+"/"+link)
+			d, err := m.resolve(ctx, name, tagName)
 			if missing(err) { // deleted meanwhile
 				return nil
 			}
-			if err != nil {
-				return err
-			}
 			mutex.Lock()
 			defer mutex.Unlock()
-			if d, err := digest.Parse(string(content)); err == nil {
-				roots = append(roots, d)
-			} else { // whatever it may have named
-				m.warn("broken tag: all that it has named is kept", name, tagName)
-				roots = append(roots, t.history...)
-			}
-			return nil
+			names[tagName] = d
+			return err
 		})
 	}
-	return roots, group.Wait()
+	return names, group.Wait()
 }
 
 // mark returns what the roots of every repository need, and young links.
 func (m *marker) mark(
 	ctx context.Context, from rubbish, roots func(string, *repository) ([]digest.Digest, error),
 ) (*marking, error) {
-	all, err := m.tree(ctx)
+	all, err := m.tree(ctx, "repositories")
 	if err != nil {
 		return nil, err
 	}
@@ -233,24 +273,11 @@ func (m *marker) mark(
 		if err != nil {
 			return nil, err
 		}
-		for len(first) > 0 {
-			d := first[len(first)-1]
-			first = first[:len(first)-1]
-			if r.needed.has(d) {
-				continue
-			}
-			r.needed.add(d)
+		if err := m.reach(ctx, name, r, first, from, r.needed); err != nil {
+			return nil, err
+		}
+		for d := range r.needed {
 			result.blobs.add(d)
-			first = append(first, r.referrers[d]...)
-			_, here := r.revisions[d]
-			_, aside := from.files[entry{kind: revision, repository: name, digest: d}]
-			if here || aside {
-				found, err := m.references(ctx, name, d, from)
-				if err != nil {
-					return nil, err
-				}
-				first = append(first, found.needs...)
-			}
 		}
 		for d, changed := range r.layers {
 			if m.young(changed) {
@@ -260,6 +287,32 @@ func (m *marker) mark(
 		}
 	}
 	return result, nil
+}
+
+// reach adds manifests of a repository to `reached`, with all that they need and what belongs to these.
+func (m *marker) reach(
+	ctx context.Context, name string, r *repository, manifests []digest.Digest, from rubbish,
+	reached digests,
+) error {
+	for todo := slices.Clone(manifests); len(todo) > 0; {
+		d := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if reached.has(d) {
+			continue
+		}
+		reached.add(d)
+		todo = append(todo, r.referrers[d]...)
+		_, here := r.revisions[d]
+		_, aside := from.files[entry{kind: revision, repository: name, digest: d}]
+		if here || aside {
+			found, err := m.references(ctx, name, d, from)
+			if err != nil {
+				return err
+			}
+			todo = append(todo, found.needs...)
+		}
+	}
+	return nil
 }
 
 // readAll reads the manifests that haven't been read.

@@ -7,6 +7,8 @@ import (
 
 	"github.com/distribution/distribution/v3/registry/auth/token"
 	"github.com/distribution/reference"
+
+	"registry.local/images/tools/pattern"
 )
 
 // Actions of a repository, in the order in which a token lists them.
@@ -64,29 +66,13 @@ func newAccess(rules []Rule) access {
 	var compiled []compiledRule
 	for _, rule := range rules {
 		compiled = append(compiled, compiledRule{
-			users:        anyOf(rule.Users, ".*", ".*"),
-			repositories: anyOf(rule.Repositories, "[^/]*", ".*"),
+			users:        pattern.Users(rule.Users),
+			repositories: pattern.Names(rule.Repositories),
 			anonymous:    rule.Anonymous,
 			actions:      rule.Actions,
 		})
 	}
 	return access{compiled}
-}
-
-// anyOf matches the whole of a name with one of the patterns: `one` stands for "*", `two` for "**",
-// every other character for itself.
-func anyOf(patterns []string, one, two string) *regexp.Regexp {
-	var alternatives []string
-	for _, pattern := range patterns {
-		text := regexp.QuoteMeta(pattern)
-		text = strings.ReplaceAll(text, `\*\*`, "\x00")
-		text = strings.ReplaceAll(text, `\*`, one)
-		alternatives = append(alternatives, strings.ReplaceAll(text, "\x00", two))
-	}
-	if alternatives == nil {
-		return regexp.MustCompile(`[^\s\S]`) // Matches nothing.
-	}
-	return regexp.MustCompile(`(?s)\A(?:` + strings.Join(alternatives, "|") + `)\z`)
 }
 
 // anonymous says whether a request without a login may do anything.

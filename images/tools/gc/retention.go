@@ -1,0 +1,473 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"path"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+)
+
+// asideTags is the folder of a run in the trash that has its tags. No other part of a clean-up looks
+// into it: a tag comes back by undo alone.
+const asideTags = "tags"
+
+// belonging matches tags that belong to a manifest by their names: those by which referrers are found
+// in the absence of the API for it (OCI), and those of cosign, with an ending.
+var belonging = regexp.MustCompile(`\A(sha(?:256|512)-[a-f0-9]{64})(?:[a-f0-9]{64})?(?:\..+)?\z`)
+
+// subjectName returns what tags that belong to a manifest begin with: 64 characters are the most that
+// are written of a digest.
+func subjectName(d digest.Digest) string {
+	encoded := d.Encoded()
+	return d.Algorithm().String() + "-" + encoded[:min(64, len(encoded))]
+}
+
+// subjectOf returns what the name of a tag that belongs to a manifest says of it.
+func subjectOf(tag string) string { return belonging.FindStringSubmatch(tag)[1] }
+
+// tagNames is a set of tags.
+type tagNames map[[2]string]struct{}
+
+func (t tagNames) has(repository, tag string) bool {
+	_, ok := t[[2]string{repository, tag}]
+	return ok
+}
+
+// expire puts the tags aside that the rules let go. What they name stays for the collection.
+func (c *collector) expire(ctx context.Context) error {
+	names, err := c.store.repositories(ctx)
+	if err != nil {
+		return err
+	}
+	unused := slices.Clone(c.opts.rules)
+	c.marker.expired = tagNames{}
+	last := time.Now()
+	for i, name := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if time.Since(last) > progressEvery {
+			last = time.Now()
+			c.log.Info("looking at tags", "repositories", i, "of", len(names))
+		}
+		unused = slices.DeleteFunc(unused, func(r rule) bool { return r.repositories.MatchString(name) })
+		if rules := rulesFor(name, c.opts.rules); len(rules) > 0 {
+			if err := c.expireIn(ctx, name, rules); err != nil {
+				return err
+			}
+		}
+	}
+	for _, r := range unused {
+		c.log.Warn("a rule of retention is for no repository that there is", "repositories", r.patterns)
+	}
+	return nil
+}
+
+// expireIn puts aside the tags of one repository.
+func (c *collector) expireIn(ctx context.Context, name string, rules []rule) error {
+	r, err := c.tagsOf(ctx, name)
+	if err != nil || r == nil {
+		return err
+	}
+	total := len(r.tags)
+	gone, went, err := c.putTagsAside(ctx, name, c.ownTags(r, rules))
+	if err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx) // an image and its signatures go together
+	if slices.ContainsFunc(mapKeys(r.tags), belonging.MatchString) {
+		if r, err = c.tagsOf(ctx, name); err != nil { // anew: a tag may have come for what went
+			return err
+		}
+		if r != nil {
+			before, err := c.wentBefore(ctx, name)
+			if err != nil {
+				return err
+			}
+			followers, err := c.followers(ctx, name, r, rules, append(went, before...))
+			if err != nil {
+				return err
+			}
+			more, _, err := c.putTagsAside(ctx, name, followers)
+			if err != nil {
+				return err
+			}
+			gone += more
+		}
+	}
+	c.summary.tagsGone += gone
+	c.summary.tags += total - gone
+	return nil
+}
+
+// tagsOf returns the tags and manifests of a repository, nil for one that has none.
+func (c *collector) tagsOf(ctx context.Context, name string) (*repository, error) {
+	all, err := c.marker.tree(ctx, path.Join("repositories", name, "_manifests"))
+	return all[name], err
+}
+
+// ownTags returns the tags that the rules let go, without those that belong to another manifest.
+func (c *collector) ownTags(r *repository, rules []rule) []candidate {
+	var tags, broken []candidate
+	for name, t := range r.tags {
+		one := candidate{name, t.pushed, t.changed}
+		switch {
+		case belonging.MatchString(name):
+		case t.current:
+			tags = append(tags, one)
+		case !protects(rules, name) && !anyRecent(rules, t.changed, c.store.now()):
+			broken = append(broken, one) // a run that was killed may leave such a tag
+		}
+	}
+	return append(expired(rules, tags, c.store.now()), broken...)
+}
+
+// followers returns the tags that belong to what has gone from a repository: to the manifests that
+// went, unless another tag needs them, and to those that aren't there at all, if a rule lets tags of
+// that age go.
+func (c *collector) followers(
+	ctx context.Context, name string, r *repository, rules []rule, went []digest.Digest,
+) ([]candidate, error) {
+	m := c.marker
+	if err := m.readAll(ctx, map[string]*repository{name: r}, rubbish{}); err != nil {
+		return nil, err
+	}
+	m.refer(r)
+	rest := *r
+	rest.tags = map[string]*tag{}
+	var names []string
+	for tagName, t := range r.tags {
+		if !belonging.MatchString(tagName) || protects(rules, tagName) {
+			rest.tags[tagName] = t
+		} else if t.current {
+			names = append(names, tagName)
+		}
+	}
+	pending, err := m.resolveAll(ctx, name, names)
+	if err != nil {
+		return nil, err
+	}
+	for tagName, d := range pending {
+		if d == "" || c.opts.keep.has(d) {
+			rest.tags[tagName] = r.tags[tagName]
+			delete(pending, tagName)
+		}
+	}
+	staying, err := m.tagged(ctx, name, &rest)
+	if err != nil {
+		return nil, err
+	}
+	for d := range r.revisions {
+		if c.opts.keep.has(d) {
+			staying = append(staying, d)
+		}
+	}
+	if _, err := c.follow(ctx, name, r, pending, staying); err != nil {
+		return nil, err
+	}
+	var alone []string
+	subjects := subjectNames(r.revisions)
+	for tagName, d := range pending {
+		_, ok := subjects[subjectOf(tagName)]
+		if !ok && !anyRecent(rules, r.tags[tagName].pushed, c.store.now()) {
+			alone, went = append(alone, tagName), append(went, d)
+			delete(pending, tagName)
+		}
+	}
+	following, err := c.follow(ctx, name, r, pending, went)
+	if err != nil {
+		return nil, err
+	}
+	var tags []candidate
+	for _, tagName := range append(alone, following...) {
+		t := r.tags[tagName]
+		tags = append(tags, candidate{tagName, t.pushed, t.changed})
+	}
+	return tags, nil
+}
+
+// follow takes the tags out of `pending` that belong to one of the manifests, to what these need, or
+// to what such a tag names in turn, and returns them.
+func (c *collector) follow(
+	ctx context.Context, name string, r *repository, pending map[string]digest.Digest,
+	manifests []digest.Digest,
+) (following []string, err error) {
+	reached := digests{}
+	for {
+		if err := c.marker.reach(ctx, name, r, manifests, rubbish{}, reached); err != nil {
+			return nil, err
+		}
+		manifests = nil
+		subjects := subjectNames(reached)
+		for tagName, d := range pending {
+			if _, ok := subjects[subjectOf(tagName)]; ok {
+				following = append(following, tagName)
+				manifests = append(manifests, d)
+				delete(pending, tagName)
+			}
+		}
+		if manifests == nil {
+			return following, nil
+		}
+	}
+}
+
+// wentBefore returns what the tags of a repository name that are in the trash: a run that was killed may
+// have left tags that belong to it.
+func (c *collector) wentBefore(ctx context.Context, name string) (went []digest.Digest, err error) {
+	names, err := runs(ctx, c.store)
+	for _, run := range names {
+		base := path.Join(trash, run, asideTags)
+		var tags []stored
+		err := c.store.walk(ctx, base, path.Dir(tagFolder(name, "any")), func(s stored) {
+			if s.kind == current {
+				tags = append(tags, s)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range tags {
+			content, err := c.store.GetContent(ctx, base+"/"+s.file())
+			if err != nil && !missing(err) {
+				return nil, err
+			}
+			if d := digest.Digest(content); d.Validate() == nil {
+				went = append(went, d)
+			}
+		}
+	}
+	return went, err
+}
+
+func subjectNames[V any](of map[digest.Digest]V) map[string]struct{} {
+	names := make(map[string]struct{}, len(of))
+	for d := range of {
+		names[subjectName(d)] = struct{}{}
+	}
+	return names
+}
+
+func mapKeys[V any](of map[string]V) []string {
+	keys := make([]string, 0, len(of))
+	for key := range of {
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// putTagsAside puts tags of a repository aside, but those of manifests that are to be kept, and returns
+// how many went and what they named. It stops when ctx ends. A dry run only notes the tags.
+func (c *collector) putTagsAside(
+	ctx context.Context, name string, tags []candidate,
+) (gone int, went []digest.Digest, err error) {
+	slices.SortFunc(tags, func(a, b candidate) int {
+		return cmp.Or(a.pushed.Compare(b.pushed), cmp.Compare(a.name, b.name))
+	})
+	var mutex sync.Mutex
+	group, inner := errgroup.WithContext(context.WithoutCancel(ctx)) // a tag goes as a whole
+	group.SetLimit(workers)
+	for _, t := range tags {
+		if ctx.Err() != nil || inner.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			d, err := c.marker.resolve(inner, name, t.name)
+			if err != nil && !missing(err) {
+				return err
+			}
+			if d != "" && c.opts.keep.has(d) {
+				c.log.Info("in use: kept", "repository", name, "tag", t.name, "digest", d)
+				return nil
+			}
+			moved := c.opts.dryRun
+			if !moved {
+				if moved, err = c.putTagAside(inner, name, t); err != nil {
+					return err
+				}
+			}
+			if !moved {
+				return nil
+			}
+			mutex.Lock()
+			defer mutex.Unlock()
+			message := "tag put aside"
+			if c.opts.dryRun {
+				message = "tag would go"
+				c.marker.expired[[2]string{name, t.name}] = struct{}{}
+			}
+			c.log.Info(message, "repository", name, "tag", t.name, "digest", d,
+				"pushed", t.pushed.UTC().Format(time.RFC3339))
+			gone++
+			if d != "" {
+				went = append(went, d)
+			}
+			return nil
+		})
+	}
+	return gone, went, group.Wait()
+}
+
+// putTagAside moves a tag to the trash unless it has changed since it was looked at, and returns
+// whether it did. A push writes a link into the tag's history, and then its current link: whichever
+// comes while the tag is moved makes the tag stay.
+func (c *collector) putTagAside(ctx context.Context, name string, t candidate) (bool, error) {
+	files, err := c.store.tagFiles(ctx, root, name, t.name)
+	if err != nil || len(files) == 0 || youngest(files).changed.After(t.changed) {
+		return false, err
+	}
+	run := c.summary.run + "/" + asideTags
+	if c.store.movesFolders() {
+		folder := tagFolder(name, t.name)
+		err := c.store.Move(ctx, path.Join(root, folder), path.Join(trash, run, folder))
+		if err != nil {
+			if missing(err) {
+				return false, nil
+			}
+			return false, err
+		}
+		files, err := c.store.tagFiles(ctx, path.Join(trash, run), name, t.name)
+		if err == nil && youngest(files).changed.After(t.changed) {
+			_, err = bringBackTag(ctx, c.store, run, files)
+			return false, err
+		}
+		return true, err
+	}
+	slices.SortFunc(files, func(a, b stored) int { return cmp.Compare(a.kind, b.kind) })
+	for i, s := range files { // the current link first: without it, there is no tag
+		err := c.store.Move(ctx, root+"/"+s.file(), trashed{s, run}.file())
+		if err != nil && !missing(err) {
+			return false, err
+		}
+		if i == 0 {
+			left, err := c.store.tagFiles(ctx, root, name, t.name)
+			if err != nil {
+				return false, err
+			}
+			if y := youngest(left); y.changed.After(t.changed) {
+				return false, c.keepPush(ctx, y, trashed{s, run})
+			}
+		}
+	}
+	return true, nil
+}
+
+// keepPush makes a tag name what was pushed while it was put aside.
+func (c *collector) keepPush(ctx context.Context, pushed stored, aside trashed) error {
+	if pushed.kind == history {
+		link := root + "/" + entry{kind: current, repository: pushed.repository, tag: pushed.tag}.file()
+		if _, err := c.store.Stat(ctx, link); missing(err) {
+			if err := c.store.PutContent(ctx, link, []byte(pushed.digest)); err != nil {
+				return err
+			}
+		} else if err != nil {
+			return err
+		}
+	}
+	if err := c.store.Delete(ctx, aside.file()); !missing(err) {
+		return err
+	}
+	return nil
+}
+
+// undoTags brings back the tags that a run put aside, and returns how many, and how many can't be, for
+// lack of the manifest that they name. A tag that has been pushed anew stays as it is.
+func undoTags(ctx context.Context, s *store, name string) (back, lost int, err error) {
+	run := name + "/" + asideTags
+	tags := map[[2]string][]stored{}
+	err = s.walk(ctx, trash+"/"+run, "", func(e stored) {
+		key := [2]string{e.repository, e.tag}
+		tags[key] = append(tags[key], e)
+	})
+	for _, files := range tags {
+		if err := ctx.Err(); err != nil {
+			return back, lost, err
+		}
+		whole, err := wholeTag(ctx, s, run, files)
+		if err != nil {
+			return back, lost, err
+		}
+		if !whole {
+			lost++
+			continue
+		}
+		moved, err := bringBackTag(ctx, s, run, files)
+		if err != nil {
+			return back, lost, err
+		}
+		if moved {
+			back++
+		}
+	}
+	return back, lost, err
+}
+
+// wholeTag returns whether the manifest is there that a tag in the trash names, or the tag itself, or
+// whether it names none.
+func wholeTag(ctx context.Context, s *store, run string, files []stored) (bool, error) {
+	for _, one := range files {
+		if one.kind != current {
+			continue
+		}
+		content, err := s.GetContent(ctx, trashed{one, run}.file())
+		if err != nil {
+			return false, err
+		}
+		d := digest.Digest(content)
+		if d.Validate() != nil {
+			return true, nil
+		}
+		for _, place := range []entry{one.entry, {kind: revision, repository: one.repository, digest: d}} {
+			if _, err := s.Stat(ctx, root+"/"+place.file()); !missing(err) {
+				return err == nil, err
+			}
+		}
+		return false, nil
+	}
+	return true, nil
+}
+
+// bringBackTag moves the files of a tag from the trash to the tree, the current link last, unless the
+// tag has been pushed anew, and returns whether it did.
+func bringBackTag(ctx context.Context, s *store, run string, files []stored) (bool, error) {
+	slices.SortFunc(files, func(a, b stored) int { return cmp.Compare(b.kind, a.kind) })
+	for _, one := range files {
+		link := entry{kind: current, repository: one.repository, tag: one.tag}
+		if _, err := s.Stat(ctx, root+"/"+link.file()); !missing(err) {
+			return false, err
+		}
+		moved, err := bringBack(ctx, s, trashed{one, run})
+		if err != nil || (moved && one.kind == current) {
+			return moved, err
+		}
+	}
+	return false, nil
+}
+
+// tagFolder returns the path of a tag's folder below the root.
+func tagFolder(repository, tag string) string {
+	return path.Dir(entry{kind: current, repository: repository, tag: tag}.folder())
+}
+
+// tagFiles returns the files of a tag below a path of the driver.
+func (s *store) tagFiles(ctx context.Context, base, repository, tag string) ([]stored, error) {
+	var files []stored
+	err := s.walk(ctx, base, tagFolder(repository, tag), func(one stored) { files = append(files, one) })
+	return files, err
+}
+
+// youngest returns the file that was written last.
+func youngest(files []stored) (last stored) {
+	for _, one := range files {
+		if one.changed.After(last.changed) {
+			last = one
+		}
+	}
+	return last
+}

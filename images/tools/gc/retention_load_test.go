@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// rulesFile writes rules for all repositories.
+func rulesFile(t *testing.T, keep int, olderThan time.Duration) string {
+	content, _ := json.Marshal([]fields{{
+		"repositories": []string{"**"}, "keep": keep, "olderThan": olderThan.String(),
+		"never": []string{"v*"},
+	}})
+	file := filepath.Join(t.TempDir(), "rules.json")
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// RETENTION_RUNS is how often tags go, those that were pushed more than three seconds ago, while
+// clients push the same tags again and again: each has to be there that was pushed just now, and each
+// that is there has to be whole.
+func TestRetentionTakesNoTagThatIsPushed(t *testing.T) {
+	const olderThan = 3 * time.Second
+	runs := times(t, "RETENTION_RUNS")
+	for name, make := range backends {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, make(t))
+			var checked, lost atomic.Int64
+			for number := range 8 {
+				s.clients.Add(1)
+				go s.pushAgain(number, olderThan, &checked, &lost)
+			}
+			rules, sums := rulesFile(t, 0, olderThan), map[string]float64{}
+			for run := range runs {
+				words := []string{"retention", "--config", s.config, "--rules", rules}
+				if run%2 == 1 {
+					words = []string{
+						"run", "--config", s.config, "--rules", rules, "--untagged",
+						"--grace", "3s", "--trash", "0s", "--second-look", "0s",
+					}
+				}
+				out, err := role("gc", words...).CombinedOutput()
+				if err != nil {
+					t.Fatalf("%v: %s", err, out)
+				}
+				total(out, sums)
+				time.Sleep(time.Second)
+			}
+			s.end()
+			s.pushed = s.listed(t)
+			if broken := s.broken(); broken != nil {
+				t.Errorf("broken: %v", broken)
+			}
+			t.Logf("%d pushes, %d checked, %d lost, %d tags left, %.0f put aside",
+				s.pushes.Load(), checked.Load(), lost.Load(), len(s.pushed), sums["tags_aside"])
+			if lost.Load() > 0 {
+				t.Error("tags that had just been pushed went")
+			}
+			if checked.Load() == 0 || sums["tags_aside"] == 0 {
+				t.Error("nothing was put to the test")
+			}
+		})
+	}
+}
+
+// pushAgain pushes few tags again and again, after about as long as they may last, and looks for each.
+func (s *site) pushAgain(number int, olderThan time.Duration, checked, lost *atomic.Int64) {
+	defer s.clients.Done()
+	random := rand.New(rand.NewPCG(uint64(number), 2))
+	repository := fmt.Sprintf("team/app%d", number/2)
+	for count := 0; ; count++ {
+		select {
+		case <-s.stopped:
+			return
+		case <-time.After(time.Duration(random.IntN(600)) * time.Millisecond):
+		}
+		tag := fmt.Sprintf("client%d-%d", number, random.IntN(12))
+		config := fmt.Sprintf(`{"client":%d,"version":%d}`, number, count)
+		if random.IntN(2) == 0 {
+			config = fmt.Sprintf(`{"tag":%q}`, tag) // the same again
+		}
+		began := time.Now()
+		if !s.push(repository, tag, config, []string{fmt.Sprint("layer ", random.IntN(9))}) {
+			s.retries.Add(1)
+			continue
+		}
+		s.pushes.Add(1)
+		name := repository + "/manifests/" + tag
+		s.mutex.Lock()
+		wanted := s.pushed[name]
+		s.mutex.Unlock()
+		time.Sleep(time.Duration(random.IntN(300)) * time.Millisecond)
+		status, _, content := s.ask("GET", name, nil, "")
+		if time.Since(began) > olderThan-1500*time.Millisecond { // stores have times in seconds
+			continue
+		}
+		checked.Add(1)
+		if status != 200 || digest.FromBytes(content) != wanted {
+			lost.Add(1)
+			s.t.Errorf("%s: %d, %s", name, status, content)
+		}
+	}
+}
+
+// listed returns the tags that the registry lists, and what they name.
+func (s *site) listed(t *testing.T) map[string]digest.Digest {
+	all := map[string]digest.Digest{}
+	for number := range 4 {
+		repository := fmt.Sprintf("team/app%d", number)
+		var answer struct{ Tags []string }
+		_, _, content := s.ask("GET", repository+"/tags/list", nil, "")
+		if err := json.Unmarshal(content, &answer); err != nil {
+			t.Fatalf("%v: %s", err, content)
+		}
+		for _, tag := range answer.Tags {
+			name := repository + "/manifests/" + tag
+			_, header, _ := s.ask("HEAD", name, nil, "")
+			all[name] = digest.Digest(header.Get("Docker-Content-Digest"))
+		}
+	}
+	return all
+}
+
+// Time and memory of retention over many tags, RETENTION_TAGS of them and ten times as many: it grows
+// no faster than they do.
+func TestRetentionOfManyTagsGrowsAsTheyDo(t *testing.T) {
+	tags := times(t, "RETENTION_TAGS")
+	for name, make := range backends {
+		if name == "redis" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var seconds, memory [2]float64
+			for i, number := range []int{tags, 10 * tags} {
+				seconds[i], memory[i] = retainMany(t, make(t), number)
+				t.Logf("%d tags: %.2f s of CPU, %.0f MiB", number, seconds[i], memory[i])
+			}
+			// What a process takes in any case isn't counted as growth, which is generous for few.
+			if seconds[1] > 25*seconds[0]+1 || memory[1] > 15*memory[0] {
+				t.Errorf("ten times as many take %.1f times the CPU and %.1f times the memory",
+					seconds[1]/seconds[0], memory[1]/memory[0])
+			}
+		})
+	}
+}
+
+// retainMany has half of the tags go, of which each tenth is signed, and returns the seconds of CPU and
+// the MiB that it took.
+func retainMany(t *testing.T, b backend, tags int) (seconds, memory float64) {
+	file := write(t, "version: 0.1\nstorage:\n  "+b.storage+"\n")
+	opened, _, err := open(context.Background(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &place{T: t, store: opened}
+	var work sync.WaitGroup
+	for worker := range workers {
+		work.Go(func() {
+			for i := worker; i < tags; i += workers {
+				d := p.manifest("app", fields{"annotations": fields{"n": fmt.Sprint(i)}})
+				tag := fmt.Sprint([]string{"v", "b"}[i%2], i)
+				p.tag("app", tag, d)
+				if i%20 < 2 {
+					p.tag("app", subjectName(d)+".sig", p.manifest("app", fields{"layers": named(), "n": i}))
+				}
+			}
+		})
+	}
+	work.Wait()
+	time.Sleep(1100 * time.Millisecond) // stores have times in seconds
+	process := role("gc", "retention", "--config", file, "--rules", rulesFile(t, 0, 0))
+	out, err := process.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	sums := map[string]float64{}
+	total(out, sums)
+	if wanted := float64(tags/2 + tags/20); sums["tags_aside"] != wanted || sums["tags_kept"] != wanted {
+		t.Errorf("%v of %d went: %s", sums["tags_aside"], tags, out[max(0, len(out)-2000):])
+	}
+	if strings.Contains(string(out), "WARN") {
+		t.Errorf("%s", out)
+	}
+	usage := process.ProcessState.SysUsage().(*syscall.Rusage)
+	return (process.ProcessState.UserTime() + process.ProcessState.SystemTime()).Seconds(),
+		float64(usage.Maxrss) / 1024
+}
