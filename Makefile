@@ -15,8 +15,8 @@ PYTHON := $(if $(WHOLE),$(if $(wildcard .venv/.unfinished),python3,.venv/bin/pyt
 OPS := @$(PYTHON) -m ops
 
 .PHONY: help up build deploy preview down status logs doctor users login rotate drift
-.PHONY: outdated deployed mirrors
-.PHONY: gc env adopt recover exports tools check fmt test lock docs bench
+.PHONY: outdated deployed mirrors gc retention env adopt recover
+.PHONY: exports tools check fmt test lock docs bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
@@ -62,6 +62,9 @@ mirrors: ## what nodes need to be told to use the pull-through caches
 
 gc: ## free what was deleted: DRY=1 shows it, UNDO=1 brings it back
 	$(OPS) gc
+
+retention: ## let old tags go, by registry:retention; DRY=1 shows which
+	$(OPS) retention
 
 drift: ## compare what runs with what was deployed; fails if it differs
 	$(OPS) drift

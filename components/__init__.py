@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from components.proxy import Dashboard, Proxy, ProxyArgs, ProxyOptions
     from components.redis import Redis, RedisArgs, RedisOptions
     from components.registry import Registry, RegistryArgs, RegistryOptions
+    from components.retention import RetentionRule
     from components.socket_proxy import SocketProxy, SocketProxyArgs, SocketProxyOptions
     from components.storage import Storage, StorageArgs, VolumeOptions
     from components.swarm.stack import Logs, SwarmStack
@@ -73,6 +74,7 @@ __all__ = [
     "Registry",
     "RegistryArgs",
     "RegistryOptions",
+    "RetentionRule",
     "Route",
     "SocketProxy",
     "SocketProxyArgs",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 
 from components.distribution.tool import StorageAccess, tool_service
+from components.retention import RULES_FILE, RetentionRule, rules_text
 from components.swarm.service import SwarmService
 from components.swarm.stack import SwarmStack
 from components.version import TOOLS_IMAGE
@@ -34,6 +35,8 @@ class GarbageCollectionOptions:
     the schedule."""
     memory_mib: int = 256
     """Hard limit of its task, MiB."""
+    retention: Sequence[RetentionRule] = ()
+    """Rules by which tags go before each collection of the schedule; none: all tags stay."""
 
     @property
     def flags(self) -> Sequence[str]:
@@ -67,14 +70,20 @@ class GarbageCollection(pulumi.ComponentResource):
         options = args.options
         if options.schedule is None:
             raise ValueError("a garbage collection without a schedule is no service")
+        child = pulumi.ResourceOptions(parent=self)
+        storage, command = args.storage, [PROGRAM, "schedule", options.schedule, *options.flags]
+        if options.retention:
+            rules = args.stack.secret(f"{name}-retention", rules_text(options.retention), child)
+            storage = replace(storage, files={**storage.files, RULES_FILE: rules})
+            command += ["--rules", RULES_FILE]
         self.service = tool_service(
             f"{name}-service",
             stack=args.stack,
             service=SERVICE,
             image=options.image,
-            command=[PROGRAM, "schedule", options.schedule, *options.flags],
-            access=args.storage,
+            command=command,
+            access=storage,
             memory_mib=options.memory_mib,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=child,
         )
         self.register_outputs({})

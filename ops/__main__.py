@@ -113,6 +113,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "rotate": ("USER", "OVERLAP", "KEY", "STACK"),
     "mirrors": ("STACK",),
     "gc": ("STACK", "DRY", "UNDO", "LIST"),
+    "retention": ("STACK", "DRY"),
     "logs": ("STACK", "FOLLOW"),
 }
 """Commands, and the variables that each reads."""

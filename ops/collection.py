@@ -31,27 +31,27 @@ def collect(stack: Stack, *, dry_run: bool) -> None:
 
     UserError when it isn't set up, or fails.
     """
-    options = _options(stack)
+    options = collection_of(stack)
     arguments = ["run", *options.flags, "--second-look", SECOND_LOOK]
     files = {}
     if options.untagged:
-        with inventory.connected(stack.name, stack.endpoint) as client:
-            files[KEEP_FILE] = "".join(f"{each}\n" for each in sorted(digests_in_use(client)))
+        files[KEEP_FILE] = digests_to_keep(stack)
         arguments += ["--untagged", "--keep-digests", KEEP_FILE]
-    _run(stack, options, [*arguments, *(["--dry-run"] if dry_run else [])], files)
+    run_program(stack, options, [*arguments, *(["--dry-run"] if dry_run else [])], files)
 
 
 def undo(stack: Stack, run: str) -> None:
     """Bring back what a `run` put aside: its name, or `last`."""
-    _run(stack, _options(stack), ["undo", run], {})
+    run_program(stack, collection_of(stack), ["undo", run], {})
 
 
 def show_trash(stack: Stack) -> None:
     """Print how the last run ended, and what can be brought back, by run."""
-    _run(stack, _options(stack), ["list"], {})
+    run_program(stack, collection_of(stack), ["list"], {})
 
 
-def _options(stack: Stack) -> GarbageCollectionOptions:
+def collection_of(stack: Stack) -> GarbageCollectionOptions:
+    """Return the garbage collection of a stack; UserError when it isn't set up."""
     if options := stack.settings.gc:
         return options
     raise UserError(
@@ -62,12 +62,20 @@ def _options(stack: Stack) -> GarbageCollectionOptions:
     )
 
 
-def _run(
-    stack: Stack, options: GarbageCollectionOptions, arguments: list[str], files: Mapping[str, str]
-) -> None:
+def run_program(
+    stack: Stack,
+    options: GarbageCollectionOptions,
+    arguments: list[str],
+    files: Mapping[str, str],
+    title: str = "the garbage collection",
+) -> Report:
+    """Run `registry-gc` as a job, with its log on the terminal; UserError when it fails.
+
+    Of all its commands one runs at a time. `title` is the run in messages.
+    """
     job = Job(
         name="gc",
-        title="the garbage collection",
+        title=title,
         command=[PROGRAM, *arguments],
         files=files,
         memory_mib=options.memory_mib,
@@ -76,7 +84,14 @@ def _run(
     report = Report(partial(print, flush=True))
     code = run_job(stack, job, report.take)
     if code != 0:
-        raise UserError(report.error or f"the garbage collection ended with exit code {code}")
+        raise UserError(report.error or f"{title} ended with exit code {code}")
+    return report
+
+
+def digests_to_keep(stack: Stack) -> str:
+    """Return the digests that services run or would go back to, as `registry-gc` reads them."""
+    with inventory.connected(stack.name, stack.endpoint) as client:
+        return "".join(f"{each}\n" for each in sorted(digests_in_use(client)))
 
 
 def digests_in_use(client: APIClient) -> set[str]:
@@ -103,6 +118,8 @@ class Report:
         self._entries = 0
         self.error = ""
         """The last error that it had."""
+        self.summary: Mapping[str, Any] = {}
+        """What it did, or would do, in numbers; empty until its end."""
 
     def take(self, line: str) -> None:
         """Show what a line of the log says."""
@@ -121,6 +138,7 @@ class Report:
             if self._entries <= SHOWN:
                 self._show(f"would go: {fields['path']}")
         elif text := _text(message, fields):
+            self.summary = fields.get("summary", self.summary)
             if self._entries > SHOWN and message == "done":
                 self._show(f"… and {self._entries - SHOWN} more")
             self._show(text)
@@ -129,6 +147,12 @@ class Report:
 def _text(message: str, fields: Mapping[str, Any]) -> str:
     """Return what one line of the log means, in one or more lines."""
     match message:
+        case "done" if fields.get("tags_only"):
+            return _tags(fields["summary"], dry_run=bool(fields["dry_run"]))
+        case "tag would go" | "tag put aside" | "in use: kept":
+            pushed = f", pushed {fields['pushed']}" if "pushed" in fields else ""
+            verb = message.removeprefix("tag ")
+            return f"{verb}: {fields['repository']}:{fields['tag']}{pushed}"
         case "done":
             return _summary(fields["summary"], dry_run=bool(fields["dry_run"]))
         case "putting aside" if "bytes" in fields:
@@ -174,6 +198,14 @@ def _summary(summary: Mapping[str, Any], *, dry_run: bool) -> str:
     if summary["interrupted"]:
         lines.append("it was interrupted; the next run goes on")
     return "\n".join(lines)
+
+
+def _tags(summary: Mapping[str, Any], *, dry_run: bool) -> str:
+    verb = "would go" if dry_run else "put aside"
+    text = f"{verb}: {summary['tags_aside']} tags; kept by the rules: {summary['tags_kept']}"
+    if summary["interrupted"]:
+        text += "\nit was interrupted; the next run goes on"
+    return f"{text}\nnothing was changed" if dry_run else text
 
 
 def _last_run(last: Mapping[str, Any]) -> str:

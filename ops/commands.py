@@ -132,6 +132,13 @@ def _outdated(stack: Stack, _: argparse.Namespace) -> None:
     report.show(stack)
 
 
+def _retention(stack: Stack, args: argparse.Namespace) -> None:
+    stack.ensure()
+    from ops import retention
+
+    retention.retain(stack, dry_run=args.dry == "1")
+
+
 def _docs(_: argparse.Namespace) -> None:
     from ops import documentation
 
@@ -156,6 +163,7 @@ ACTIONS: Mapping[str, Action] = {
     "rotate": _on_stack(_rotate),
     "mirrors": _on_stack(_mirrors),
     "gc": _on_stack(_gc),
+    "retention": _on_stack(_retention),
     "logs": _on_stack(_logs),
     "docs": _docs,
 }

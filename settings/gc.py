@@ -1,4 +1,4 @@
-"""`registry:gc`: how the space of what was deleted becomes free."""
+"""`registry:gc` and `registry:retention`: how the space of what was deleted becomes free."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from settings import rules
 from settings.cron import CRON
 from settings.kinds import BOOLEAN, Kind, Mebibytes, Rule, WrongValueError
 from settings.reader import Reader, close_to
+from settings.retention import parse_retention
 
 T = TypeVar("T")
 DEFAULTS = GarbageCollectionOptions()
@@ -42,6 +43,7 @@ def parse_gc(
     Notes in `reader` what is wrong with it, also in the registry's own `config`.
     """
     values = reader.mapping("gc", "…")
+    retention = parse_retention(reader)
     if not reader.has("gc"):
         return None
     for key in sorted(set(values) - set(KEYS)):
@@ -62,6 +64,7 @@ def parse_gc(
         trash=part.get("trash", TRASH, DEFAULTS.trash),
         untagged=part.get("untagged", BOOLEAN, DEFAULTS.untagged),
         memory_mib=part.get("memory", Mebibytes(64), DEFAULTS.memory_mib),
+        retention=retention,
     )
 
 

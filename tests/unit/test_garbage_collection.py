@@ -7,23 +7,17 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import (
-    GarbageCollection,
-    GarbageCollectionArgs,
-    GarbageCollectionOptions,
-    MountedData,
-    StorageAccess,
-    SwarmStack,
-)
+from components import GarbageCollectionOptions
 from components.distribution.config import CA_FILE, CONFIG_PATH
 from components.version import TOOLS_IMAGE
 from ops.documentation import reference
 from settings import Settings, parse
 from settings.gc import KEYS
 
-from .conftest import Deploy, Recorder
+from .conftest import Deploy
 from .program import raw
-from .shared_components import MOUNT, config_of, registry
+from .shared_collection import collect
+from .shared_components import config_of, registry
 
 GOOD = {"stackName": "images-com", "domain": "images.example.com"}
 
@@ -137,30 +131,8 @@ def test_a_registry_that_is_collected_remembers_no_blobs_by_itself(deploy: Deplo
     assert "cache" not in config_of(registry(deploy, collected=True))["storage"]
 
 
-def collection(deploy: Deploy, **options: Any) -> Recorder:
-    def program() -> None:
-        stack = SwarmStack(name="images")
-        opts = pulumi.ResourceOptions()
-        files = {
-            path: stack.secret(name, "text", opts)
-            for path, name in ((CONFIG_PATH, "config"), (CA_FILE, "ca"))
-        }
-        storage = StorageAccess(
-            files=files,
-            data=MountedData(mounts=[MOUNT], constraints=["node.labels.x == true"]),
-            networks=["public-id", "redis-id"],
-            constraints=["node.labels.disk == ssd"],
-        )
-        args = GarbageCollectionArgs(
-            stack=stack, options=GarbageCollectionOptions(**options), storage=storage
-        )
-        GarbageCollection("gc", args)
-
-    return deploy(program)
-
-
 def test_its_task_is_where_the_data_are_with_what_the_registry_has(deploy: Deploy) -> None:
-    service = collection(deploy, schedule="0 4 * * *").of_type("Service")["gc-service"]
+    service = collect(deploy, schedule="0 4 * * *").of_type("Service")["gc-service"]
     task, container = service["taskSpec"], service["taskSpec"]["containerSpec"]
     assert service["name"] == "images_gc"
     assert container["commands"] == [
@@ -178,13 +150,13 @@ def test_its_task_is_where_the_data_are_with_what_the_registry_has(deploy: Deplo
 
 
 def test_untagged_manifests_are_no_matter_of_the_schedule(deploy: Deploy) -> None:
-    service = collection(deploy, schedule="0 4 * * *", untagged=True).of_type("Service")
+    service = collect(deploy, schedule="0 4 * * *", untagged=True).of_type("Service")
     assert "--untagged" not in service["gc-service"]["taskSpec"]["containerSpec"]["commands"]
 
 
 def test_without_a_schedule_there_is_no_service(deploy: Deploy) -> None:
     with pytest.raises(ValueError, match="without a schedule"):
-        collection(deploy)
+        collect(deploy)
 
 
 def test_the_reference_names_all_keys() -> None:

@@ -126,6 +126,10 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Any]] = {
     "logFiles": (FIRST, "5"),
     "drainSeconds": (FIRST, "30"),
     "gc": ({**FIRST, "toolsImage": "ghcr.io/acme/tools:1"}, {"schedule": "0 4 * * *"}),
+    "retention": (
+        {**FIRST, "toolsImage": "ghcr.io/acme/tools:1", "gc": {"schedule": "0 4 * * *"}},
+        [{"repositories": "team/**", "keep": 10, "olderThan": "720h"}],
+    ),
     "mirrors": (FIRST, {"hub": HUB}),
     "mirrorsName": (MIRRORS, "other"),
     "mirrorsNode": (MIRRORS, {"cat": "dog", "dog": "emu", "emu": "cat"}),

@@ -99,7 +99,7 @@ func (c *collector) run(ctx context.Context) (err error) {
 		}
 		c.summary.duration = c.store.now().Sub(began)
 		if err == nil {
-			c.log.Info("done", "dry_run", c.opts.dryRun, "summary", c.summary)
+			c.log.Info("done", "dry_run", c.opts.dryRun, "tags_only", c.opts.tagsOnly, "summary", c.summary)
 		}
 	}()
 	if c.opts.tagsOnly { // which no cache remembers
