@@ -31,6 +31,8 @@ class StackOutputs:
     """TLS ends at a proxy in front of Traefik."""
     mirrors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Mirrors by name: url, upstream, and whether they ask for a login."""
+    version: str = ""
+    """Version of the program that deployed it; empty where that had no such output."""
 
     @classmethod
     def read(cls, outputs: Mapping[str, Any]) -> StackOutputs | None:
@@ -54,6 +56,7 @@ class StackOutputs:
             dashboard_users=tuple(outputs.get("dashboardPasswords") or ()),
             external_https=outputs.get("https") == "external",
             mirrors=outputs.get("mirrors") or {},
+            version=outputs.get("version") or "",
         )
 
     @property

@@ -17,8 +17,11 @@ def deployment_lines(stack: Deployed) -> list[Line]:
     """Return a line with when the stack was deployed, and from which commit."""
     updates = [entry for entry in stack.history if entry["kind"] == "update"]
     good = next((entry for entry in updates if entry["result"] == "succeeded"), None)
-    text = f"{_when(stack, good)}{_commit(good)}" if good else "no deployment has come up yet"
-    facts = {"at": stamp(_time(good)), "commit": _head(good)} if good else {}
+    text, facts = "no deployment has come up yet", dict[str, Any]()
+    if good:
+        version = stack.outputs.version
+        text = f"{_when(stack, good)}{_commit(good)}{version and f', version {version}'}"
+        facts = {"at": stamp(_time(good)), "commit": _head(good), "version": version}
     if not updates or updates[0] is good:
         return [Line(title="deployment", state="ok", text=text, facts=facts)]
     last = updates[0]

@@ -13,6 +13,7 @@ from ops.status.line import Line
 from ops.status.nodes import node_lines
 from ops.status.services import service_lines
 
+from .shared_doctor import outputs
 from .shared_review import HIDDEN
 from .shared_status import ago, inputs, node, service, stack, swarm, task
 
@@ -201,11 +202,11 @@ def update(result: str, **time: float) -> dict[str, Any]:
 def test_the_last_deployment_is_shown_with_its_commit() -> None:
     good = update("succeeded", days=2)
     refresh = {**update("succeeded", hours=1), "kind": "refresh"}
-    state, text = shown(deployment_lines(stack(history=[refresh, good])))
-    assert (state, text) == (
-        "ok",
-        "2026-11-24 12:00 UTC, 2 days ago, commit 012345678 with changes",
-    )
+    history = [refresh, good]
+    text = "2026-11-24 12:00 UTC, 2 days ago, commit 012345678 with changes"
+    assert shown(deployment_lines(stack(history=history))) == ("ok", text)
+    versioned = stack(history=history, outputs=outputs(version="1.1.0"))
+    assert shown(deployment_lines(versioned)) == ("ok", f"{text}, version 1.1.0")
 
 
 def test_a_deployment_that_failed_is_a_warning() -> None:
