@@ -1,4 +1,7 @@
-"""No password, hash or HTTP secret is in plain text anywhere that a person or a log can see."""
+"""No password, hash or HTTP secret is in plain text anywhere that a person or a log can see.
+
+One file, since its tests share what they deploy.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from components.version import TOOLS_IMAGE
 from ops.bootstrap.console import run, wait
 from testing.certificates import CertificatePair
 from testing.site import SwarmUnderTest
 from testing.testswarm import SOON_S
 
 GIVEN = "a-given-Passw0rd-that-nobody-else-has"
+FORMER, LATER = "the-Passw0rd-that-was-given-before", "a-Passw0rd-that-is-given-after-it"
 NAME, DOMAIN = "secretive", "secretive.example.com"
 TOKEN = "a-token-of-a-DNS-provider"
 PAIR = CertificatePair.make(DOMAIN, f"traefik.{DOMAIN}")
@@ -279,3 +284,97 @@ def test_no_hash_is_in_plain_text_in_the_state(
 ) -> None:
     text = site.project.state_text()
     assert [name for name, value in hashes.items() if value in text] == []
+
+
+VERSIONS = [{"version": "2"}, {"version": "1", "until": "2999-01-01T00:00:00Z"}]
+IN_TOKEN_MODE = ("preview", "report", "deployed", "failed", "drift", "users", "login", "logs")
+"""Files with what commands print of a stack on its way to tokens, and with them."""
+
+
+@pytest.fixture(scope="module")
+def with_tokens(
+    site: SwarmUnderTest, reports: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return a folder with what is printed once the same stack goes over to tokens."""
+    assert reports
+    folder, project, stack = tmp_path_factory.mktemp("tokens"), site.project, f"STACK={HASHES}"
+    # Each node has that image.
+    values = {"auth": "token", "toolsImage": TOOLS_IMAGE, "users": '["ci", "deploy"]'}
+    values |= {"passwordVersions": json.dumps({"deploy": VERSIONS})}
+    values |= {"formerPasswords.ci.until": VERSIONS[1]["until"]}
+    project.configure(HASHES, {f"registry:{key}": value for key, value in values.items()})
+    for key, text in (("passwords.ci", GIVEN), ("formerPasswords.ci.password", FORMER)):
+        project.set(HASHES, f"registry:{key}", text, "--path", "--secret")
+
+    def note(name: str, text: str) -> None:
+        (folder / name).write_text(text)
+
+    note("preview", project.preview(HASHES, "--diff").text)
+    note("report", site.made("preview", stack, "FORMAT=markdown"))
+    with ProcessList() as processes:
+        note("deployed", project.up(HASHES, "--diff"))
+        note("users", site.made("users", stack))
+        note("login", site.made("login", stack, "USER=deploy", "PRINT=1"))
+    note("processes", "\n".join(processes.seen))
+    note("logs", site.made("logs", stack))
+    project.set(HASHES, "registry:toolsImage", "registry-tools:0.0.0")
+    project.set(HASHES, "registry:passwords.ci", LATER, "--path", "--secret")
+    failed = site.make("deploy", stack, "CHECK=no")
+    assert failed.code != 0, failed.text
+    note("failed", failed.text)
+    service = ("service", "update", "--detach", "--label-add", "by=hand", f"{HASHES}_token")
+    site.swarm.docker(site.any_node(), *service)
+    project.set(HASHES, "registry:toolsImage", TOOLS_IMAGE)
+    drift = site.make("drift", stack)
+    assert drift.code != 0, drift.text
+    note("drift", drift.text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hidden(site: SwarmUnderTest, with_tokens: Path, hashes: dict[str, str]) -> dict[str, str]:
+    """Return the secrets of a stack with tokens by description."""
+    assert with_tokens
+    passwords = site.project.outputs(HASHES)["passwords"]
+    by_name = {"given": GIVEN, "former": FORMER, "later": LATER, "generated": passwords["deploy"]}
+    by_name |= hashes
+    raw = site.project.ok("stack", "export", "--show-secrets", "--stack", HASHES)
+    for resource in json.loads(raw)["deployment"]["resources"]:
+        name, outputs = resource["urn"].rpartition("::")[2], resource.get("outputs", {})
+        if name in ("token-seed", "login-seed"):
+            by_name[name] = plain(outputs["base64"])
+        if name.endswith(("login-users", "token-key")):
+            by_name[f"{name}, encoded"] = data = plain(outputs["data"])
+            text = base64.b64decode(data).decode()
+            if name.endswith("key"):
+                by_name[name] = text.splitlines()[1]
+            else:
+                by_name |= {f"hash {n}": each["hash"] for n, each in enumerate(json.loads(text))}
+    return by_name
+
+
+def test_there_is_something_to_look_for_with_tokens(hidden: dict[str, str]) -> None:
+    # Four passwords, three hashes of before and five that are in use, two seeds, a key as it is and
+    # encoded, and the file of users encoded.
+    assert len(hidden) == 17
+    assert all(len(value) > 20 for value in hidden.values())
+
+
+@pytest.mark.parametrize("source", [*IN_TOKEN_MODE, "processes"])
+def test_with_tokens_no_secret_is_shown_in(
+    with_tokens: Path, hidden: dict[str, str], source: str
+) -> None:
+    text = (with_tokens / source).read_text()
+    assert HASHES in text
+    assert [name for name, value in hidden.items() if value in text] == []
+
+
+def test_with_tokens_no_secret_is_in_plain_text_on_the_swarm_or_in_the_state(
+    site: SwarmUnderTest, hidden: dict[str, str]
+) -> None:
+    manager, text = site.any_node(), site.project.state_text()
+    for kind in ("service", "secret", "config"):
+        ids = site.swarm.docker(manager, kind, "ls", "-q").split()
+        text += site.swarm.docker(manager, kind, "inspect", *ids) if ids else ""
+    assert f"{HASHES}_token" in text
+    assert [name for name, value in hidden.items() if value in text] == []
