@@ -9,6 +9,7 @@ import pytest
 
 from components.version import VERSION
 from ops.bootstrap import ROOT, image_build
+from ops.bootstrap.console import UserError
 
 
 @pytest.fixture
@@ -65,3 +66,20 @@ def test_the_tools_have_the_version_of_the_project(folder: Path) -> None:
     (folder / "../components/version.py").write_text('VERSION = "9.9.9"\n')
     assert tools.image == "registry-tools:9.9.9"
     assert image_build._key(tools) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "otherwise"),
+    [
+        ("registry", "where Docker Hub can't be reached: install Go"),
+        ("registry-tools", "have registry:toolsImage name one that a registry has: docs/access.md"),
+    ],
+)
+def test_without_go_it_says_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, otherwise: str
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    (recipe,) = (each for each in image_build.ALL if each.name == name)
+    with pytest.raises(UserError, match=r"must be compiled.*install Go \d") as error:
+        recipe.program(recipe, "./x", "amd64", tmp_path)
+    assert otherwise in str(error.value)
