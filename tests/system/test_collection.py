@@ -1,4 +1,4 @@
-"""`registry:gc` and `make gc` on a swarm: what goes, what stays, and the way back."""
+"""`registry:gc` and `registry:retention` on a swarm: what goes, what stays, and the way back."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from components.retention import RULES_FILE
 from components.version import TOOLS_IMAGE
 from ops.bootstrap.console import wait
 from testing.archive import archive_of
@@ -33,9 +34,23 @@ class Registry:
     site: SwarmUnderTest
     folder: Path
 
-    def push(self, name: str, content: str) -> str:
-        """Push an image with one file as `name:1`; return its digest."""
-        return self.site.push(NAME, HOST, f"{name}:1", image(self.folder, content))
+    def push(self, name: str, content: str, tag: str = "1") -> str:
+        """Push an image with one file as `name:tag`; return its digest."""
+        return self.site.push(NAME, HOST, f"{name}:{tag}", image(self.folder, content))
+
+    def run(self, name: str, digest: str) -> None:
+        """Make a service that runs an image by its digest, once it has tasks."""
+        options = ("--name", name.replace("/", "-"), "--replicas", "0", "--no-resolve-image")
+        args = ("service", "create", "--detach", *options, f"{HOST}/{name}@{digest}")
+        self.site.swarm.docker(self.site.any_node(), *args)
+
+    def tags(self, name: str) -> list[str]:
+        """Return the tags of a repository, as clients list them."""
+        url = f"http://{HOST}/v2/{name}/tags/list"
+        listed = self.site.swarm.exec(
+            self.site.node_of(PROXY), "curl", "-sf", "--user", self.site.login(NAME), url
+        )
+        return sorted(json.loads(listed.stdout)["tags"] or [])
 
     def delete(self, name: str, digest: str) -> None:
         """Delete a manifest as clients do."""
@@ -82,10 +97,12 @@ def image(folder: Path, content: str) -> Path:
 
 @pytest.fixture(scope="module")
 def registry(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    """Deploy a registry that is collected by a schedule, and on request by tags."""
+    """Deploy a registry that is collected by a schedule, where tags of some repositories go."""
     values = {"stackName": NAME, "domain": DOMAIN, "proxy": "stack", "network": NAME}
     values |= {"proxyHttpPort": str(PORT), "config.storage.delete.enabled": "true"}
     values |= {"toolsImage": TOOLS_IMAGE, "gc.schedule": "0 4 * * *", "gc.untagged": "true"}
+    values |= {"retention[0].repositories": "builds/**", "retention[0].keep": "1"}
+    values |= {"retention[0].olderThan": "24h", "retention[0].never": "v*"}
     site.project.init(NAME, {f"registry:{key}": value for key, value in values.items()})
     site.project.up(NAME)
     site.serves(NAME, DOMAIN, PROXY)
@@ -104,8 +121,7 @@ def test_a_collection_takes_what_nothing_needs_and_gives_it_back(
     for name in ("moved", "in-use"):
         registry.push(name, f"{name}-again")
     registry.delete("deleted", deleted)
-    options = ("--name", "user", "--replicas", "0", "--no-resolve-image", f"{HOST}/in-use@{in_use}")
-    site.swarm.docker(site.any_node(), "service", "create", "--detach", *options)
+    registry.run("in-use", in_use)
     registry.age()
 
     before = stored(registry)
@@ -133,6 +149,36 @@ def test_a_collection_takes_what_nothing_needs_and_gives_it_back(
     assert registry.pulls("moved", moved)
     assert "the trash is empty" in site.make("gc", f"STACK={NAME}", "UNDO=1").text
     site.project.ok("preview", "--expect-no-changes", "--stack", NAME)
+
+
+def test_old_tags_go_and_come_back(registry: Registry) -> None:
+    name, site = "builds/app", registry.site
+    for tag in ("1", "2", "v1"):
+        registry.push(name, f"build-{tag}", tag)
+    registry.run(name, registry.push(name, "build-used", "used"))
+    registry.age()
+    registry.push(name, "build-last", "last")
+
+    shown = site.made("retention", f"STACK={NAME}", "DRY=1")
+    for tag in ("1", "2"):
+        assert f"would go: {name}:{tag}, pushed 2" in shown
+    assert f"in use: kept: {name}:used" in shown
+    assert "nothing was changed" in shown
+    assert registry.tags(name) == ["1", "2", "last", "used", "v1"]
+
+    shown = site.made("retention", f"STACK={NAME}")
+    assert "put aside: 2 tags; kept by the rules: 3" in shown
+    assert registry.tags(name) == ["last", "used", "v1"]
+    assert f"make gc STACK={NAME} UNDO=1" in shown
+    assert "is undone" in site.made("gc", f"STACK={NAME}", "UNDO=1")
+    assert registry.tags(name) == ["1", "2", "last", "used", "v1"]
+
+    # The schedule has the rules as well, but can't ask what services run.
+    node, task = site.node_of(f"{NAME}_gc"), ("-q", "--filter", f"name={NAME}_gc")
+    container = site.swarm.docker(node, "ps", *task).strip()
+    program = ("/bin/registry-gc", "run", "--rules", RULES_FILE, "--dry-run")
+    log = site.swarm.docker(node, "exec", container, *program)
+    assert log.count('"msg":"tag would go"') == 3
 
 
 def stored(registry: Registry) -> set[str]:
