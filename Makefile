@@ -20,7 +20,7 @@ OPS := @$(PYTHON) -m ops
 
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z]+:.*## / {printf "  make %-8s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z]+:.*## / {printf "  make %-9s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nA command and its variables: python3 -m ops COMMAND --help\n'
 
 ##@ Deploy (the stack `local`, unless STACK names another)
@@ -88,7 +88,7 @@ recover: ## take over what runs after the state or the swarm was lost
 
 ##@ Prepare
 
-exports: ## `pulumi` and its state in your shell: eval "$(make -s exports)"
+exports: ## pulumi and its state in your shell: eval "$(make -s exports)"
 	$(OPS) exports
 
 tools: ## install virtual environment, Pulumi and its plugins
@@ -99,7 +99,7 @@ build: ## pull or build the images; PUSH=ghcr.io/acme: push ours
 
 ##@ Develop
 
-check: ## formatter, linter, types, unit tests; no root, a minute at most
+check: ## formatter, linter, types, unit tests; no root, one minute
 	$(OPS) check
 
 fmt: ## format, sort imports, mend what the linter can
