@@ -57,6 +57,11 @@ class MirrorOptions:
         return not self.allow
 
 
+def service_of(mirror: str) -> str:
+    """Return the Swarm service of the mirror with that name, as its stack calls it."""
+    return f"mirror-{mirror}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class MirrorsArgs(TaskArgs):
     """Arguments of `Mirrors`; of the registry's configuration they take over log and storage."""
@@ -119,7 +124,7 @@ class Mirrors(pulumi.ComponentResource):
             variables=variables,
             folder=UPSTREAM_FOLDER,
         )
-        service = f"mirror-{mirror.name}"
+        service = service_of(mirror.name)
         opts = pulumi.ResourceOptions(parent=self)
         name = f"{self._name}-{mirror.name}-service"
         return registry_service(name, args, service, task, route, opts)

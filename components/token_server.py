@@ -17,8 +17,9 @@ import pulumi_random as random
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from components.distribution.config import TOKEN_PATH
-from components.swarm.service import SwarmService, swarm_service
+from components.distribution.config import DRAIN_SECONDS, TOKEN_PATH
+from components.distribution.config import PORT as REGISTRY_PORT
+from components.swarm.service import SwarmService, service_name, swarm_service
 from components.swarm.stack import SwarmStack
 from components.swarm.task import (
     always_restart,
@@ -28,6 +29,7 @@ from components.swarm.task import (
     program_probe,
     secret_file,
 )
+from components.traefik.dynamic import REGISTRY_PATH
 from components.traefik.route import Route
 from components.version import TOOLS_IMAGE
 
@@ -40,7 +42,7 @@ MEMORY_MIB = 128
 GO_MEMORY = 0.75
 """Part of a task's memory that Go may use before it collects its garbage more often."""
 SHUTDOWN_SECONDS = 15
-"""Time that a stop may take beyond serving on, until Swarm kills the task."""
+"""Time that a stop may take beyond serving on and draining, until Swarm kills the task."""
 ACTIONS = ("pull", "push", "delete", "catalog")
 """Actions that a rule may allow; `catalog` lists the names of all repositories."""
 ALL_REPOSITORIES = "**"
@@ -53,6 +55,8 @@ that one task checks at once."""
 REQUESTS_PER_SECOND, BURST = 50, 200
 """Requests that Traefik lets through from one address, which may be that of many clients. A storm
 ends there, and guessing at the server."""
+NOT_BEARER = "!HeaderRegexp(`Authorization`, `(?i)^Bearer `)"
+"""Traefik's rule for requests without a token."""
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 """Networks that Traefik asks from, being on an overlay network."""
 SEED_BYTES = 32
@@ -98,8 +102,11 @@ class TokenServerArgs:
 
     stack: SwarmStack
     options: TokenServerOptions = TokenServerOptions()
-    routes: Sequence[Route]
-    """Of all that ask for its tokens, one or more: it answers at the same host names."""
+    routes: Mapping[str, Route]
+    """Of all that ask for its tokens, by Swarm service, the registry's first: it answers at their
+    host names."""
+    drain_seconds: int = DRAIN_SECONDS
+    """Time for which a stopping server lets requests finish that it passes on to a registry."""
     network_id: pulumi.Input[str]
     """Full id of the network that Traefik is on."""
     users: docker.Secret
@@ -108,6 +115,9 @@ class TokenServerArgs:
 
 class TokenServer(pulumi.ComponentResource):
     """Signs tokens, behind Traefik, at the registry's own host names.
+
+    What has no token goes through it to the registry, too: clients that have begun with a password
+    go on with it while the registry changes over to tokens, and back.
 
     It keeps no state: users, rules and key are Swarm secrets. Its keys are derived from one seed,
     which is kept in the state, and their names.
@@ -131,7 +141,9 @@ class TokenServer(pulumi.ComponentResource):
             lambda seed: json.dumps(key_set(seed, options.signing_keys), indent=2)
         )
         pem = seed.apply(lambda seed: private_pem(signing_key(seed, options.signing_keys[0])))
-        config = json.dumps(server_config(stack.name, args.routes[0], options), indent=2)
+        config = json.dumps(
+            server_config(stack.name, args.routes, options, args.drain_seconds), indent=2
+        )
         files = {
             "config.json": stack.secret(f"{name}-config", config, child),
             "users.json": args.users,
@@ -141,7 +153,7 @@ class TokenServer(pulumi.ComponentResource):
             f"{name}-service",
             stack=stack,
             service="token",
-            labels=server_labels(args.routes, options),
+            labels=server_labels([*args.routes.values()], options),
             task=_task(args, files),
             replicas=options.replicas,
             # It has no state, so no login finds nobody.
@@ -152,7 +164,7 @@ class TokenServer(pulumi.ComponentResource):
 
 
 def _task(args: TokenServerArgs, files: Mapping[str, docker.Secret]) -> docker.ServiceTaskSpecArgs:
-    discovery_seconds = args.routes[0].discovery_seconds
+    discovery_seconds = _discovery_seconds(args.routes)
     return docker.ServiceTaskSpecArgs(
         container_spec=docker.ServiceTaskSpecContainerSpecArgs(
             image=args.options.image,
@@ -166,7 +178,7 @@ def _task(args: TokenServerArgs, files: Mapping[str, docker.Secret]) -> docker.S
             ],
             healthcheck=program_probe(PROGRAM, "healthcheck"),
             read_only=True,
-            stop_grace_period=duration(discovery_seconds + SHUTDOWN_SECONDS),
+            stop_grace_period=duration(discovery_seconds + args.drain_seconds + SHUTDOWN_SECONDS),
         ),
         networks_advanceds=[docker.ServiceTaskSpecNetworksAdvancedArgs(id=args.network_id)],
         resources=limits(MEMORY_MIB, None),
@@ -175,7 +187,13 @@ def _task(args: TokenServerArgs, files: Mapping[str, docker.Secret]) -> docker.S
     )
 
 
-def server_config(stack_name: str, route: Route, options: TokenServerOptions) -> dict[str, Any]:
+def _discovery_seconds(routes: Mapping[str, Route]) -> int:
+    return max(route.discovery_seconds for route in routes.values())
+
+
+def server_config(
+    stack_name: str, routes: Mapping[str, Route], options: TokenServerOptions, drain_seconds: int
+) -> dict[str, Any]:
     """Return the server's `config.json`, in which there is no secret."""
     return {
         "issuer": stack_name,
@@ -183,7 +201,12 @@ def server_config(stack_name: str, route: Route, options: TokenServerOptions) ->
         "listen": f":{PORT}",
         "lifetime_seconds": options.lifetime_seconds,
         # How long Traefik may go on sending requests to a task that is about to end.
-        "discovery_seconds": route.discovery_seconds,
+        "discovery_seconds": _discovery_seconds(routes),
+        "drain_seconds": drain_seconds,
+        "registries": {
+            route.domain: f"{service_name(stack_name, service)}:{REGISTRY_PORT}"
+            for service, route in routes.items()
+        },
         "access": [
             {
                 "users": list(rule.users),
@@ -204,7 +227,8 @@ def server_config(stack_name: str, route: Route, options: TokenServerOptions) ->
 def server_labels(routes: Sequence[Route], options: TokenServerOptions) -> dict[str, str]:
     """Return labels for Traefik: at the host of each route, TOKEN_PATH leads to the server.
 
-    The rule is longer than that of the registry's own router, so it comes first.
+    So does what has no token. These rules are longer than that of the registry's own router, so
+    they come first.
     """
     limit = f"{routes[0].name}-token-limit"
     prefix = f"traefik.http.middlewares.{limit}.ratelimit"
@@ -222,7 +246,11 @@ def server_labels(routes: Sequence[Route], options: TokenServerOptions) -> dict[
             tag=f"{route.tag}-token",
             middlewares=(limit, *route.middlewares),
         )
-        labels |= token_route.labels(PORT)
+        # No limit here: a push with a password is hundreds of requests within seconds.
+        login_route = replace(
+            route, path=REGISTRY_PATH, condition=NOT_BEARER, tag=f"{route.tag}-login"
+        )
+        labels |= token_route.labels(PORT) | login_route.labels(PORT)
     return labels
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from components.credentials import HASH_LENGTH, CredentialsOptions
 from components.distribution.config import ConfigOptions, Secrets, Wiring, document
+from components.mirrors import service_of
 from components.proxy import MAX_PROXY_SECRET
 from components.swarm.service import MAX_SERVICE_NAME, service_name
 from components.swarm.stack import MAX_SECRET_BYTES
@@ -45,7 +46,7 @@ def check_limits(reader: Reader, settings: Settings) -> None:
 
 def _check_names(reader: Reader, settings: Settings) -> None:
     for mirror in settings.mirrors:
-        name = service_name(settings.stack.name, f"mirror-{mirror.name}")
+        name = service_name(settings.stack.name, service_of(mirror.name))
         if len(name) > MAX_SERVICE_NAME:
             reason = (
                 f"would be service {name}, of {len(name)} characters: Swarm takes"
@@ -69,7 +70,8 @@ def _sizes(settings: Settings) -> Iterator[tuple[str, int]]:
     login = settings.login
     yield "users", _entries(login) if settings.token_server else _logins(login.users)
     if server := settings.token_server:
-        config = server_config(settings.stack.name, settings.routes.registry, server)
+        drain_seconds = settings.registry.drain_seconds
+        config = server_config(settings.stack.name, settings.routes.tokens, server, drain_seconds)
         yield "access", _size(json.dumps(config, indent=2))
     hashes = settings.hashed_passwords
     yield "hashedPasswords", sum(_size(user) + _size(text) + 2 for user, text in hashes.items())

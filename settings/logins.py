@@ -63,6 +63,7 @@ def declare_logins(
             stack=stack,
             options=settings.token_server,
             routes=settings.routes.tokens,
+            drain_seconds=settings.registry.drain_seconds,
             network_id=network_id,
             users=login.secret,
         ),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from components.distribution.config import PORT
 from components.errors import DeploymentError
+from components.mirrors import service_of
 from components.proxy import ProxyOptions
 from components.swarm.inspect import Swarm, holds
 from components.swarm.preflight import (
@@ -68,9 +69,9 @@ def _routed(settings: Settings) -> Iterator[Routed]:
     yield Routed(registry, routes.registry.labels(PORT), "registry:domain")
     for name, route in routes.mirrors.items():
         setting = f"--path registry:mirrors.{name}.domain"
-        yield Routed(service_name(stack_name, f"mirror-{name}"), route.labels(PORT), setting)
+        yield Routed(service_name(stack_name, service_of(name)), route.labels(PORT), setting)
     if settings.token_server:
-        labels = server_labels(routes.tokens, settings.token_server)
+        labels = server_labels([*routes.tokens.values()], settings.token_server)
         yield Routed(service_name(stack_name, "token"), labels, "registry:domain")
     proxy = service_name(stack_name, "proxy")
     if dashboard := routes.dashboard:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from components.distribution.config import value_at
-from components.mirrors import MirrorOptions
+from components.mirrors import MirrorOptions, service_of
 from components.traefik.dynamic import REGISTRY_OPTIONS, REGISTRY_PATH
 from components.traefik.flags import DISCOVERY_SECONDS
 from components.traefik.route import CORS_OPTIONS, Https, Route
@@ -58,10 +58,11 @@ class Routes:
         return replace(route, allow=mirror.allow, users=users)
 
     @property
-    def tokens(self) -> Sequence[Route]:
-        """Return the routes of all that ask for tokens; the registry's comes first."""
+    def tokens(self) -> Mapping[str, Route]:
+        """Return the routes of all that ask for tokens, by Swarm service, the registry's first."""
         with_login = [mirror for mirror in self._settings.mirrors if mirror.asks_login]
-        return [self.registry, *map(self.mirror, with_login)]
+        mirrors = {service_of(mirror.name): self.mirror(mirror) for mirror in with_login}
+        return {"registry": self.registry, **mirrors}
 
     @property
     def url(self) -> str:

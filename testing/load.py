@@ -13,12 +13,18 @@ from .site import SwarmUnderTest
 
 OPERATION_S = 120
 """Time limit of a push or a pull, seconds."""
+CONTAINERD = "/run/docker/containerd/containerd.sock"
+"""Address of the containerd that an engine of a test swarm has."""
+CTR = ("ctr", "--address", CONTAINERD, "--namespace", "load", "images")
 
 
 class Load:
     """Four clients that push and pull until the block ends, and one that asks `/v2/` all the time.
 
     With `retries` they do what clients do by themselves when something fails, as docker does too.
+    They are skopeo, which goes on with the kind of login that it began with. `with_containerd`,
+    two are containerd, which does what an answer 401 asks for, as docker does with its image store;
+    these push.
     """
 
     def __init__(
@@ -32,13 +38,17 @@ class Load:
         *,
         pulled: str,
         retries: int = 0,
+        with_containerd: bool = False,
     ) -> None:
         self._site, self._domain, self._archive, self._folder = site, domain, archive, folder
         self._pulled, self._retries = pulled, retries
         self._node = site.node_of(proxy)
         self._login = site.login(stack)
         self._ended = threading.Event()
+        self._with_containerd = with_containerd
         work = [self._push, self._pull, self._push, self._pull]
+        if with_containerd:
+            work[2:] = [self._push_by_containerd] * 2
         self._workers = [
             threading.Thread(target=self._loop, args=(number, operation), daemon=True)
             for number, operation in enumerate(work)
@@ -47,13 +57,15 @@ class Load:
         self.done = 0
         """Operations, those that failed among them."""
         self.failed: list[str] = []
-        """Last words of those that did."""
+        """Program and last words of those that did."""
         self.gap = 0.0
         """The longest time without an answer to a request that is logged in, seconds."""
         self.refused = 0
         """How many such requests got none."""
 
     def __enter__(self) -> Load:
+        if self._with_containerd:
+            self._site.swarm.exec(self._node, *CTR, "import", self._archive, timeout=OPERATION_S)
         for worker in self._workers:
             worker.start()
         return self
@@ -67,23 +79,32 @@ class Load:
         count = 0
         while not self._ended.is_set():
             count += 1
-            retry = ("--retry-times", str(self._retries)) if self._retries else ()
-            command = ("skopeo", "--insecure-policy", "copy", *retry, *operation(number, count))
+            program, *args = operation(number, count)
             try:
-                self._site.swarm.exec(self._node, *command, timeout=OPERATION_S)
+                self._site.swarm.exec(self._node, program, *args, timeout=OPERATION_S)
             except UserError as problem:
-                self.failed.append(str(problem)[-300:])
+                self.failed.append(f"{program}: {str(problem)[-300:]}")
             self.done += 1
 
     def _push(self, number: int, count: int) -> tuple[str, ...]:
         target = f"docker://{self._domain}/load-{number}-{count % 20}:1"
         creds = ("--dest-tls-verify=false", "--dest-creds", self._login)
-        return (*creds, f"docker-archive:{self._archive}", target)
+        return self._copy(*creds, f"docker-archive:{self._archive}", target)
 
     def _pull(self, number: int, _: int) -> tuple[str, ...]:
         creds = ("--src-tls-verify=false", "--src-creds", self._login)
         source = f"docker://{self._domain}/{self._pulled}"
-        return (*creds, source, f"dir:{self._folder / str(number)}")
+        return self._copy(*creds, source, f"dir:{self._folder / str(number)}")
+
+    def _copy(self, *args: str) -> tuple[str, ...]:
+        retry = ("--retry-times", str(self._retries)) if self._retries else ()
+        return ("skopeo", "--insecure-policy", "copy", *retry, *args)
+
+    def _push_by_containerd(self, number: int, count: int) -> tuple[str, ...]:
+        # To another repository each time, or nothing would be left to upload.
+        target = f"{self._domain}/load-{number}-{count}:1"
+        creds = ("--plain-http", "--user", self._login)
+        return (*CTR, "push", *creds, target, "docker.io/library/hello:1")
 
     def _ask(self) -> None:
         last = time.monotonic()

@@ -67,6 +67,8 @@ class Route:
     """Public host name, no scheme."""
     path: str = ""
     """Beginning of the paths that lead to the service; empty for all of them."""
+    condition: str = ""
+    """Further condition of requests, in Traefik's syntax of rules; empty for none."""
     tag: str
     """Names routers and service in Traefik; unique among the stacks of a swarm."""
     network: str
@@ -103,8 +105,8 @@ class Route:
     @property
     def rule(self) -> str:
         """Return what requests Traefik's routers take; of two rules the longer one wins."""
-        host = f"Host(`{self.domain}`)"
-        return f"{host} && PathPrefix(`{self.path}`)" if self.path else host
+        path = f"PathPrefix(`{self.path}`)" if self.path else ""
+        return " && ".join(filter(None, [f"Host(`{self.domain}`)", path, self.condition]))
 
     @property
     def is_secure(self) -> bool:

@@ -55,7 +55,7 @@ def server(deploy: Deploy, **options: Any) -> Recorder:
         args = TokenServerArgs(
             stack=stack,
             options=TokenServerOptions(**options),
-            routes=[ROUTE],
+            routes={"registry": ROUTE},
             network_id="net-id",
             users=login.secret,
         )

@@ -60,7 +60,10 @@ def test_mirrors_that_ask_for_a_login_take_tokens_at_their_own_name() -> None:
     hub = {"upstream": "https://registry-1.docker.io", "domain": "hub.example.com"}
     open_ = {"upstream": "https://ghcr.io", "domain": "ghcr.example.com", "allow": ["10.0.0.0/8"]}
     options = settings(mirrors={"hub": hub, "ghcr": open_})
-    assert [route.domain for route in options.routes.tokens] == [GOOD["domain"], "hub.example.com"]
+    assert [route.domain for route in options.routes.tokens.values()] == [
+        GOOD["domain"],
+        "hub.example.com",
+    ]
 
 
 def credentials(deploy: Deploy, options: CredentialsOptions, form: Any = "users") -> Recorder:

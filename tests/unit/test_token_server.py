@@ -17,6 +17,7 @@ from components import (
 )
 from components.token_server import (
     ACTIONS,
+    NOT_BEARER,
     P256_ORDER,
     key_set,
     private_pem,
@@ -76,7 +77,7 @@ def test_the_token_server_has_all_that_it_knows_from_secrets(deploy: Deploy) -> 
     assert container["healthcheck"]["tests"] == ["CMD", "/bin/registry-token", "healthcheck"]
     assert container["readOnly"] is True
     assert container["image"] == TOOLS_IMAGE
-    assert container["stopGracePeriod"] == "35s", "longer than it serves on"
+    assert container["stopGracePeriod"] == "1m35s", "longer than it serves on and drains"
     assert service["mode"]["replicated"]["replicas"] == 2
     key = load_pem_private_key(content(recorder, "token-key").encode(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
@@ -88,7 +89,7 @@ def test_the_token_server_has_all_that_it_knows_from_secrets(deploy: Deploy) -> 
 def test_the_servers_configuration_says_what_the_rules_do() -> None:
     rule = AccessRule(users=("ci",), repositories=("team/**",), actions=("pull", "push"))
     options = TokenServerOptions(access=[rule], lifetime_seconds=60, trusted_proxies=("9.9.9.9",))
-    config = server_config("images", ROUTE, options)
+    config = server_config("images", {"registry": ROUTE}, options, 30)
     assert (config["issuer"], config["service"]) == ("images", "images")
     assert config["access"] == [
         {
@@ -99,6 +100,8 @@ def test_the_servers_configuration_says_what_the_rules_do() -> None:
         }
     ]
     assert (config["lifetime_seconds"], config["discovery_seconds"]) == (60, 20)
+    assert config["drain_seconds"] == 30
+    assert config["registries"] == {"images.example.com": "images_registry:5000"}
     assert config["trusted_proxies"][-1] == "9.9.9.9/32"
 
 
@@ -106,8 +109,11 @@ def test_its_router_comes_before_the_registrys_and_limits_each_address() -> None
     labels = server_labels([ROUTE], TokenServerOptions())
     router = "traefik.http.routers.images-com-token-http"
     assert labels[f"{router}.rule"] == "Host(`images.example.com`) && PathPrefix(`/auth/token`)"
+    login = "traefik.http.routers.images-com-login-http"
+    assert labels[f"{login}.rule"] == f"{ROUTE.rule} && {NOT_BEARER}"
     # Traefik takes the longer rule first.
     assert len(labels[f"{router}.rule"]) > len(ROUTE.rule)
+    assert labels[f"{login}.middlewares"] == "limit@swarm,images-com-login-retry"
     chain = labels[f"{router}.middlewares"].split(",")
     assert chain == ["images-com-token-limit", "limit@swarm", "images-com-token-retry"]
     limit = "traefik.http.middlewares.images-com-token-limit.ratelimit"

@@ -38,6 +38,10 @@ type Config struct {
 	TrustedProxies  []string `json:"trusted_proxies"`
 	// DiscoverySeconds is how long the server serves on after SIGTERM: Traefik hasn't noticed yet.
 	DiscoverySeconds int `json:"discovery_seconds"`
+	// DrainSeconds is how long requests under way may take to end then.
+	DrainSeconds int `json:"drain_seconds"`
+	// Registries that ask for tokens, or will: addresses by host name. They are read at start alone.
+	Registries map[string]string `json:"registries"`
 
 	proxies []netip.Prefix
 }
@@ -46,6 +50,7 @@ func defaults() Config {
 	return Config{
 		Listen:          ":5001",
 		LifetimeSeconds: 300,
+		DrainSeconds:    8,
 		Limits:          Limits{Failures: 20, WindowSeconds: 60, Checks: 2},
 	}
 }
@@ -151,6 +156,12 @@ func parseConfig(content []byte) (Config, []string) {
 	// Clients take less than a minute for a minute.
 	within("lifetime_seconds", config.LifetimeSeconds, 60, 86400)
 	within("discovery_seconds", config.DiscoverySeconds, 0, 600)
+	within("drain_seconds", config.DrainSeconds, 1, 3600)
+	for host, address := range config.Registries {
+		name, port, err := net.SplitHostPort(address)
+		need(err == nil && name != "" && port != "",
+			"registries.%s: an address as registry:5000 is needed", host)
+	}
 	within("limits.failures", config.Limits.Failures, 1, 10000)
 	within("limits.window_seconds", config.Limits.WindowSeconds, 1, 86400)
 	within("limits.checks", config.Limits.Checks, 1, 256)

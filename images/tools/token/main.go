@@ -31,8 +31,6 @@ const (
 	defaultFolder = "/etc/registry-token"
 	// lookEvery is how often files are looked at for a change.
 	lookEvery = time.Second
-	// stopWithin is how long requests may take to end after SIGTERM.
-	stopWithin = 8 * time.Second
 	// maxConnections, of Traefik and health checks.
 	maxConnections = 4096
 	healthTimeout  = 3 * time.Second
@@ -88,17 +86,23 @@ func serve(folder string, stdout io.Writer) error {
 	log := newLog(stdout)
 	server := newServer(settings, log, time.Now)
 	go reload(stop, folder, hasChanged, server, log)
+	ending, end := context.WithCancel(context.Background())
+	defer end()
+	for _, registry := range server.registries {
+		go registry.watch(ending)
+	}
 	log.Info("started", "address", listener.Addr().String(), "key", settings.signer.keyID,
 		"users", len(settings.logins.of), "rules", len(settings.config.Access))
 	defer log.Info("stopped")
 	limited := netutil.LimitListener(listener, maxConnections)
 	serveOn := time.Duration(settings.config.DiscoverySeconds) * time.Second
-	return listen(stop, serveOn, limited, server.handler(), log)
+	drain := time.Duration(settings.config.DrainSeconds) * time.Second
+	return listen(stop, serveOn, drain, limited, server.handler(), log)
 }
 
-// listen serves until `stop` is done and for a while longer, and then ends what has begun.
+// listen serves until `stop` is done and for a while longer, and then lets end what has begun.
 func listen(
-	stop context.Context, serveOn time.Duration,
+	stop context.Context, serveOn, drain time.Duration,
 	listener net.Listener, handler http.Handler, log *slog.Logger,
 ) error {
 	server := &http.Server{
@@ -119,7 +123,7 @@ func listen(
 	}
 	log.Info("stopping", "seconds", int(serveOn.Seconds()))
 	time.Sleep(serveOn)
-	within, cancel := context.WithTimeout(context.Background(), stopWithin)
+	within, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
 	return server.Shutdown(within)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/http/httputil"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -29,17 +30,26 @@ const (
 	maxPassword = 1024
 )
 
-// server answers what docs.docker.com calls the token authentication and OAuth2 endpoints.
+// server answers what docs.docker.com calls the token authentication and OAuth2 endpoints, and passes
+// on requests that have no token.
 type server struct {
 	settings atomic.Pointer[settings]
 	guard    atomic.Pointer[guard]
 	audit    *slog.Logger
 	now      func() time.Time
+	// registries by host name, those of the start.
+	registries map[string]*registry
+	proxy      *httputil.ReverseProxy
 }
 
 func newServer(start *settings, audit *slog.Logger, now func() time.Time) *server {
-	s := &server{audit: audit, now: now}
+	s := &server{
+		audit: audit, now: now, registries: map[string]*registry{}, proxy: newReverseProxy(audit),
+	}
 	s.use(start)
+	for host, address := range start.config.Registries {
+		s.registries[host] = newRegistry(address, now)
+	}
 	return s
 }
 
@@ -58,6 +68,7 @@ func (s *server) handler() http.Handler {
 	})
 	mux.HandleFunc("GET "+tokenPath, s.get)
 	mux.HandleFunc("POST "+tokenPath, s.post)
+	mux.HandleFunc(registryPath, s.pass)
 	return mux
 }
 
@@ -90,6 +101,11 @@ func (f *failure) result() string {
 		return "failed"
 	}
 	return "invalid"
+}
+
+var unsigned = &failure{
+	status: http.StatusInternalServerError, code: "UNKNOWN", oauth: "server_error",
+	description: "no token can be signed",
 }
 
 func badRequest(oauth, form string, values ...any) *failure {
@@ -153,10 +169,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, asked request) {
 	granted := settings.access.granted(user, asked.scopes)
 	signed, err := settings.signer.sign(user, granted, now)
 	if err != nil {
-		s.answer(w, r, asked, &failure{
-			status: http.StatusInternalServerError, code: "UNKNOWN", oauth: "server_error",
-			description: "no token can be signed",
-		})
+		s.answer(w, r, asked, unsigned)
 		return
 	}
 	s.log(r, asked, outcome(asked.scopes, granted), slog.Any("granted", texts(granted)))
