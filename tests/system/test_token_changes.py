@@ -16,7 +16,7 @@ from testing.load import Load
 from testing.site import STARTED_S, SwarmUnderTest
 
 NAME, DOMAIN = "changes", "changes.example.com"
-PROXY, REGISTRY, SERVER = f"{NAME}_proxy", f"{NAME}_registry", f"{NAME}_token"
+PROXY, SERVER = f"{NAME}_proxy", f"{NAME}_token"
 IMAGE = "kept:1"
 OTHER = "registry-tools:other"
 RULES: list[dict[str, Any]] = [
@@ -68,10 +68,6 @@ def status(site: SwarmUnderTest, user: str, path: str) -> int:
     return site.status(f"http://{DOMAIN}{path}", login, site.node_of(PROXY))
 
 
-def image_of(site: SwarmUnderTest, service: str) -> str:
-    return str(site.inspect("service", service)["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"])
-
-
 @pytest.mark.usefixtures("_load")
 def test_another_password_of_a_user(site: SwarmUnderTest) -> None:
     old = site.project.outputs(NAME)["passwords"]["ci"]
@@ -96,18 +92,14 @@ def test_another_signing_key(site: SwarmUnderTest) -> None:
 
 
 @pytest.mark.usefixtures("_load")
-def test_another_rule(site: SwarmUnderTest) -> None:
+def test_another_rule_and_another_image_of_the_token_server(site: SwarmUnderTest) -> None:
     path = f"/v2/{IMAGE.partition(':')[0]}/tags/list"
     assert status(site, "ci", path) == 401
-    RULES.append({"users": ["ci"], "actions": ["pull"]})
-    site.project.configure(NAME, {"registry:access": json.dumps(RULES)})
+    more = [*RULES, {"users": ["ci"], "actions": ["pull"]}]
+    values = {"registry:access": json.dumps(more), "registry:toolsImage": OTHER}
+    site.project.configure(NAME, values)
     site.project.up(NAME)
     # The last of the old tasks serves on until Traefik asks no more.
     wait("the rule", lambda: status(site, "ci", path) == 200, STARTED_S)
-
-
-@pytest.mark.usefixtures("_load")
-def test_another_image_of_the_token_server(site: SwarmUnderTest) -> None:
-    site.project.set(NAME, "registry:toolsImage", OTHER)
-    site.project.up(NAME)
-    assert image_of(site, SERVER).startswith(OTHER)
+    task = site.inspect("service", SERVER)["Spec"]["TaskTemplate"]
+    assert task["ContainerSpec"]["Image"].startswith(OTHER)

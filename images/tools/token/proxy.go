@@ -5,17 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	v2 "github.com/distribution/distribution/v3/registry/api/v2"
 	"github.com/gorilla/mux"
+	"golang.org/x/sync/semaphore"
 )
 
 // Traefik sends requests to a registry here that have no token, so that a registry may go from
@@ -30,9 +33,13 @@ const (
 	lookUpEvery  = time.Second
 	probeTimeout = 2 * time.Second
 	// retryAfter is what clients are told where no task answers, in seconds.
-	retryAfter = "5"
-	// maxRegistryConnections to one task.
-	maxRegistryConnections = 512
+	retryAfter  = "5"
+	dialTimeout = 2 * time.Second
+	// strangers are answered at once, so many of them; their answers are short. The rest waits.
+	strangers       = 64
+	strangerTimeout = 10 * time.Second
+	// maxConnectionsTo all tasks of a registry, of one kind.
+	maxConnectionsTo = 256
 )
 
 // kind is what a task of a registry asks for.
@@ -55,14 +62,21 @@ type registry struct {
 	tasks atomic.Pointer[map[string]kind] // By address; only those whose kind is known.
 	// passwords is when a task that asks for passwords was seen last, Unix nanoseconds.
 	passwords atomic.Int64
+	// to passes requests on to any task of a kind.
+	to        map[kind]*httputil.ReverseProxy
+	strangers *semaphore.Weighted
 }
 
-func newRegistry(address string, now func() time.Time) *registry {
+func newRegistry(address string, log *slog.Logger, now func() time.Time) *registry {
 	name, port, _ := net.SplitHostPort(address) // config.json was checked.
 	r := &registry{
 		name: name, port: port, resolve: net.DefaultResolver.LookupHost, probe: probe, now: now,
+		to: map[kind]*httputil.ReverseProxy{}, strangers: semaphore.NewWeighted(strangers),
 	}
 	r.tasks.Store(&map[string]kind{})
+	for _, asks := range []kind{asksPassword, asksToken, asksNothing} {
+		r.to[asks] = r.reverseProxy(asks, log)
+	}
 	return r
 }
 
@@ -134,24 +148,35 @@ func probe(ctx context.Context, address string) kind {
 	return unknown
 }
 
-// task returns the address of one, at random; those that ask for no token come first.
-func (r *registry) task() (address string, asks kind) {
-	var first, second []string
+// asks returns the kind of the tasks that a request shall go to: those that ask for no token, if any do.
+func (r *registry) asks() kind {
+	asks := unknown
+	for _, each := range *r.tasks.Load() {
+		if asks == unknown || each != asksToken {
+			asks = each
+		}
+	}
+	return asks
+}
+
+// dial connects to a task of a kind, at random; to another one where that doesn't answer.
+func (r *registry) dial(ctx context.Context, asks kind) (connection net.Conn, err error) {
+	err = errors.New("no such task of " + r.name)
+	dialer := net.Dialer{Timeout: dialTimeout}
 	tasks := *r.tasks.Load()
-	for address, kind := range tasks {
-		if kind == asksToken {
-			second = append(second, address)
-		} else {
-			first = append(first, address)
+	addresses := slices.Collect(maps.Keys(tasks))
+	rand.Shuffle(len(addresses), func(i, j int) {
+		addresses[i], addresses[j] = addresses[j], addresses[i]
+	})
+	for _, address := range addresses {
+		if tasks[address] != asks {
+			continue
+		}
+		if connection, err = dialer.DialContext(ctx, "tcp", address); err == nil {
+			return connection, nil
 		}
 	}
-	for _, list := range [][]string{first, second} {
-		if len(list) > 0 {
-			address = list[rand.IntN(len(list))]
-			return address, tasks[address]
-		}
-	}
-	return "", unknown
+	return nil, err
 }
 
 // tookPasswords says whether a task asked for passwords within some time: Traefik learns only after a
@@ -163,22 +188,22 @@ func (r *registry) tookPasswords(within time.Duration) bool {
 // forwarded are the headers with what a client asked for; ReverseProxy leaves them out.
 var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
 
-// addressKey is that of the task's address in the context of a request.
-type addressKey struct{}
-
-// newReverseProxy passes a request on to the task at its context's address, as Traefik sent it: from
-// its headers the registry makes the addresses that it answers with.
-func newReverseProxy(log *slog.Logger) *httputil.ReverseProxy {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.Proxy = nil
-	transport.MaxIdleConnsPerHost = 16
-	transport.MaxConnsPerHost = maxRegistryConnections
-	transport.DisableCompression = true
+// reverseProxy passes requests on to tasks of a kind, as Traefik sent them: from their headers the
+// registry makes the addresses that it answers with.
+func (r *registry) reverseProxy(asks kind, log *slog.Logger) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Transport: transport,
+		Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return r.dial(ctx, asks)
+			},
+			MaxConnsPerHost:       maxConnectionsTo,
+			MaxIdleConnsPerHost:   32,
+			IdleConnTimeout:       10 * time.Second,
+			ExpectContinueTimeout: time.Second,
+			DisableCompression:    true,
+		},
 		Rewrite: func(p *httputil.ProxyRequest) {
-			address, _ := p.In.Context().Value(addressKey{}).(string)
-			p.Out.URL.Scheme, p.Out.URL.Host = "http", address
+			p.Out.URL.Scheme, p.Out.URL.Host = "http", r.name
 			for _, name := range forwarded {
 				if values, has := p.In.Header[name]; has {
 					p.Out.Header[name] = values
@@ -187,7 +212,7 @@ func newReverseProxy(log *slog.Logger) *httputil.ReverseProxy {
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if r.Context().Err() == nil { // Else the client has gone.
+			if !errors.Is(r.Context().Err(), context.Canceled) { // Else the client has gone.
 				log.Error("registry", "reason", err.Error())
 			}
 			unavailable(w)
@@ -213,7 +238,7 @@ func (s *server) pass(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "UNSUPPORTED", "no registry has this host name")
 		return
 	}
-	address, asks := registry.task()
+	asks := registry.asks()
 	if asks == unknown {
 		unavailable(w)
 		return
@@ -221,13 +246,22 @@ func (s *server) pass(w http.ResponseWriter, r *http.Request) {
 	if asks != asksPassword && !s.authorize(w, r, registry, asks) {
 		return
 	}
-	if asks != asksToken || r.Header.Get("Authorization") != "" {
-		// However long it takes: the time limits are Traefik's. Strangers get less.
+	if asks == asksToken && r.Header.Get("Authorization") == "" {
+		ctx, cancel := context.WithTimeout(r.Context(), strangerTimeout)
+		defer cancel()
+		if registry.strangers.Acquire(ctx, 1) != nil {
+			unavailable(w)
+			return
+		}
+		defer registry.strangers.Release(1)
+		r = r.WithContext(ctx)
+	} else {
+		// However long it takes: the time limits are Traefik's.
 		control := http.NewResponseController(w)
 		_ = control.SetReadDeadline(time.Time{})
 		_ = control.SetWriteDeadline(time.Time{})
 	}
-	s.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), addressKey{}, address)))
+	registry.to[asks].ServeHTTP(w, r)
 }
 
 // authorize puts a token in the place of a request's password, for a task that checks none itself. If

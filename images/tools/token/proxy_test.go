@@ -75,7 +75,7 @@ func newPassing(t *testing.T) *passing {
 		return err
 	})
 	p.open = task(t, func(*http.Request) error { return nil })
-	p.registry = newRegistry("images_registry:5000", func() time.Time { return p.time })
+	p.registry = newRegistry("images_registry:5000", p.server.audit, func() time.Time { return p.time })
 	p.server.registries[registryHost] = p.registry
 	p.server.settings.Load().config.DiscoverySeconds = 10
 	return p
@@ -213,11 +213,25 @@ func TestWithoutATaskTheRegistryIsUnavailable(t *testing.T) {
 	}
 }
 
+func TestAnotherTaskTakesWhatOneThatHasGoneDoesNot(t *testing.T) {
+	p := newPassing(t)
+	tasks := map[string]kind{p.token: asksToken}
+	for port := range 20 {
+		tasks[fmt.Sprintf("127.0.0.1:%d", 1+port)] = asksToken
+	}
+	p.registry.tasks.Store(&tasks)
+	for range 5 {
+		if status, _, _ := p.ask("POST", "/v2/team/app/blobs/uploads/", "ci"); status != 200 {
+			t.Error(status)
+		}
+	}
+}
+
 func TestEachTaskIsAskedOnce(t *testing.T) {
 	var hosts []string
 	var failure error
 	asked := map[string]int{}
-	r := newRegistry("images_registry:5000", time.Now)
+	r := newRegistry("images_registry:5000", newLog(io.Discard), time.Now)
 	r.resolve = func(context.Context, string) ([]string, error) { return hosts, failure }
 	r.probe = func(_ context.Context, address string) kind {
 		if asked[address]++; asked[address] == 1 && strings.HasPrefix(address, "10.0.0.2") {

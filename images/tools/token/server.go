@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
-	"net/http/httputil"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -39,16 +38,13 @@ type server struct {
 	now      func() time.Time
 	// registries by host name, those of the start.
 	registries map[string]*registry
-	proxy      *httputil.ReverseProxy
 }
 
 func newServer(start *settings, audit *slog.Logger, now func() time.Time) *server {
-	s := &server{
-		audit: audit, now: now, registries: map[string]*registry{}, proxy: newReverseProxy(audit),
-	}
+	s := &server{audit: audit, now: now, registries: map[string]*registry{}}
 	s.use(start)
 	for host, address := range start.config.Registries {
-		s.registries[host] = newRegistry(address, now)
+		s.registries[host] = newRegistry(address, audit, now)
 	}
 	return s
 }
