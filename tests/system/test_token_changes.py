@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from components.token_server import TOOLS_IMAGE
+from components.version import TOOLS_IMAGE
 from ops.bootstrap.console import wait
 from testing.load import Load
 from testing.site import STARTED_S, SwarmUnderTest
