@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -122,8 +122,7 @@ class _Run:
         service = _service_named(self._client, self._service)
         if service is None:
             return
-        tasks = self._client.tasks({"service": service["ID"]})
-        if not tasks or any(task["Status"]["State"] not in ENDED for task in tasks):
+        if not _has_ended(self._client, service["ID"]):
             raise UserError(
                 f"{self._job.title} runs already, since {service['CreatedAt'][:19]} UTC; wait for"
                 f" its end, or stop it:\n      docker service rm {self._service}"
@@ -266,6 +265,18 @@ def _service_named(client: APIClient, name: str) -> _Raw | None:
     """Return the service of that very name."""
     services = client.services({"name": name})
     return next((each for each in services if each["Spec"]["Name"] == name), None)
+
+
+def remove_ended(client: APIClient, services: Iterable[str]) -> None:
+    """Remove those of the jobs' `services` (ids) that have ended: their command was killed."""
+    for service in services:
+        if _has_ended(client, service):
+            _without_error(client.remove_service, service)
+
+
+def _has_ended(client: APIClient, service: str) -> bool:
+    tasks = client.tasks({"service": service})
+    return bool(tasks) and all(task["Status"]["State"] in ENDED for task in tasks)
 
 
 def _without_error(remove: Callable[[str], object], id_: str) -> None:

@@ -155,6 +155,12 @@ def finish(stack: Stack, *, forget: Forget = "never") -> Rest:
             Differences(left=differences.left),
         )
     _prune_state(stack, state, differences)
+    if differences.jobs:
+        # One whose command was killed holds on to secrets that this run may remove.
+        from ops.job import remove_ended
+
+        with inventory.connected(stack.name, stack.endpoint) as client:
+            remove_ended(client, [each.id for each in differences.jobs])
     taken = {each.name: each.id for each in differences.made}
     if taken:
         say(f"stack {stack.name}: taking into its state what is there: {', '.join(sorted(taken))}")

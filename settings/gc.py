@@ -11,7 +11,7 @@ from components.version import TOOLS_IMAGE
 from settings import rules
 from settings.cron import CRON
 from settings.kinds import BOOLEAN, Kind, Mebibytes, Rule, WrongValueError
-from settings.reader import Reader, close_to
+from settings.reader import Reader
 from settings.retention import parse_retention
 
 T = TypeVar("T")
@@ -42,13 +42,10 @@ def parse_gc(
 
     Notes in `reader` what is wrong with it, also in the registry's own `config`.
     """
-    values = reader.mapping("gc", "…")
+    values = reader.map_at("gc", reader.mapping("gc", "…"), KEYS) or {}
     retention = parse_retention(reader)
     if not reader.has("gc"):
         return None
-    for key in sorted(set(values) - set(KEYS)):
-        hint = close_to(key, KEYS) or f" There are {', '.join(KEYS)}."
-        reader.remove(f"gc.{key}", f"is not a setting of the garbage collection.{hint}")
     for path in CACHES:
         if value_at(config, path) == "inmemory":
             reason = (

@@ -74,7 +74,7 @@ def test_images_built_on_one_engine_are_not_pulled() -> None:
         ({"trash": 7}, "registry:gc.trash is 7: it must be a whole number and s, m or h"),
         ({"untagged": "yes"}, "registry:gc.untagged is 'yes': it must be one of true, false"),
         ({"memory": "1MiB"}, "registry:gc.memory is '1MiB': it must be 64MiB or more"),
-        ({"shedule": "0 4 * * *"}, "registry:gc.shedule is not a setting of the garbage"),
+        ({"shedule": "0 4 * * *"}, "registry:gc.shedule is none of schedule, grace, trash"),
         ({"schedule": "0 4 * *"}, "registry:gc.schedule is '0 4 * *': it must be a time in five"),
         ({"schedule": "0 24 * * *"}, "it must be a time whose hour is from 0 to 23"),
         ({"schedule": "0 0 31 2 *"}, "it must be a time that comes: there is no such day"),

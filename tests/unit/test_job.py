@@ -9,7 +9,7 @@ import pytest
 from components.distribution.config import CA_FILE, CONFIG_PATH
 from components.swarm.task_log import TaskLog
 from ops.bootstrap.console import UserError
-from ops.job import Job, run_job, task_template
+from ops.job import Job, remove_ended, run_job, task_template
 
 from .shared_job import IMAGE, REGISTRY, A, Swarm, secret, stack_on, status
 
@@ -116,6 +116,15 @@ def test_what_a_killed_run_has_left_is_removed(monkeypatch: pytest.MonkeyPatch) 
     assert run_job(stack_on(swarm, monkeypatch), COLLECT, print) == 0
     assert list(swarm.services_there) == ["registry-id"]
     assert swarm.configs_there == {}
+
+
+@pytest.mark.parametrize(("state", "is_left"), [("running", True), ("complete", False)])
+def test_of_jobs_whose_command_was_killed_those_at_work_stay(state: str, is_left: bool) -> None:
+    swarm = Swarm(status(state, 0))
+    swarm.services_there["old"] = {"ID": "old", "Spec": {"Name": "images_job-gc"}}
+    client: Any = swarm
+    remove_ended(client, ["old"])
+    assert ("old" in swarm.services_there) == is_left
 
 
 def test_without_a_registry_there_is_no_job(monkeypatch: pytest.MonkeyPatch) -> None:

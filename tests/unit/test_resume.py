@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from components.swarm import NAMESPACE
-from ops import backend, checkpoint, inventory, resume
+from ops import backend, checkpoint, inventory, job, resume
 from ops.bootstrap import ROOT
 from ops.bootstrap.console import UserError
 from ops.checkpoint import Checkpoint
@@ -244,12 +245,12 @@ def test_only_secrets_that_nobody_uses_or_knows_are_left_over() -> None:
 
 def test_a_removal_ends_the_jobs_beside_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     # They use its secrets, which could not be removed.
-    job = item("images_job-gc", "job-1", secrets=["secret-1"], networks=["network-1"])
+    begun = item("images_job-gc", "job-1", secrets=["secret-1"], networks=["network-1"])
     there, known = (
-        replace(WHOLE, services=(REGISTRY, job)),
+        replace(WHOLE, services=(REGISTRY, begun)),
         state(SECRET, NETWORK, SERVICE, LOCATION),
     )
-    assert compare(known, there, NAMES) == replace(AGREED, jobs=(job,))
+    assert compare(known, there, NAMES) == replace(AGREED, jobs=(begun,))
     stays(monkeypatch, known, there)
     removed: list[object] = []
 
@@ -260,6 +261,17 @@ def test_a_removal_ends_the_jobs_beside_the_registry(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(inventory, "take", take)
     resume.finish_before_destroying(Stack("prod"))
     assert removed == [{"services": ["job-1"]}]
+
+
+def test_a_deployment_removes_the_jobs_that_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = item("images_job-gc", "job-1", secrets=["secret-1"])
+    there = replace(WHOLE, services=(REGISTRY, left))
+    stays(monkeypatch, state(SECRET, NETWORK, SERVICE, LOCATION), there)
+    ended: list[str] = []
+    monkeypatch.setattr(inventory, "connected", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(job, "remove_ended", lambda _, services: ended.extend(services))
+    assert resume.finish(Stack("prod")) == resume.Rest()
+    assert ended == ["job-1"]
 
 
 def test_the_network_is_called_as_the_settings_have_it_by_default() -> None:
