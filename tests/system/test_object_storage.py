@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from components.distribution.config import REGISTRY_IMAGE
+from components.version import TOOLS_IMAGE
 from ops.bootstrap.console import wait
 from testing.archive import redis_image
 from testing.load import Load
@@ -57,6 +58,8 @@ def _deployed(site: SwarmUnderTest, store: Store, tmp_path_factory: pytest.TempP
             "registry:cache": "redis",
             "registry:redisImage": REDIS,
             "registry:storageCa": str(store.root_file),
+            "registry:gc.grace": "24h",
+            "registry:toolsImage": TOOLS_IMAGE,
         },
     )
     driver = "registry:config.storage.s3"
@@ -159,11 +162,20 @@ def test_redis_is_no_root_and_on_no_other_network(site: SwarmUnderTest) -> None:
     assert sorted(show("sed", "-n", "s/:.*//p", "/proc/net/dev")) == ["eth0", "lo"]
 
 
+def test_a_collection_reaches_the_store_and_redis(site: SwarmUnderTest, archive: Path) -> None:
+    # By the store's own CA, and by Redis' password.
+    site.push(NAME, DOMAIN, "needed:1", archive)
+    collected = site.made("gc", f"STACK={NAME}")
+    assert re.search(r"put aside: 0 manifests.*; kept: 1 manifests", collected), collected
+
+
 @pytest.mark.parametrize("cache", ["redis", "memory"])
 def test_what_is_pushed_once_is_in_every_replica(
     site: SwarmUnderTest, archive: Path, cache: str
 ) -> None:
     if cache == "memory":
+        # Beside a garbage collection no task would remember anything.
+        site.project.unset(NAME, "registry:gc")
         site.project.set(NAME, "registry:cache", "memory")
         assert "delete docker:index/service:Service redis-service" in changed(
             site.project.steps(NAME)
