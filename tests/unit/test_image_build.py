@@ -32,6 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("tools/token/main.go", {"registry-tools"}),
         ("tools/token/access_test.go", set()),
         ("tools/gc/collect.go", {"registry-tools"}),
+        ("tools/registrytest/tree.go", set()),
         ("README.md", set()),
     ],
 )

@@ -47,7 +47,7 @@ class Recipe:
     def sources(self) -> list[Path]:
         """Files in images/ that the image is made from: a change of any makes another image."""
         files = [path for path in self.folder.rglob("*") if path.is_file()]
-        parts = [path for path in files if not path.name.endswith("_test.go")]
+        parts = [path for path in files if not _is_test(path)]
         return sorted([*parts, *(IMAGES / name for name in self.module)])
 
     @property
@@ -63,3 +63,8 @@ class Recipe:
     def image(self) -> str:
         """Name with tag, as the engine and Docker Hub have it."""
         return f"{self.name}:{self.tag.format(self.version)}"
+
+
+def _is_test(path: Path) -> bool:
+    """Return whether a Go file is of tests alone: by its name, or by that of its package."""
+    return path.name.endswith("_test.go") or path.parent.name.endswith("test")

@@ -1,0 +1,215 @@
+// Package storage reads and locks the storage of a registry: its tree of files, whatever they are kept on.
+package storage
+
+import (
+	"context"
+	_ "crypto/sha256" // the algorithms of digests
+	_ "crypto/sha512"
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/distribution/distribution/v3/registry/storage/driver"
+	"github.com/opencontainers/go-digest"
+)
+
+// Folders of the storage: what the registry keeps, and what a clean-up has put aside.
+const (
+	Root  = "/docker/registry/v2"
+	Trash = "/docker/registry/trash"
+)
+
+// Digests is a set of digests.
+type Digests map[digest.Digest]struct{}
+
+// Add adds a digest.
+func (d Digests) Add(one digest.Digest) { d[one] = struct{}{} }
+
+// Has returns whether a digest is in the set.
+func (d Digests) Has(one digest.Digest) bool { _, ok := d[one]; return ok }
+
+// Kind is what a file of the registry's tree is for.
+type Kind int
+
+const (
+	Blob     Kind = iota // content, by digest
+	Layer                // a repository has this blob
+	Revision             // a repository has this manifest
+	Current              // the manifest that a tag names
+	History              // a manifest that a tag names or has named
+)
+
+// Entry is one file of the registry's tree; what doesn't apply to its kind is empty.
+type Entry struct {
+	Kind       Kind
+	Repository string
+	Tag        string
+	Digest     digest.Digest
+}
+
+// Folder returns the path of the entry's folder, which holds nothing else, below the root.
+func (e Entry) Folder() string {
+	algorithm, encoded, _ := strings.Cut(e.Digest.String(), ":")
+	hashed := path.Join(algorithm, encoded)
+	in := path.Join("repositories", e.Repository)
+	switch e.Kind {
+	case Layer:
+		return path.Join(in, "_layers", hashed)
+	case Revision:
+		return path.Join(in, "_manifests/revisions", hashed)
+	case Current:
+		return path.Join(in, "_manifests/tags", e.Tag, "current")
+	case History:
+		return path.Join(in, "_manifests/tags", e.Tag, "index", hashed)
+	default:
+		return path.Join("blobs", algorithm, encoded[:2], encoded)
+	}
+}
+
+// File returns the path of the entry's file below the root.
+func (e Entry) File() string {
+	if e.Kind == Blob {
+		return e.Folder() + "/data"
+	}
+	return e.Folder() + "/link"
+}
+
+// Parse returns the entry whose file is at a path below the root, and false for any other file.
+func Parse(file string) (Entry, bool) {
+	if rest, ok := strings.CutPrefix(file, "blobs/"); ok {
+		parts := strings.Split(rest, "/")
+		if len(parts) != 4 || parts[3] != "data" || !strings.HasPrefix(parts[2], parts[1]) {
+			return Entry{}, false
+		}
+		return known(Entry{Kind: Blob, Digest: joined(parts[0], parts[2])}, file)
+	}
+	rest, ok := strings.CutPrefix(file, "repositories/")
+	if !ok {
+		return Entry{}, false
+	}
+	if name, rest, ok := strings.Cut(rest, "/_layers/"); ok {
+		if parts := strings.Split(rest, "/"); len(parts) == 3 {
+			return known(Entry{Kind: Layer, Repository: name, Digest: joined(parts[0], parts[1])}, file)
+		}
+		return Entry{}, false
+	}
+	name, rest, ok := strings.Cut(rest, "/_manifests/")
+	parts := strings.Split(rest, "/")
+	switch {
+	case !ok:
+	case len(parts) == 4 && parts[0] == "revisions":
+		return known(Entry{Kind: Revision, Repository: name, Digest: joined(parts[1], parts[2])}, file)
+	case len(parts) == 4 && parts[0] == "tags" && parts[2] == "current":
+		return known(Entry{Kind: Current, Repository: name, Tag: parts[1]}, file)
+	case len(parts) == 6 && parts[0] == "tags" && parts[2] == "index":
+		named := Entry{Kind: History, Repository: name, Tag: parts[1], Digest: joined(parts[3], parts[4])}
+		return known(named, file)
+	}
+	return Entry{}, false
+}
+
+func joined(algorithm, encoded string) digest.Digest {
+	return digest.Digest(algorithm + ":" + encoded)
+}
+
+// known returns the entry if its digest is one and its file is at that very path.
+func known(e Entry, file string) (Entry, bool) {
+	if e.Kind != Current && e.Digest.Validate() != nil {
+		return Entry{}, false
+	}
+	return e, e.File() == file
+}
+
+// Stored is a file of the tree or of the trash, as a listing showed it.
+type Stored struct {
+	Entry
+	Size    int64
+	Changed time.Time
+}
+
+// Store is a registry's storage.
+type Store struct {
+	driver.StorageDriver
+	Now func() time.Time // the time, which tests change
+}
+
+// MovesFolders is true where a whole folder is renamed in one step, which leaves no empty one behind.
+func (s *Store) MovesFolders() bool { return s.Name() == "filesystem" }
+
+// WritesWhole is true where nothing is at a path before its writer has committed.
+func (s *Store) WritesWhole() bool { return s.Name() == "s3aws" }
+
+// Entries calls visit for every entry below a path of the driver; what vanishes meanwhile is left out.
+// Folders for uploads under way are not looked into.
+func (s *Store) Entries(ctx context.Context, base, below string, visit func(Stored)) error {
+	return s.Files(ctx, path.Join(base, below), func(info driver.FileInfo) {
+		if e, ok := Parse(strings.TrimPrefix(info.Path(), base+"/")); ok {
+			visit(Stored{e, info.Size(), info.ModTime()})
+		}
+	})
+}
+
+// Files calls visit for every file below a path of the driver, as Entries does.
+func (s *Store) Files(ctx context.Context, from string, visit func(driver.FileInfo)) error {
+	file := func(info driver.FileInfo) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !info.IsDir() {
+			visit(info)
+		} else if path.Base(info.Path()) == "_uploads" {
+			return driver.ErrSkipDir
+		}
+		return nil
+	}
+	if s.Name() == "s3aws" { // one listing; the other drivers' own walks end when a folder vanishes
+		if err := s.Walk(ctx, from, file); !Missing(err) {
+			return err
+		}
+		return nil
+	}
+	return s.descend(ctx, from, file)
+}
+
+func (s *Store) descend(ctx context.Context, folder string, visit driver.WalkFn) error {
+	children, err := s.List(ctx, folder)
+	if Missing(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, child := range children {
+		info, err := s.Stat(ctx, child)
+		if Missing(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		switch err := visit(info); {
+		case errors.Is(err, driver.ErrSkipDir):
+		case err != nil:
+			return err
+		case info.IsDir():
+			if err := s.descend(ctx, child, visit); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Missing returns whether an error means that there is nothing at a path, or nothing of a registry's:
+// the drivers refuse names that a registry doesn't give, such as lost+found.
+func Missing(err error) bool {
+	var absent driver.PathNotFoundError
+	var foreign driver.InvalidPathError
+	var other driver.Error // doesn't unwrap; a folder that vanishes while it is read is such a one
+	if errors.As(err, &other) && errors.Is(other.Detail, fs.ErrNotExist) {
+		return true
+	}
+	return errors.As(err, &absent) || errors.As(err, &foreign)
+}
