@@ -50,7 +50,11 @@ ALL = (
         folder_name="tools",
         tag="{}",
         pin=("../components/version.py", r'VERSION = "(\S+)"'),
-        programs={"bin/registry-token": "./tools/token", "bin/registry-gc": "./tools/gc"},
+        programs={
+            "bin/registry-token": "./tools/token",
+            "bin/registry-gc": "./tools/gc",
+            "bin/registry-backup": "./tools/backup",
+        },
         program=compile_program,
         module=GO_MODULE,
         is_official=False,
