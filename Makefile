@@ -2,7 +2,7 @@
 
 # What is typed after a command (STACK=prod) reaches ops/ through the environment, as it was typed:
 # neither make nor a shell reads what is in it.
-VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS PUSH PRINT OVERLAP KEY DRY UNDO LIST
+VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS PUSH PRINT OVERLAP KEY DRY UNDO LIST TO VERIFY GENERATION OVERWRITE
 $(foreach variable,$(VARIABLES),$(eval override $(variable) := $$(value $(variable))))
 export $(VARIABLES)
 # Every shell has a USER, who is another one: here a typed one counts alone.
@@ -15,7 +15,7 @@ PYTHON := $(if $(WHOLE),$(if $(wildcard .venv/.unfinished),python3,.venv/bin/pyt
 OPS := @$(PYTHON) -m ops
 
 .PHONY: help up build deploy preview down status logs doctor users login rotate drift
-.PHONY: outdated deployed mirrors gc retention env adopt recover
+.PHONY: outdated deployed mirrors gc retention backup restore clone env adopt recover
 .PHONY: exports tools check fmt test lock docs bench
 
 help: ## this list
@@ -65,6 +65,15 @@ gc: ## free what was deleted: DRY=1 shows it, UNDO=1 brings it back
 
 retention: ## let old tags go, by registry:retention; DRY=1 shows which
 	$(OPS) retention
+
+backup: ## copy the images: TO=s3://bucket/prefix; VERIFY=1, LIST=1
+	$(OPS) backup
+
+restore: ## bring a backup back: FROM=…, GENERATION=…
+	$(OPS) restore
+
+clone: ## copy a stack's images to another: FROM=prod TO=stag
+	$(OPS) clone
 
 drift: ## compare what runs with what was deployed; fails if it differs
 	$(OPS) drift

@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from components.backup import Backup, BackupArgs, BackupLocation, BackupOptions
     from components.credentials import (
         Credentials,
         CredentialsArgs,
@@ -47,6 +48,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessRule",
+    "Backup",
+    "BackupArgs",
+    "BackupLocation",
+    "BackupOptions",
     "Credentials",
     "CredentialsArgs",
     "CredentialsOptions",
@@ -90,6 +95,7 @@ __all__ = [
 ]
 
 _MODULES = (
+    "backup",
     "credentials",
     "distribution.tool",
     "garbage_collection",

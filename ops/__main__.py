@@ -58,7 +58,8 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "NAME": {"help": "name of the new stack"},
     "FROM": {
         "dest": "source",
-        "help": "env: the stack to copy; adopt: the swarm stack or compose project that runs",
+        "help": "env: the stack to copy; adopt: the swarm stack or compose project that runs;"
+        " restore: where the backup is; clone: the stack that has the images",
     },
     "DOMAIN": {"help": "host name of the new stack's registry"},
     "LOGINS": {
@@ -71,7 +72,17 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "PRINT": {"choices": ("1",), "help": "1: print what logs another machine in"},
     "DRY": {"choices": ("1",), "help": "1: show what would go, change nothing"},
     "UNDO": {"help": "1: bring back what the last run put aside; or the name of a run"},
-    "LIST": {"choices": ("1",), "help": "1: how the last run ended, and what UNDO can bring back"},
+    "LIST": {
+        "choices": ("1",),
+        "help": "1: how the last run ended, and what UNDO, or restore, can bring back",
+    },
+    "TO": {
+        "help": "backup: s3://bucket/prefix, volume:name, or a folder of the images' node;"
+        " that of registry:backup unless given; clone: the stack that gets the images"
+    },
+    "VERIFY": {"choices": ("1",), "help": "1: read all backups, and name what is broken"},
+    "GENERATION": {"help": "time of the backup, as LIST=1 shows it; the last unless given"},
+    "OVERWRITE": {"choices": ("1",), "help": "1: also tags that name something else by now"},
     "PUSH": {"help": "registry, with a path, to push registry-tools to, such as ghcr.io/acme"},
     "ARGS": {"default": "", "help": "for pytest: '-k mirrors', or tests/unit/test_ops.py"},
 }
@@ -114,6 +125,9 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "mirrors": ("STACK",),
     "gc": ("STACK", "DRY", "UNDO", "LIST"),
     "retention": ("STACK", "DRY"),
+    "backup": ("STACK", "TO", "VERIFY", "LIST"),
+    "restore": ("STACK", "FROM", "GENERATION", "OVERWRITE"),
+    "clone": ("FROM", "TO"),
     "logs": ("STACK", "FOLLOW"),
 }
 """Commands, and the variables that each reads."""

@@ -162,9 +162,9 @@ def _text(message: str, fields: Mapping[str, Any]) -> str:
         case "put aside; looking again":
             return f"looking once more in {fields['in']} for what requests under way need"
         case "removing from the trash" | "would be removed from the trash":
-            return f"{message}: run {fields['run']}, {_size(fields['bytes'])}"
+            return f"{message}: run {fields['run']}, {size_text(fields['bytes'])}"
         case "in the trash":
-            return f"in the trash: run {fields['run']}, {_size(fields['bytes'])}"
+            return f"in the trash: run {fields['run']}, {size_text(fields['bytes'])}"
         case "the last run":
             return _last_run(fields["last_run"])
         case "undone":
@@ -181,7 +181,7 @@ def _text(message: str, fields: Mapping[str, Any]) -> str:
 def _summary(summary: Mapping[str, Any], *, dry_run: bool) -> str:
     aside = {name: summary[f"{name}_aside"] for name in ("manifests", "blobs", "links", "bytes")}
     kept = f"{summary['manifests_kept']} manifests and {summary['blobs_kept']} blobs"
-    removed = _size(summary["bytes_removed"])
+    removed = size_text(summary["bytes_removed"])
     if dry_run:
         lines = [
             f"would be put aside: {_amount(aside)}; kept: {kept}",
@@ -210,18 +210,18 @@ def _tags(summary: Mapping[str, Any], *, dry_run: bool) -> str:
 
 def _last_run(last: Mapping[str, Any]) -> str:
     end = last["error"] or ("interrupted" if last["interrupted"] else "well")
-    aside, removed = _size(last["bytes_aside"]), _size(last["bytes_removed"])
+    aside, removed = size_text(last["bytes_aside"]), size_text(last["bytes_removed"])
     return f"the last run ended {last['ended']}, {end}: {aside} put aside, {removed} removed"
 
 
 def _amount(of: Mapping[str, Any]) -> str:
     return (
-        f"{of['manifests']} manifests, {of['blobs']} blobs ({_size(of['bytes'])}),"
+        f"{of['manifests']} manifests, {of['blobs']} blobs ({size_text(of['bytes'])}),"
         f" {of['links']} links"
     )
 
 
-def _size(count: float) -> str:
+def size_text(count: float) -> str:
     """Return a number of bytes in the largest unit that leaves one digit before the point."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1024:

@@ -139,6 +139,39 @@ def _retention(stack: Stack, args: argparse.Namespace) -> None:
     retention.retain(stack, dry_run=args.dry == "1")
 
 
+def _backup(stack: Stack, args: argparse.Namespace) -> None:
+    if args.verify and args.list:
+        raise UserError("VERIFY and LIST are two things: one at a time")
+    stack.ensure()
+    from ops import backups
+
+    if args.verify:
+        backups.verify(stack, args.to)
+    elif args.list:
+        backups.show(stack, args.to)
+    else:
+        backups.back_up(stack, args.to)
+
+
+def _restore(stack: Stack, args: argparse.Namespace) -> None:
+    stack.ensure()
+    from ops import backups
+
+    overwrites = args.overwrite == "1"
+    backups.restore(stack, args.source, args.generation, overwrites=overwrites)
+
+
+def _clone(args: argparse.Namespace) -> None:
+    if not (args.source and args.to) or args.source == args.to:
+        raise UserError("which stacks? make clone FROM=prod TO=stag")
+    source, target = Stack(args.source), Stack(args.to)
+    source.ensure()
+    target.ensure()
+    from ops import backups
+
+    backups.clone(source, target)
+
+
 def _docs(_: argparse.Namespace) -> None:
     from ops import documentation
 
@@ -164,6 +197,9 @@ ACTIONS: Mapping[str, Action] = {
     "mirrors": _on_stack(_mirrors),
     "gc": _on_stack(_gc),
     "retention": _on_stack(_retention),
+    "backup": _on_stack(_backup),
+    "restore": _on_stack(_restore),
+    "clone": _with_pulumi(_clone),
     "logs": _on_stack(_logs),
     "docs": _docs,
 }

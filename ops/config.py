@@ -102,7 +102,8 @@ class Config:
     @property
     def needs_tools_image(self) -> bool:
         """It deploys the image that `make build` makes of the project's own programs."""
-        uses_tools = self.asks_tokens or early.collects_garbage(self._reader)
+        uses = (early.asks_tokens, early.collects_garbage, early.is_backed_up)
+        uses_tools = any(each(self._reader) for each in uses)
         return uses_tools and early.tools_image(self._reader) is None
 
     @property

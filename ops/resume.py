@@ -24,7 +24,7 @@ from ops.inventory import Inventory, Item
 if TYPE_CHECKING:
     from ops.stack import Stack
 
-SERVICES = r"registry|redis|proxy|socket_proxy|token|gc|mirror-[a-z0-9-]+"
+SERVICES = r"registry|redis|proxy|socket_proxy|token|gc|backup|mirror-[a-z0-9-]+"
 """Pattern of the names of a stack's services, after the name of the stack."""
 SECRETS = r"[a-z0-9-]+-[0-9a-f]{7}"
 """Pattern of the names of its secrets; Pulumi adds digits, since a new text needs a new name."""

@@ -72,4 +72,6 @@ def _memory_limits(settings: Settings) -> Mapping[str, tuple[str, int]]:
         limits["proxy"] = ("registry:proxyMemory", settings.proxy.memory_mib)
     if settings.gc:
         limits["gc"] = ("--path registry:gc.memory", settings.gc.memory_mib)
+    if settings.backup:
+        limits["backup"] = ("--path registry:backup.memory", settings.backup.memory_mib)
     return {service_name(settings.stack.name, name): limits[name] for name in limits}

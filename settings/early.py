@@ -45,6 +45,11 @@ def collects_garbage(reader: Reader) -> bool:
     return reader.has("gc")
 
 
+def is_backed_up(reader: Reader) -> bool:
+    """Return whether the images are to be copied elsewhere."""
+    return reader.has("backup")
+
+
 def tools_image(reader: Reader) -> str | None:
     """Return the image of the project's own programs; None for the one that is built."""
     return reader.get("toolsImage", rules.IMAGE)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from components.distribution.config import value_at
 from components.garbage_collection import GarbageCollectionOptions
 from components.version import TOOLS_IMAGE
 from settings import rules
 from settings.cron import CRON
-from settings.kinds import BOOLEAN, Kind, Mebibytes, Rule, WrongValueError
+from settings.kinds import BOOLEAN, Mebibytes, Rule, WrongValueError
 from settings.reader import Reader
 from settings.retention import parse_retention
+from settings.values import Values
 
-T = TypeVar("T")
 DEFAULTS = GarbageCollectionOptions()
 KEYS = ("schedule", "grace", "trash", "untagged", "memory")
 CACHES = ("storage.cache.blobdescriptor", "storage.cache.layerinfo")
@@ -53,7 +53,7 @@ def parse_gc(
                 " removed for present, and confirm pushes that lack it. registry:cache redis can."
             )
             reader.remove(f"config.{path}", reason)
-    part = _Part(reader, values)
+    part = Values(reader, "gc", values)
     return GarbageCollectionOptions(
         image=image or TOOLS_IMAGE,
         schedule=part.get("schedule", CRON, None),
@@ -63,27 +63,3 @@ def parse_gc(
         memory_mib=part.get("memory", Mebibytes(64), DEFAULTS.memory_mib),
         retention=retention,
     )
-
-
-class _Part:
-    """The values of `registry:gc`, by name."""
-
-    def __init__(self, reader: Reader, values: Mapping[str, Any]) -> None:
-        self._reader, self._values = reader, values
-
-    def get(self, name: str, kind: Kind[Any], default: T) -> T:
-        """Return a value; `default` where there is none, or a wrong one, which is noted."""
-        value = self._values.get(name)
-        if name not in self._values:
-            return default
-        # The CLI takes true and false for booleans.
-        text = str(value).lower() if isinstance(value, bool) else value
-        try:
-            if not isinstance(text, str):
-                raise WrongValueError(kind.must)
-            parsed: T = kind.parse(text)
-        except WrongValueError as error:
-            reason = f"is {self._reader.shown('gc', value)}: it must be {error}."
-            self._reader.problem(f"gc.{name}", reason, kind.example(default), path=True)
-            return default
-        return parsed

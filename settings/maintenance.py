@@ -7,7 +7,14 @@ from dataclasses import replace
 
 import pulumi
 
-from components import GarbageCollection, GarbageCollectionArgs, Registry, SwarmStack
+from components import (
+    Backup,
+    BackupArgs,
+    GarbageCollection,
+    GarbageCollectionArgs,
+    Registry,
+    SwarmStack,
+)
 from components.run.target import Target
 from components.swarm.rollout import RolloutArgs, running
 from components.swarm.service import SwarmService
@@ -23,11 +30,18 @@ def declare_maintenance(
     opts: pulumi.ResourceOptions,
 ) -> Sequence[SwarmService]:
     """Declare the services that have a schedule, and return them."""
-    if settings.gc is None or settings.gc.schedule is None:
+    gc = settings.gc if settings.gc and settings.gc.schedule else None
+    backup = settings.backup if settings.backup and settings.backup.schedule else None
+    if not (gc or backup):
         return []
     # One that remembers blobs must be gone: Swarm brings it back where the update fails.
     ready = running(target.swarm.engine, [registry.service], rollout)
-    args = GarbageCollectionArgs(
-        stack=stack, options=settings.gc, storage=replace(registry.storage, ready=ready)
-    )
-    return [GarbageCollection("gc", args, opts).service]
+    storage = replace(registry.storage, ready=ready)
+    services = []
+    if gc:
+        collection = GarbageCollectionArgs(stack=stack, options=gc, storage=storage)
+        services.append(GarbageCollection("gc", collection, opts).service)
+    if backup:
+        copies = BackupArgs(stack=stack, options=backup, storage=storage)
+        services.append(Backup("backup", copies, opts).service)
+    return services

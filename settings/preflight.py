@@ -56,7 +56,7 @@ def check_swarm(settings: Settings, swarm: Swarm) -> list[DeploymentError | str]
         and service_name(settings.stack.name, service) not in swarm.services
     }
     warnings += check_images(swarm, new)
-    tools = settings.token_server or settings.gc
+    tools = settings.token_server or settings.gc or settings.backup
     if tools and settings.tools_image is None:
         check_built_image(swarm, tools.image, "toolsImage")
     return warnings + (check_space(swarm) if is_new else [])

@@ -10,6 +10,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime.config import CONFIG, is_config_secret
 
+from components.backup import BackupOptions
 from components.credentials import CredentialsOptions
 from components.distribution.config import value_at
 from components.distribution.storage import keeps_files
@@ -27,6 +28,7 @@ from components.swarm.stack import Logs, SwarmStack
 from components.token_server import TokenServerOptions
 from settings import early, rules
 from settings.access import parse_auth
+from settings.backup import check_node, parse_backup
 from settings.engine import EngineSettings, parse_endpoint, parse_engine
 from settings.gc import parse_gc
 from settings.kinds import BOOLEAN, Mebibytes, Number
@@ -50,6 +52,7 @@ IMAGE_KEYS = {
     "socket_proxy": "socketProxyImage",
     "token": "toolsImage",
     "gc": "toolsImage",
+    "backup": "toolsImage",
 }
 """Keys by service; mirrors run the registry's image."""
 
@@ -69,6 +72,8 @@ class Settings:
     """None: each task of the registry remembers blob descriptors by itself."""
     gc: GarbageCollectionOptions | None
     """None: what was deleted keeps its space."""
+    backup: BackupOptions | None
+    """None: there is one copy of the images."""
     mirrors: tuple[MirrorOptions, ...]
     """Pull-through caches of other registries. Default: none."""
     volumes: VolumesSettings
@@ -131,12 +136,13 @@ class Settings:
         parts: dict[str, Any] = {"redis": self.redis, "proxy": self.proxy}
         parts |= {"socket_proxy": self.socket_proxy, "token": self.token_server}
         parts["gc"] = self.gc if self.gc and self.gc.schedule else None
+        parts["backup"] = self.backup if self.backup and self.backup.schedule else None
         return images | {name: part.image for name, part in parts.items() if part}
 
     @property
     def pulled_images(self) -> Mapping[str, str]:
         """Return those of `images` that nodes pull; the others are built where they run."""
-        built = set() if self.tools_image else {"token", "gc"}
+        built = set() if self.tools_image else {"token", "gc", "backup"}
         return {name: image for name, image in self.images.items() if name not in built}
 
     def with_images(self, images: Mapping[str, str]) -> Settings:
@@ -154,6 +160,7 @@ class Settings:
             socket_proxy=changed("socket_proxy", self.socket_proxy),
             token_server=changed("token", self.token_server),
             gc=changed("gc", self.gc),
+            backup=changed("backup", self.backup),
         )
 
     @property
@@ -207,6 +214,7 @@ def settings_of(reader: Reader) -> Settings:
         registry=registry,
         redis=parse_redis(reader),
         gc=parse_gc(reader, registry.config, auth.tools_image),
+        backup=parse_backup(reader, registry.config, auth.tools_image, routing.domain),
         mirrors=mirrors,
         volumes=parse_volumes(reader, stack_name),
         proxy=None if routing.joins else proxy.options,
@@ -225,6 +233,7 @@ def settings_of(reader: Reader) -> Settings:
         warnings=tuple(reader.warnings),
     )
     _check_storage(reader, settings)
+    check_node(reader, settings.backup, settings.has_node_volume)
     _check_cache(reader, settings)
     check_limits(reader, settings)
     # As a secret it would look to ops/config.py as if it weren't set.
@@ -246,7 +255,8 @@ def _check_storage(reader: Reader, settings: Settings) -> None:
             " azure) or a volume of NFS (registry:volumeOptions).",
             "1",
         )
-    if settings.registry.ca and settings.keeps_files:
+    copies = settings.backup and settings.backup.location.storage
+    if settings.registry.ca and settings.keeps_files and not copies:
         reader.remove("storageCa", "needs an object store (registry:config.storage.s3).")
 
 

@@ -131,5 +131,5 @@ def stack_on(swarm: Swarm, monkeypatch: pytest.MonkeyPatch) -> Any:
         endpoint=Endpoint(host="unix:///nowhere.sock"),
         is_local=False,
         config=SimpleNamespace(swarm_stack="images"),
-        settings=SimpleNamespace(tools_image=IMAGE, engine=engine, gc=None),
+        settings=SimpleNamespace(tools_image=IMAGE, engine=engine, gc=None, backup=None),
     )

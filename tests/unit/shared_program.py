@@ -15,6 +15,7 @@ SECRETS = (
     "registry:pullLogins",
     "registry:mirrors",
     "registry:config",
+    "registry:backup",
     "registry:certificateKey",
     "docker:keyMaterial",
 )

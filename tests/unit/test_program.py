@@ -109,6 +109,16 @@ PROGRAMS: Mapping[str, Mapping[str, Any]] = {
         "constraints": ["node.labels.disk == ssd"],
         "gc": {"schedule": "0 4 * * *", "grace": "48h", "untagged": True, "memory": "1GiB"},
     },
+    "backup": {
+        **FIRST,
+        "toolsImage": "ghcr.io/acme/tools:1",
+        "backup": {
+            "to": "s3://backups/registry",
+            "schedule": "0 3 * * *",
+            "keep": 14,
+            "s3": {"region": "eu-central-1", "accesskey": "me", "secretkey": "of-backups"},
+        },
+    },
 }
 """Settings whose program is recorded; a name, and what may be in a stack's file."""
 

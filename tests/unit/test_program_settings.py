@@ -130,6 +130,10 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Any]] = {
         {**FIRST, "toolsImage": "ghcr.io/acme/tools:1", "gc": {"schedule": "0 4 * * *"}},
         [{"repositories": "team/**", "keep": 10, "olderThan": "720h"}],
     ),
+    "backup": (
+        {**FIRST, "toolsImage": "ghcr.io/acme/tools:1"},
+        {"to": "/srv/backup", "schedule": "0 3 * * *"},
+    ),
     "mirrors": (FIRST, {"hub": HUB}),
     "mirrorsName": (MIRRORS, "other"),
     "mirrorsNode": (MIRRORS, {"cat": "dog", "dog": "emu", "emu": "cat"}),

@@ -50,7 +50,7 @@ def declared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Declared]:
     """Return what programs declare that have all components between them."""
     return [
         declare(PROGRAMS[name], SECRETS, monkeypatch, tmp_path)
-        for name in ("main", "store", "token", "gc")
+        for name in ("main", "store", "token", "gc", "backup")
     ]
 
 
