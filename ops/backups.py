@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from components.backup import FOLDER, PROGRAM, BackupLocation
+from components.distribution.config import CA_FOLDER
 from ops.bootstrap.console import UserError, confirm, say
 from ops.collection import size_text
 from ops.job import Job, run_job
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 ATTACHED = "/etc/registry-backup/stack.yaml"
 """Path, in a task, of the stack's settings."""
+CA_OF_STORE = f"{CA_FOLDER}/of-backups.pem"
+"""Path, in a task, of the CA of an object store that another stack names."""
 STACK_FILE = "stack.yaml"
 """Name of the stack's settings in a backup."""
 HIDDEN = "(a secret: not in the backup)"
@@ -65,16 +68,22 @@ def clone(source: Stack, target: Stack) -> None:
     if location.source:
         say(f"the images go by {location.source} of their node: both stacks must have theirs there")
     back_up(source, None)
-    _restore(target, location, None, overwrites=False)
+    _restore(target, location, None, overwrites=False, ca=source.settings.registry.ca)
 
 
 def _restore(
-    stack: Stack, location: BackupLocation, generation: str | None, *, overwrites: bool
+    stack: Stack,
+    location: BackupLocation,
+    generation: str | None,
+    *,
+    overwrites: bool,
+    ca: str | None = None,
 ) -> None:
     if overwrites:
         confirm(f"Tags of stack {stack.name} get what they named in the backup. Go on?")
     arguments = ["--generation", generation] if generation else []
-    _run(stack, "restore", location, [*arguments, *(["--overwrite"] if overwrites else [])])
+    arguments += ["--overwrite"] if overwrites else []
+    _run(stack, "restore", location, arguments, ca=ca)
 
 
 def _location(stack: Stack, text: str | None, variable: str) -> BackupLocation:
@@ -138,7 +147,10 @@ def _run(
     location: BackupLocation,
     arguments: Sequence[str] = (),
     files: Mapping[str, str] | None = None,
+    ca: str | None = None,
 ) -> None:
+    """Run the program; `ca` is that of the store, where it isn't the stack's own."""
+    authorities = {CA_OF_STORE: ca} if ca and location.storage else {}
     options = stack.settings.backup
     mount = {"Type": location.mount_type, "Source": location.source, "Target": FOLDER}
     job = Job(
@@ -146,7 +158,7 @@ def _run(
         title="the backup" if command != "restore" else "the restore",
         command=[PROGRAM, command, location.path, *arguments],
         files=files or {},
-        secrets=location.files,
+        secrets={**location.files, **authorities},
         mounts=[mount] if location.source else [],
         memory_mib=options.memory_mib if options else 256,
     )

@@ -55,9 +55,9 @@ def location_of(text: str, s3: Mapping[str, Any]) -> BackupLocation:
 
 
 def s3_parameters(config: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the parameters of object stores: those of the registry's own, under those `given`."""
-    own = config["storage"]["s3"] or {} if drivers_in(config) == ["s3"] else {}
-    return {name: own[name] for name in own if name not in OF_BUCKET} | dict(given)
+    """Return the parameters of object stores: the registry's, under those that are `given`."""
+    lent = config["storage"]["s3"] or {} if drivers_in(config) == ["s3"] else {}
+    return {name: lent[name] for name in lent if name not in OF_BUCKET} | dict(given)
 
 
 def parse_backup(

@@ -46,7 +46,7 @@ def stack(folder: Path, **changes: Any) -> Any:
     settings = {
         "backup": None,
         "has_node_volume": True,
-        "registry": SimpleNamespace(config={}),
+        "registry": SimpleNamespace(config={}, ca="of the store"),
         "routing": SimpleNamespace(domain="images.example.com"),
     }
     return SimpleNamespace(name="prod", file=file, settings=SimpleNamespace(**settings | changes))
@@ -113,7 +113,8 @@ def test_a_clone_is_a_backup_of_one_and_a_restore_into_the_other(
     options = BackupOptions(name="images.example.com", location=STORE)
     backups.clone(stack(tmp_path, backup=options), stack(tmp_path))
     assert [job.command[1] for job in jobs] == ["run", "restore"]
-    assert jobs[0].secrets == jobs[1].secrets
+    ca = {"/etc/distribution/authorities/of-backups.pem": "of the store"}
+    assert jobs[1].secrets == {**jobs[0].secrets, **ca}
 
 
 @pytest.mark.parametrize(
