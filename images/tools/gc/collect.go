@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"registry.local/images/tools/storage"
 )
 
 const (
@@ -29,9 +31,9 @@ type options struct {
 	secondLook time.Duration // from a run's first look at what it did to the second
 	dryRun     bool
 	untagged   bool
-	keep       digests // manifests that stay without a tag, and keep those that they have
-	rules      []rule  // of retention: tags that they let go, go first
-	tagsOnly   bool    // nothing but these tags goes
+	keep       storage.Digests // manifests that stay without a tag, and keep those that they have
+	rules      []rule          // of retention: tags that they let go, go first
+	tagsOnly   bool            // nothing but these tags goes
 }
 
 // summary is what a run did, or would do.
@@ -76,7 +78,7 @@ func (s summary) LogValue() slog.Value {
 
 // collector cleans up a registry's storage.
 type collector struct {
-	store *store
+	store *storage.Store
 	cache cache
 	log   *slog.Logger
 	opts  options
@@ -87,7 +89,7 @@ type collector struct {
 
 // run collects once. When ctx ends, it stops at a safe point and says so in the summary.
 func (c *collector) run(ctx context.Context) (err error) {
-	began := c.store.now()
+	began := c.store.Now()
 	c.marker = newMarker(c.store, c.opts.grace, c.log)
 	c.summary = summary{run: began.UTC().Format(runFormat)}
 	defer func() {
@@ -97,7 +99,7 @@ func (c *collector) run(ctx context.Context) (err error) {
 			}
 			err, c.summary.interrupted = nil, true
 		}
-		c.summary.duration = c.store.now().Sub(began)
+		c.summary.duration = c.store.Now().Sub(began)
 		if err == nil {
 			c.log.Info("done", "dry_run", c.opts.dryRun, "tags_only", c.opts.tagsOnly, "summary", c.summary)
 		}
@@ -138,7 +140,7 @@ func (c *collector) run(ctx context.Context) (err error) {
 	if c.opts.dryRun {
 		for _, s := range candidates {
 			c.summary.count(s)
-			c.log.Info("would go", "path", s.file(), "bytes", s.size)
+			c.log.Info("would go", "path", s.File(), "bytes", s.Size)
 		}
 		return nil
 	}
@@ -149,7 +151,7 @@ func (c *collector) run(ctx context.Context) (err error) {
 }
 
 // sweep puts the candidates aside and then looks, twice, at what came of it.
-func (c *collector) sweep(ctx context.Context, candidates []stored) error {
+func (c *collector) sweep(ctx context.Context, candidates []storage.Stored) error {
 	var going summary
 	for _, s := range candidates {
 		going.count(s)
@@ -171,7 +173,7 @@ func (c *collector) sweep(ctx context.Context, candidates []stored) error {
 		return failure
 	}
 	c.log.Info("put aside; looking again", "in", c.opts.secondLook.String())
-	if pause(ctx, c.opts.secondLook); ctx.Err() != nil { // for requests that were under way
+	if storage.Pause(ctx, c.opts.secondLook); ctx.Err() != nil { // for requests that were under way
 		return nil
 	}
 	if err := c.flush(after); err != nil {
@@ -194,16 +196,16 @@ func (c *collector) flush(ctx context.Context) (err error) {
 
 // trash returns what all runs have put aside.
 func (c *collector) trash(ctx context.Context) (rubbish, error) {
-	all := rubbish{files: map[entry]string{}}
+	all := rubbish{files: map[storage.Entry]string{}}
 	runs, err := runs(ctx, c.store)
 	if err != nil {
 		return all, err
 	}
 	for _, run := range runs {
-		err := c.store.walk(ctx, trash+"/"+run, "", func(s stored) {
+		err := c.store.Entries(ctx, storage.Trash+"/"+run, "", func(s storage.Stored) {
 			one := trashed{s, run}
 			all.entries = append(all.entries, one)
-			all.files[s.entry] = one.file()
+			all.files[s.Entry] = one.File()
 		})
 		if err != nil {
 			return all, err
@@ -213,9 +215,9 @@ func (c *collector) trash(ctx context.Context) (rubbish, error) {
 }
 
 // runs returns the runs that have something in the trash, the oldest first.
-func runs(ctx context.Context, s *store) ([]string, error) {
-	children, err := s.List(ctx, trash)
-	if err != nil && !missing(err) {
+func runs(ctx context.Context, s *storage.Store) ([]string, error) {
+	children, err := s.List(ctx, storage.Trash)
+	if err != nil && !storage.Missing(err) {
 		return nil, err
 	}
 	var names []string
@@ -247,7 +249,7 @@ func (c *collector) look(ctx context.Context, from rubbish) error {
 	group.SetLimit(workers)
 	var mutex sync.Mutex
 	for _, t := range from.entries {
-		if !needed.has(t.entry) {
+		if !needed.has(t.Entry) {
 			continue
 		}
 		group.Go(func() error {
@@ -256,7 +258,7 @@ func (c *collector) look(ctx context.Context, from rubbish) error {
 				mutex.Lock()
 				defer mutex.Unlock()
 				c.summary.back++
-				c.log.Info("brought back", "path", t.entry.file(), "run", t.run)
+				c.log.Info("brought back", "path", t.Entry.File(), "run", t.run)
 			}
 			return err
 		})
@@ -265,23 +267,23 @@ func (c *collector) look(ctx context.Context, from rubbish) error {
 }
 
 // has returns whether an entry has to stay.
-func (m *marking) has(e entry) bool {
-	if e.kind == blob {
-		return m.blobs.has(e.digest)
+func (m *marking) has(e storage.Entry) bool {
+	if e.Kind == storage.Blob {
+		return m.blobs.Has(e.Digest)
 	}
-	r := m.repositories[e.repository]
-	return r != nil && r.needed.has(e.digest)
+	r := m.repositories[e.Repository]
+	return r != nil && r.needed.Has(e.Digest)
 }
 
 // bringBack moves an entry from the trash to the tree, and returns whether it was missing there.
-func bringBack(ctx context.Context, s *store, t trashed) (bool, error) {
-	to := root + "/" + t.entry.file()
-	if _, err := s.Stat(ctx, to); !missing(err) {
+func bringBack(ctx context.Context, s *storage.Store, t trashed) (bool, error) {
+	to := storage.Root + "/" + t.Entry.File()
+	if _, err := s.Stat(ctx, to); !storage.Missing(err) {
 		return false, err
 	}
 	// Moved whole even when the run ends now: half a move would leave a copy in both places.
-	err := s.Move(context.WithoutCancel(ctx), t.file(), to)
-	if missing(err) {
+	err := s.Move(context.WithoutCancel(ctx), t.File(), to)
+	if storage.Missing(err) {
 		return false, nil
 	}
 	return err == nil, err
@@ -295,7 +297,7 @@ func (c *collector) empty(ctx context.Context, all rubbish) error {
 	}
 	for _, run := range names {
 		since, _ := time.Parse(runFormat, run)
-		if since.Add(c.opts.trash).After(c.store.now()) {
+		if since.Add(c.opts.trash).After(c.store.Now()) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -307,7 +309,7 @@ func (c *collector) empty(ctx context.Context, all rubbish) error {
 			log.Info("would be removed from the trash")
 		} else {
 			log.Info("removing from the trash")
-			if err := c.store.Delete(ctx, trash+"/"+run); err != nil && !missing(err) {
+			if err := c.store.Delete(ctx, storage.Trash+"/"+run); err != nil && !storage.Missing(err) {
 				return err
 			}
 		}
@@ -318,14 +320,14 @@ func (c *collector) empty(ctx context.Context, all rubbish) error {
 }
 
 // blobs returns all blobs.
-func (c *collector) blobs(ctx context.Context) ([]stored, error) {
-	var all []stored
-	err := c.store.walk(ctx, root, "blobs", func(s stored) { all = append(all, s) })
+func (c *collector) blobs(ctx context.Context) ([]storage.Stored, error) {
+	var all []storage.Stored
+	err := c.store.Entries(ctx, storage.Root, "blobs", func(s storage.Stored) { all = append(all, s) })
 	return all, err
 }
 
 // candidates returns what may go, in the order in which it goes: what refers, then what is referred to.
-func (c *collector) candidates(ctx context.Context, blobs []stored) ([]stored, error) {
+func (c *collector) candidates(ctx context.Context, blobs []storage.Stored) ([]storage.Stored, error) {
 	find := c.marker.complete
 	if c.opts.untagged {
 		find = func(ctx context.Context, _ rubbish) (*marking, error) {
@@ -339,39 +341,41 @@ func (c *collector) candidates(ctx context.Context, blobs []stored) ([]stored, e
 	if len(keep.repositories) == 0 && len(blobs) > 0 {
 		return nil, fmt.Errorf(
 			"%d blobs, but no repositories, in %s/repositories: nothing was changed. "+
-				"Is all of the registry's storage there?", len(blobs), root)
+				"Is all of the registry's storage there?", len(blobs), storage.Root)
 	}
-	var links, rest []stored
+	var links, rest []storage.Stored
 	for name, r := range keep.repositories {
 		c.summary.repositories++
-		gone := digests{}
+		gone := storage.Digests{}
 		for d, changed := range r.revisions {
-			if r.needed.has(d) {
+			if r.needed.Has(d) {
 				c.summary.manifests++
 				continue
 			}
-			gone.add(d)
-			links = append(links, stored{entry{kind: revision, repository: name, digest: d}, 0, changed})
+			gone.Add(d)
+			one := storage.Entry{Kind: storage.Revision, Repository: name, Digest: d}
+			links = append(links, storage.Stored{Entry: one, Changed: changed})
 		}
 		for tagName, t := range r.tags {
 			for _, d := range t.history {
-				if gone.has(d) {
-					one := entry{kind: history, repository: name, tag: tagName, digest: d}
-					links = append(links, stored{entry: one})
+				if gone.Has(d) {
+					one := storage.Entry{Kind: storage.History, Repository: name, Tag: tagName, Digest: d}
+					links = append(links, storage.Stored{Entry: one})
 				}
 			}
 		}
 		for d, changed := range r.layers {
-			if !r.needed.has(d) {
-				links = append(links, stored{entry{kind: layer, repository: name, digest: d}, 0, changed})
+			if !r.needed.Has(d) {
+				one := storage.Entry{Kind: storage.Layer, Repository: name, Digest: d}
+				links = append(links, storage.Stored{Entry: one, Changed: changed})
 			}
 		}
 	}
 	for _, s := range blobs {
 		switch {
-		case keep.blobs.has(s.digest):
+		case keep.blobs.Has(s.Digest):
 			c.summary.blobs++
-		case c.marker.young(s.changed):
+		case c.marker.young(s.Changed):
 			c.summary.young++
 		default:
 			rest = append(rest, s)
@@ -381,12 +385,12 @@ func (c *collector) candidates(ctx context.Context, blobs []stored) ([]stored, e
 }
 
 // count adds an entry that went.
-func (s *summary) count(one stored) {
-	switch one.kind {
-	case blob:
+func (s *summary) count(one storage.Stored) {
+	switch one.Kind {
+	case storage.Blob:
 		s.gone.blobs++
-		s.goneBytes += one.size
-	case revision:
+		s.goneBytes += one.Size
+	case storage.Revision:
 		s.gone.manifests++
 	default:
 		s.gone.links++
@@ -394,11 +398,11 @@ func (s *summary) count(one stored) {
 }
 
 // asideAll puts the candidates aside, links first.
-func (c *collector) asideAll(ctx context.Context, candidates []stored) error {
-	first := sort.Search(len(candidates), func(i int) bool { return candidates[i].kind == blob })
+func (c *collector) asideAll(ctx context.Context, candidates []storage.Stored) error {
+	first := sort.Search(len(candidates), func(i int) bool { return candidates[i].Kind == storage.Blob })
 	var mutex sync.Mutex
 	last, done := time.Now(), 0
-	for _, part := range [][]stored{candidates[:first], candidates[first:]} {
+	for _, part := range [][]storage.Stored{candidates[:first], candidates[first:]} {
 		group, inner := errgroup.WithContext(ctx)
 		group.SetLimit(workers)
 		for _, s := range part {
@@ -427,30 +431,30 @@ func (c *collector) asideAll(ctx context.Context, candidates []stored) error {
 }
 
 // aside moves an entry to the trash unless it has changed of late, and returns whether it did.
-func (c *collector) aside(ctx context.Context, s stored) (bool, error) {
-	info, err := c.store.Stat(ctx, root+"/"+s.file())
-	if missing(err) || (err == nil && c.marker.young(info.ModTime())) {
+func (c *collector) aside(ctx context.Context, s storage.Stored) (bool, error) {
+	info, err := c.store.Stat(ctx, storage.Root+"/"+s.File())
+	if storage.Missing(err) || (err == nil && c.marker.young(info.ModTime())) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	into := trash + "/" + c.summary.run + "/"
-	from, to := s.file(), s.file()
-	if c.store.movesFolders() {
-		from, to = s.folder(), s.folder()
+	into := storage.Trash + "/" + c.summary.run + "/"
+	from, to := s.File(), s.File()
+	if c.store.MovesFolders() {
+		from, to = s.Folder(), s.Folder()
 	}
 	whole := context.WithoutCancel(ctx) // a move is never half done
-	if err := c.store.Move(whole, root+"/"+from, into+to); err != nil {
-		if missing(err) {
+	if err := c.store.Move(whole, storage.Root+"/"+from, into+to); err != nil {
+		if storage.Missing(err) {
 			return false, nil
 		}
 		return false, err
 	}
-	if !c.store.movesFolders() { // the move made it young
+	if !c.store.MovesFolders() { // the move made it young
 		return true, nil
 	}
-	info, err = c.store.Stat(whole, into+s.file())
+	info, err = c.store.Stat(whole, into+s.File())
 	if err == nil && c.marker.young(info.ModTime()) { // written between the two steps above
 		_, err = bringBack(whole, c.store, trashed{s, c.summary.run})
 		return false, err
@@ -459,14 +463,16 @@ func (c *collector) aside(ctx context.Context, s stored) (bool, error) {
 }
 
 // undo brings back all that a run put aside, and returns how many entries and tags.
-func undo(ctx context.Context, s *store, run string) (int, error) {
+func undo(ctx context.Context, s *storage.Store, run string) (int, error) {
 	var all []trashed
-	err := s.walk(ctx, trash+"/"+run, "", func(e stored) { all = append(all, trashed{e, run}) })
+	err := s.Entries(ctx, storage.Trash+"/"+run, "", func(e storage.Stored) {
+		all = append(all, trashed{e, run})
+	})
 	if err != nil {
 		return 0, err
 	}
 	// What is referred to first: nothing is there before what it needs.
-	sort.SliceStable(all, func(i, j int) bool { return all[i].kind < all[j].kind })
+	sort.SliceStable(all, func(i, j int) bool { return all[i].Kind < all[j].Kind })
 	back := 0
 	for _, t := range all {
 		if err := ctx.Err(); err != nil {
@@ -490,14 +496,14 @@ func undo(ctx context.Context, s *store, run string) (int, error) {
 			"that they name: undo that run first", lost)
 	}
 	// What is left is in the tree as well.
-	if err := s.Delete(ctx, trash+"/"+run); err != nil && !missing(err) {
+	if err := s.Delete(ctx, storage.Trash+"/"+run); err != nil && !storage.Missing(err) {
 		return back, err
 	}
 	return back, nil
 }
 
 // lastRun returns the name of a run in the trash; "last" is the newest.
-func lastRun(ctx context.Context, s *store, name string) (string, error) {
+func lastRun(ctx context.Context, s *storage.Store, name string) (string, error) {
 	names, err := runs(ctx, s)
 	if err != nil {
 		return "", err

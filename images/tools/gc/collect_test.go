@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,14 +15,16 @@ import (
 	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 	"github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
 	"github.com/opencontainers/go-digest"
+
+	"registry.local/images/tools/registrytest"
+	"registry.local/images/tools/storage"
 )
 
 const day = 24 * time.Hour
 
 // place is a store under test, with a clock of its own.
 type place struct {
-	*testing.T
-	*store
+	registrytest.Tree
 	later  time.Duration
 	folder string                  // of files
 	hook   func(from string) error // called before each move
@@ -67,75 +68,28 @@ func onFiles(t *testing.T) *place {
 }
 
 func newPlace(t *testing.T, d driver.StorageDriver) *place {
-	p := &place{T: t}
-	p.store = &store{d, func() time.Time { return time.Now().Add(p.later) }}
+	p := &place{Tree: registrytest.Tree{T: t}}
+	now := func() time.Time { return time.Now().Add(p.later) }
+	p.Store = &storage.Store{StorageDriver: d, Now: now}
 	return p
 }
 
-func (p *place) put(path, content string) {
-	p.Helper()
-	if err := p.PutContent(context.Background(), root+"/"+path, []byte(content)); err != nil {
+func (p *place) unlink(e storage.Entry) {
+	if err := p.Delete(context.Background(), storage.Root+"/"+e.Folder()); err != nil {
 		p.Fatal(err)
 	}
 }
 
-func (p *place) link(e entry) { p.put(e.file(), e.digest.String()) }
-
-func (p *place) unlink(e entry) {
-	if err := p.Delete(context.Background(), root+"/"+e.folder()); err != nil {
-		p.Fatal(err)
-	}
-}
-
-func (p *place) layer(repository, content string) digest.Digest {
-	d := digest.FromString(content)
-	p.put(entry{kind: blob, digest: d}.file(), content)
-	p.link(entry{kind: layer, repository: repository, digest: d})
-	return d
-}
-
-type fields map[string]any
-
-func named(digests ...digest.Digest) []fields {
-	list := []fields{}
-	for _, d := range digests {
-		list = append(list, fields{"digest": d})
-	}
-	return list
-}
-
-func (p *place) manifest(repository string, document fields) digest.Digest {
-	document["schemaVersion"] = 2
-	content, _ := json.Marshal(document)
-	return p.raw(repository, string(content))
-}
-
-func (p *place) raw(repository, content string) digest.Digest {
-	d := digest.FromString(content)
-	p.put(entry{kind: blob, digest: d}.file(), content)
-	p.link(entry{kind: revision, repository: repository, digest: d})
-	return d
-}
-
-func (p *place) image(repository string, layers ...digest.Digest) digest.Digest {
-	return p.manifest(repository, fields{"layers": named(layers...)})
-}
-
-func (p *place) tag(repository, name string, d digest.Digest) {
-	p.link(entry{kind: history, repository: repository, tag: name, digest: d})
-	p.put(entry{kind: current, repository: repository, tag: name}.file(), d.String())
-}
-
-func (p *place) has(what string, e entry, wanted bool) {
+func (p *place) has(what string, e storage.Entry, wanted bool) {
 	p.Helper()
-	if _, err := p.Stat(context.Background(), root+"/"+e.file()); (err == nil) != wanted {
+	if _, err := p.Stat(context.Background(), storage.Root+"/"+e.File()); (err == nil) != wanted {
 		p.Errorf("%s: there is %v, wanted %v", what, err == nil, wanted)
 	}
 }
 
 func (p *place) hasBlob(what string, d digest.Digest, wanted bool) {
 	p.Helper()
-	p.has(what, entry{kind: blob, digest: d}, wanted)
+	p.has(what, storage.Entry{Kind: storage.Blob, Digest: d}, wanted)
 }
 
 // collect runs once with a grace of a day, and a trash of a week.
@@ -149,7 +103,7 @@ func (p *place) collectUntil(ctx context.Context, change ...func(*options)) (sum
 		one(&o)
 	}
 	c := collector{
-		store: &store{hooked{p.StorageDriver, p}, p.now}, cache: noCache{},
+		store: &storage.Store{StorageDriver: hooked{p.StorageDriver, p}, Now: p.Now}, cache: noCache{},
 		log: slog.New(slog.NewTextHandler(io.Discard, nil)), opts: o,
 	}
 	err := c.run(ctx)
@@ -167,19 +121,19 @@ func (p *place) mustCollect(change ...func(*options)) summary {
 
 func untagged(keep ...digest.Digest) func(*options) {
 	return func(o *options) {
-		o.untagged, o.keep = true, digests{}
+		o.untagged, o.keep = true, storage.Digests{}
 		for _, d := range keep {
-			o.keep.add(d)
+			o.keep.Add(d)
 		}
 	}
 }
 
 func TestWhatNothingNeedsGoesToTheTrashAndIsRemovedLater(t *testing.T) {
 	on(t, func(p *place) {
-		needed, loose := p.layer("app", "needed"), p.layer("app", "loose")
-		image := p.image("app", needed)
-		p.tag("app", "one", image)
-		looseLink := entry{kind: layer, repository: "app", digest: loose}
+		needed, loose := p.Layer("app", "needed"), p.Layer("app", "loose")
+		image := p.Image("app", needed)
+		p.Tag("app", "one", image)
+		looseLink := storage.Entry{Kind: storage.Layer, Repository: "app", Digest: loose}
 
 		if s := p.mustCollect(); s.gone.blobs != 0 || s.gone.links != 0 {
 			t.Errorf("young things went: %+v", s)
@@ -200,11 +154,11 @@ func TestWhatNothingNeedsGoesToTheTrashAndIsRemovedLater(t *testing.T) {
 		p.has("link of loose", looseLink, false)
 
 		ctx := context.Background()
-		run, err := lastRun(ctx, p.store, "last")
+		run, err := lastRun(ctx, p.Store, "last")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if back, err := undo(ctx, p.store, run); back != 2 || err != nil {
+		if back, err := undo(ctx, p.Store, run); back != 2 || err != nil {
 			t.Errorf("undone: %d, %v", back, err)
 		}
 		p.hasBlob("loose after undo", loose, true)
@@ -223,7 +177,7 @@ func TestWhatNothingNeedsGoesToTheTrashAndIsRemovedLater(t *testing.T) {
 		if s := p.mustCollect(); s.removed != 1 || s.removedBytes != 5 {
 			t.Errorf("not removed: %+v", s)
 		}
-		if names, _ := runs(ctx, p.store); len(names) != 0 {
+		if names, _ := runs(ctx, p.Store); len(names) != 0 {
 			t.Errorf("still in the trash: %v", names)
 		}
 	})
@@ -231,36 +185,36 @@ func TestWhatNothingNeedsGoesToTheTrashAndIsRemovedLater(t *testing.T) {
 
 func TestAYoungLinkKeepsAnOldBlob(t *testing.T) {
 	p := onFiles(t)
-	loose := p.layer("app", "loose")
+	loose := p.Layer("app", "loose")
 	time.Sleep(1100 * time.Millisecond)
-	p.layer("app", "another")
-	p.link(entry{kind: layer, repository: "app", digest: loose})
+	p.Layer("app", "another")
+	p.Link(storage.Entry{Kind: storage.Layer, Repository: "app", Digest: loose})
 	p.mustCollect(func(o *options) { o.grace = time.Second })
 	p.hasBlob("loose", loose, true)
 }
 
 func TestWhatUpstreamStumblesOverIsSkipped(t *testing.T) {
 	on(t, func(p *place) {
-		needed, old := p.layer("app", "needed"), p.layer("app", "of a manifest of old")
-		image := p.image("app", needed)
-		p.tag("app", "one", image)
-		child := p.image("index-only")
-		p.tag("index-only", "one", p.manifest("index-only", fields{"manifests": named(child)}))
-		p.put(entry{kind: revision, repository: "app", digest: digest.FromString("lost")}.file(), "")
-		p.put(entry{kind: layer, repository: "app", digest: digest.FromString("lost")}.file(), "")
-		p.put(entry{kind: current, repository: "app", tag: "empty"}.file(), "")
-		p.put("repositories/app/_manifests/revisions/sha256/nonsense/link", "")
-		p.put("repositories/Upper_Case/_layers/sha256/nonsense/link", "")
+		needed, old := p.Layer("app", "needed"), p.Layer("app", "of a manifest of old")
+		image := p.Image("app", needed)
+		p.Tag("app", "one", image)
+		child := p.Image("index-only")
+		p.Tag("index-only", "one", p.Manifest("index-only", registrytest.Fields{"manifests": registrytest.Named(child)}))
+		p.Put(storage.Entry{Kind: storage.Revision, Repository: "app", Digest: digest.FromString("lost")}.File(), "")
+		p.Put(storage.Entry{Kind: storage.Layer, Repository: "app", Digest: digest.FromString("lost")}.File(), "")
+		p.Put(storage.Entry{Kind: storage.Current, Repository: "app", Tag: "empty"}.File(), "")
+		p.Put("repositories/app/_manifests/revisions/sha256/nonsense/link", "")
+		p.Put("repositories/Upper_Case/_layers/sha256/nonsense/link", "")
 		if p.folder != "" { // no driver makes such a name
-			strange := p.folder + root + "/repositories/lost+found"
+			strange := p.folder + storage.Root + "/repositories/lost+found"
 			if err := os.MkdirAll(strange, 0o700); err != nil {
 				p.Fatal(err)
 			}
 		}
-		p.raw("app", `{"schemaVersion": 1, "fsLayers": [{"blobSum": "`+old.String()+`"}]}`)
-		strange := p.layer("app", "of a strange manifest")
-		p.raw("app", `["`+strange.String()+`"]`)
-		loose := p.layer("app", "loose")
+		p.Raw("app", `{"schemaVersion": 1, "fsLayers": [{"blobSum": "`+old.String()+`"}]}`)
+		strange := p.Layer("app", "of a strange manifest")
+		p.Raw("app", `["`+strange.String()+`"]`)
+		loose := p.Layer("app", "loose")
 
 		p.later = 2 * day
 		p.mustCollect()
@@ -278,23 +232,23 @@ func TestWhatUpstreamStumblesOverIsSkipped(t *testing.T) {
 
 func TestUntaggedManifestsGoOnlyWhenNothingKeepsThem(t *testing.T) {
 	on(t, func(p *place) {
-		shared := p.layer("app", "shared")
-		mine := func(name string) digest.Digest { return p.image("app", shared, p.layer("app", name)) }
+		shared := p.Layer("app", "shared")
+		mine := func(name string) digest.Digest { return p.Image("app", shared, p.Layer("app", name)) }
 		child, lone, pinned, overwritten := mine("child"), mine("lone"), mine("pinned"), mine("overwritten")
-		index := p.manifest("app", fields{"manifests": named(child)})
-		p.tag("app", "latest", overwritten)
-		p.tag("app", "latest", index)
+		index := p.Manifest("app", registrytest.Fields{"manifests": registrytest.Named(child)})
+		p.Tag("app", "latest", overwritten)
+		p.Tag("app", "latest", index)
 		refers := func(kind string, subject digest.Digest) digest.Digest {
-			return p.manifest("app", fields{
-				"kind": kind, "subject": fields{"digest": subject},
-				"layers": named(p.layer("app", kind)),
+			return p.Manifest("app", registrytest.Fields{
+				"kind": kind, "subject": registrytest.Fields{"digest": subject},
+				"layers": registrytest.Named(p.Layer("app", kind)),
 			})
 		}
 		signature := refers("signature", child)
 		ofSignature := refers("signature of the signature", signature)
 		ofPinned, ofLone := refers("signature of pinned", pinned), refers("signature of lone", lone)
 		attached := mine("attached")
-		p.tag("app", "sha256-"+child.Encoded(), p.manifest("app", fields{"manifests": named(attached)}))
+		p.Tag("app", "sha256-"+child.Encoded(), p.Manifest("app", registrytest.Fields{"manifests": registrytest.Named(attached)}))
 
 		p.later = 2 * day
 		s := p.mustCollect(untagged(pinned))
@@ -303,13 +257,13 @@ func TestUntaggedManifestsGoOnlyWhenNothingKeepsThem(t *testing.T) {
 			"signature of the signature": ofSignature, "signature of pinned": ofPinned,
 			"attached": attached,
 		} {
-			p.has(what, entry{kind: revision, repository: "app", digest: d}, true)
+			p.has(what, storage.Entry{Kind: storage.Revision, Repository: "app", Digest: d}, true)
 			p.hasBlob(what, d, true)
 		}
 		for what, d := range map[string]digest.Digest{
 			"lone": lone, "overwritten": overwritten, "signature of lone": ofLone,
 		} {
-			p.has(what, entry{kind: revision, repository: "app", digest: d}, false)
+			p.has(what, storage.Entry{Kind: storage.Revision, Repository: "app", Digest: d}, false)
 			p.hasBlob(what, d, false)
 		}
 		for name, wanted := range map[string]bool{
@@ -318,37 +272,37 @@ func TestUntaggedManifestsGoOnlyWhenNothingKeepsThem(t *testing.T) {
 		} {
 			p.hasBlob("layer of "+name, digest.FromString(name), wanted)
 		}
-		stale := entry{kind: history, repository: "app", tag: "latest", digest: overwritten}
+		stale := storage.Entry{Kind: storage.History, Repository: "app", Tag: "latest", Digest: overwritten}
 		p.has("the tag's history", stale, false)
 		if s.gone.manifests != 3 {
 			t.Errorf("%+v", s)
 		}
 		// Pushed again, tagged, and collected by a run that lets untagged manifests be.
 		p.later += time.Minute
-		p.tag("app", "again", lone)
+		p.Tag("app", "again", lone)
 		p.mustCollect()
-		p.has("lone, tagged", entry{kind: revision, repository: "app", digest: lone}, true)
+		p.has("lone, tagged", storage.Entry{Kind: storage.Revision, Repository: "app", Digest: lone}, true)
 		p.hasBlob("layer of lone, tagged", digest.FromString("lone"), true)
 		p.has("link of its layer",
-			entry{kind: layer, repository: "app", digest: digest.FromString("lone")}, true)
+			storage.Entry{Kind: storage.Layer, Repository: "app", Digest: digest.FromString("lone")}, true)
 	})
 }
 
 func TestAPushDuringTheRunIsComplete(t *testing.T) {
 	on(t, func(p *place) {
-		loose := p.layer("app", "loose")
-		p.layer("app", "other")
+		loose := p.Layer("app", "loose")
+		p.Layer("app", "other")
 		p.later = 2 * day
 		var once sync.Once
 		var pushed digest.Digest
 		p.hook = func(from string) error { // a client saw the layer just before
-			once.Do(func() { pushed = p.image("app", loose) })
+			once.Do(func() { pushed = p.Image("app", loose) })
 			return nil
 		}
 		s := p.mustCollect()
 		p.hasBlob("manifest", pushed, true)
 		p.hasBlob("layer", loose, true)
-		p.has("link", entry{kind: layer, repository: "app", digest: loose}, true)
+		p.has("link", storage.Entry{Kind: storage.Layer, Repository: "app", Digest: loose}, true)
 		p.hasBlob("other", digest.FromString("other"), false)
 		if s.back != 2 {
 			t.Errorf("%+v", s)
@@ -362,11 +316,11 @@ func TestARunThatIsKilledAnywhereLosesNothing(t *testing.T) {
 	for step := 0; ; step++ {
 		moves := 0
 		on(t, func(p *place) {
-			needed := p.layer("app", "needed")
-			p.tag("app", "one", p.image("app", needed))
+			needed := p.Layer("app", "needed")
+			p.Tag("app", "one", p.Image("app", needed))
 			var loose []digest.Digest
 			for i := range 4 {
-				loose = append(loose, p.layer("app", fmt.Sprint("loose ", i)))
+				loose = append(loose, p.Layer("app", fmt.Sprint("loose ", i)))
 			}
 			used := loose[step%4]
 			p.later = 2 * day
@@ -376,7 +330,7 @@ func TestARunThatIsKilledAnywhereLosesNothing(t *testing.T) {
 				mutex.Lock()
 				defer mutex.Unlock()
 				if moves == 0 {
-					p.image("app", used)
+					p.Image("app", used)
 				}
 				if moves++; moves > step {
 					return errKilled
@@ -393,7 +347,7 @@ func TestARunThatIsKilledAnywhereLosesNothing(t *testing.T) {
 			p.hasBlob("needed", needed, true)
 			for _, d := range loose {
 				p.hasBlob("loose", d, d == used)
-				p.has("link of loose", entry{kind: layer, repository: "app", digest: d}, d == used)
+				p.has("link of loose", storage.Entry{Kind: storage.Layer, Repository: "app", Digest: d}, d == used)
 			}
 		})
 		if moves <= step {
@@ -405,7 +359,7 @@ func TestARunThatIsKilledAnywhereLosesNothing(t *testing.T) {
 func TestASignalEndsARunAtASafePoint(t *testing.T) {
 	on(t, func(p *place) {
 		for i := range 40 {
-			p.layer("app", fmt.Sprint("loose ", i))
+			p.Layer("app", fmt.Sprint("loose ", i))
 		}
 		p.later = 2 * day
 		ctx, stop := context.WithCancel(context.Background())
@@ -424,7 +378,7 @@ func TestASignalEndsARunAtASafePoint(t *testing.T) {
 
 func TestAStoreWithoutRepositoriesIsLeftAlone(t *testing.T) {
 	on(t, func(p *place) {
-		p.put(entry{kind: blob, digest: digest.FromString("a")}.file(), "a")
+		p.Put(storage.Entry{Kind: storage.Blob, Digest: digest.FromString("a")}.File(), "a")
 		p.later = 2 * day
 		if _, err := p.collect(); err == nil {
 			t.Error("not refused")
@@ -446,42 +400,15 @@ func (b *brokenCache) flush(context.Context) error {
 func TestARunIsUndoneWhenTheCacheKeepsWhatHasGone(t *testing.T) {
 	retryEvery = time.Millisecond
 	on(t, func(p *place) {
-		loose := p.layer("app", "loose")
+		loose := p.Layer("app", "loose")
 		p.later = 2 * day
 		c := collector{
-			store: p.store, cache: &brokenCache{works: 1},
+			store: p.Store, cache: &brokenCache{works: 1},
 			log: slog.New(slog.NewTextHandler(io.Discard, nil)), opts: options{grace: day},
 		}
 		if err := c.run(context.Background()); !errors.Is(err, errKilled) {
 			t.Error(err)
 		}
 		p.hasBlob("loose", loose, true)
-	})
-}
-
-func TestOneRunAtATime(t *testing.T) {
-	settled, heartbeat, patience = 5*time.Millisecond, 50*time.Millisecond, time.Second
-	on(t, func(p *place) {
-		ctx := context.Background()
-		_, release, err := lock(ctx, p.store)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, _, err := lock(ctx, p.store); err == nil {
-			t.Error("locked twice")
-		}
-		release()
-		held, release, err := lock(ctx, p.store)
-		if err != nil {
-			t.Fatal(err)
-		}
-		content, _ := json.Marshal(owner{Name: "killed"})
-		_ = p.PutContent(ctx, lockFile, content)
-		<-held.Done() // the heartbeat finds another's name
-		release()
-		if _, release, err = lock(ctx, p.store); err != nil { // which nobody renews
-			t.Fatal(err)
-		}
-		release()
 	})
 }

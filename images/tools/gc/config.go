@@ -9,39 +9,25 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/distribution/distribution/v3/configuration"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/azure"
-	"github.com/distribution/distribution/v3/registry/storage/driver/factory"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/gcs"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/s3-aws"
 	"github.com/opencontainers/go-digest"
 	"github.com/redis/go-redis/v9"
+
+	"registry.local/images/tools/storage"
 )
 
 // open returns the storage and the descriptor cache of the registry that has this configuration.
-func open(ctx context.Context, file string) (*store, cache, error) {
-	content, err := os.Open(file)
+func open(ctx context.Context, file string) (*storage.Store, cache, error) {
+	store, config, err := storage.Open(ctx, file)
 	if err != nil {
 		return nil, nil, err
-	}
-	defer content.Close()
-	config, err := configuration.Parse(content)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
 	cache, err := newCache(config)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
-	driver, err := factory.Create(ctx, config.Storage.Type(), config.Storage.Parameters())
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: storage: %w", file, err)
-	}
-	return &store{driver, time.Now}, cache, nil
+	return store, cache, nil
 }
 
 // cache is where the registry remembers which blobs there are.
@@ -144,8 +130,8 @@ func (c redisCache) flush(ctx context.Context) error {
 
 // readKeep returns the digests that a file lists, one a line: DIGEST or NAME@DIGEST. Empty lines and
 // those that begin with # count for nothing.
-func readKeep(file string) (digests, error) {
-	keep := digests{}
+func readKeep(file string) (storage.Digests, error) {
+	keep := storage.Digests{}
 	if file == "" {
 		return keep, nil
 	}
@@ -164,7 +150,7 @@ func readKeep(file string) (digests, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s, line %d: %q is no digest: write sha256:…", file, number, line)
 		}
-		keep.add(d)
+		keep.Add(d)
 	}
 	return keep, lines.Err()
 }

@@ -9,11 +9,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
+	"strings"
 	"time"
-	_ "time/tzdata" // for TZ, which schedules go by
+
+	"registry.local/images/tools/command"
+	"registry.local/images/tools/schedule"
+	"registry.local/images/tools/storage"
 )
 
 const usage = `registry-gc cleans up the storage of a registry that is in use.
@@ -27,12 +28,9 @@ const usage = `registry-gc cleans up the storage of a registry that is in use.
 
 `
 
-func main() {
-	// The first signal ends it at a safe point, another one at once.
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	context.AfterFunc(ctx, stop)
-	os.Exit(command(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
+const programName = "registry-gc"
+
+func main() { command.Main(program) }
 
 // settings are the flags of a command.
 type settings struct {
@@ -43,19 +41,18 @@ type settings struct {
 	format string
 }
 
-// command runs one command and returns its exit code: 0, 1 when it failed, 2 for wrong usage, 130 when
-// a signal ended a run before it had done all.
-func command(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
+// program runs one command and returns its exit code.
+func program(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
 	if len(arguments) == 0 {
 		fmt.Fprint(stderr, usage)
-		return 2
+		return command.Usage
 	}
 	name, arguments := arguments[0], arguments[1:]
-	var argument string
-	if (name == "schedule" || name == "undo") && len(arguments) > 0 && arguments[0] != "" &&
-		arguments[0][0] != '-' {
-		argument, arguments = arguments[0], arguments[1:]
+	var positional []string
+	if name == "schedule" || name == "undo" {
+		positional, arguments = command.Positional(arguments, 1)
 	}
+	argument := strings.Join(positional, "")
 	var s settings
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -76,20 +73,15 @@ func command(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 			"`file` of retention's rules, in JSON: tags that they let go, go first")
 	}
 	if err := flags.Parse(arguments); err != nil {
-		return 2
+		return command.Usage
 	}
 	wrong := func(format string, values ...any) int {
 		fmt.Fprintf(stderr, "registry-gc %s: "+format+"\n", append([]any{name}, values...)...)
-		return 2
+		return command.Usage
 	}
-	var log *slog.Logger
-	switch s.format {
-	case "json":
-		log = slog.New(slog.NewJSONHandler(stdout, nil))
-	case "text":
-		log = slog.New(slog.NewTextHandler(stdout, nil))
-	default:
-		return wrong("--format %q: write json or text", s.format)
+	log, err := command.Log(s.format, stdout)
+	if err != nil {
+		return wrong("%v", err)
 	}
 	switch {
 	case flags.NArg() > 0:
@@ -101,19 +93,18 @@ func command(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 	case name == "retention" && s.rules == "":
 		return wrong("write --rules and the file that has them")
 	}
-	var err error
 	switch name {
 	case "run", "retention":
 		s.tagsOnly = name == "retention"
 		err = once(ctx, s, log)
 	case "schedule":
-		times, wrongTimes := parseSchedule(argument)
+		times, wrongTimes := schedule.Parse(argument)
 		if wrongTimes != nil {
 			return wrong("%v", wrongTimes)
 		}
 		err = serve(ctx, times, s, log)
 	case "healthcheck":
-		err = healthy()
+		err = command.Healthy(programName)
 	case "list":
 		err = list(ctx, s, log)
 	case "undo":
@@ -123,16 +114,9 @@ func command(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 		err = undoRun(ctx, s, argument, log)
 	default:
 		fmt.Fprint(stderr, usage)
-		return 2
+		return command.Usage
 	}
-	switch {
-	case errors.Is(err, context.Canceled):
-		return 130
-	case err != nil:
-		log.Error(err.Error())
-		return 1
-	}
-	return 0
+	return command.ExitCode(ctx, err, log)
 }
 
 // once cleans up once; context.Canceled when a signal ended it before it had done all.
@@ -169,13 +153,13 @@ func once(ctx context.Context, s settings, log *slog.Logger) error {
 	case ctx.Err() != nil:
 		return context.Canceled
 	case c.summary.interrupted:
-		return errors.New("another clean-up took the lock: this one ended")
+		return errors.New("another program took the lock: this one ended")
 	}
 	return nil
 }
 
 // serve cleans up at the schedule's times until ctx ends. A run that fails is logged.
-func serve(ctx context.Context, times schedule, s settings, log *slog.Logger) error {
+func serve(ctx context.Context, times schedule.Schedule, s settings, log *slog.Logger) error {
 	store, _, err := open(ctx, s.config)
 	if err != nil {
 		return err
@@ -183,31 +167,14 @@ func serve(ctx context.Context, times schedule, s settings, log *slog.Logger) er
 	if _, err := readRules(s.rules); err != nil {
 		return err
 	}
-	answer(ctx, log)
-	var failure error
-	for ctx.Err() == nil {
-		next := times.next(time.Now())
-		waiting := log.With("until", next.Format(time.RFC3339))
-		// What logged the last run may be gone by now.
-		if last, ok, err := readReport(ctx, store); err == nil && ok {
-			waiting = waiting.With("last_run", last)
+	command.Answer(ctx, programName, log)
+	last := func(ctx context.Context) any {
+		if run, ok, err := readReport(ctx, store); err == nil && ok {
+			return run
 		}
-		if failure != nil {
-			waiting = waiting.With("error", failure.Error())
-		}
-		waiting.Info("waiting")
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(time.Until(next)):
-		}
-		if failure = once(ctx, s, log); errors.Is(failure, context.Canceled) {
-			failure = nil
-		}
-		if failure != nil {
-			log.Error(failure.Error())
-		}
+		return nil
 	}
+	times.Serve(ctx, log, last, func(ctx context.Context) error { return once(ctx, s, log) })
 	return nil
 }
 
@@ -231,10 +198,10 @@ func list(ctx context.Context, s settings, log *slog.Logger) error {
 	for _, run := range names {
 		var blobs, links int
 		var bytes int64
-		err := store.walk(ctx, trash+"/"+run, "", func(e stored) {
-			if e.kind == blob {
+		err := store.Entries(ctx, storage.Trash+"/"+run, "", func(e storage.Stored) {
+			if e.Kind == storage.Blob {
 				blobs++
-				bytes += e.size
+				bytes += e.Size
 			} else {
 				links++
 			}
@@ -243,8 +210,8 @@ func list(ctx context.Context, s settings, log *slog.Logger) error {
 			return err
 		}
 		tags := 0
-		err = store.walk(ctx, trash+"/"+run+"/"+asideTags, "", func(e stored) {
-			if e.kind == current {
+		err = store.Entries(ctx, storage.Trash+"/"+run+"/"+asideTags, "", func(e storage.Stored) {
+			if e.Kind == storage.Current {
 				tags++
 			}
 		})
@@ -254,6 +221,11 @@ func list(ctx context.Context, s settings, log *slog.Logger) error {
 		log.Info("in the trash", "run", run, "blobs", blobs, "bytes", bytes, "links", links, "tags", tags)
 	}
 	return nil
+}
+
+// lock takes the lock on a registry's storage.
+func lock(ctx context.Context, s *storage.Store) (context.Context, func(), error) {
+	return storage.Lock(ctx, "a clean-up", storage.RegistryLock(s))
 }
 
 // undoRun brings back what a run put aside.

@@ -10,22 +10,19 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+
+	"registry.local/images/tools/storage"
 )
 
 // workers is how many requests to the storage run at once.
 const workers = 8
-
-type digests map[digest.Digest]struct{}
-
-func (d digests) add(one digest.Digest)      { d[one] = struct{}{} }
-func (d digests) has(one digest.Digest) bool { _, ok := d[one]; return ok }
 
 // repository is what the tree holds of one.
 type repository struct {
 	revisions map[digest.Digest]time.Time
 	layers    map[digest.Digest]time.Time
 	tags      map[string]*tag
-	needed    digests
+	needed    storage.Digests
 	referrers map[digest.Digest][]digest.Digest
 }
 
@@ -39,25 +36,25 @@ type tag struct {
 
 // trashed is one entry in the trash.
 type trashed struct {
-	stored
+	storage.Stored
 	run string
 }
 
-// file returns the path of the driver at which it is.
-func (t trashed) file() string { return trash + "/" + t.run + "/" + t.entry.file() }
+// File returns the path of the driver at which it is.
+func (t trashed) File() string { return storage.Trash + "/" + t.run + "/" + t.Entry.File() }
 
 // rubbish is all that is in the trash.
 type rubbish struct {
 	entries []trashed
-	files   map[entry]string // path of the driver
+	files   map[storage.Entry]string // path of the driver
 }
 
 // sizes returns how many blobs a run put aside, and their bytes.
 func (r rubbish) sizes(run string) (blobs int, bytes int64) {
 	for _, t := range r.entries {
-		if t.run == run && t.kind == blob {
+		if t.run == run && t.Kind == storage.Blob {
 			blobs++
-			bytes += t.size
+			bytes += t.Size
 		}
 	}
 	return blobs, bytes
@@ -66,31 +63,31 @@ func (r rubbish) sizes(run string) (blobs int, bytes int64) {
 // marking is what has to stay.
 type marking struct {
 	repositories map[string]*repository
-	blobs        digests
+	blobs        storage.Digests
 }
 
 // marker finds out what has to stay.
 type marker struct {
-	store *store
+	store *storage.Store
 	grace time.Duration
 	log   *slog.Logger
 
 	mutex sync.Mutex
-	known map[digest.Digest]references // what is named by a digest never changes
-	lines map[string]struct{}          // warnings that have been given
+	known map[digest.Digest]storage.References // what is named by a digest never changes
+	lines map[string]struct{}                  // warnings that have been given
 
 	expired tagNames // tags that count for nothing, because they would go
 }
 
-func newMarker(s *store, grace time.Duration, log *slog.Logger) *marker {
+func newMarker(s *storage.Store, grace time.Duration, log *slog.Logger) *marker {
 	return &marker{
 		store: s, grace: grace, log: log,
-		known: map[digest.Digest]references{}, lines: map[string]struct{}{},
+		known: map[digest.Digest]storage.References{}, lines: map[string]struct{}{},
 	}
 }
 
 // young returns whether something that changed then is still in its time of grace.
-func (m *marker) young(changed time.Time) bool { return changed.Add(m.grace).After(m.store.now()) }
+func (m *marker) young(changed time.Time) bool { return changed.Add(m.grace).After(m.store.Now()) }
 
 // warn logs what is skipped, once.
 func (m *marker) warn(message, repository string, what string) {
@@ -106,38 +103,38 @@ func (m *marker) warn(message, repository string, what string) {
 // tree returns all repositories that have something below a path.
 func (m *marker) tree(ctx context.Context, below string) (map[string]*repository, error) {
 	all := map[string]*repository{}
-	err := m.store.walk(ctx, root, below, func(s stored) {
-		r := all[s.repository]
+	err := m.store.Entries(ctx, storage.Root, below, func(s storage.Stored) {
+		r := all[s.Repository]
 		if r == nil {
 			r = &repository{
 				revisions: map[digest.Digest]time.Time{}, layers: map[digest.Digest]time.Time{},
-				tags: map[string]*tag{}, needed: digests{},
+				tags: map[string]*tag{}, needed: storage.Digests{},
 			}
-			all[s.repository] = r
+			all[s.Repository] = r
 		}
-		if s.kind == current || s.kind == history {
-			t := r.tags[s.tag]
+		if s.Kind == storage.Current || s.Kind == storage.History {
+			t := r.tags[s.Tag]
 			if t == nil {
 				t = &tag{}
-				r.tags[s.tag] = t
+				r.tags[s.Tag] = t
 			}
-			if s.changed.After(t.changed) {
-				t.changed = s.changed
+			if s.Changed.After(t.changed) {
+				t.changed = s.Changed
 			}
-			if s.kind == current {
-				t.current, t.pushed = true, s.changed
+			if s.Kind == storage.Current {
+				t.current, t.pushed = true, s.Changed
 			} else {
-				t.history = append(t.history, s.digest)
+				t.history = append(t.history, s.Digest)
 			}
 			return
 		}
-		if s.size == 0 { // its path has the digest as well
-			m.warn("empty link: kept, and what it stands for too", s.repository, s.digest.String())
+		if s.Size == 0 { // its path has the digest as well
+			m.warn("empty link: kept, and what it stands for too", s.Repository, s.Digest.String())
 		}
-		if s.kind == layer {
-			r.layers[s.digest] = s.changed
+		if s.Kind == storage.Layer {
+			r.layers[s.Digest] = s.Changed
 		} else {
-			r.revisions[s.digest] = s.changed
+			r.revisions[s.Digest] = s.Changed
 		}
 	})
 	return all, err
@@ -151,7 +148,7 @@ func (m *marker) complete(ctx context.Context, from rubbish) (*marking, error) {
 			roots = append(roots, d)
 		}
 		for d := range r.named(nil) {
-			if _, ok := from.files[entry{kind: revision, repository: name, digest: d}]; ok {
+			if _, ok := from.files[storage.Entry{Kind: storage.Revision, Repository: name, Digest: d}]; ok {
 				tagged, err := m.tagged(ctx, name, r)
 				return append(roots, tagged...), err
 			}
@@ -161,13 +158,13 @@ func (m *marker) complete(ctx context.Context, from rubbish) (*marking, error) {
 }
 
 // named returns the digests that tags name or have named.
-func (r *repository) named(into digests) digests {
+func (r *repository) named(into storage.Digests) storage.Digests {
 	if into == nil {
-		into = digests{}
+		into = storage.Digests{}
 	}
 	for _, t := range r.tags {
 		for _, d := range t.history {
-			into.add(d)
+			into.Add(d)
 		}
 	}
 	return into
@@ -175,12 +172,12 @@ func (r *repository) named(into digests) digests {
 
 // wanted returns what has to stay when untagged manifests go: those that are tagged, younger than the
 // grace or in keep, and what belongs to these or is part of them.
-func (m *marker) wanted(ctx context.Context, keep digests) (*marking, error) {
+func (m *marker) wanted(ctx context.Context, keep storage.Digests) (*marking, error) {
 	return m.mark(ctx, rubbish{}, func(name string, r *repository) ([]digest.Digest, error) {
 		m.refer(r)
 		roots, err := m.tagged(ctx, name, r)
 		for d, changed := range r.revisions {
-			if m.young(changed) || keep.has(d) {
+			if m.young(changed) || keep.Has(d) {
 				roots = append(roots, d)
 			}
 		}
@@ -192,7 +189,7 @@ func (m *marker) wanted(ctx context.Context, keep digests) (*marking, error) {
 func (m *marker) refer(r *repository) {
 	r.referrers = map[digest.Digest][]digest.Digest{}
 	for d := range r.revisions {
-		if subject := m.known[d].subject; subject != "" {
+		if subject := m.known[d].Subject; subject != "" {
 			r.referrers[subject] = append(r.referrers[subject], d)
 		}
 	}
@@ -221,8 +218,8 @@ func (m *marker) tagged(ctx context.Context, name string, r *repository) ([]dige
 
 // resolve returns the manifest that a tag names, or "" when its link is broken.
 func (m *marker) resolve(ctx context.Context, name, tag string) (digest.Digest, error) {
-	link := entry{kind: current, repository: name, tag: tag}.file()
-	content, err := m.store.GetContent(ctx, root+"/"+link)
+	link := storage.Entry{Kind: storage.Current, Repository: name, Tag: tag}.File()
+	content, err := m.store.GetContent(ctx, storage.Root+"/"+link)
 	if err != nil {
 		return "", err
 	}
@@ -244,7 +241,7 @@ func (m *marker) resolveAll(
 	for _, tagName := range tags {
 		group.Go(func() error {
 			d, err := m.resolve(ctx, name, tagName)
-			if missing(err) { // deleted meanwhile
+			if storage.Missing(err) { // deleted meanwhile
 				return nil
 			}
 			mutex.Lock()
@@ -267,7 +264,7 @@ func (m *marker) mark(
 	if err := m.readAll(ctx, all, from); err != nil {
 		return nil, err
 	}
-	result := &marking{all, digests{}}
+	result := &marking{all, storage.Digests{}}
 	for name, r := range all {
 		first, err := roots(name, r)
 		if err != nil {
@@ -277,12 +274,12 @@ func (m *marker) mark(
 			return nil, err
 		}
 		for d := range r.needed {
-			result.blobs.add(d)
+			result.blobs.Add(d)
 		}
 		for d, changed := range r.layers {
 			if m.young(changed) {
-				r.needed.add(d)
-				result.blobs.add(d)
+				r.needed.Add(d)
+				result.blobs.Add(d)
 			}
 		}
 	}
@@ -292,24 +289,24 @@ func (m *marker) mark(
 // reach adds manifests of a repository to `reached`, with all that they need and what belongs to these.
 func (m *marker) reach(
 	ctx context.Context, name string, r *repository, manifests []digest.Digest, from rubbish,
-	reached digests,
+	reached storage.Digests,
 ) error {
 	for todo := slices.Clone(manifests); len(todo) > 0; {
 		d := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		if reached.has(d) {
+		if reached.Has(d) {
 			continue
 		}
-		reached.add(d)
+		reached.Add(d)
 		todo = append(todo, r.referrers[d]...)
 		_, here := r.revisions[d]
-		_, aside := from.files[entry{kind: revision, repository: name, digest: d}]
+		_, aside := from.files[storage.Entry{Kind: storage.Revision, Repository: name, Digest: d}]
 		if here || aside {
 			found, err := m.references(ctx, name, d, from)
 			if err != nil {
 				return err
 			}
-			todo = append(todo, found.needs...)
+			todo = append(todo, found.All()...)
 		}
 	}
 	return nil
@@ -319,13 +316,13 @@ func (m *marker) reach(
 func (m *marker) readAll(ctx context.Context, all map[string]*repository, from rubbish) error {
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(workers)
-	asked, done, last := digests{}, 0, time.Now()
+	asked, done, last := storage.Digests{}, 0, time.Now()
 	for name, r := range all {
 		for d := range r.revisions {
-			if asked.has(d) {
+			if asked.Has(d) {
 				continue
 			}
-			asked.add(d)
+			asked.Add(d)
 			if done++; time.Since(last) > progressEvery {
 				last = time.Now()
 				m.log.Info("reading manifests", "manifests", done)
@@ -342,7 +339,7 @@ func (m *marker) readAll(ctx context.Context, all map[string]*repository, from r
 // references returns what a manifest needs; nothing, with a line, when its content is lost.
 func (m *marker) references(
 	ctx context.Context, name string, d digest.Digest, from rubbish,
-) (references, error) {
+) (storage.References, error) {
 	m.mutex.Lock()
 	found, ok := m.known[d]
 	m.mutex.Unlock()
@@ -350,14 +347,14 @@ func (m *marker) references(
 		return found, nil
 	}
 	content, err := m.content(ctx, d, from)
-	if missing(err) {
+	if storage.Missing(err) {
 		m.warn("manifest without content: skipped", name, d.String())
-		return references{}, nil
+		return storage.References{}, nil
 	}
 	if err != nil {
-		return references{}, fmt.Errorf("manifest %s@%s: %w", name, d, err)
+		return storage.References{}, fmt.Errorf("manifest %s@%s: %w", name, d, err)
 	}
-	found, understood := read(content)
+	found, understood := storage.Read(content)
 	if !understood {
 		m.warn("not a manifest that is known: all that it mentions is kept", name, d.String())
 	}
@@ -369,8 +366,8 @@ func (m *marker) references(
 
 // content returns a manifest, from the tree or the trash.
 func (m *marker) content(ctx context.Context, d digest.Digest, from rubbish) ([]byte, error) {
-	one := entry{kind: blob, digest: d}
-	places := []string{root + "/" + one.file()}
+	one := storage.Entry{Kind: storage.Blob, Digest: d}
+	places := []string{storage.Root + "/" + one.File()}
 	if aside, ok := from.files[one]; ok {
 		places = append(places, aside)
 	}
@@ -378,13 +375,13 @@ func (m *marker) content(ctx context.Context, d digest.Digest, from rubbish) ([]
 	for _, place := range places {
 		var content []byte
 		info, failure := m.store.Stat(ctx, place)
-		if failure == nil && info.Size() > largestManifest {
+		if failure == nil && info.Size() > storage.LargestManifest {
 			return nil, nil
 		}
 		if failure == nil {
 			content, failure = m.store.GetContent(ctx, place)
 		}
-		if err = failure; !missing(err) {
+		if err = failure; !storage.Missing(err) {
 			return content, err
 		}
 	}

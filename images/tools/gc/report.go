@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"log/slog"
 	"time"
+
+	"registry.local/images/tools/storage"
 )
 
 // reportFile says how the last run ended, whoever began it.
-const reportFile = trash + "/last.json"
+const reportFile = storage.Trash + "/last.json"
 
 // report is how a run ended.
 type report struct {
@@ -35,7 +37,7 @@ func (r report) LogValue() slog.Value {
 // writeReport keeps in the storage how a run ended; that it can't is a line in the log alone.
 func writeReport(ctx context.Context, c *collector, failure error) {
 	r := report{
-		Ended: c.store.now().UTC().Truncate(time.Second), Seconds: c.summary.duration.Seconds(),
+		Ended: c.store.Now().UTC().Truncate(time.Second), Seconds: c.summary.duration.Seconds(),
 		Interrupted: c.summary.interrupted,
 		BytesAside:  c.summary.goneBytes, BytesRemoved: c.summary.removedBytes,
 	}
@@ -52,10 +54,10 @@ func writeReport(ctx context.Context, c *collector, failure error) {
 }
 
 // readReport returns how the last run ended, and false when none has, yet.
-func readReport(ctx context.Context, s *store) (report, bool, error) {
+func readReport(ctx context.Context, s *storage.Store) (report, bool, error) {
 	var r report
 	content, err := s.GetContent(ctx, reportFile)
-	if missing(err) {
+	if storage.Missing(err) {
 		return r, false, nil
 	}
 	if err != nil {

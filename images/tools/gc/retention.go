@@ -11,6 +11,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+
+	"registry.local/images/tools/storage"
 )
 
 // asideTags is the folder of a run in the trash that has its tags. No other part of a clean-up looks
@@ -41,7 +43,7 @@ func (t tagNames) has(repository, tag string) bool {
 
 // expire puts the tags aside that the rules let go. What they name stays for the collection.
 func (c *collector) expire(ctx context.Context) error {
-	names, err := c.store.repositories(ctx)
+	names, err := c.store.Repositories(ctx)
 	if err != nil {
 		return err
 	}
@@ -121,11 +123,11 @@ func (c *collector) ownTags(r *repository, rules []rule) []candidate {
 		case belonging.MatchString(name):
 		case t.current:
 			tags = append(tags, one)
-		case !protects(rules, name) && !anyRecent(rules, t.changed, c.store.now()):
+		case !protects(rules, name) && !anyRecent(rules, t.changed, c.store.Now()):
 			broken = append(broken, one) // a run that was killed may leave such a tag
 		}
 	}
-	return append(expired(rules, tags, c.store.now()), broken...)
+	return append(expired(rules, tags, c.store.Now()), broken...)
 }
 
 // followers returns the tags that belong to what has gone from a repository: to the manifests that
@@ -154,7 +156,7 @@ func (c *collector) followers(
 		return nil, err
 	}
 	for tagName, d := range pending {
-		if d == "" || c.opts.keep.has(d) {
+		if d == "" || c.opts.keep.Has(d) {
 			rest.tags[tagName] = r.tags[tagName]
 			delete(pending, tagName)
 		}
@@ -164,7 +166,7 @@ func (c *collector) followers(
 		return nil, err
 	}
 	for d := range r.revisions {
-		if c.opts.keep.has(d) {
+		if c.opts.keep.Has(d) {
 			staying = append(staying, d)
 		}
 	}
@@ -175,7 +177,7 @@ func (c *collector) followers(
 	subjects := subjectNames(r.revisions)
 	for tagName, d := range pending {
 		_, ok := subjects[subjectOf(tagName)]
-		if !ok && !anyRecent(rules, r.tags[tagName].pushed, c.store.now()) {
+		if !ok && !anyRecent(rules, r.tags[tagName].pushed, c.store.Now()) {
 			alone, went = append(alone, tagName), append(went, d)
 			delete(pending, tagName)
 		}
@@ -198,7 +200,7 @@ func (c *collector) follow(
 	ctx context.Context, name string, r *repository, pending map[string]digest.Digest,
 	manifests []digest.Digest,
 ) (following []string, err error) {
-	reached := digests{}
+	reached := storage.Digests{}
 	for {
 		if err := c.marker.reach(ctx, name, r, manifests, rubbish{}, reached); err != nil {
 			return nil, err
@@ -223,10 +225,10 @@ func (c *collector) follow(
 func (c *collector) wentBefore(ctx context.Context, name string) (went []digest.Digest, err error) {
 	names, err := runs(ctx, c.store)
 	for _, run := range names {
-		base := path.Join(trash, run, asideTags)
-		var tags []stored
-		err := c.store.walk(ctx, base, path.Dir(tagFolder(name, "any")), func(s stored) {
-			if s.kind == current {
+		base := path.Join(storage.Trash, run, asideTags)
+		var tags []storage.Stored
+		err := c.store.Entries(ctx, base, path.Dir(tagFolder(name, "any")), func(s storage.Stored) {
+			if s.Kind == storage.Current {
 				tags = append(tags, s)
 			}
 		})
@@ -234,8 +236,8 @@ func (c *collector) wentBefore(ctx context.Context, name string) (went []digest.
 			return nil, err
 		}
 		for _, s := range tags {
-			content, err := c.store.GetContent(ctx, base+"/"+s.file())
-			if err != nil && !missing(err) {
+			content, err := c.store.GetContent(ctx, base+"/"+s.File())
+			if err != nil && !storage.Missing(err) {
 				return nil, err
 			}
 			if d := digest.Digest(content); d.Validate() == nil {
@@ -279,10 +281,10 @@ func (c *collector) putTagsAside(
 		}
 		group.Go(func() error {
 			d, err := c.marker.resolve(inner, name, t.name)
-			if err != nil && !missing(err) {
+			if err != nil && !storage.Missing(err) {
 				return err
 			}
-			if d != "" && c.opts.keep.has(d) {
+			if d != "" && c.opts.keep.Has(d) {
 				c.log.Info("in use: kept", "repository", name, "tag", t.name, "digest", d)
 				return nil
 			}
@@ -318,39 +320,39 @@ func (c *collector) putTagsAside(
 // whether it did. A push writes a link into the tag's history, and then its current link: whichever
 // comes while the tag is moved makes the tag stay.
 func (c *collector) putTagAside(ctx context.Context, name string, t candidate) (bool, error) {
-	files, err := c.store.tagFiles(ctx, root, name, t.name)
-	if err != nil || len(files) == 0 || youngest(files).changed.After(t.changed) {
+	files, err := tagFiles(ctx, c.store, storage.Root, name, t.name)
+	if err != nil || len(files) == 0 || youngest(files).Changed.After(t.changed) {
 		return false, err
 	}
 	run := c.summary.run + "/" + asideTags
-	if c.store.movesFolders() {
+	if c.store.MovesFolders() {
 		folder := tagFolder(name, t.name)
-		err := c.store.Move(ctx, path.Join(root, folder), path.Join(trash, run, folder))
+		err := c.store.Move(ctx, path.Join(storage.Root, folder), path.Join(storage.Trash, run, folder))
 		if err != nil {
-			if missing(err) {
+			if storage.Missing(err) {
 				return false, nil
 			}
 			return false, err
 		}
-		files, err := c.store.tagFiles(ctx, path.Join(trash, run), name, t.name)
-		if err == nil && youngest(files).changed.After(t.changed) {
+		files, err := tagFiles(ctx, c.store, path.Join(storage.Trash, run), name, t.name)
+		if err == nil && youngest(files).Changed.After(t.changed) {
 			_, err = bringBackTag(ctx, c.store, run, files)
 			return false, err
 		}
 		return true, err
 	}
-	slices.SortFunc(files, func(a, b stored) int { return cmp.Compare(a.kind, b.kind) })
+	slices.SortFunc(files, func(a, b storage.Stored) int { return cmp.Compare(a.Kind, b.Kind) })
 	for i, s := range files { // the current link first: without it, there is no tag
-		err := c.store.Move(ctx, root+"/"+s.file(), trashed{s, run}.file())
-		if err != nil && !missing(err) {
+		err := c.store.Move(ctx, storage.Root+"/"+s.File(), trashed{s, run}.File())
+		if err != nil && !storage.Missing(err) {
 			return false, err
 		}
 		if i == 0 {
-			left, err := c.store.tagFiles(ctx, root, name, t.name)
+			left, err := tagFiles(ctx, c.store, storage.Root, name, t.name)
 			if err != nil {
 				return false, err
 			}
-			if y := youngest(left); y.changed.After(t.changed) {
+			if y := youngest(left); y.Changed.After(t.changed) {
 				return false, c.keepPush(ctx, y, trashed{s, run})
 			}
 		}
@@ -359,18 +361,21 @@ func (c *collector) putTagAside(ctx context.Context, name string, t candidate) (
 }
 
 // keepPush makes a tag name what was pushed while it was put aside.
-func (c *collector) keepPush(ctx context.Context, pushed stored, aside trashed) error {
-	if pushed.kind == history {
-		link := root + "/" + entry{kind: current, repository: pushed.repository, tag: pushed.tag}.file()
-		if _, err := c.store.Stat(ctx, link); missing(err) {
-			if err := c.store.PutContent(ctx, link, []byte(pushed.digest)); err != nil {
+func (c *collector) keepPush(ctx context.Context, pushed storage.Stored, aside trashed) error {
+	if pushed.Kind == storage.History {
+		current := storage.Entry{
+			Kind: storage.Current, Repository: pushed.Repository, Tag: pushed.Tag,
+		}
+		link := storage.Root + "/" + current.File()
+		if _, err := c.store.Stat(ctx, link); storage.Missing(err) {
+			if err := c.store.PutContent(ctx, link, []byte(pushed.Digest)); err != nil {
 				return err
 			}
 		} else if err != nil {
 			return err
 		}
 	}
-	if err := c.store.Delete(ctx, aside.file()); !missing(err) {
+	if err := c.store.Delete(ctx, aside.File()); !storage.Missing(err) {
 		return err
 	}
 	return nil
@@ -378,11 +383,11 @@ func (c *collector) keepPush(ctx context.Context, pushed stored, aside trashed) 
 
 // undoTags brings back the tags that a run put aside, and returns how many, and how many can't be, for
 // lack of the manifest that they name. A tag that has been pushed anew stays as it is.
-func undoTags(ctx context.Context, s *store, name string) (back, lost int, err error) {
+func undoTags(ctx context.Context, s *storage.Store, name string) (back, lost int, err error) {
 	run := name + "/" + asideTags
-	tags := map[[2]string][]stored{}
-	err = s.walk(ctx, trash+"/"+run, "", func(e stored) {
-		key := [2]string{e.repository, e.tag}
+	tags := map[[2]string][]storage.Stored{}
+	err = s.Entries(ctx, storage.Trash+"/"+run, "", func(e storage.Stored) {
+		key := [2]string{e.Repository, e.Tag}
 		tags[key] = append(tags[key], e)
 	})
 	for _, files := range tags {
@@ -410,12 +415,12 @@ func undoTags(ctx context.Context, s *store, name string) (back, lost int, err e
 
 // wholeTag returns whether the manifest is there that a tag in the trash names, or the tag itself, or
 // whether it names none.
-func wholeTag(ctx context.Context, s *store, run string, files []stored) (bool, error) {
+func wholeTag(ctx context.Context, s *storage.Store, run string, files []storage.Stored) (bool, error) {
 	for _, one := range files {
-		if one.kind != current {
+		if one.Kind != storage.Current {
 			continue
 		}
-		content, err := s.GetContent(ctx, trashed{one, run}.file())
+		content, err := s.GetContent(ctx, trashed{one, run}.File())
 		if err != nil {
 			return false, err
 		}
@@ -423,8 +428,9 @@ func wholeTag(ctx context.Context, s *store, run string, files []stored) (bool, 
 		if d.Validate() != nil {
 			return true, nil
 		}
-		for _, place := range []entry{one.entry, {kind: revision, repository: one.repository, digest: d}} {
-			if _, err := s.Stat(ctx, root+"/"+place.file()); !missing(err) {
+		named := storage.Entry{Kind: storage.Revision, Repository: one.Repository, Digest: d}
+		for _, place := range []storage.Entry{one.Entry, named} {
+			if _, err := s.Stat(ctx, storage.Root+"/"+place.File()); !storage.Missing(err) {
 				return err == nil, err
 			}
 		}
@@ -435,15 +441,15 @@ func wholeTag(ctx context.Context, s *store, run string, files []stored) (bool, 
 
 // bringBackTag moves the files of a tag from the trash to the tree, the current link last, unless the
 // tag has been pushed anew, and returns whether it did.
-func bringBackTag(ctx context.Context, s *store, run string, files []stored) (bool, error) {
-	slices.SortFunc(files, func(a, b stored) int { return cmp.Compare(b.kind, a.kind) })
+func bringBackTag(ctx context.Context, s *storage.Store, run string, files []storage.Stored) (bool, error) {
+	slices.SortFunc(files, func(a, b storage.Stored) int { return cmp.Compare(b.Kind, a.Kind) })
 	for _, one := range files {
-		link := entry{kind: current, repository: one.repository, tag: one.tag}
-		if _, err := s.Stat(ctx, root+"/"+link.file()); !missing(err) {
+		link := storage.Entry{Kind: storage.Current, Repository: one.Repository, Tag: one.Tag}
+		if _, err := s.Stat(ctx, storage.Root+"/"+link.File()); !storage.Missing(err) {
 			return false, err
 		}
 		moved, err := bringBack(ctx, s, trashed{one, run})
-		if err != nil || (moved && one.kind == current) {
+		if err != nil || (moved && one.Kind == storage.Current) {
 			return moved, err
 		}
 	}
@@ -452,20 +458,22 @@ func bringBackTag(ctx context.Context, s *store, run string, files []stored) (bo
 
 // tagFolder returns the path of a tag's folder below the root.
 func tagFolder(repository, tag string) string {
-	return path.Dir(entry{kind: current, repository: repository, tag: tag}.folder())
+	return path.Dir(storage.Entry{Kind: storage.Current, Repository: repository, Tag: tag}.Folder())
 }
 
 // tagFiles returns the files of a tag below a path of the driver.
-func (s *store) tagFiles(ctx context.Context, base, repository, tag string) ([]stored, error) {
-	var files []stored
-	err := s.walk(ctx, base, tagFolder(repository, tag), func(one stored) { files = append(files, one) })
+func tagFiles(
+	ctx context.Context, s *storage.Store, base, repository, tag string,
+) ([]storage.Stored, error) {
+	var files []storage.Stored
+	err := s.Entries(ctx, base, tagFolder(repository, tag), func(one storage.Stored) { files = append(files, one) })
 	return files, err
 }
 
 // youngest returns the file that was written last.
-func youngest(files []stored) (last stored) {
+func youngest(files []storage.Stored) (last storage.Stored) {
 	for _, one := range files {
-		if one.changed.After(last.changed) {
+		if one.Changed.After(last.Changed) {
 			last = one
 		}
 	}

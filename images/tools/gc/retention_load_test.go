@@ -15,11 +15,13 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"registry.local/images/tools/registrytest"
 )
 
 // rulesFile writes rules for all repositories.
 func rulesFile(t *testing.T, keep int, olderThan time.Duration) string {
-	content, _ := json.Marshal([]fields{{
+	content, _ := json.Marshal([]registrytest.Fields{{
 		"repositories": []string{"**"}, "keep": keep, "olderThan": olderThan.String(),
 		"never": []string{"v*"},
 	}})
@@ -35,39 +37,39 @@ func rulesFile(t *testing.T, keep int, olderThan time.Duration) string {
 // that is there has to be whole.
 func TestRetentionTakesNoTagThatIsPushed(t *testing.T) {
 	const olderThan = 3 * time.Second
-	runs := times(t, "RETENTION_RUNS")
-	for name, make := range backends {
+	runs := registrytest.Times(t, "RETENTION_RUNS")
+	for name, make := range registrytest.Backends {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, make(t))
+			s := registrytest.NewSite(t, make(t))
 			var checked, lost atomic.Int64
 			for number := range 8 {
-				s.clients.Add(1)
-				go s.pushAgain(number, olderThan, &checked, &lost)
+				s.Clients.Add(1)
+				go pushAgain(s, number, olderThan, &checked, &lost)
 			}
 			rules, sums := rulesFile(t, 0, olderThan), map[string]float64{}
 			for run := range runs {
-				words := []string{"retention", "--config", s.config, "--rules", rules}
+				words := []string{"retention", "--config", s.Config, "--rules", rules}
 				if run%2 == 1 {
 					words = []string{
-						"run", "--config", s.config, "--rules", rules, "--untagged",
+						"run", "--config", s.Config, "--rules", rules, "--untagged",
 						"--grace", "3s", "--trash", "0s", "--second-look", "0s",
 					}
 				}
-				out, err := role("gc", words...).CombinedOutput()
+				out, err := registrytest.Role("gc", words...).CombinedOutput()
 				if err != nil {
 					t.Fatalf("%v: %s", err, out)
 				}
 				total(out, sums)
 				time.Sleep(time.Second)
 			}
-			s.end()
-			s.pushed = s.listed(t)
-			if broken := s.broken(); broken != nil {
+			s.End()
+			s.Pushed = listed(s, t)
+			if broken := s.Broken(); broken != nil {
 				t.Errorf("broken: %v", broken)
 			}
 			t.Logf("%d pushes, %d checked, %d lost, %d tags left, %.0f put aside",
-				s.pushes.Load(), checked.Load(), lost.Load(), len(s.pushed), sums["tags_aside"])
+				s.Pushes.Load(), checked.Load(), lost.Load(), len(s.Pushed), sums["tags_aside"])
 			if lost.Load() > 0 {
 				t.Error("tags that had just been pushed went")
 			}
@@ -79,13 +81,13 @@ func TestRetentionTakesNoTagThatIsPushed(t *testing.T) {
 }
 
 // pushAgain pushes few tags again and again, after about as long as they may last, and looks for each.
-func (s *site) pushAgain(number int, olderThan time.Duration, checked, lost *atomic.Int64) {
-	defer s.clients.Done()
+func pushAgain(s *registrytest.Site, number int, olderThan time.Duration, checked, lost *atomic.Int64) {
+	defer s.Clients.Done()
 	random := rand.New(rand.NewPCG(uint64(number), 2))
 	repository := fmt.Sprintf("team/app%d", number/2)
 	for count := 0; ; count++ {
 		select {
-		case <-s.stopped:
+		case <-s.Stopped:
 			return
 		case <-time.After(time.Duration(random.IntN(600)) * time.Millisecond):
 		}
@@ -95,41 +97,41 @@ func (s *site) pushAgain(number int, olderThan time.Duration, checked, lost *ato
 			config = fmt.Sprintf(`{"tag":%q}`, tag) // the same again
 		}
 		began := time.Now()
-		if !s.push(repository, tag, config, []string{fmt.Sprint("layer ", random.IntN(9))}) {
-			s.retries.Add(1)
+		if !s.Push(repository, tag, config, []string{fmt.Sprint("layer ", random.IntN(9))}) {
+			s.Retries.Add(1)
 			continue
 		}
-		s.pushes.Add(1)
+		s.Pushes.Add(1)
 		name := repository + "/manifests/" + tag
-		s.mutex.Lock()
-		wanted := s.pushed[name]
-		s.mutex.Unlock()
+		s.Mutex.Lock()
+		wanted := s.Pushed[name]
+		s.Mutex.Unlock()
 		time.Sleep(time.Duration(random.IntN(300)) * time.Millisecond)
-		status, _, content := s.ask("GET", name, nil, "")
+		status, _, content := s.Ask("GET", name, nil, "")
 		if time.Since(began) > olderThan-1500*time.Millisecond { // stores have times in seconds
 			continue
 		}
 		checked.Add(1)
 		if status != 200 || digest.FromBytes(content) != wanted {
 			lost.Add(1)
-			s.t.Errorf("%s: %d, %s", name, status, content)
+			s.T.Errorf("%s: %d, %s", name, status, content)
 		}
 	}
 }
 
 // listed returns the tags that the registry lists, and what they name.
-func (s *site) listed(t *testing.T) map[string]digest.Digest {
+func listed(s *registrytest.Site, t *testing.T) map[string]digest.Digest {
 	all := map[string]digest.Digest{}
 	for number := range 4 {
 		repository := fmt.Sprintf("team/app%d", number)
 		var answer struct{ Tags []string }
-		_, _, content := s.ask("GET", repository+"/tags/list", nil, "")
+		_, _, content := s.Ask("GET", repository+"/tags/list", nil, "")
 		if err := json.Unmarshal(content, &answer); err != nil {
 			t.Fatalf("%v: %s", err, content)
 		}
 		for _, tag := range answer.Tags {
 			name := repository + "/manifests/" + tag
-			_, header, _ := s.ask("HEAD", name, nil, "")
+			_, header, _ := s.Ask("HEAD", name, nil, "")
 			all[name] = digest.Digest(header.Get("Docker-Content-Digest"))
 		}
 	}
@@ -139,8 +141,8 @@ func (s *site) listed(t *testing.T) map[string]digest.Digest {
 // Time and memory of retention over many tags, RETENTION_TAGS of them and ten times as many: it grows
 // no faster than they do.
 func TestRetentionOfManyTagsGrowsAsTheyDo(t *testing.T) {
-	tags := times(t, "RETENTION_TAGS")
-	for name, make := range backends {
+	tags := registrytest.Times(t, "RETENTION_TAGS")
+	for name, make := range registrytest.Backends {
 		if name == "redis" {
 			continue
 		}
@@ -162,29 +164,30 @@ func TestRetentionOfManyTagsGrowsAsTheyDo(t *testing.T) {
 
 // retainMany has half of the tags go, of which each tenth is signed, and returns the seconds of CPU and
 // the MiB that it took.
-func retainMany(t *testing.T, b backend, tags int) (seconds, memory float64) {
-	file := write(t, "version: 0.1\nstorage:\n  "+b.storage+"\n")
+func retainMany(t *testing.T, b registrytest.Backend, tags int) (seconds, memory float64) {
+	file := write(t, "version: 0.1\nstorage:\n  "+b.Storage+"\n")
 	opened, _, err := open(context.Background(), file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &place{T: t, store: opened}
+	p := &registrytest.Tree{T: t, Store: opened}
 	var work sync.WaitGroup
 	for worker := range workers {
 		work.Go(func() {
 			for i := worker; i < tags; i += workers {
-				d := p.manifest("app", fields{"annotations": fields{"n": fmt.Sprint(i)}})
+				d := p.Manifest("app", registrytest.Fields{"annotations": registrytest.Fields{"n": fmt.Sprint(i)}})
 				tag := fmt.Sprint([]string{"v", "b"}[i%2], i)
-				p.tag("app", tag, d)
+				p.Tag("app", tag, d)
 				if i%20 < 2 {
-					p.tag("app", subjectName(d)+".sig", p.manifest("app", fields{"layers": named(), "n": i}))
+					signature := registrytest.Fields{"layers": registrytest.Named(), "n": i}
+					p.Tag("app", subjectName(d)+".sig", p.Manifest("app", signature))
 				}
 			}
 		})
 	}
 	work.Wait()
 	time.Sleep(1100 * time.Millisecond) // stores have times in seconds
-	process := role("gc", "retention", "--config", file, "--rules", rulesFile(t, 0, 0))
+	process := registrytest.Role("gc", "retention", "--config", file, "--rules", rulesFile(t, 0, 0))
 	out, err := process.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -20,6 +20,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"registry.local/images/tools/pattern"
+	"registry.local/images/tools/registrytest"
+	"registry.local/images/tools/storage"
 )
 
 // dated is a driver in memory whose files may be older than they are.
@@ -70,12 +72,12 @@ func inMemory(t *testing.T) *place {
 // pushed makes a tag name a manifest as if it had been pushed that long ago.
 func (p *place) pushed(repository, tag string, d digest.Digest, ago time.Duration) {
 	p.Helper()
-	p.tag(repository, tag, d)
-	for _, e := range []entry{
-		{kind: history, repository: repository, tag: tag, digest: d},
-		{kind: current, repository: repository, tag: tag},
+	p.Tag(repository, tag, d)
+	for _, e := range []storage.Entry{
+		{Kind: storage.History, Repository: repository, Tag: tag, Digest: d},
+		{Kind: storage.Current, Repository: repository, Tag: tag},
 	} {
-		file, at := root+"/"+e.file(), time.Now().Add(-ago)
+		file, at := storage.Root+"/"+e.File(), time.Now().Add(-ago)
 		if memory, ok := p.StorageDriver.(*dated); ok {
 			memory.times[file] = at
 		} else if err := os.Chtimes(filepath.Join(p.folder, file), at, at); err != nil {
@@ -87,7 +89,7 @@ func (p *place) pushed(repository, tag string, d digest.Digest, ago time.Duratio
 // tags returns what the tags of a repository name.
 func (p *place) tags(repository string) map[string]digest.Digest {
 	p.Helper()
-	m := newMarker(p.store, 0, discard)
+	m := newMarker(p.Store, 0, discard)
 	all, err := m.tree(context.Background(), "repositories/"+repository)
 	if err != nil {
 		p.Fatal(err)
@@ -116,7 +118,8 @@ func (p *place) hasTags(what, repository string, wanted ...string) {
 		p.Errorf("%s: %s has too many %v, too few %v", what, repository, more, less)
 	}
 	if p.folder != "" { // as the registry lists them
-		folders, _ := filepath.Glob(filepath.Join(p.folder, root, "repositories", repository, "_manifests/tags/*"))
+		tags := filepath.Join(storage.Root, "repositories", repository, "_manifests/tags/*")
+		folders, _ := filepath.Glob(filepath.Join(p.folder, tags))
 		if len(folders) != len(wanted) {
 			p.Errorf("%s: %s has folders %v, wanted %v", what, repository, folders, wanted)
 		}
@@ -139,8 +142,8 @@ func dry(o *options) { o.dryRun = true }
 
 func TestOnlyTagsGoThatEveryRuleLetsGo(t *testing.T) {
 	onDated(t, func(p *place) {
-		image := p.image("team/app", p.layer("team/app", "content"))
-		other := p.image("other", p.layer("other", "content"))
+		image := p.Image("team/app", p.Layer("team/app", "content"))
+		other := p.Image("other", p.Layer("other", "content"))
 		for i, tag := range []string{"b1", "b2", "b3", "b4", "b5", "b6"} {
 			p.pushed("team/app", tag, image, time.Duration(i+1)*10*day)
 		}
@@ -187,24 +190,26 @@ func TestOfTagsPushedAtOnceAllStayOrNone(t *testing.T) {
 
 func TestWhatAServiceRunsStays(t *testing.T) {
 	onDated(t, func(p *place) {
-		runs, other := p.image("app", p.layer("app", "a")), p.image("app", p.layer("app", "b"))
+		runs, other := p.Image("app", p.Layer("app", "a")), p.Image("app", p.Layer("app", "b"))
 		p.pushed("app", "runs", runs, 50*day)
 		p.pushed("app", "same", runs, 60*day)
 		p.pushed("app", "other", other, 40*day)
-		p.pushed("app", subjectName(runs)+".sig", p.image("app", p.layer("app", "c")), 50*day)
-		p.mustCollect(retain(lets("**", 0, day)), func(o *options) { o.keep = digests{runs: {}} })
+		p.pushed("app", subjectName(runs)+".sig", p.Image("app", p.Layer("app", "c")), 50*day)
+		p.mustCollect(retain(lets("**", 0, day)), func(o *options) { o.keep = storage.Digests{runs: {}} })
 		p.hasTags("in use", "app", "runs", "same", subjectName(runs)+".sig")
 	})
 }
 
 func TestTagsThatBelongToAManifestFollowIt(t *testing.T) {
 	onDated(t, func(p *place) {
-		image := func(content string) digest.Digest { return p.image("app", p.layer("app", content)) }
+		image := func(content string) digest.Digest { return p.Image("app", p.Layer("app", content)) }
 		old, young, untagged, part := image("old"), image("young"), image("untagged"), image("part")
-		index := p.manifest("app", fields{"manifests": named(part)})
-		statement := p.manifest("app", fields{"layers": named(), "subject": fields{"digest": old}})
+		index := p.Manifest("app", registrytest.Fields{"manifests": registrytest.Named(part)})
+		statement := p.Manifest("app", registrytest.Fields{
+			"layers": registrytest.Named(), "subject": registrytest.Fields{"digest": old},
+		})
 		// What refers to the old image, in the absence of the API for it.
-		list := p.manifest("app", fields{"manifests": named(statement)})
+		list := p.Manifest("app", registrytest.Fields{"manifests": registrytest.Named(statement)})
 		absent, long := digest.FromString("absent"), digest.SHA512.FromString("absent, too")
 		p.pushed("app", "old", old, 50*day)
 		p.pushed("app", "multi", index, 50*day)
@@ -244,12 +249,12 @@ func TestTagsThatBelongToAManifestFollowIt(t *testing.T) {
 
 func TestWhatIsPushedWhileATagGoesStays(t *testing.T) {
 	onDated(t, func(p *place) {
-		old, fresh := p.image("app", p.layer("app", "old")), p.image("app", p.layer("app", "fresh"))
-		link := entry{kind: history, repository: "app", tag: "t", digest: fresh}
+		old, fresh := p.Image("app", p.Layer("app", "old")), p.Image("app", p.Layer("app", "fresh"))
+		link := storage.Entry{Kind: storage.History, Repository: "app", Tag: "t", Digest: fresh}
 		for name, push := range map[string]func(){
-			"a whole push":   func() { p.tag("app", "t", fresh) },
-			"half a push":    func() { p.link(link) },
-			"the same again": func() { p.tag("app", "t", old) },
+			"a whole push":   func() { p.Tag("app", "t", fresh) },
+			"half a push":    func() { p.Link(link) },
+			"the same again": func() { p.Tag("app", "t", old) },
 		} {
 			p.later += time.Second // each run has its own name
 			p.pushed("app", "t", old, 50*day)
@@ -260,7 +265,7 @@ func TestWhatIsPushedWhileATagGoesStays(t *testing.T) {
 			}
 			p.mustCollect(retain(lets("**", 0, day)))
 			if name == "half a push" { // its other half
-				p.put(entry{kind: current, repository: "app", tag: "t"}.file(), fresh.String())
+				p.Put(storage.Entry{Kind: storage.Current, Repository: "app", Tag: "t"}.File(), fresh.String())
 			}
 			wanted := fresh
 			if name == "the same again" {
@@ -275,28 +280,28 @@ func TestWhatIsPushedWhileATagGoesStays(t *testing.T) {
 
 func TestUndoBringsTagsBack(t *testing.T) {
 	onDated(t, func(p *place) {
-		old, fresh := p.image("app", p.layer("app", "old")), p.image("app", p.layer("app", "fresh"))
+		old, fresh := p.Image("app", p.Layer("app", "old")), p.Image("app", p.Layer("app", "fresh"))
 		for _, tag := range []string{"a", "b"} {
 			p.pushed("app", tag, old, 50*day)
 		}
-		p.pushed("app", subjectName(old)+".sig", p.image("app", p.layer("app", "c")), 50*day)
+		p.pushed("app", subjectName(old)+".sig", p.Image("app", p.Layer("app", "c")), 50*day)
 		p.mustCollect(retain(lets("**", 0, day)))
 		p.hasTags("after retention", "app")
-		p.tag("app", "b", fresh)
+		p.Tag("app", "b", fresh)
 
 		p.later = 3 * day // the collection takes the image, too
 		s := p.mustCollect(untagged(fresh))
 		if s.gone.manifests != 2 {
 			t.Fatalf("%+v", s)
 		}
-		first, _ := runs(context.Background(), p.store)
-		_, err := undo(context.Background(), p.store, first[0])
+		first, _ := runs(context.Background(), p.Store)
+		_, err := undo(context.Background(), p.Store, first[0])
 		if err == nil || !strings.Contains(err.Error(), "2 tags can't come back") {
 			t.Errorf("its manifest isn't there: %v", err)
 		}
 		p.hasTags("undone too early", "app", "b")
 		for i := len(first) - 1; i >= 0; i-- {
-			if _, err := undo(context.Background(), p.store, first[i]); err != nil {
+			if _, err := undo(context.Background(), p.Store, first[i]); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -304,7 +309,7 @@ func TestUndoBringsTagsBack(t *testing.T) {
 		if tags := p.tags("app"); tags["a"] != old || tags["b"] != fresh {
 			t.Errorf("%v", tags)
 		}
-		if left, _ := runs(context.Background(), p.store); left != nil {
+		if left, _ := runs(context.Background(), p.Store); left != nil {
 			t.Errorf("left in the trash: %v", left)
 		}
 	})
@@ -313,8 +318,8 @@ func TestUndoBringsTagsBack(t *testing.T) {
 // Also what a run has put aside of tags isn't brought back by its second look, which looks for content.
 func TestTagsGoAndTheirManifestsWithThem(t *testing.T) {
 	onDated(t, func(p *place) {
-		shared := p.layer("app", "shared")
-		old, young := p.image("app", shared, p.layer("app", "old")), p.image("app", shared)
+		shared := p.Layer("app", "shared")
+		old, young := p.Image("app", shared, p.Layer("app", "old")), p.Image("app", shared)
 		p.pushed("app", "old", old, 50*day)
 		p.pushed("app", "again", young, 50*day)
 		p.pushed("app", "young", young, time.Hour)
@@ -330,7 +335,7 @@ func TestTagsGoAndTheirManifestsWithThem(t *testing.T) {
 		p.hasTags("the rest", "app", "young")
 		p.hasBlob("shared", shared, true)
 		p.hasBlob("old", old, false)
-		if _, err := undo(context.Background(), p.store, mustLast(p)); err != nil {
+		if _, err := undo(context.Background(), p.Store, mustLast(p)); err != nil {
 			t.Error(err)
 		}
 		p.hasTags("undone as a whole", "app", "old", "again", "young")
@@ -340,7 +345,7 @@ func TestTagsGoAndTheirManifestsWithThem(t *testing.T) {
 
 func mustLast(p *place) string {
 	p.Helper()
-	run, err := lastRun(context.Background(), p.store, "last")
+	run, err := lastRun(context.Background(), p.Store, "last")
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -375,11 +380,11 @@ type world struct {
 	tags    map[string]digest.Digest
 	ages    map[string]time.Duration
 	parts   map[digest.Digest][]digest.Digest // what a manifest needs, and what belongs to it
-	present digests
+	present storage.Digests
 }
 
 // left returns the tags that have to be left, said as the documentation says it.
-func (w world) left(rules []rule, keep digests) []string {
+func (w world) left(rules []rule, keep storage.Digests) []string {
 	left, own := map[string]bool{}, []string{}
 	for tag := range w.tags {
 		if !strings.HasPrefix(tag, "sha256-") {
@@ -387,7 +392,7 @@ func (w world) left(rules []rule, keep digests) []string {
 		}
 	}
 	for _, tag := range own {
-		left[tag] = len(rules) == 0 || keep.has(w.tags[tag])
+		left[tag] = len(rules) == 0 || keep.Has(w.tags[tag])
 		for _, r := range rules {
 			younger := 0
 			for _, other := range own {
@@ -401,17 +406,17 @@ func (w world) left(rules []rule, keep digests) []string {
 		}
 	}
 	for tag, d := range w.tags {
-		if strings.HasPrefix(tag, "sha256-") && (len(rules) == 0 || keep.has(d) || protects(rules, tag)) {
+		if strings.HasPrefix(tag, "sha256-") && (len(rules) == 0 || keep.Has(d) || protects(rules, tag)) {
 			left[tag] = true
 		}
 	}
 	// belongs has the tags follow that belong to what some tags reach.
 	belongs := func(start func(tag string) bool, follow func(tag string)) {
-		reached := digests{}
+		reached := storage.Digests{}
 		var reach func(digest.Digest)
 		reach = func(d digest.Digest) {
-			if !reached.has(d) {
-				reached.add(d)
+			if !reached.Has(d) {
+				reached.Add(d)
 				for _, part := range w.parts[d] {
 					reach(part)
 				}
@@ -430,7 +435,7 @@ func (w world) left(rules []rule, keep digests) []string {
 		for range w.tags { // as deep as it can get
 			for tag, d := range w.tags {
 				if hex, ok := strings.CutPrefix(tag, "sha256-"); ok &&
-					reached.has(digest.Digest("sha256:"+strings.TrimSuffix(hex, ".sig"))) {
+					reached.Has(digest.Digest("sha256:"+strings.TrimSuffix(hex, ".sig"))) {
 					follow(tag)
 					reach(d)
 				}
@@ -443,7 +448,7 @@ func (w world) left(rules []rule, keep digests) []string {
 		hex, ok := strings.CutPrefix(tag, "sha256-")
 		subject := digest.Digest("sha256:" + strings.TrimSuffix(hex, ".sig"))
 		young := slices.ContainsFunc(rules, func(r rule) bool { return w.ages[tag] < r.olderThan })
-		gone[tag] = !left[tag] && (!ok || (!w.present.has(subject) && !young))
+		gone[tag] = !left[tag] && (!ok || (!w.present.Has(subject) && !young))
 	}
 	first := maps.Clone(gone)
 	belongs(func(tag string) bool { return first[tag] }, func(tag string) { gone[tag] = !left[tag] })
@@ -462,7 +467,7 @@ func (w world) left(rules []rule, keep digests) []string {
 // build pushes images, indexes and signatures at random, and returns what there is.
 func build(p *place, random *rand.Rand, repository string) world {
 	w := world{map[string]digest.Digest{}, map[string]time.Duration{},
-		map[digest.Digest][]digest.Digest{}, digests{}}
+		map[digest.Digest][]digest.Digest{}, storage.Digests{}}
 	var all []digest.Digest
 	push := func(tag string, d digest.Digest) {
 		if _, ok := w.tags[tag]; ok {
@@ -474,19 +479,19 @@ func build(p *place, random *rand.Rand, repository string) world {
 	}
 	pick := func() digest.Digest { return all[random.IntN(len(all))] }
 	for i := range 4 + random.IntN(20) {
-		document := fields{"annotations": fields{"n": fmt.Sprint(repository, i)}}
+		document := registrytest.Fields{"annotations": registrytest.Fields{"n": fmt.Sprint(repository, i)}}
 		var parts []digest.Digest
 		if i > 2 && random.IntN(3) == 0 {
 			parts = []digest.Digest{pick(), pick()}
-			document["manifests"] = named(parts...)
+			document["manifests"] = registrytest.Named(parts...)
 		}
 		var subject digest.Digest
 		if i > 2 && random.IntN(4) == 0 {
 			subject = pick()
-			document["subject"] = fields{"digest": subject}
+			document["subject"] = registrytest.Fields{"digest": subject}
 		}
-		d := p.manifest(repository, document)
-		w.present.add(d)
+		d := p.Manifest(repository, document)
+		w.present.Add(d)
 		w.parts[d] = append(w.parts[d], parts...)
 		if subject != "" {
 			w.parts[subject] = append(w.parts[subject], d)
@@ -528,14 +533,14 @@ func TestRetentionAgreesWithItsModel(t *testing.T) {
 			on = func(test func(*place)) { onDated(t, test) }
 		}
 		on(func(p *place) {
-			rules, keep := someRules(random), digests{}
+			rules, keep := someRules(random), storage.Digests{}
 			worlds := map[string]world{}
 			for _, repository := range []string{"team/a", "team/b", "c"} {
 				w := build(p, random, repository)
 				worlds[repository] = w
 				for _, d := range w.tags {
 					if random.IntN(20) == 0 {
-						keep.add(d)
+						keep.Add(d)
 					}
 				}
 			}

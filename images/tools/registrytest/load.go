@@ -22,23 +22,23 @@ import (
 
 // Site is a registry, and clients that use it without a pause.
 type Site struct {
-	t      *testing.T
+	T      *testing.T
 	Config string
 	URL    string
 
 	turn    sync.RWMutex // held for writing while all tags are pulled
-	mutex   sync.Mutex
+	Mutex   sync.Mutex
 	Pushed  map[string]digest.Digest // by REPOSITORY/manifests/TAG: what a client believes to be there
-	stopped chan struct{}
-	clients sync.WaitGroup
+	Stopped chan struct{}            // closed at the end
+	Clients sync.WaitGroup
 	Pushes  atomic.Int64
 	Retries atomic.Int64
 }
 
 func NewSite(t *testing.T, b Backend) *Site {
 	port := freePort(t)
-	s := &Site{t: t, URL: fmt.Sprintf("http://127.0.0.1:%d/v2/", port)}
-	s.Pushed, s.stopped = map[string]digest.Digest{}, make(chan struct{})
+	s := &Site{T: t, URL: fmt.Sprintf("http://127.0.0.1:%d/v2/", port)}
+	s.Pushed, s.Stopped = map[string]digest.Digest{}, make(chan struct{})
 	s.Config = filepath.Join(t.TempDir(), "config.yml")
 	content := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"+
 		"storage:\n  delete: {enabled: true}\n  %s\nhttp: {addr: '127.0.0.1:%d'}\n%s",
@@ -62,7 +62,7 @@ func (s *Site) Ask(method, path string, body []byte, kind string) (int, http.Hea
 	}
 	request, err := http.NewRequest(method, path, bytes.NewReader(body))
 	if err != nil {
-		s.t.Error(err)
+		s.T.Error(err)
 		return 0, nil, nil
 	}
 	request.Header.Set("Content-Type", kind)
@@ -120,8 +120,8 @@ func (s *Site) Push(repository, tag, config string, layers []string) bool {
 	if status, _, _ := s.Ask("PUT", name, content, manifestType); status != 201 {
 		return false
 	}
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
+	s.Mutex.Lock()
+	defer s.Mutex.Unlock()
 	s.Pushed[name] = digest.FromBytes(content)
 	return true
 }
@@ -129,25 +129,25 @@ func (s *Site) Push(repository, tag, config string, layers []string) bool {
 // work pushes, pulls, deletes and pushes again, few images and layers so that they meet again, until
 // the site stops.
 func (s *Site) work(number int) {
-	defer s.clients.Done()
+	defer s.Clients.Done()
 	random := rand.New(rand.NewPCG(uint64(number), 1))
 	repository := fmt.Sprintf("team/app%d", number/2) // two clients share one
 	for {
 		select {
-		case <-s.stopped:
+		case <-s.Stopped:
 			return
 		default:
 		}
 		tag := fmt.Sprintf("client%d-%d", number, random.IntN(6))
 		name := repository + "/manifests/" + tag
 		s.turn.RLock()
-		s.mutex.Lock()
+		s.Mutex.Lock()
 		d, ok := s.Pushed[name]
-		s.mutex.Unlock()
+		s.Mutex.Unlock()
 		if ok && random.IntN(2) == 0 {
-			s.mutex.Lock()
+			s.Mutex.Lock()
 			delete(s.Pushed, name)
-			s.mutex.Unlock()
+			s.Mutex.Unlock()
 			s.Ask("DELETE", repository+"/manifests/"+d.String(), nil, "")
 		} else {
 			version := random.IntN(3)
@@ -155,9 +155,9 @@ func (s *Site) work(number int) {
 			layers := []string{
 				fmt.Sprint("layer ", random.IntN(12)), fmt.Sprint("layer ", 12+random.IntN(12)),
 			}
-			s.mutex.Lock()
+			s.Mutex.Lock()
 			delete(s.Pushed, name)
-			s.mutex.Unlock()
+			s.Mutex.Unlock()
 			if s.Push(repository, tag, config, layers) {
 				s.Pushes.Add(1)
 			} else {
@@ -171,14 +171,14 @@ func (s *Site) work(number int) {
 
 func (s *Site) Begin(clients int) {
 	for number := range clients {
-		s.clients.Add(1)
+		s.Clients.Add(1)
 		go s.work(number)
 	}
 }
 
 func (s *Site) End() {
-	close(s.stopped)
-	s.clients.Wait()
+	close(s.Stopped)
+	s.Clients.Wait()
 }
 
 // Broken returns the tags that can't be pulled as they were pushed, while all clients wait.

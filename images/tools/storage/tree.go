@@ -8,7 +8,9 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/distribution/distribution/v3/registry/storage/driver"
@@ -202,13 +204,39 @@ func (s *Store) descend(ctx context.Context, folder string, visit driver.WalkFn)
 	return nil
 }
 
+// Repositories returns the names of those that have manifests, in order.
+func (s *Store) Repositories(ctx context.Context) ([]string, error) {
+	var names []string
+	base := Root + "/repositories"
+	folders := []string{base}
+	for len(folders) > 0 {
+		folder := folders[len(folders)-1]
+		folders = folders[:len(folders)-1]
+		children, err := s.List(ctx, folder)
+		if err != nil && !Missing(err) {
+			return nil, err
+		}
+		for _, child := range children {
+			switch name := path.Base(child); {
+			case name == "_manifests" && folder != base:
+				names = append(names, strings.TrimPrefix(folder, base+"/"))
+			case !strings.HasPrefix(name, "_"):
+				folders = append(folders, child)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
 // Missing returns whether an error means that there is nothing at a path, or nothing of a registry's:
-// the drivers refuse names that a registry doesn't give, such as lost+found.
+// the drivers refuse names that a registry doesn't give, such as lost+found, and a file has no children.
 func Missing(err error) bool {
 	var absent driver.PathNotFoundError
 	var foreign driver.InvalidPathError
 	var other driver.Error // doesn't unwrap; a folder that vanishes while it is read is such a one
-	if errors.As(err, &other) && errors.Is(other.Detail, fs.ErrNotExist) {
+	if errors.As(err, &other) &&
+		(errors.Is(other.Detail, fs.ErrNotExist) || errors.Is(other.Detail, syscall.ENOTDIR)) {
 		return true
 	}
 	return errors.As(err, &absent) || errors.As(err, &foreign)
