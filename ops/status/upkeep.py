@@ -43,8 +43,18 @@ def _collected(run: _Entry) -> str:
     return f"{size(aside)} put aside, {size(removed)} freed"
 
 
+def _backed_up(run: _Entry) -> str:
+    copied = f"{size(run['bytes_copied'])} copied" if run.get("new") else "nothing was new"
+    return f"{copied}, {run.get('tags', 0)} tags"
+
+
 ALL: Sequence[Upkeep] = (
-    Upkeep(title="backup", service="backup"),
+    Upkeep(
+        title="backup",
+        service="backup",
+        setting="registry:backup.schedule",
+        result=_backed_up,
+    ),
     Upkeep(title="collection", service="gc", setting="registry:gc.schedule", result=_collected),
 )
 

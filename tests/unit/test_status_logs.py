@@ -147,12 +147,29 @@ def collection(*lines: str, now: datetime = NOW, tasks: Any = None) -> tuple[str
     client = Client(log="\n".join(lines) or "nothing")
     there = swarm(service("images_gc"), client=client, now=now, tasks=tasks)
     backup, line = upkeep_lines(stack(inputs("images_gc")), there)
-    assert (backup.title, backup.state, backup.text) == ("backup", "off", "none is scheduled")
+    none = "none is scheduled (registry:backup.schedule)"
+    assert (backup.title, backup.state, backup.text) == ("backup", "off", none)
     assert (line.title, bool(line.commands)) == (
         "collection",
         line.state in ("wrong", "warning"),
     )
     return line.state, line.text
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        ({"new": True, "bytes_copied": 2**20, "tags": 500}, "1.0 MiB copied, 500 tags"),
+        ({"new": False, "bytes_copied": 0, "tags": 500}, "nothing was new, 500 tags"),
+    ],
+)
+def test_the_last_backup_is_shown_with_what_it_came_to(run: dict[str, Any], expected: str) -> None:
+    last = {"ended": "2026-11-26T03:00:05Z", "error": "", **run}
+    client = Client(log=waiting(last_run=last))
+    there = swarm(service("images_backup"), client=client, now=NOW)
+    line = next(iter(upkeep_lines(stack(inputs("images_backup")), there)))
+    assert (line.title, line.state) == ("backup", "ok")
+    assert expected in line.text
 
 
 def test_the_last_collection_is_shown_with_what_it_came_to() -> None:
