@@ -150,7 +150,7 @@ def _run(
     ca: str | None = None,
 ) -> None:
     """Run the program; `ca` is that of the store, where it isn't the stack's own."""
-    authorities = {CA_OF_STORE: ca} if ca and location.storage else {}
+    ca_bundle = {CA_OF_STORE: ca} if ca and location.storage else {}
     options = stack.settings.backup
     mount = {"Type": location.mount_type, "Source": location.source, "Target": FOLDER}
     job = Job(
@@ -158,7 +158,7 @@ def _run(
         title="the backup" if command != "restore" else "the restore",
         command=[PROGRAM, command, location.path, *arguments],
         files=files or {},
-        secrets={**location.files, **authorities},
+        secrets={**location.files, **ca_bundle},
         mounts=[mount] if location.source else [],
         memory_mib=options.memory_mib if options else 256,
     )
