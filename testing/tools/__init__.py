@@ -1,7 +1,8 @@
 """Programs that tests run, compiled from the Go modules that go.mod here and in clients/ pins.
 
 pebble is Let's Encrypt's small ACME server, versitygw an S3 server; actionlint checks GitHub
-workflows; crane, oras and regctl push to registries and pull from them.
+workflows; crane, oras and regctl push to registries and pull from them; conformance is the suite of
+OCI's distribution specification.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ PACKAGES = {
     "crane": (CLIENTS, CRANE),
     "oras": (CLIENTS, "oras.land/oras/cmd/oras"),
     "regctl": (CLIENTS, "github.com/regclient/regclient/cmd/regctl"),
+    "conformance": (CLIENTS, "github.com/opencontainers/distribution-spec/conformance"),
 }
 """Folder of the go.mod, and the package, by name of the program."""
 
