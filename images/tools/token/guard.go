@@ -16,11 +16,14 @@ import (
 //
 //   - Of a user from an address: over the limit, the two together are refused.
 //   - Of an address, whoever it names: over three times the limit, it is refused.
-//   - Of a user, from wherever: over three times the limit, one check a second is made for him.
+//   - Of a user, from wherever: over three times the limit, newcomers share one check a second, and suspects.
 //
 // The last two are no matter for who logged in rightly from the same address lately: neither guesses
-// at his name from elsewhere nor a neighbour behind the same proxy lock him out. He waits in a queue
-// of his own kind, too. So a flood delays newcomers alone, and even these it doesn't shut out for good.
+// at his name from elsewhere nor a neighbour behind the same proxy lock him out.
+//
+// Those who wait for a check are of three kinds, which don't wait for each other: who logged in rightly
+// from the same address lately; newcomers, whose address has tried a few times at most within the window;
+// and suspects, which is what a flood soon is.
 //
 // Refused means that no password is checked. Checks that run at once are bounded, and those that wait.
 // Counters are of this process alone: two tasks allow twice as many.
@@ -34,6 +37,8 @@ const (
 	familiarFor = 24 * time.Hour
 	// wider is the limit of an address and of a user, in limits of the two together.
 	wider = 3
+	// newcomerTries is how often an address tries within a window, as a newcomer.
+	newcomerTries = 5
 	// pace is the least time between two checks of a user who is guessed at from many addresses.
 	pace = time.Second
 	// waiting checks, for each that runs.
@@ -64,22 +69,23 @@ type guard struct {
 	verified *lru.Cache[[sha256.Size]byte, time.Time] // Until when.
 	familiar *lru.Cache[string, time.Time]            // Until when.
 
-	newcomers, regulars *gate
+	regulars, newcomers, suspects *gate
 }
 
 type failures struct {
 	count int
 	since time.Time // Begin of the window.
-	last  time.Time // When a check was admitted last, for a user over the limit.
+	// When a check of a user over the limit was made last: for newcomers, and for suspects.
+	last [2]time.Time
 }
 
 func newGuard(limits Limits, now func() time.Time) *guard {
 	g := &guard{
 		limits: limits, now: now,
-		newcomers: newGate(limits.Checks), regulars: newGate(1),
+		regulars: newGate(1), newcomers: newGate(limits.Checks), suspects: newGate(1),
 	}
-	// Three counters an attempt.
-	g.failures, _ = lru.New[string, failures](3 * remembered)
+	// Four counters an attempt.
+	g.failures, _ = lru.New[string, failures](4 * remembered)
 	g.verified, _ = lru.New[[sha256.Size]byte, time.Time](remembered)
 	g.familiar, _ = lru.New[string, time.Time](remembered)
 	return g
@@ -104,7 +110,11 @@ func (g *guard) login(
 		if after := g.limited("address "+source, wider); after > 0 {
 			return false, &refusal{"too many failed logins from this address", after}
 		}
-		if !g.paced("user " + user) {
+		suspect := 0
+		if g.tries(source) > newcomerTries {
+			gate, suspect = g.suspects, 1
+		}
+		if !g.paced("user "+user, suspect) {
 			return false, &refusal{"too many failed logins of this user", pace}
 		}
 	}
@@ -127,7 +137,7 @@ func (g *guard) login(
 	}
 	g.count("pair "+pair, now)
 	g.count("address "+source, now)
-	if gate == g.newcomers {
+	if gate != g.regulars {
 		g.count("user "+user, now)
 	}
 	return false, nil
@@ -142,6 +152,15 @@ func (g *guard) count(key string, now time.Time) {
 	g.failures.Add(key, counted)
 }
 
+// tries returns how often an address has tried within the window, this time too.
+func (g *guard) tries(source string) int {
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	g.count("tries "+source, g.now())
+	counted, _ := g.failures.Peek("tries " + source)
+	return counted.count
+}
+
 // limited returns for how long a counter is over some limits; 0 if it isn't.
 func (g *guard) limited(key string, limits int) time.Duration {
 	g.mutex.Lock()
@@ -154,8 +173,8 @@ func (g *guard) limited(key string, limits int) time.Duration {
 	return left
 }
 
-// paced says whether a check of a user may be made now.
-func (g *guard) paced(key string) bool {
+// paced says whether a check of a user may be made now, for a newcomer (0) or a suspect (1).
+func (g *guard) paced(key string, suspect int) bool {
 	if g.limited(key, wider) == 0 {
 		return true
 	}
@@ -163,10 +182,10 @@ func (g *guard) paced(key string) bool {
 	defer g.mutex.Unlock()
 	counted, _ := g.failures.Peek(key)
 	now := g.now()
-	if now.Sub(counted.last) < pace {
+	if now.Sub(counted.last[suspect]) < pace {
 		return false
 	}
-	counted.last = now
+	counted.last[suspect] = now
 	g.failures.Add(key, counted)
 	return true
 }

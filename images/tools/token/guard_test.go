@@ -66,6 +66,7 @@ const (
 	pairLimited    = "too many failed logins of this user from this address"
 	addressLimited = "too many failed logins from this address"
 	userLimited    = "too many failed logins of this user"
+	tooManyAtOnce  = "too many logins at once"
 )
 
 func expect(t *testing.T, got, want string) {
@@ -134,6 +135,27 @@ func TestAUserWhoIsGuessedAtFromManyAddressesIsPacedAndNeverLockedOut(t *testing
 	}
 	expect(t, d.login("ci", "ci", "203.0.113.200"), userLimited)
 	expect(t, d.login("ci", "ci", "198.51.100.1"), "right")
+}
+
+func TestAnAddressThatTriesRarelyDoesNotWaitForThoseThatTryOften(t *testing.T) {
+	d := newDoor(t, 10)
+	flood := func(user string, address int) string {
+		return d.login(user, "x", fmt.Sprintf("192.0.2.%d", address))
+	}
+	for number := range 10 * newcomerTries {
+		flood("ci", number%10)
+	}
+	// The user is checked once a second by now, of each kind of address.
+	d.pass(pace)
+	expect(t, flood("ci", 1), "wrong")
+	expect(t, flood("ci", 2), userLimited)
+	expect(t, d.login("ci", "ci", "203.0.113.1"), "right")
+	for d.guard.suspects.waiting.TryAcquire(1) {
+	}
+	expect(t, d.login("dev", "dev", "192.0.2.3"), tooManyAtOnce)
+	expect(t, d.login("dev", "dev", "203.0.113.2"), "right")
+	d.pass(time.Minute)
+	expect(t, d.login("dev", "dev", "192.0.2.3"), "right")
 }
 
 func TestARightPasswordIsNotCheckedAgainForAMinuteAndOnlyFromThere(t *testing.T) {
