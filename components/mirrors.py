@@ -127,7 +127,7 @@ class Mirrors(pulumi.ComponentResource):
         service = service_of(mirror.name)
         opts = pulumi.ResourceOptions(parent=self)
         name = f"{self._name}-{mirror.name}-service"
-        return registry_service(name, args, service, task, route, opts)
+        return registry_service(name, args, service, task, route, opts, has_tokens=jwks is not None)
 
     def _config(self, *, login: bool, tokens: bool, https: bool) -> docker.Secret:
         options = self._args.options

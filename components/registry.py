@@ -72,7 +72,7 @@ class Registry(pulumi.ComponentResource):
         http_secret = random.RandomBytes(f"{name}-http-secret", length=32, opts=child).base64
         wiring = Wiring(
             login=args.htpasswd is not None,
-            issuer=stack.name if args.jwks else None,
+            issuer=stack.name if args.jwks is not None else None,
             https=args.route.is_secure,
             redis=redis.address if redis else None,
             collected=args.collected,
@@ -109,5 +109,6 @@ class Registry(pulumi.ComponentResource):
             args.route,
             child,
             replicas=options.replicas,
+            has_tokens=args.jwks is not None,
         )
         self.register_outputs({})

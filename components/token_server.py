@@ -30,7 +30,7 @@ from components.swarm.task import (
     secret_file,
 )
 from components.traefik.dynamic import REGISTRY_PATH
-from components.traefik.route import Route
+from components.traefik.route import RateLimit, Route
 from components.version import TOOLS_IMAGE
 
 PROGRAM = "/bin/registry-token"
@@ -57,6 +57,8 @@ REQUESTS_PER_SECOND, BURST = 50, 200
 ends there, and guessing at the server."""
 NOT_BEARER = "!HeaderRegexp(`Authorization`, `(?i)^Bearer `)"
 """Traefik's rule for requests without a token."""
+HEALTH_PATH = "/healthz"
+ATTEMPTS = 4
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 """Networks that Traefik asks from, being on an overlay network."""
 SEED_BYTES = 32
@@ -230,27 +232,20 @@ def server_labels(routes: Sequence[Route], options: TokenServerOptions) -> dict[
     So does what has no token. These rules are longer than that of the registry's own router, so
     they come first.
     """
-    limit = f"{routes[0].name}-token-limit"
-    prefix = f"traefik.http.middlewares.{limit}.ratelimit"
-    labels = {
-        f"{prefix}.average": str(REQUESTS_PER_SECOND),
-        f"{prefix}.burst": str(BURST),
-    }
-    if options.trusted_proxies:
-        addresses = ",".join(options.trusted_proxies)
-        labels[f"{prefix}.sourcecriterion.ipstrategy.excludedips"] = addresses
+    limit = RateLimit(
+        average=REQUESTS_PER_SECOND, burst=BURST, trusted_proxies=options.trusted_proxies
+    )
+    labels: dict[str, str] = {}
     for route in routes:
-        token_route = replace(
-            route,
-            path=TOKEN_PATH,
-            tag=f"{route.tag}-token",
-            middlewares=(limit, *route.middlewares),
-        )
+        token_route = replace(route, path=TOKEN_PATH, tag=f"{route.tag}-token", limit=limit)
         # No limit here: a push with a password is hundreds of requests within seconds.
         login_route = replace(
             route, path=REGISTRY_PATH, condition=NOT_BEARER, tag=f"{route.tag}-login"
         )
-        labels |= token_route.labels(PORT) | login_route.labels(PORT)
+        for each in (token_route, login_route):
+            # Clients don't ask again for a token, and a lost node has half of the tasks.
+            reliable = replace(each, attempts=ATTEMPTS, health_path=HEALTH_PATH)
+            labels |= reliable.labels(PORT)
     return labels
 
 

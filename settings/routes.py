@@ -10,9 +10,9 @@ from components.distribution.config import value_at
 from components.mirrors import MirrorOptions, service_of
 from components.traefik.dynamic import REGISTRY_OPTIONS, REGISTRY_PATH
 from components.traefik.flags import DISCOVERY_SECONDS
-from components.traefik.route import CORS_OPTIONS, Https, Route
+from components.traefik.route import CORS_OPTIONS, Https, RateLimit, Route
 from settings.certificate import is_address
-from settings.routing import OF_TRAEFIK
+from settings.routing import OF_TRAEFIK, RATE_BURST
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -100,9 +100,18 @@ class Routes:
             entry_point=routing.entry_point,
             https=self._https(tls_options),
             external_https=routing.https == "external",
+            limit=self._limit,
             middlewares=routing.middlewares,
             discovery_seconds=DISCOVERY_SECONDS if own_proxy else FOREIGN_DISCOVERY_SECONDS,
         )
+
+    @property
+    def _limit(self) -> RateLimit | None:
+        average, proxy = self._settings.routing.rate_limit, self._settings.proxy
+        if average is None:
+            return None
+        trusted = proxy.trusted_proxies if proxy else ()
+        return RateLimit(average=average, burst=max(average, RATE_BURST), trusted_proxies=trusted)
 
     def _https(self, options: str | None) -> Https | None:
         routing = self._settings.routing

@@ -12,13 +12,16 @@ from components.traefik.route import NETWORK_LABELS, Https, Route
 from settings import rules
 from settings.certificate import is_address
 from settings.early import HTTPS_MODES, HttpsMode
-from settings.kinds import BOOLEAN, Choice
+from settings.kinds import BOOLEAN, Choice, Number
 from settings.reader import Reader
 
 OF_TRAEFIK: tuple[HttpsMode, ...] = ("acme", "own")
 """Those in which Traefik itself serves HTTPS."""
 ProxyMode = Literal["none", "stack", "main"]
 PROXY_MODES: tuple[ProxyMode, ...] = ("none", "stack", "main")
+RATE_BURST = 1000
+"""Requests at once, where their rate is limited. A push of 200 layers is more than 800."""
+MAX_RATE = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,9 @@ class RoutingSettings:
     middlewares: tuple[str, ...]
     """Further Traefik middlewares, such as `limit@swarm`, of the routers of registry, mirrors and
     dashboard; before the login."""
+    rate_limit: int | None
+    """Requests a second from one address that Traefik lets through to registry, mirrors and
+    dashboard, and `RATE_BURST` at once; before the login. Default: no limit."""
     network_label: str
     """Label that tells Traefik the network. Default: DockerSwarm.rocks' `traefik.docker.network`;
     with a proxy of its own `traefik.swarm.network`."""
@@ -91,6 +97,7 @@ def parse_routing(reader: Reader, stack_name: str) -> RoutingSettings:
         redirect_middleware=reader.get("redirectMiddleware", redirect, Https.redirect),
         tls_options=reader.get("tlsOptions", rules.TLS_OPTIONS),
         middlewares=reader.names("middlewares", rules.MIDDLEWARE),
+        rate_limit=reader.get("rateLimit", Number(1, MAX_RATE)),
         network_label=reader.get("networkLabel", Choice(NETWORK_LABELS), NETWORK_LABELS[not joins]),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pulumi
 import pulumi_docker as docker
@@ -13,6 +13,7 @@ from components.distribution.config import (
     CA_FOLDER,
     CONFIG_PATH,
     PORT,
+    TOKEN_PATH,
     ConfigOptions,
 )
 from components.files import script
@@ -27,6 +28,7 @@ from components.swarm.task import (
     liveness_probe,
     secret_file,
 )
+from components.traefik.dynamic import RETRY_AFTER_SECONDS
 from components.traefik.route import Route
 
 GRACEFUL_STOP = script("graceful-stop.sh")
@@ -67,6 +69,9 @@ class TaskArgs:
     data: MountedData = field(default_factory=MountedData)
     """Mounts with the images, at DATA_PATH; nothing when they are in an object store."""
 
+
+NO_LISTENER_PORT = 1
+"""Port of a registry's task that nothing listens on."""
 
 Files = Mapping[str, docker.Secret]
 """Swarm secrets by the path that a task finds them at."""
@@ -141,13 +146,14 @@ def registry_service(
     opts: pulumi.ResourceOptions,
     *,
     replicas: int = 1,
+    has_tokens: bool = False,
 ) -> SwarmService:
     """Declare the Swarm service `<stack>_<service>` of such tasks."""
     return swarm_service(
         name,
         stack=args.stack,
         service=service,
-        labels=route.labels(PORT),
+        labels=route.labels(PORT) | (no_token_server_labels(route) if has_tokens else {}),
         task=task,
         replicas=replicas,
         # Two registries on one volume get on: state is in files and signed with one secret.
@@ -155,3 +161,19 @@ def registry_service(
         order="start-first",
         opts=opts,
     )
+
+
+def no_token_server_labels(route: Route) -> dict[str, str]:
+    """Return labels by which Traefik answers 502 at TOKEN_PATH while no token server runs.
+
+    Traefik forgets a service none of whose tasks runs. The registry would get these requests, and
+    answer 404: clients wouldn't try again, and people would look for another mistake.
+    """
+    name = f"{route.name}-no-token"
+    middleware = f"{name}-retry-after"
+    fallback = replace(route, path=TOKEN_PATH, tag=name, middlewares=(middleware,))
+    fallback = replace(fallback, allow=(), limit=None, cors={}, users={})
+    # The token server's own routers have the same rule, and its length for a priority.
+    fallback = replace(fallback, priority=len(fallback.rule) - 1)
+    header = f"traefik.http.middlewares.{middleware}.headers.customresponseheaders.Retry-After"
+    return {**fallback.labels(NO_LISTENER_PORT), header: str(RETRY_AFTER_SECONDS)}

@@ -15,6 +15,9 @@ NETWORK_LABELS = ("traefik.docker.network", "traefik.swarm.network")
 """The label that every Traefik reads, with a complaint since 3.2.2, and what 3.2.2 and later ask
 for. Both at once, and Traefik skips the service."""
 
+HEALTH = {"interval": "2s", "timeout": "5s"}
+"""When Traefik looks after a task's health. The timeout is long, or a machine with much to do would
+lose all tasks at once."""
 CORS_OPTIONS = {
     "Access-Control-Allow-Origin": "accesscontrolalloworiginlist",
     "Access-Control-Allow-Methods": "accesscontrolallowmethods",
@@ -60,6 +63,27 @@ class Https:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RateLimit:
+    """Limit of requests from one address, which may be that of many clients; others get 429."""
+
+    average: int
+    """Requests a second."""
+    burst: int
+    """Requests at once."""
+    trusted_proxies: Sequence[str] = ()
+    """Addresses and networks (CIDR) of proxies in front of Traefik, which say whom they serve."""
+
+    def labels(self, name: str) -> dict[str, str]:
+        """Return labels that make the middleware `name`."""
+        prefix = f"traefik.http.middlewares.{name}.ratelimit"
+        labels = {f"{prefix}.average": str(self.average), f"{prefix}.burst": str(self.burst)}
+        if self.trusted_proxies:
+            addresses = ",".join(self.trusted_proxies)
+            labels[f"{prefix}.sourcecriterion.ipstrategy.excludedips"] = addresses
+        return labels
+
+
+@dataclass(frozen=True, kw_only=True)
 class Route:
     """One host name that leads to a service."""
 
@@ -71,6 +95,8 @@ class Route:
     """Further condition of requests, in Traefik's syntax of rules; empty for none."""
     tag: str
     """Names routers and service in Traefik; unique among the stacks of a swarm."""
+    priority: int | None = None
+    """Of its routers: the highest that matches takes a request; None: the length of the rule."""
     network: str
     """Overlay network that Traefik reaches the service through."""
     network_label: str = "traefik.swarm.network"
@@ -86,12 +112,19 @@ class Route:
     """TLS ends before Traefik, so clients use HTTPS where `https` is None."""
     allow: Sequence[str] = ()
     """Addresses and networks (CIDR) that may ask, as Traefik sees them; none: everybody."""
+    limit: RateLimit | None = None
+    """Limit of requests, before the login, so that it counts wrong passwords too."""
     middlewares: Sequence[str] = ()
-    """Further middlewares of the router that serves, in order: before the login, so that a rate
-    limit counts wrong passwords too."""
+    """Further middlewares of the router that serves, in order: before the login, too."""
     cors: Mapping[str, str] = field(default_factory=dict)
     """Values by name of header (`CORS_OPTIONS`): Traefik answers a browser's preflight, which has
     no login."""
+    attempts: int = 2
+    """Tasks that Traefik tries until one takes the request. Nothing is sent twice: it tries again
+    only what found nobody. Each may take as long as Traefik's `dialTimeout`."""
+    health_path: str | None = None
+    """Path at which a task answers 200, where Traefik itself shall find out which one is away.
+    Swarm notices a node that is lost after 20 s. None: it doesn't ask."""
     discovery_seconds: int = DISCOVERY_SECONDS
     """Time for which Traefik may go on sending requests to a task that is about to end."""
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -135,32 +168,16 @@ class Route:
                 f"{serving}.service": target,
                 **self.https.labels(serving),
             }
-        middlewares = list(self.middlewares)
-        if self.allow:
-            allowed = f"{self.name}-allow"
-            key = f"traefik.http.middlewares.{allowed}.ipallowlist.sourcerange"
-            secure[key] = ",".join(self.allow)
-            middlewares.insert(0, allowed)
-        if self.cors:
-            cors = f"{self.name}-cors"
-            prefix = f"traefik.http.middlewares.{cors}.headers"
-            secure |= {f"{prefix}.{CORS_OPTIONS[name]}": text for name, text in self.cors.items()}
-            middlewares.append(cors)
-        if self.users:
-            login = f"{self.name}-auth"
-            lines = ",".join(f"{user}:{text}" for user, text in self.users.items())
-            secure[f"traefik.http.middlewares.{login}.basicauth.users"] = lines
-            middlewares.append(login)
-        if service is None:
-            # For the next replica, while Traefik still knows one that has died. Nothing is sent
-            # twice: Traefik tries again only what found nobody. One more attempt, no further: each
-            # may take as long as Traefik's `dialTimeout`.
-            retry = f"{self.name}-retry"
-            prefix = f"traefik.http.middlewares.{retry}.retry"
-            secure |= {f"{prefix}.attempts": "2", f"{prefix}.initialinterval": "100ms"}
-            middlewares.append(retry)
+        middlewares, definitions = self._middlewares(has_tasks=service is None)
+        secure |= definitions
         if middlewares:
             secure[f"{serving}.middlewares"] = ",".join(middlewares)
+        if self.health_path:
+            health = f"traefik.http.services.{self.name}.loadbalancer.healthcheck"
+            secure[f"{health}.path"] = self.health_path
+            secure |= {f"{health}.{option}": text for option, text in HEALTH.items()}
+        if self.priority is not None:
+            plain[f"{routers}-http.priority"] = secure[f"{serving}.priority"] = str(self.priority)
         return {
             "traefik.enable": "true",
             self.network_label: self.network,
@@ -169,6 +186,37 @@ class Route:
             **plain,
             **secure,
         }
+
+    def _middlewares(self, *, has_tasks: bool) -> tuple[list[str], dict[str, str]]:
+        """Return the middlewares of the router that serves, in order, and labels that make them."""
+        middlewares, labels = list(self.middlewares), dict[str, str]()
+        if self.limit:
+            limit = f"{self.name}-limit"
+            labels |= self.limit.labels(limit)
+            middlewares.insert(0, limit)
+        if self.allow:
+            allowed = f"{self.name}-allow"
+            key = f"traefik.http.middlewares.{allowed}.ipallowlist.sourcerange"
+            labels[key] = ",".join(self.allow)
+            middlewares.insert(0, allowed)
+        if self.cors:
+            cors = f"{self.name}-cors"
+            prefix = f"traefik.http.middlewares.{cors}.headers"
+            labels |= {f"{prefix}.{CORS_OPTIONS[name]}": text for name, text in self.cors.items()}
+            middlewares.append(cors)
+        if self.users:
+            login = f"{self.name}-auth"
+            lines = ",".join(f"{user}:{text}" for user, text in self.users.items())
+            labels[f"traefik.http.middlewares.{login}.basicauth.users"] = lines
+            middlewares.append(login)
+        if has_tasks:
+            # For the next replica, while Traefik still knows one that has died.
+            retry = f"{self.name}-retry"
+            prefix = f"traefik.http.middlewares.{retry}.retry"
+            labels[f"{prefix}.attempts"] = str(self.attempts)
+            labels[f"{prefix}.initialinterval"] = "100ms"
+            middlewares.append(retry)
+        return middlewares, labels
 
 
 def dashboard_labels(dashboard: Route) -> dict[str, str]:

@@ -17,6 +17,7 @@ _HINTS = {
     429: ": too many wrong logins came from here; try again in a minute",
     502: ": no task of the token server runs (make logs STACK=…)",
     503: ": no task of the token server runs (make logs STACK=…)",
+    504: ": no task of the token server runs (make logs STACK=…)",
 }
 """Likely causes, by the status of a request for a token."""
 

@@ -93,6 +93,7 @@ def cases(options: bool = True) -> st.SearchStrategy[Case]:
             "networkLabel": st.sampled_from(["traefik.docker.network", "traefik.swarm.network"]),
             "tlsOptions": st.sampled_from(["default", "modern@file", "a b"]),
             "middlewares": MIDDLEWARES,
+            "rateLimit": st.sampled_from(["1", "5000", "0", "x"]),
             "sharedDomain": st.sampled_from(["true", "false", "yes"]),
             "trustedProxies": NETWORKS,
             "proxyHttpPort": PORTS,

@@ -172,6 +172,7 @@ def test_a_login_is_exchanged_for_tokens_that_get_in_and_store_something(
         ({"status": 404}, "no router of Traefik's leads to the token server"),
         ({"status": 429}, "too many wrong logins"),
         ({"status": 503}, "no task of the token server runs"),
+        ({"status": 504}, "no task of the token server runs"),
         ({"content": "<html>"}, "gives no token"),
         ({"content": "[]"}, "gives no token"),
     ],

@@ -63,6 +63,7 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Any]] = {
     "redirectMiddleware": (FIRST, "other"),
     "tlsOptions": (FIRST, "modern@file"),
     "middlewares": (FIRST, ["limit@swarm"]),
+    "rateLimit": (FIRST, "100"),
     "network": (FIRST, "other-public"),
     "networkLabel": (FIRST, "traefik.swarm.network"),
     "createNetwork": (MAIN, "false"),

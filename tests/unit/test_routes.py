@@ -6,7 +6,10 @@ from dataclasses import replace
 
 from components import (
     Https,
+    TokenServerOptions,
 )
+from components.token_server import server_labels
+from components.traefik.route import RateLimit
 
 from .conftest import Deploy
 from .shared_components import (
@@ -57,6 +60,44 @@ def test_a_login_that_traefik_asks_for_guards_the_router_that_serves() -> None:
         assert serving == "limit@swarm,registry-com-auth,registry-com-retry"
         users_label = "traefik.http.middlewares.registry-com-auth.basicauth.users"
         assert labels[users_label] == "admin:$apr1$a$b,ci:$apr1$c$d"
+
+
+def test_a_rate_limit_counts_before_the_login_who_may_ask_at_all() -> None:
+    limit = RateLimit(average=100, burst=1000)
+    route = replace(ROUTE, limit=limit, allow=("10.0.0.0/8",), users={"admin": "$apr1$a$b"})
+    labels = replace(route, middlewares=("office@swarm",)).labels(5000)
+    serving = labels["traefik.http.routers.registry-com-http.middlewares"]
+    first, last = "registry-com-allow,registry-com-limit", "registry-com-auth,registry-com-retry"
+    assert serving == f"{first},office@swarm,{last}"
+    prefix = "traefik.http.middlewares.registry-com-limit.ratelimit"
+    assert (labels[f"{prefix}.average"], labels[f"{prefix}.burst"]) == ("100", "1000")
+    assert not any("sourcecriterion" in key for key in labels)
+    fronted = replace(limit, trusted_proxies=("10.0.0.5", "10.1.0.0/16")).labels("x")
+    prefix = "traefik.http.middlewares.x.ratelimit"
+    assert fronted[f"{prefix}.sourcecriterion.ipstrategy.excludedips"] == "10.0.0.5,10.1.0.0/16"
+
+
+def test_while_no_token_server_runs_its_path_is_answered_as_away(deploy: Deploy) -> None:
+    for https, scheme in ((None, "http"), (Https(), "https")):
+        route = replace(ROUTE, https=https, path="/v2/", limit=RateLimit(average=1, burst=1))
+        recorder = registry(deploy, route=route, htpasswd=None, jwks="{}")
+        fallback = labels(recorder.of_type("Service")["registry-service"])
+        router = f"traefik.http.routers.registry-com-no-token-{scheme}"
+        server = server_labels([route], TokenServerOptions())
+        rule = server[f"traefik.http.routers.registry-com-token-{scheme}.rule"]
+        assert fallback[f"{router}.rule"] == rule
+        # After the token server's own router, before the registry's: lengths of their rules.
+        assert len(route.rule) < int(fallback[f"{router}.priority"]) < len(rule)
+        service = fallback[f"{router}.service"]
+        assert fallback[f"traefik.http.services.{service}.loadbalancer.server.port"] == "1"
+        middlewares = fallback[f"{router}.middlewares"].split(",")
+        assert middlewares == [f"{service}-retry-after", f"{service}-retry"]
+        assert {key for key in fallback if ".ratelimit." in key} == {
+            f"traefik.http.middlewares.registry-com-limit.ratelimit.{part}"
+            for part in ("average", "burst")
+        }
+    basic = labels(registry(deploy).of_type("Service")["registry-service"])
+    assert not any("no-token" in key for key in basic)
 
 
 def test_a_browsers_preflight_is_answered_before_the_login() -> None:

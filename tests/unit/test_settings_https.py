@@ -7,6 +7,8 @@ from typing import Any
 import pulumi
 import pytest
 
+from components.traefik.route import RateLimit
+
 from .shared_settings import (
     APR1,
     CA,
@@ -148,8 +150,8 @@ def test_a_name_that_a_ui_has_too_leads_to_the_registry_below_v2_alone() -> None
 
 def test_a_rate_limit_is_on_each_router_with_a_login() -> None:
     limited = settings(
-        proxy="main", dashboardDomain="t.example.com", middlewares=["limit@swarm"],
-        mirrors={"hub": MIRROR},
+        proxy="main", dashboardDomain="t.example.com", middlewares=["office@swarm"],
+        mirrors={"hub": MIRROR}, rateLimit="5000", trustedProxies=["10.0.0.5"],
     )  # fmt: skip
     assert limited.routes.dashboard
     routes = (
@@ -158,7 +160,12 @@ def test_a_rate_limit_is_on_each_router_with_a_login() -> None:
         limited.routes.mirror(limited.mirrors[0]),
     )
     for route in routes:
-        assert route.middlewares == ("limit@swarm",)
+        assert route.middlewares == ("office@swarm",)
+        assert route.limit == RateLimit(average=5000, burst=5000, trusted_proxies=("10.0.0.5",))
+    # A push of 200 layers is more than 800 requests.
+    limit = settings(rateLimit="100").routes.registry.limit
+    assert limit == RateLimit(average=100, burst=1000)
+    assert settings().routes.registry.limit is None
 
 
 def test_a_dashboard_is_routed_at_its_own_name() -> None:

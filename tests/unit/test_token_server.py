@@ -27,6 +27,7 @@ from components.token_server import (
     signing_key,
 )
 from components.version import TOOLS_IMAGE
+from ops.bootstrap import ROOT
 from ops.documentation import reference
 from settings.access import RULE_KEYS
 
@@ -123,6 +124,17 @@ def test_its_router_comes_before_the_registrys_and_limits_each_address() -> None
         [ROUTE], TokenServerOptions(trusted_proxies=("10.0.0.5", "10.1.0.0/16"))
     )
     assert fronted[f"{limit}.sourcecriterion.ipstrategy.excludedips"] == "10.0.0.5,10.1.0.0/16"
+
+
+def test_traefik_looks_for_tasks_that_are_away_and_tries_several() -> None:
+    labels = server_labels([ROUTE], TokenServerOptions())
+    health = "traefik.http.services.images-com-token.loadbalancer.healthcheck"
+    path = labels[f"{health}.path"]
+    assert f'healthPath = "{path}"' in (ROOT / "images/tools/token/server.go").read_text()
+    assert {f"{health}.interval", f"{health}.timeout"} <= labels.keys()
+    attempts = labels["traefik.http.middlewares.images-com-token-retry.retry.attempts"]
+    assert int(attempts) > TokenServerOptions().replicas
+    assert not any("healthcheck" in key for key in ROUTE.labels(5000))
 
 
 def test_the_reference_names_all_keys_and_actions_of_a_rule() -> None:
