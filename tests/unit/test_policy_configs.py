@@ -208,7 +208,7 @@ def declare_token_server(stack: SwarmStack, route: Route, users: docker.Secret) 
         TokenServerArgs(
             stack=stack,
             options=TokenServerOptions(image=f"registry-tools:1{DIGEST}"),
-            routes=[route],
+            routes={"registry": route},
             network_id="n-id",
             users=users,
         ),
