@@ -96,10 +96,10 @@ class Backup(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: BackupArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("registry:index:Backup", name, None, opts)
         options, location = args.options, args.options.location
         if options.schedule is None:
             raise ValueError("backups without a schedule are no service")
+        super().__init__("registry:index:Backup", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         access = args.storage
         secrets = {

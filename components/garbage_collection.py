@@ -66,10 +66,10 @@ class GarbageCollection(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: GarbageCollectionArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("registry:index:GarbageCollection", name, None, opts)
         options = args.options
         if options.schedule is None:
             raise ValueError("a garbage collection without a schedule is no service")
+        super().__init__("registry:index:GarbageCollection", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         storage, command = args.storage, [PROGRAM, "schedule", options.schedule, *options.flags]
         if options.retention:

@@ -25,6 +25,13 @@ from ops.stack import Stack
 ODD = ("x; touch HERE/made", "$(touch HERE/made)", "$(shell touch HERE/made)", "a'b\"c `id` $$HOME")
 
 
+@pytest.fixture(autouse=True)
+def no_make_above(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under `make check`, a make that is called would say which folder it enters."""
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def makefile(tmp_path: Path) -> Path:
     """Return a folder with the Makefile alone: without a virtual environment, it calls python3."""

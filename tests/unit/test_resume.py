@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from components import backup as backups
+from components import garbage_collection
+from components.mirrors import service_of
 from components.swarm import NAMESPACE
 from ops import backend, checkpoint, inventory, job, resume
 from ops.bootstrap import ROOT
@@ -286,7 +289,12 @@ def test_all_services_of_the_program_are_known_by_name() -> None:
     sources = (ROOT / "components").rglob("*.py")
     text = "\n".join(path.read_text() for path in sources)
     called = set(re.findall(r'\n +service(?:=| = f)"([a-z_-]+)', text))
-    assert called >= {"redis", "proxy", "socket_proxy", "mirror-"}
-    for name in called | {"registry"}:
-        service = item(f"images_{name}{'x' * name.endswith('-')}", "id")
+    assert called >= {"redis", "proxy", "socket_proxy", "token"}
+    for name in called | {
+        "registry",
+        service_of("hub"),
+        garbage_collection.SERVICE,
+        backups.SERVICE,
+    }:
+        service = item(f"images_{name}", "id")
         assert NAMES.has_service(service), name
