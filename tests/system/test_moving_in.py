@@ -410,8 +410,9 @@ def test_the_registrys_own_logins_and_an_allow_list_are_kept(
     token, outside = f"{url}/auth/token?service={LOCKED}", site.swarm.outside
     wait("the token server", lambda: site.status(token, LOGIN, outside) == 200, SOON_S)
     assert site.status(token, "admin:wrong", outside) == 401
-    # The registry itself takes tokens alone.
-    assert site.status(f"{url}/v2/", LOGIN, outside) == 401
+    # The token server puts a token in the place of a password.
+    wait("the registry", lambda: site.status(f"{url}/v2/", LOGIN, outside) == 200, SOON_S)
+    assert site.status(f"{url}/v2/", "admin:wrong", outside) == 401
     site.resolve(domain_of(LOCKED), PROXY)
     source, target = f"docker-archive:{archive}", f"docker://{domain_of(LOCKED)}/hello:1"
     site.skopeo(domain_of(LOCKED), "copy", "--dest-creds", LOGIN, source, target)
