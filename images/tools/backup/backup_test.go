@@ -246,6 +246,11 @@ func TestARestoredRegistryIsTheSame(t *testing.T) {
 				t.Errorf("%s is new", file)
 			}
 		}
+		for where, store := range map[string]content{"archive": p.archive().content, "registry": ofRegistry(into.Store)} {
+			if _, err := store.Stat(context.Background(), store.partial); !storage.Missing(err) {
+				t.Errorf("the %s has something half: %v", where, err)
+			}
+		}
 		before := p.log.Len()
 		if err := p.restore(into, "last", false); err != nil {
 			t.Error(err)

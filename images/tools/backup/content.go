@@ -48,7 +48,7 @@ func (c content) sizes(ctx context.Context) (map[digest.Digest]int64, error) {
 	return sizes, err
 }
 
-// tidy removes what an interrupted run has left.
+// tidy removes what isn't whole: an interrupted run has left it.
 func (c content) tidy(ctx context.Context) error {
 	if err := c.Delete(ctx, c.partial); !storage.Missing(err) {
 		return err
@@ -64,6 +64,10 @@ const (
 
 // smallBlob is the most that is written in one piece, in bytes.
 var smallBlob = 4 << 20
+
+// largeBlobs is full while three of the larger ones are written: object stores take buffers of 20 MiB for
+// each.
+var largeBlobs = make(chan struct{}, 3)
 
 // copyBlob copies a blob and checks its digest on the way: it is there whole and right, or not at all.
 // It returns the size, and the reason if the content is bad.
@@ -107,6 +111,12 @@ func tryCopy(
 			return 0, corrupt, nil
 		}
 		return int64(len(start)), "", into.PutContent(ctx, into.file(d), start)
+	}
+	select {
+	case largeBlobs <- struct{}{}:
+		defer func() { <-largeBlobs }()
+	case <-ctx.Done():
+		return 0, "", ctx.Err()
 	}
 	part := into.file(d)
 	if !into.WritesWhole() {

@@ -43,6 +43,9 @@ func (r *restoration) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	if err := r.registry.tidy(ctx); err != nil {
+		return err
+	}
 	r.links = map[storage.Entry]bool{}
 	err = r.registry.Entries(ctx, storage.Root, "repositories", func(e storage.Stored) {
 		r.links[e.Entry] = e.Size > 0

@@ -136,6 +136,9 @@ func (b *backup) generate(ctx context.Context) error {
 	if err := b.copyAll(ctx, now, have); err != nil {
 		return err
 	}
+	if err := b.archive.tidy(ctx); err != nil {
+		return err
+	}
 	isNew := name == "" || !now.equal(before)
 	if isNew {
 		name = nameAfter(name, began)

@@ -1,6 +1,10 @@
 package schedule
 
 import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 )
@@ -50,4 +54,25 @@ func FuzzSchedule(f *testing.F) {
 			t.Errorf("%q: %s", line, s.Next(now))
 		}
 	})
+}
+
+func TestHowTheLastRunEndedIsInTheLogWhileItWaits(t *testing.T) {
+	s, err := Parse("0 4 * * *")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	last := func(context.Context) any {
+		stop() // the first wait is the only one
+		return map[string]string{"error": "the disk is full"}
+	}
+	var out bytes.Buffer
+	s.Serve(ctx, slog.New(slog.NewJSONHandler(&out, nil)), last, func(context.Context) error {
+		t.Error("it runs after its end")
+		return nil
+	})
+	wanted := `"msg":"waiting","until":"2`
+	if !strings.Contains(out.String(), wanted) || !strings.Contains(out.String(), "the disk is full") {
+		t.Error(out.String())
+	}
 }
