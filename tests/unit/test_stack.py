@@ -75,6 +75,7 @@ def test_a_stack_that_no_file_of_the_state_has_is_asked_for(asked: list[str]) ->
         ("local", {"registry:auth": "token", "registry:toolsImage": "ghcr.io/acme/t:1"}, False),
         ("local", {"registry:auth": "basic"}, False),
         ("local", {"registry:gc": '{"grace": "48h"}'}, True),
+        ("local", {"registry:backup": '{"to": "volume:a"}'}, True),
         ("prod", {"registry:auth": "token"}, False),
     ],
 )
