@@ -14,6 +14,8 @@ from ops.bootstrap.console import UserError, wait
 
 ROUNDS, SECONDS, CONNECTIONS = 3, 5, 4
 GIVEN = secrets.token_urlsafe(24)
+REFUSED = "Authorization: Bearer none"
+"""Header that the registry itself refuses: what has no token at all goes to the token server."""
 PORTS = {"logins": 8000, "tokens": 8001}
 """By stack: one whose registry checks logins, one whose registry takes tokens."""
 
@@ -31,7 +33,7 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
         for name, header in headers.items():
             rates.setdefault(name, []).append(_rate(testbed, "logins", header))
         rates.setdefault("token", []).append(_rate(testbed, "tokens", _token(testbed)))
-        rates.setdefault("refused", []).append(_rate(testbed, "tokens"))
+        rates.setdefault("refused", []).append(_rate(testbed, "tokens", REFUSED, refused=True))
     for title, ours, peer, target in (
         ("generated password / a given one, cost 10", "generated", "given", 25),
         ("a given password's token / refused ones", "token", "refused", 0.7),
@@ -82,12 +84,12 @@ def _answers(testbed: Testbed, stack: str, header: str) -> bool:
     return testbed.swarm.exec(testbed.node, *asked, check=False).returncode == 0
 
 
-def _rate(testbed: Testbed, stack: str, *headers: str) -> float:
-    """Return requests a second, all with these headers; without any, all are refused."""
+def _rate(testbed: Testbed, stack: str, header: str, *, refused: bool = False) -> float:
+    """Return requests a second, all with this header, and all let in or all `refused`."""
     url = f"{_url(stack)}/v2/"
-    output = testbed.load(url, *headers, connections=CONNECTIONS, seconds=SECONDS)
-    if ("Non-2xx" in output) == bool(headers):
-        raise UserError(f"not every request was {'let in' if headers else 'refused'}: {output}")
+    output = testbed.load(url, header, connections=CONNECTIONS, seconds=SECONDS)
+    if ("Non-2xx" in output) != refused:
+        raise UserError(f"not every request was {'refused' if refused else 'let in'}: {output}")
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     if not rate:
         raise UserError(f"wrk says: {output}")
