@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from components import GarbageCollectionOptions
-from components.swarm.task_state import moment
 from ops import collection
 from ops.bootstrap.console import UserError
 from ops.collection import Report, digests_in_use
 from ops.job import Job
-from ops.last_collection import LastCollection, read_last_collection
 
 from .shared_job import A, B, C, Swarm, stack_on, status
 
@@ -102,23 +99,3 @@ def test_a_log_is_shown_in_words() -> None:
     assert shown[-1] == "panic: of the program itself"
     report.take(json.dumps({"level": "ERROR", "msg": "another clean-up runs"}))
     assert report.error == "another clean-up runs"
-
-
-def test_a_schedule_says_how_the_last_collection_ended() -> None:
-    last = {"ended": "2026-11-26T04:00:03Z", "error": "", "bytes_aside": 5, "bytes_removed": 7}
-    waiting = {"msg": "waiting", "until": "2026-11-27T04:00:00Z"}
-
-    def read(**fields: Any) -> LastCollection | None:
-        swarm = Swarm(status("running", 0), log=json.dumps({**waiting, **fields}))
-        return read_last_collection(swarm, "images")
-
-    collection = read(last_run=last)
-    assert collection
-    assert collection.ended == moment("2026-11-26T04:00:03Z")
-    assert (collection.error, collection.bytes_aside, collection.bytes_removed) == ("", 5, 7)
-    assert collection.next == moment("2026-11-27T04:00:00Z")
-    assert read(last_run=last, error="no storage") == replace(collection, error="no storage")
-    before = read()
-    assert before
-    assert before.ended is None
-    assert read(msg="another line") is None
