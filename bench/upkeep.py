@@ -1,4 +1,4 @@
-"""What looking after the storage costs: garbage collections, and a registry made ready for them."""
+"""What looking after the storage costs: collections, retention, a registry made ready for them."""
 
 from __future__ import annotations
 
@@ -23,38 +23,48 @@ FEW, MANY = 1_000, 10_000
 """Tags of a registry."""
 STORES = {"files": "files", "s3": "S3"}
 """Names in the report, by those in the test program."""
-COLLECTION_S = 600
-"""Time limit for filling a registry and for its collections, seconds."""
+RUNS_S = 600
+"""Time limit for filling a registry and for what then runs on it, seconds."""
 TARGET_GROWTH = 1.2
 """Growth beyond linear that is let pass: of the times, a hundredth of a second is the unit."""
 MEMORY_MIB = 256
-"""Limit of the task that collects, by default."""
+"""Limit of the task, by default."""
 ROUNDS, HEADS = 3, 10_000
 _RUN = re.compile(r"(\d+) tags, \[(.*?)\]: ([\d.]+) s of CPU, (\d+) MiB")
 """A collection, as the test program logs it: tags, flags, CPU, memory at the peak."""
+_RETENTION = re.compile(r"(\d+) tags: ([\d.]+) s of CPU, (\d+) MiB")
+"""Retention, as the test program logs it: tags, CPU, memory at the peak."""
 
 
 def measure(testbed: Testbed) -> Iterator[Figure]:
-    """Measure collections of few and of many tags, and requests that the cache would answer."""
+    """Measure what few and many tags take, and requests that the cache would answer."""
     program = testbed.folder / "gc.test"
     compile_tests: list[str | Path] = ["go", "test", "-c", "-o", program, "./tools/gc"]
     run(compile_tests, cwd=IMAGES, env=go_env(), timeout=BUILD_SECONDS)
     for store, name in STORES.items():
-        (few_s, _), (many_s, memory) = (_collection(program, store, tags) for tags in (FEW, MANY))
-        yield Figure(
-            title=f"collection of {MANY} tags on {name} / {MANY // FEW} times one of {FEW}, CPU",
-            ours=[many_s],
-            peer=[few_s * MANY / FEW],
-            unit="s",
-            target=TARGET_GROWTH,
-        )
-        yield Figure(
-            title=f"collection of {MANY} tags on {name}: memory at the peak",
-            ours=[memory],
-            unit="MiB",
-            target=MEMORY_MIB,
-        )
+        collections = [_collection(program, store, tags) for tags in (FEW, MANY)]
+        yield from _growth("collection", name, *collections)
+        yield from _growth("retention", name, *_retention(program, store))
     yield _heads(testbed)
+
+
+def _growth(
+    title: str, store: str, few: tuple[float, float], many: tuple[float, float]
+) -> Iterator[Figure]:
+    """Yield how what takes these CPU seconds and MiB grows with the tags, and its memory."""
+    yield Figure(
+        title=f"{title} of {MANY} tags on {store} / {MANY // FEW} times one of {FEW}, CPU",
+        ours=[many[0]],
+        peer=[few[0] * MANY / FEW],
+        unit="s",
+        target=TARGET_GROWTH,
+    )
+    yield Figure(
+        title=f"{title} of {MANY} tags on {store}: memory at the peak",
+        ours=[many[1]],
+        unit="MiB",
+        target=MEMORY_MIB,
+    )
 
 
 def _collection(program: Path, store: str, tags: int) -> tuple[float, float]:
@@ -63,12 +73,26 @@ def _collection(program: Path, store: str, tags: int) -> tuple[float, float]:
     output = run(
         [program, "-test.v", f"-test.run=^TestManyTags$/^{store}$"],
         env={**os.environ, "GC_TAGS": str(tags), "VERSITYGW": str(tool("versitygw"))},
-        timeout=COLLECTION_S,
+        timeout=RUNS_S,
     )
     for count, flags, seconds, memory in _RUN.findall(output):
         if int(count) == tags and flags == "--untagged":
             return float(seconds), float(memory)
     raise UserError(f"the test program of registry-gc prints:\n{output}")
+
+
+def _retention(program: Path, store: str) -> list[tuple[float, float]]:
+    """Return CPU seconds and MiB of retention, which takes half of few tags, and of many."""
+    say(f"retention of {FEW} and of {MANY} tags on {store}")
+    output = run(
+        [program, "-test.v", f"-test.run=^TestRetentionOfManyTagsGrowsAsTheyDo$/^{store}$"],
+        env={**os.environ, "RETENTION_TAGS": str(FEW), "VERSITYGW": str(tool("versitygw"))},
+        timeout=RUNS_S,
+    )
+    runs = {int(tags): (float(cpu), float(mib)) for tags, cpu, mib in _RETENTION.findall(output)}
+    if set(runs) != {FEW, MANY}:
+        raise UserError(f"the test program of registry-gc prints:\n{output}")
+    return [runs[FEW], runs[MANY]]
 
 
 def _heads(testbed: Testbed) -> Figure:
