@@ -30,8 +30,9 @@ def pretend(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
 
 
 def test_an_engine_is_asked_through_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "answer").write_bytes(ANSWER.encode())
-    arguments = pretend(tmp_path, monkeypatch, f"cat {tmp_path}/answer; exec head -n 1 >/dev/null")
+    # A program of its own for that, such as cat, might outlive the shell for a moment.
+    answer = ANSWER.replace("\r\n", r"\r\n")
+    arguments = pretend(tmp_path, monkeypatch, f"printf '{answer}'; exec head -n 1 >/dev/null")
     with connected(Engine(host="ssh://Mgr")) as client:
         assert client.api_version == "1.41"
     args = arguments.read_text().splitlines()
