@@ -54,24 +54,8 @@ func program(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 	}
 	argument := strings.Join(positional, "")
 	var s settings
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags := s.flags(name)
 	flags.SetOutput(stderr)
-	flags.StringVar(&s.config, "config", "/etc/distribution/config.yml", "the registry's `file`")
-	flags.StringVar(&s.format, "format", "json", "of the log: json or text")
-	if name == "run" || name == "schedule" {
-		flags.DurationVar(&s.grace, "grace", 24*time.Hour, "what changed less than this ago stays")
-		flags.DurationVar(&s.trash, "trash", 7*24*time.Hour, "how long the trash keeps a run")
-		flags.DurationVar(&s.secondLook, "second-look", time.Minute,
-			"when to look again for what is needed after all")
-		flags.BoolVar(&s.untagged, "untagged", false, "manifests without a tag go too")
-	}
-	if name == "run" || name == "schedule" || name == "retention" {
-		flags.BoolVar(&s.dryRun, "dry-run", false, "show what would go, change nothing")
-		flags.StringVar(&s.keep, "keep-digests", "", "`file` of manifests that stay without a tag, "+
-			"and whose tags stay, one DIGEST or NAME@DIGEST a line")
-		flags.StringVar(&s.rules, "rules", "",
-			"`file` of retention's rules, in JSON: tags that they let go, go first")
-	}
 	if err := flags.Parse(arguments); err != nil {
 		return command.Usage
 	}
@@ -117,6 +101,28 @@ func program(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 		return command.Usage
 	}
 	return command.ExitCode(ctx, err, log)
+}
+
+// flags returns those of the command with that name, which write into s.
+func (s *settings) flags(name string) *flag.FlagSet {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.StringVar(&s.config, "config", "/etc/distribution/config.yml", "the registry's `file`")
+	flags.StringVar(&s.format, "format", "json", "of the log: json or text")
+	if name == "run" || name == "schedule" {
+		flags.DurationVar(&s.grace, "grace", 24*time.Hour, "what changed less than this ago stays")
+		flags.DurationVar(&s.trash, "trash", 7*24*time.Hour, "how long the trash keeps a run")
+		flags.DurationVar(&s.secondLook, "second-look", time.Minute,
+			"when to look again for what is needed after all")
+		flags.BoolVar(&s.untagged, "untagged", false, "manifests without a tag go too")
+	}
+	if name == "run" || name == "schedule" || name == "retention" {
+		flags.BoolVar(&s.dryRun, "dry-run", false, "show what would go, change nothing")
+		flags.StringVar(&s.keep, "keep-digests", "", "`file` of manifests that stay without a tag, "+
+			"and whose tags stay, one DIGEST or NAME@DIGEST a line")
+		flags.StringVar(&s.rules, "rules", "",
+			"`file` of retention's rules, in JSON: tags that they let go, go first")
+	}
+	return flags
 }
 
 // once cleans up once; context.Canceled when a signal ended it before it had done all.

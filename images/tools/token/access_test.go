@@ -101,79 +101,96 @@ func model(pattern, name string, slash bool) bool {
 	return name != "" && pattern[0] == name[0] && model(pattern[1:], name[1:], slash)
 }
 
-func TestRulesAgreeWithTheModel(t *testing.T) {
-	random := rand.New(rand.NewPCG(13, 1))
-	pick := func(from []string) string { return from[random.IntN(len(from))] }
-	text := func(parts []string, most int) string {
-		var text strings.Builder
-		for range 1 + random.IntN(most) {
-			text.WriteString(pick(parts))
-		}
-		return text.String()
+// dice makes texts at random.
+type dice struct{ *rand.Rand }
+
+func (d dice) pick(from []string) string { return from[d.IntN(len(from))] }
+
+func (d dice) text(parts []string, most int) string {
+	var text strings.Builder
+	for range 1 + d.IntN(most) {
+		text.WriteString(d.pick(parts))
 	}
+	return text.String()
+}
+
+func (d dice) some(from []string) (some []string) {
+	for range 1 + d.IntN(3) {
+		some = append(some, d.pick(from))
+	}
+	return some
+}
+
+func (d dice) rule() Rule {
+	return Rule{
+		Users:        []string{d.text([]string{"a", "b", "-", "*", "*", "*"}, 3)},
+		Anonymous:    d.IntN(8) == 0,
+		Repositories: []string{d.text([]string{"a", "b", "/", "*", "**", "/**"}, 4)},
+		Actions:      d.some(actions),
+	}
+}
+
+// name returns that of a repository, two of three times nearly as the pattern.
+func (d dice) name(pattern string) string {
+	name := d.text([]string{"a", "b", "a/", "b/a"}, 4) + "a"
+	if d.IntN(3) > 0 {
+		like := strings.NewReplacer("**", d.text([]string{"", "a", "b/a"}, 2), "*", d.pick([]string{"", "a", "b/a"}))
+		near := like.Replace(pattern)
+		if _, err := reference.WithName(near); err == nil {
+			return near
+		}
+	}
+	return name
+}
+
+// modelled returns the actions that a model of the rules grants of those that are wanted.
+func modelled(rules []Rule, user string, of scope) (granted []string) {
+	allowed := func(action string) bool {
+		for _, rule := range rules {
+			applies := rule.Anonymous || user != "" && model(rule.Users[0], user, true)
+			here := of.kind == "registry" || model(rule.Repositories[0], of.name, false)
+			if applies && here && slices.Contains(rule.Actions, action) {
+				return true
+			}
+		}
+		return false
+	}
+	if of.kind == "registry" && slices.Contains(of.actions, "*") && allowed(catalog) {
+		return []string{"*"}
+	}
+	for _, action := range repositoryActions {
+		isAsked := slices.Contains(of.actions, action) || slices.Contains(of.actions, "*")
+		if of.kind == "repository" && isAsked && allowed(action) {
+			granted = append(granted, action)
+		}
+	}
+	return granted
+}
+
+func TestRulesAgreeWithTheModel(t *testing.T) {
+	random := dice{rand.New(rand.NewPCG(13, 1))}
 	users := []string{"", "a", "b", "ab", "a-b"}
 	asked := append(slices.Clone(actions), "*", "other")
-	some := func(from []string) (some []string) {
-		for range 1 + random.IntN(3) {
-			some = append(some, pick(from))
-		}
-		return some
-	}
-	newRule := func() Rule {
-		return Rule{
-			Users:        []string{text([]string{"a", "b", "-", "*", "*", "*"}, 3)},
-			Anonymous:    random.IntN(8) == 0,
-			Repositories: []string{text([]string{"a", "b", "/", "*", "**", "/**"}, 4)},
-			Actions:      some(actions),
-		}
-	}
 	var granted, refused int
 	for number := range 100_000 {
-		rules := []Rule{newRule(), newRule()}
-		user, name := pick(users), text([]string{"a", "b", "a/", "b/a"}, 4)+"a"
-		if random.IntN(3) > 0 {
-			// What is nearly a pattern.
-			like := strings.NewReplacer("**", text([]string{"", "a", "b/a"}, 2), "*", pick([]string{"", "a", "b/a"}))
-			near := like.Replace(rules[0].Repositories[0])
-			if _, err := reference.WithName(near); err == nil {
-				name = near
-			}
-		}
-		kind, wanted := "repository", some(asked)
+		rules := []Rule{random.rule(), random.rule()}
+		user := random.pick(users)
+		of := scope{"repository", random.name(rules[0].Repositories[0]), random.some(asked)}
 		if random.IntN(5) == 0 {
-			kind, name = "registry", "catalog"
+			of.kind, of.name = "registry", "catalog"
 		}
-		allowed := func(action string) bool {
-			for _, rule := range rules {
-				applies := rule.Anonymous || user != "" && model(rule.Users[0], user, true)
-				here := kind == "registry" || model(rule.Repositories[0], name, false)
-				if applies && here && slices.Contains(rule.Actions, action) {
-					return true
-				}
-			}
-			return false
-		}
-		var want []string
-		if kind == "registry" && slices.Contains(wanted, "*") && allowed(catalog) {
-			want = []string{"*"}
-		}
-		for _, action := range repositoryActions {
-			isAsked := slices.Contains(wanted, action) || slices.Contains(wanted, "*")
-			if kind == "repository" && isAsked && allowed(action) {
-				want = append(want, action)
-			}
-		}
-		line := scope{kind, name, wanted}.String()
-		got := newAccess(rules).granted(user, parseScopes([]string{line}))
+		want := modelled(rules, user, of)
+		got := newAccess(rules).granted(user, parseScopes([]string{of.String()}))
 		if want == nil {
 			refused++
 			if got == nil {
 				continue
 			}
-		} else if granted++; len(got) == 1 && got[0].Type == kind && got[0].Name == name && slices.Equal(got[0].Actions, want) {
+		} else if granted++; len(got) == 1 && got[0].Type == of.kind && got[0].Name == of.name &&
+			slices.Equal(got[0].Actions, want) {
 			continue
 		}
-		t.Fatalf("%d: %+v, %q, %s: %v, and the model %v", number, rules, user, line, texts(got), want)
+		t.Fatalf("%d: %+v, %q, %s: %v, and the model %v", number, rules, user, of, texts(got), want)
 	}
 	if granted < 10_000 || refused < 10_000 {
 		t.Errorf("%d granted, %d refused: the cases say little", granted, refused)
