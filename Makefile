@@ -2,7 +2,7 @@
 
 # What is typed after a command (STACK=prod) reaches ops/ through the environment, as it was typed:
 # neither make nor a shell reads what is in it.
-VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS PUSH PRINT OVERLAP KEY DRY UNDO LIST TO VERIFY GENERATION OVERWRITE
+VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS PUSH PRINT OVERLAP KEY DRY UNDO LIST TO VERIFY GENERATION OVERWRITE NODE
 $(foreach variable,$(VARIABLES),$(eval override $(variable) := $$(value $(variable))))
 export $(VARIABLES)
 # Every shell has a USER, who is another one: here a typed one counts alone.
@@ -15,7 +15,7 @@ PYTHON := $(if $(WHOLE),$(if $(wildcard .venv/.unfinished),python3,.venv/bin/pyt
 OPS := @$(PYTHON) -m ops
 
 .PHONY: help up build deploy preview down status logs doctor users login rotate drift
-.PHONY: outdated deployed mirrors gc retention backup restore clone env adopt recover
+.PHONY: outdated deployed mirrors gc retention move backup restore clone env adopt recover
 .PHONY: exports tools check fmt test lock docs bench
 
 help: ## this list
@@ -74,6 +74,9 @@ restore: ## bring a backup back: FROM=…, GENERATION=…
 
 clone: ## copy a stack's images to another: FROM=prod TO=stag
 	$(OPS) clone
+
+move: ## the images to another node, while in use: NODE=cat
+	$(OPS) move
 
 drift: ## compare what runs with what was deployed; fails if it differs
 	$(OPS) drift

@@ -83,6 +83,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "VERIFY": {"choices": ("1",), "help": "1: read all backups, and name what is broken"},
     "GENERATION": {"help": "time of the backup, as LIST=1 shows it; the last unless given"},
     "OVERWRITE": {"choices": ("1",), "help": "1: also tags that name something else by now"},
+    "NODE": {"help": "host name or id of the node that the images go to"},
     "PUSH": {"help": "registry, with a path, to push registry-tools to, such as ghcr.io/acme"},
     "ARGS": {"default": "", "help": "for pytest: '-k mirrors', or tests/unit/test_ops.py"},
 }
@@ -128,6 +129,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "backup": ("STACK", "TO", "VERIFY", "LIST"),
     "restore": ("STACK", "FROM", "GENERATION", "OVERWRITE"),
     "clone": ("FROM", "TO"),
+    "move": ("NODE", "STACK"),
     "logs": ("STACK", "FOLLOW"),
 }
 """Commands, and the variables that each reads."""
@@ -142,7 +144,7 @@ BARE: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "test": lambda args: checks.run_all(args.args),
 }
 """Functions of the commands that need no package beside the standard library."""
-CHANGING = ("up", "deploy", "down", "recover", "adopt", "env", "rotate")
+CHANGING = ("up", "deploy", "down", "recover", "adopt", "env", "rotate", "move")
 """Commands that two at once in one checkout would spoil for each other."""
 
 

@@ -172,6 +172,15 @@ def _clone(args: argparse.Namespace) -> None:
     backups.clone(source, target)
 
 
+def _move(stack: Stack, args: argparse.Namespace) -> None:
+    if not args.node:
+        raise UserError("NODE=… missing: host name or id of the node that the images go to")
+    stack.ensure()
+    from ops.move import move
+
+    move(stack, args.node)
+
+
 def _docs(_: argparse.Namespace) -> None:
     from ops import documentation
 
@@ -200,6 +209,7 @@ ACTIONS: Mapping[str, Action] = {
     "backup": _on_stack(_backup),
     "restore": _on_stack(_restore),
     "clone": _with_pulumi(_clone),
+    "move": _on_stack(_move),
     "logs": _on_stack(_logs),
     "docs": _docs,
 }

@@ -61,6 +61,8 @@ class Job:
     """Placement constraints; None: those of the registry."""
     memory_mib: int = 256
     """Hard limit of its task, MiB."""
+    labels: Mapping[str, str] = field(default_factory=lambda: {"traefik.enable": "false"})
+    """Labels of its service, by which Traefik leaves it alone or doesn't."""
 
 
 def run_job(stack: Stack, job: Job, show: Callable[[str], None]) -> int:
@@ -72,11 +74,18 @@ def run_job(stack: Stack, job: Job, show: Callable[[str], None]) -> int:
     """
     with inventory.connected(stack.name, stack.endpoint) as client:
         run = _Run(stack, job, client)
-        registry = run.registry()
-        image = run.image()
-        run.refuse_second()
-        with run.begun(registry, image) as service:
+        with run.begun() as service:
             return run.ended(service, show)
+
+
+@contextlib.contextmanager
+def running(stack: Stack, job: Job) -> Iterator[None]:
+    """Run `job` until the block ends; UserError as with `run_job`, but for a node's refusal."""
+    with (
+        inventory.connected(stack.name, stack.endpoint) as client,
+        _Run(stack, job, client).begun(),
+    ):
+        yield
 
 
 class _Run:
@@ -130,8 +139,10 @@ class _Run:
         self._client.remove_service(service["ID"])
 
     @contextlib.contextmanager
-    def begun(self, registry: _Raw, image: str) -> Iterator[str]:
+    def begun(self) -> Iterator[str]:
         """Yield the id of the job's service, and remove it afterwards, with all that it uses."""
+        registry, image = self.registry(), self.image()
+        self.refuse_second()
         labels = namespace_labels(self._swarm_stack)
         with contextlib.ExitStack() as until_done:
             configs = self._store(self._job.files, "config", labels, until_done)
@@ -140,8 +151,7 @@ class _Run:
             service = self._client.create_service(
                 template,
                 name=self._service,
-                # So Traefik leaves it alone.
-                labels={**labels, "traefik.enable": "false"},
+                labels={**labels, **self._job.labels},
                 # Not Swarm's own kind of job: engines (20.10) let its task run on, and keep its
                 # container, when the service is removed. This one is never restarted.
                 mode={"Replicated": {"Replicas": 1}},

@@ -156,14 +156,15 @@ def inspect_swarm(engine: Engine) -> Swarm:
             engine=engine,
             node_id=about["NodeID"],
             cluster_id=about["Cluster"]["ID"],
-            nodes=tuple(_node(raw) for raw in client.nodes()),
+            nodes=tuple(read_node(raw) for raw in client.nodes()),
             networks={raw["Name"]: _network(raw) for raw in client.networks()},
             services={raw["Spec"]["Name"]: _service(raw) for raw in client.services()},
             closed_sockets=tuple(closed_sockets(security)),
         )
 
 
-def _node(raw: Mapping[str, Any]) -> Node:
+def read_node(raw: Mapping[str, Any]) -> Node:
+    """Return a node, from the form that the engine lists it in."""
     return Node(
         id=raw["ID"],
         name=raw["Description"]["Hostname"],

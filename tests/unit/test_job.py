@@ -9,7 +9,7 @@ import pytest
 from components.distribution.config import CA_FILE, CONFIG_PATH
 from components.swarm.task_log import TaskLog
 from ops.bootstrap.console import UserError
-from ops.job import Job, remove_ended, run_job, task_template
+from ops.job import Job, remove_ended, run_job, running, task_template
 
 from .shared_job import IMAGE, REGISTRY, A, Swarm, secret, stack_on, status
 
@@ -96,6 +96,18 @@ def test_an_interrupted_job_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     swarm.interrupts = True
     with pytest.raises(KeyboardInterrupt):
         run_job(stack_on(swarm, monkeypatch), COLLECT, print)
+    assert list(swarm.services_there) == ["registry-id"]
+
+
+def test_a_job_may_run_beside_others_for_as_long_as_they_need_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    swarm = Swarm(status("running"))
+    gate = Job(name="gate", title="the gate", command=["x"], labels={"traefik.enable": "true"})
+    with running(stack_on(swarm, monkeypatch), gate):
+        assert swarm.created["name"] == "images_job-gate"
+        assert swarm.created["labels"]["traefik.enable"] == "true"
+        assert "job-id" in swarm.services_there
     assert list(swarm.services_there) == ["registry-id"]
 
 

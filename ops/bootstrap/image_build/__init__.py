@@ -54,6 +54,7 @@ ALL = (
             "bin/registry-token": "./tools/token",
             "bin/registry-gc": "./tools/gc",
             "bin/registry-backup": "./tools/backup",
+            "bin/registry-move": "./tools/move",
         },
         program=compile_program,
         module=GO_MODULE,

@@ -1,0 +1,151 @@
+// Registry-move takes the files of a registry that is in use from one node to another.
+//
+// On the node that has them it serves them, and is a gate before the registry, which holds back the
+// requests that write while the rest is copied. On the other node it copies.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const usage = `registry-move takes a registry's files to another node while it is in use.
+
+  registry-move serve [flags]   hand out the files, and be the gate that requests go through
+  registry-move look [flags]    show what a copy would copy and remove
+  registry-move copy [flags]    make the files here those of the source
+  registry-move rest [flags]    have writes wait at the gate, and copy what has changed
+  registry-move end [flags]     copy what the old registry has still finished, and open the gate
+
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop)
+	os.Exit(command(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// settings are the flags of a command.
+type settings struct {
+	root, token      string
+	source, registry string
+	files, writes    string
+	limit, notice    time.Duration
+}
+
+// command runs one command and returns its exit code: 0, 1 when it failed, 2 for wrong usage.
+func command(ctx context.Context, arguments []string, stdout, stderr io.Writer) int {
+	if len(arguments) == 0 {
+		fmt.Fprint(stderr, usage)
+		return 2
+	}
+	name := arguments[0]
+	var s settings
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&s.root, "root", "/var/lib/registry", "`folder` of the registry's files")
+	flags.StringVar(&s.token, "token", "/run/secrets/move-token", "`file` with what both sides know")
+	flags.DurationVar(&s.notice, "notice", 10*time.Second,
+		"until Traefik has noticed that the gate is there, or goes")
+	if name == "serve" {
+		flags.StringVar(&s.registry, "registry", "", "`address` of the registry, which writes go on to")
+		flags.StringVar(&s.files, "files", ":5002", "`address` that files are asked for at")
+		flags.StringVar(&s.writes, "writes", ":5001", "`address` of the gate")
+		flags.DurationVar(&s.limit, "limit", 5*time.Minute, "the longest time that writes wait")
+	} else {
+		flags.StringVar(&s.source, "source", "", "`address` of the other side")
+	}
+	if err := flags.Parse(arguments[1:]); err != nil {
+		return 2
+	}
+	token, err := os.ReadFile(s.token)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 2
+	}
+	log := slog.New(slog.NewJSONHandler(stdout, nil))
+	s.token = strings.TrimSpace(string(token))
+	if name == "serve" {
+		err = serveFrom(ctx, s, log)
+	} else {
+		err = copyTo(ctx, name, s, log)
+	}
+	if err != nil {
+		log.Error(err.Error())
+		return 1
+	}
+	return 0
+}
+
+func serveFrom(ctx context.Context, s settings, log *slog.Logger) error {
+	registry, err := url.Parse(s.registry)
+	if err != nil {
+		return err
+	}
+	folder, err := os.OpenRoot(s.root)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	from := &source{folder, s.token, newGate(registry, s.limit, 30*time.Second)}
+	return serve(ctx, from, s.files, s.writes, s.notice, log)
+}
+
+func copyTo(ctx context.Context, name string, s settings, log *slog.Logger) error {
+	c := &copier{s.root, s.source, s.token, &http.Client{
+		Transport: &http.Transport{MaxIdleConnsPerHost: workers},
+	}, log}
+	if err := c.wait(ctx, 90*time.Second); err != nil {
+		return err
+	}
+	var done counts
+	var waited pause
+	var err error
+	switch name {
+	case "look":
+		done, err = c.pass(ctx, look)
+	case "copy":
+		done, err = c.pass(ctx, mirror)
+	case "rest":
+		done, waited, err = c.rest(ctx, s.notice)
+	case "end":
+		done, waited, err = c.end(ctx, s.notice)
+	default:
+		return fmt.Errorf("%q is no command of registry-move", name)
+	}
+	if err == nil {
+		log.Info("done", "counts", done, "pause", waited)
+	}
+	return err
+}
+
+// rest copies what has changed meanwhile: most of it before writes have to wait. When it fails they go
+// on at once.
+func (c *copier) rest(ctx context.Context, notice time.Duration) (done counts, waited pause, err error) {
+	noticed := time.After(notice)
+	if _, err = c.pass(ctx, mirror); err != nil {
+		return done, waited, err
+	}
+	select {
+	case <-noticed:
+	case <-ctx.Done():
+		return done, waited, ctx.Err()
+	}
+	if waited, err = c.tell(ctx, "close"); err != nil {
+		return done, waited, err
+	}
+	if done, err = c.settle(ctx); err != nil {
+		_, _ = c.tell(context.WithoutCancel(ctx), "open")
+	}
+	return done, waited, err
+}

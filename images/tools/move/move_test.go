@@ -1,0 +1,318 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// sides are the two nodes of a move, and the registry behind the gate.
+type sides struct {
+	from, to string
+	gate     *gate
+	writes   *httptest.Server
+	copier   *copier
+}
+
+func newSides(t *testing.T, registry http.HandlerFunc) *sides {
+	t.Helper()
+	if registry == nil {
+		registry = func(http.ResponseWriter, *http.Request) {}
+	}
+	behind := httptest.NewServer(registry)
+	t.Cleanup(behind.Close)
+	address, _ := url.Parse(behind.URL)
+	s := &sides{from: t.TempDir(), to: t.TempDir(), gate: newGate(address, time.Minute, time.Minute)}
+	folder, err := os.OpenRoot(s.from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { folder.Close() })
+	files := httptest.NewServer((&source{folder, "right", s.gate}).handler())
+	t.Cleanup(files.Close)
+	s.writes = httptest.NewServer(s.gate)
+	t.Cleanup(s.writes.Close)
+	t.Cleanup(func() { s.gate.open() })
+	s.copier = &copier{s.to, files.URL, "right", http.DefaultClient,
+		slog.New(slog.NewTextHandler(io.Discard, nil))}
+	return s
+}
+
+func write(t *testing.T, folder, path, text string, age time.Duration) {
+	t.Helper()
+	whole := filepath.Join(folder, path)
+	if err := os.MkdirAll(filepath.Dir(whole), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(whole, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	moment := time.Now().Add(-age)
+	if err := os.Chtimes(whole, moment, moment); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(folder, path string) string {
+	text, err := os.ReadFile(filepath.Join(folder, path))
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+func blob(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	name := hex.EncodeToString(sum[:])
+	return blobs + "sha256/" + name[:2] + "/" + name + "/data"
+}
+
+func pass(t *testing.T, s *sides, m mode) counts {
+	t.Helper()
+	done, err := s.copier.pass(context.Background(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done
+}
+
+const link = "docker/registry/v2/repositories/a/_manifests/tags/1/current/link"
+
+func TestACopyIsTheSourceAndCopiesNothingTwice(t *testing.T) {
+	s := newSides(t, nil)
+	write(t, s.from, blob("layer"), "layer", time.Hour)
+	write(t, s.from, link, "sha256:1", time.Hour)
+	write(t, s.from, "docker/registry/trash/lock.json", "{}", 0)
+	write(t, s.to, "docker/registry/v2/repositories/old/_layers/link", "x", time.Hour)
+	if seen := pass(t, s, look); seen.Copied != 2 || seen.Removed != 1 || seen.Free == 0 {
+		t.Fatalf("a look counts %+v", seen)
+	}
+	if read(s.to, link) != "" {
+		t.Fatal("a look has copied")
+	}
+	pass(t, s, mirror)
+	if read(s.to, blob("layer")) != "layer" || read(s.to, link) != "sha256:1" {
+		t.Fatal("the copy isn't whole")
+	}
+	if _, err := os.Stat(filepath.Join(s.to, "docker/registry/v2/repositories/old")); err == nil {
+		t.Fatal("what the source doesn't have is there")
+	}
+	if read(s.to, "docker/registry/trash/lock.json") != "" {
+		t.Fatal("the lock of a process over there keeps clean-ups away here")
+	}
+	if again := pass(t, s, mirror); again.Copied+again.Removed != 0 {
+		t.Fatalf("the second pass does %+v", again)
+	}
+	write(t, s.from, link, "sha256:2", 0)
+	if rest := pass(t, s, mirror); rest.Copied != 1 || read(s.to, link) != "sha256:2" {
+		t.Fatalf("the rest is %+v", rest)
+	}
+}
+
+func TestABlobThatIsBrokenEndsTheCopyByName(t *testing.T) {
+	s := newSides(t, nil)
+	write(t, s.from, blob("layer"), "lager", time.Hour)
+	_, err := s.copier.pass(context.Background(), mirror)
+	if err == nil || !strings.Contains(err.Error(), blob("layer")) {
+		t.Fatalf("the error is %v", err)
+	}
+	left, _ := files(s.to)
+	if len(left) != 0 {
+		t.Fatalf("there is %v", left)
+	}
+}
+
+func TestADraftOfACopyThatWasKilledGoes(t *testing.T) {
+	s := newSides(t, nil)
+	write(t, s.from, blob("layer"), "layer", time.Hour)
+	write(t, s.to, filepath.Dir(blob("layer"))+"/"+draftPrefix+"1", "lay", time.Hour)
+	pass(t, s, mirror)
+	names, _ := os.ReadDir(filepath.Join(s.to, filepath.Dir(blob("layer"))))
+	if len(names) != 1 {
+		t.Fatalf("there is %v", names)
+	}
+}
+
+func TestTheEndTakesNothingFromTheNewRegistry(t *testing.T) {
+	s := newSides(t, nil)
+	write(t, s.from, link, "sha256:old", time.Hour)
+	write(t, s.to, link, "sha256:new", 0)
+	write(t, s.from, blob("late"), "late", 0)
+	write(t, s.to, blob("pushed here"), "pushed here", 0)
+	pass(t, s, add)
+	if read(s.to, link) != "sha256:new" || read(s.to, blob("pushed here")) == "" {
+		t.Fatal("what was pushed to the new registry is lost")
+	}
+	if read(s.to, blob("late")) != "late" {
+		t.Fatal("what the old registry finished is lost")
+	}
+}
+
+func TestAnUploadThatGoesOnKeepsNobodyWaiting(t *testing.T) {
+	s := newSides(t, nil)
+	upload := "docker/registry/v2/repositories/a/_uploads/1/data"
+	stop, stopped := make(chan bool), make(chan bool)
+	write(t, s.from, upload, "", 0)
+	go func() {
+		defer close(stopped)
+		for text := "x"; ; text += "x" {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				os.WriteFile(filepath.Join(s.from, upload), []byte(text), 0o644)
+			}
+		}
+	}()
+	write(t, s.from, link, "sha256:1", 0)
+	_, waited, err := s.copier.rest(context.Background(), 0)
+	close(stop)
+	<-stopped
+	if err != nil || waited.UnderWay != 0 || read(s.to, link) == "" {
+		t.Fatalf("%+v, %v", waited, err)
+	}
+}
+
+func TestWhatAStoppingRegistryFinishesComesToo(t *testing.T) {
+	s := newSides(t, nil)
+	s.gate.close(context.Background())
+	go func() {
+		time.Sleep(100 * time.Millisecond)
+		write(t, s.from, link, "sha256:late", 0)
+	}()
+	if _, _, err := s.copier.end(context.Background(), time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if read(s.to, link) != "sha256:late" {
+		t.Fatal("what came late is lost")
+	}
+}
+
+func TestWithoutTheTokenNothingIsHandedOut(t *testing.T) {
+	s := newSides(t, nil)
+	write(t, s.from, link, "sha256:1", 0)
+	for _, token := range []string{"", "wrong"} {
+		s.copier.token = token
+		if _, err := s.copier.pass(context.Background(), mirror); err == nil {
+			t.Fatalf("token %q gets the files", token)
+		}
+		if _, err := s.copier.tell(context.Background(), "close"); err == nil {
+			t.Fatalf("token %q closes the gate", token)
+		}
+	}
+}
+
+func TestNothingOutsideTheFolderIsHandedOut(t *testing.T) {
+	s := newSides(t, nil)
+	write(t, filepath.Dir(s.from), "outside", "secret", 0)
+	for _, path := range []string{"../outside", filepath.Join(filepath.Dir(s.from), "outside")} {
+		if err := s.copier.copy(context.Background(), file{Path: path}); err == nil {
+			t.Fatalf("%s is handed out", path)
+		}
+	}
+}
+
+func TestWritesWaitAtTheGateAndGoOn(t *testing.T) {
+	hosts := make(chan string, 3)
+	s := newSides(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		hosts <- r.Host + " " + r.Header.Get("X-Forwarded-Proto") + " " + string(body)
+		w.WriteHeader(http.StatusCreated)
+	})
+	answers := make(chan int, 1)
+	put := func() {
+		request, _ := http.NewRequest(http.MethodPut, s.writes.URL+"/v2/", strings.NewReader("body"))
+		request.Host = "registry.example.com"
+		request.Header.Set("X-Forwarded-Proto", "https")
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			answers <- 0
+			return
+		}
+		answer.Body.Close()
+		answers <- answer.StatusCode
+	}
+	put()
+	if <-answers != http.StatusCreated || <-hosts != "registry.example.com https body" {
+		t.Fatal("an open gate doesn't lead to the registry as Traefik does")
+	}
+	if _, err := s.copier.tell(context.Background(), "close"); err != nil {
+		t.Fatal(err)
+	}
+	read, err := http.Get(s.writes.URL + "/v2/")
+	if err != nil || read.StatusCode != http.StatusCreated {
+		t.Fatalf("a closed gate answers a read with %v, %v", read, err)
+	}
+	<-hosts
+	go put()
+	select {
+	case code := <-answers:
+		t.Fatalf("a closed gate answers %d", code)
+	case <-time.After(200 * time.Millisecond):
+	}
+	came, err := s.copier.tell(context.Background(), "open")
+	if err != nil || came.Expired || came.Seconds < 0.2 {
+		t.Fatalf("opened: %+v, %v", came, err)
+	}
+	if code := <-answers; code != http.StatusCreated {
+		t.Fatalf("what waited got %d", code)
+	}
+}
+
+func TestAClosingGateWaitsForWhatIsUnderWay(t *testing.T) {
+	begun, end := make(chan bool), make(chan bool)
+	s := newSides(t, func(http.ResponseWriter, *http.Request) { begun <- true; <-end })
+	go http.Post(s.writes.URL, "", nil)
+	<-begun
+	closed := make(chan pause, 1)
+	go func() { closed <- s.gate.close(context.Background()) }()
+	select {
+	case <-closed:
+		t.Fatal("closed, with a request under way")
+	case <-time.After(100 * time.Millisecond):
+	}
+	end <- true
+	if came := <-closed; came.UnderWay != 0 {
+		t.Fatalf("closed: %+v", came)
+	}
+}
+
+func TestAReadWaitsForTheRegistryToBeThere(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close() // nobody is there
+	gate := httptest.NewServer(newGate(&url.URL{Scheme: "http", Host: address}, time.Minute, 0))
+	defer gate.Close()
+	registry := &http.Server{Addr: address, Handler: http.NotFoundHandler()}
+	defer registry.Close()
+	time.AfterFunc(300*time.Millisecond, func() { registry.ListenAndServe() })
+	if answer, err := http.Get(gate.URL); err != nil || answer.StatusCode != http.StatusNotFound {
+		t.Fatalf("%v, %v", answer, err)
+	}
+}
+
+func TestAGateThatIsForgottenOpens(t *testing.T) {
+	s := newSides(t, nil)
+	s.gate.limit = 50 * time.Millisecond
+	s.gate.close(context.Background())
+	if answer, err := http.Post(s.writes.URL, "", nil); err != nil || answer.StatusCode != 200 {
+		t.Fatalf("%v, %v", answer, err)
+	}
+	if came := s.gate.open(); !came.Expired {
+		t.Fatal("nobody learns that it opened by itself")
+	}
+}
