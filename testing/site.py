@@ -181,6 +181,22 @@ class SwarmUnderTest:
 
         wait(f"{url} to answer", ready, STARTED_S)
 
+    def takes_tokens(self, url: str, node: Node | ClientHost) -> None:
+        """Wait until clients are sent for tokens, and Traefik leads to the registry who has one.
+
+        Before that, the token server answers those that have none, or a password.
+        """
+        asked = ("curl", "-s", "-o", "/dev/null", "-D", "-", "--max-time", "10", url)
+
+        def challenge(*header: str) -> str:
+            return self.swarm.exec(node, *asked, *header, check=False).stdout.lower()
+
+        def sends_for_tokens() -> bool:
+            answers = (challenge(), challenge("-H", "Authorization: Bearer none"))
+            return all("www-authenticate: bearer " in answer for answer in answers)
+
+        wait(f"{url} to take tokens", sends_for_tokens, STARTED_S)
+
     def push(self, stack: str, domain: str, name: str, source: Path) -> str:
         """Push a docker-archive with skopeo; return the digest that the registry gives it."""
         creds = ("--dest-creds", self.login(stack))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from components.distribution.config import TOKEN_PATH
 from ops.doctor.request import NO_ANSWER, CheckFailedError, request
-from ops.doctor.token import authorization, token_url
+from ops.doctor.token import authorization, refusal, token_url
 from ops.outputs import StackOutputs
 
 _HEADERS = ("strict-transport-security", "x-content-type-options")
@@ -36,7 +36,7 @@ def is_ready(outputs: StackOutputs) -> bool:
 
 def login(outputs: StackOutputs) -> str:
     """Check that the login gets in, and nobody without one."""
-    answer = request(f"{outputs.url}/v2/")
+    answer = refusal(outputs)
     if answer.status != 401:
         hint = _HINTS.get(answer.status, "")
         raise CheckFailedError(f"strangers get {answer.status}, not 401{hint}")

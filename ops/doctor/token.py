@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from components.distribution.config import TOKEN_PATH
+from ops.bootstrap.console import UserError, wait
 from ops.doctor.request import Answer, CheckFailedError, request
 from ops.outputs import StackOutputs
 
+CHANGE_SECONDS = 30
+"""Time for which a registry may go on asking for passwords after a change to tokens: for as long
+as Traefik might still send requests to its former tasks."""
 _HINTS = {
     401: ": it has another password; `make deploy` brings the two together",
     404: ": no router of Traefik's leads to the token server",
@@ -29,7 +34,7 @@ def authorization(outputs: StackOutputs, scope: str = "") -> Mapping[str, str]:
     """
     if not outputs.has_tokens:
         return outputs.authorization
-    url = token_url(outputs, request(f"{outputs.url}/v2/"))
+    url = token_url(outputs, refusal(outputs))
     query = urlencode({"account": outputs.username} | ({"scope": scope} if scope else {}))
     answer = request(f"{url}&{query}", outputs.authorization)
     if answer.status != 200:
@@ -46,12 +51,29 @@ def authorization(outputs: StackOutputs, scope: str = "") -> Mapping[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def token_url(outputs: StackOutputs, refusal: Answer) -> str:
+def refusal(outputs: StackOutputs) -> Answer:
+    """Return what the registry answers to a stranger, once a change to tokens is over."""
+    answer = request(f"{outputs.url}/v2/")
+
+    def asks_for_tokens() -> bool:
+        nonlocal answer
+        if not answer.headers.get("www-authenticate", "").lower().startswith("basic "):
+            return True
+        answer = request(f"{outputs.url}/v2/")
+        return False
+
+    if outputs.has_tokens:
+        with contextlib.suppress(UserError):
+            wait("the registry to ask for tokens", asks_for_tokens, CHANGE_SECONDS, every=1)
+    return answer
+
+
+def token_url(outputs: StackOutputs, answer: Answer) -> str:
     """Return where a token is to be had, as the registry's answer to a stranger says.
 
     Raises `CheckFailedError` when that isn't the registry's own address.
     """
-    challenge = refusal.headers.get("www-authenticate", "")
+    challenge = answer.headers.get("www-authenticate", "")
     values = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
     if not challenge.lower().startswith("bearer ") or "realm" not in values:
         raise CheckFailedError(

@@ -80,6 +80,7 @@ def test_no_group_of_tests_is_worse_behind_either_login(
     project.configure(NAME, {"registry:auth": "token", "registry:toolsImage": TOOLS_IMAGE})
     project.up(NAME)
     ready(site, login, f"/auth/token?service={NAME}", node)
+    site.takes_tokens(f"http://{HOST}/v2/", node)
     results["token"] = suite(site, HOST, tmp_path / "token", login)
     for name, counts in results.items():
         total: Counter[str] = sum(counts.values(), Counter())

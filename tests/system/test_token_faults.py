@@ -114,6 +114,7 @@ def registry(
         run([*bridge, "addr", "add", f"{address}/24", "dev", "br0"])
     registry = Registry(site, archive, tmp_path_factory.mktemp("load"), addresses)
     wait("the registry", lambda: site.status(f"http://{HOST}/v2/", node=node) == 401, STARTED_S)
+    site.takes_tokens(f"http://{HOST}/v2/", node)
     wait("a token", lambda: site.status(URL, registry.login, node) == 200, STARTED_S)
     to = ("--dest-tls-verify=false", "--dest-creds", registry.login)
     image = (f"docker-archive:{archive}", f"docker://{HOST}/{IMAGE}:1")

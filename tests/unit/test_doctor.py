@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from ops.bootstrap.console import UserError
-from ops.doctor import access
+from ops.doctor import access, token
 from ops.doctor.checks import CHECKS, examine
 from ops.doctor.request import Answer
 from ops.outputs import StackOutputs
@@ -70,7 +70,8 @@ def test_an_error_that_a_check_does_not_explain_is_shown_with_its_name(
     def request(*_: object) -> Answer:
         raise TimeoutError("timed out")
 
-    monkeypatch.setattr(access, "request", request)
+    for module in (access, token):
+        monkeypatch.setattr(module, "request", request)
     with registry() as (target, _), pytest.raises(UserError):
         examine(target, slow_seconds=0)
     assert "  wrong login: timed out\n" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ops.doctor import access, connection
+from ops.doctor import access, connection, token
 from ops.doctor.checks import examine
 from ops.doctor.request import Answer, CheckFailedError
 from ops.outputs import StackOutputs
@@ -90,7 +90,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
         def request(url: str, headers: Mapping[str, str] | None = None) -> Answer:
             return by_request[url, bool(headers)]
 
-        for module in (access, connection):
+        for module in (access, connection, token):
             monkeypatch.setattr(module, "request", request)
 
     return set_answers
@@ -177,11 +177,25 @@ def test_a_login_is_exchanged_for_tokens_that_get_in_and_store_something(
         ({"content": "[]"}, "gives no token"),
     ],
 )
-def test_each_way_to_get_no_token_has_its_reason(wrong: dict[str, Any], reason: str) -> None:
+def test_each_way_to_get_no_token_has_its_reason(
+    monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any], reason: str
+) -> None:
+    monkeypatch.setattr(token, "CHANGE_SECONDS", 0)
     with token_registry(**wrong) as (target, _):
         with pytest.raises(CheckFailedError, match=reason):
             access.login(target)
         assert not access.is_ready(target)
+
+
+def test_while_a_registry_changes_to_tokens_the_end_of_that_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    challenges = ['Basic realm="r"', f'Bearer realm="{URL}/auth/token"']
+    monkeypatch.setattr(
+        token, "request", lambda _: Answer(401, {"www-authenticate": challenges.pop(0)})
+    )
+    refusal = token.refusal(replace(outputs(), has_tokens=True))
+    assert refusal.headers["www-authenticate"].startswith("Bearer ")
 
 
 def test_a_user_who_may_not_push_tries_no_upload(capsys: pytest.CaptureFixture[str]) -> None:
