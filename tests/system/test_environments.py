@@ -12,7 +12,7 @@ from components.version import VERSION
 from ops.bootstrap.console import wait
 from testing.acme_server import AcmeServer
 from testing.project import changed
-from testing.site import SwarmUnderTest
+from testing.site import STARTED_S, SwarmUnderTest
 
 STACKS = {"local": "registry-local", "prod": "registry-com", "stag": "stag-registry-com"}
 DOMAINS = {
@@ -163,7 +163,12 @@ def test_the_image_is_there_after_the_node_came_back(
     site.swarm.start(node)
     assert site.node_of(f"{STACKS[stack]}_registry") is node
     site.serves(stack, DOMAINS[stack], PROXIES[stack])
-    assert site.digest(stack, DOMAINS[stack], "hello:1") == pushed[stack]
+
+    def intact() -> bool:
+        return site.digest(stack, DOMAINS[stack], "hello:1") == pushed[stack]
+
+    # Swarm may end the task that came back with the node, and start another one.
+    wait("the image", intact, STARTED_S)
 
 
 def test_a_node_that_is_down_or_drained_stops_a_deployment_in_the_preview(
