@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -14,10 +13,8 @@ from bench.artifact import Image
 from bench.figures import Figure
 from bench.testbed import ANSWER_S, Testbed, crane
 from components.distribution.config import Wiring
-from ops.bootstrap.console import UserError, run, say, wait
-from ops.bootstrap.go import BUILD_SECONDS, go_env
-from ops.bootstrap.image_build import IMAGES
-from testing.tools import tool
+from ops.bootstrap.console import UserError, say, wait
+from testing.go_tests import compile_tests, run_test
 
 FEW, MANY = 1_000, 10_000
 """Tags of a registry."""
@@ -38,9 +35,7 @@ _RETENTION = re.compile(r"(\d+) tags: ([\d.]+) s of CPU, (\d+) MiB")
 
 def measure(testbed: Testbed) -> Iterator[Figure]:
     """Measure what few and many tags take, and requests that the cache would answer."""
-    program = testbed.folder / "gc.test"
-    compile_tests: list[str | Path] = ["go", "test", "-c", "-o", program, "./tools/gc"]
-    run(compile_tests, cwd=IMAGES, env=go_env(), timeout=BUILD_SECONDS)
+    program = compile_tests("gc", testbed.folder)
     for store, name in STORES.items():
         collections = [_collection(program, store, tags) for tags in (FEW, MANY)]
         yield from _growth("collection", name, *collections)
@@ -70,11 +65,7 @@ def _growth(
 def _collection(program: Path, store: str, tags: int) -> tuple[float, float]:
     """Return CPU seconds and MiB of a collection, of as many tags, that takes untagged ones."""
     say(f"collecting {tags} tags on {store}")
-    output = run(
-        [program, "-test.v", f"-test.run=^TestManyTags$/^{store}$"],
-        env={**os.environ, "GC_TAGS": str(tags), "VERSITYGW": str(tool("versitygw"))},
-        timeout=RUNS_S,
-    )
+    output = run_test(program, f"TestManyTags$/^{store}", {"GC_TAGS": str(tags)}, RUNS_S)
     for count, flags, seconds, memory in _RUN.findall(output):
         if int(count) == tags and flags == "--untagged":
             return float(seconds), float(memory)
@@ -84,11 +75,8 @@ def _collection(program: Path, store: str, tags: int) -> tuple[float, float]:
 def _retention(program: Path, store: str) -> list[tuple[float, float]]:
     """Return CPU seconds and MiB of retention, which takes half of few tags, and of many."""
     say(f"retention of {FEW} and of {MANY} tags on {store}")
-    output = run(
-        [program, "-test.v", f"-test.run=^TestRetentionOfManyTagsGrowsAsTheyDo$/^{store}$"],
-        env={**os.environ, "RETENTION_TAGS": str(FEW), "VERSITYGW": str(tool("versitygw"))},
-        timeout=RUNS_S,
-    )
+    test = f"TestRetentionOfManyTagsGrowsAsTheyDo$/^{store}"
+    output = run_test(program, test, {"RETENTION_TAGS": str(FEW)}, RUNS_S)
     runs = {int(tags): (float(cpu), float(mib)) for tags, cpu, mib in _RETENTION.findall(output)}
     if set(runs) != {FEW, MANY}:
         raise UserError(f"the test program of registry-gc prints:\n{output}")

@@ -5,21 +5,14 @@ The registry, the clean-up and the S3 server are real processes of this machine,
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from ops.bootstrap.go import BUILD_SECONDS, go_env
-from ops.bootstrap.image_build import IMAGES
-from testing.command import output_of
-from testing.tools import tool
+from testing.go_tests import NEEDS_GO, assert_passes, compile_tests
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("go") and not os.environ.get("CI"), reason="the program is in Go"
-)
+pytestmark = NEEDS_GO
 LOAD_S = 240
 """Time limit for the clean-up on all kinds of storage, on a busy machine, seconds."""
 
@@ -27,10 +20,7 @@ LOAD_S = 240
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Compile the tests of `registry-gc`."""
-    program = tmp_path_factory.mktemp("gc") / "gc.test"
-    compile_tests = ["go", "test", "-c", "-o", str(program), "./tools/gc"]
-    output_of(compile_tests, cwd=IMAGES, env=go_env(), timeout=BUILD_SECONDS)
-    return program
+    return compile_tests("gc", tmp_path_factory.mktemp("gc"))
 
 
 @pytest.mark.parametrize(
@@ -43,8 +33,4 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_that_was_pushed_is_lost(
     program: Path, test: str, settings: Mapping[str, str]
 ) -> None:
-    command = [str(program), "-test.v", f"-test.run=^{test}$"]
-    env = {**os.environ, **settings, "VERSITYGW": str(tool("versitygw"))}
-    output = output_of(command, cwd=program.parent, env=env, timeout=LOAD_S)
-    for backend in ("files", "s3"):
-        assert f"--- PASS: {test}/{backend} " in output, output
+    assert_passes(program, test, settings, LOAD_S)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 
 import pytest
@@ -11,13 +9,9 @@ import pytest
 from ops.bootstrap.go import BUILD_SECONDS, go_env
 from ops.bootstrap.image_build import IMAGES
 from testing.command import output_of
+from testing.go_tests import NEEDS_GO
 
-pytestmark = [
-    pytest.mark.skipif(
-        not shutil.which("go") and not os.environ.get("CI"), reason="the programs are in Go"
-    ),
-    pytest.mark.timeout(BUILD_SECONDS),
-]
+pytestmark = [NEEDS_GO, pytest.mark.timeout(BUILD_SECONDS)]
 
 
 @pytest.mark.parametrize("command", ["vet", "test"])
