@@ -16,6 +16,7 @@ from components.swarm.stack import MAX_SECRET_NAME, SwarmStack, namespace_labels
 from components.swarm.task import (
     MountedData,
     always_restart,
+    go_memory,
     json_file_log,
     limits,
     probe,
@@ -40,9 +41,6 @@ TRAEFIK_IMAGE = "traefik:v3.7.15"
 SECRET_PREFIX = "secret"  # noqa: S105 - of a name
 MAX_PROXY_SECRET = MAX_SECRET_NAME - len(f"proxy-{SECRET_PREFIX}-")
 """Characters of a variable's name: Swarm's limit for a secret's name, less what comes with it."""
-GO_MEMORY = 0.75
-"""Part of a task's memory that Go may use, stacks included, before it collects its garbage more
-often; the rest is for the kernel's share of connections."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,8 +274,7 @@ def _command(options: ProxyOptions) -> list[str]:
 
     Not the task's own `env`: the provider sends that in random order, which restarts tasks.
     """
-    # Go's own limit: else what many clients at once leave behind ends the task at the hard one.
-    variables = {"GOMEMLIMIT": f"{round(options.memory_mib * GO_MEMORY)}MiB", **options.environment}
+    variables = {**go_memory(options.memory_mib), **options.environment}
     variables |= {f"{name}_FILE": f"/run/secrets/{name}" for name in options.secrets}
     pairs = [f"{name}={value}" for name, value in sorted(variables.items())]
     return ["/usr/bin/env", *pairs, "/entrypoint.sh"]

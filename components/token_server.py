@@ -24,6 +24,7 @@ from components.swarm.stack import SwarmStack
 from components.swarm.task import (
     always_restart,
     duration,
+    go_memory,
     json_file_log,
     limits,
     program_probe,
@@ -39,8 +40,6 @@ PORT = 5001
 USER_ID = 65534
 """`nobody`: the program writes nothing, and no other file of its image is anybody's."""
 MEMORY_MIB = 128
-GO_MEMORY = 0.75
-"""Part of a task's memory that Go may use before it collects its garbage more often."""
 SHUTDOWN_SECONDS = 15
 """Time that a stop may take beyond serving on and draining, until Swarm kills the task."""
 ACTIONS = ("pull", "push", "delete", "catalog")
@@ -173,7 +172,7 @@ def _task(args: TokenServerArgs, files: Mapping[str, docker.Secret]) -> docker.S
             commands=[PROGRAM, "serve"],
             # The one variable here: the provider sends several in random order, which restarts
             # tasks.
-            env={"GOMEMLIMIT": f"{round(MEMORY_MIB * GO_MEMORY)}MiB"},
+            env=go_memory(MEMORY_MIB),
             user=f"{USER_ID}:{USER_ID}",
             secrets=[
                 secret_file(f"{FOLDER}/{file}", secret, USER_ID) for file, secret in files.items()

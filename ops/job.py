@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from components.distribution.tool import STOP_SECONDS, STORAGE_FILES, USER, go_memory
+from components.distribution.tool import STOP_SECONDS, STORAGE_FILES, USER
 from components.errors import DeploymentError
 from components.garbage_collection import SERVICE as GC_SERVICE
 from components.swarm.preflight import require_built_image
@@ -20,6 +20,7 @@ from components.swarm.pull_login import registry_of
 from components.swarm.rollout import PENDING_SECONDS
 from components.swarm.service import service_name
 from components.swarm.stack import namespace_labels
+from components.swarm.task import go_memory
 from components.swarm.task_failure import Cause, read_failure
 from components.swarm.task_log import TaskLog
 from components.swarm.task_state import error_of
@@ -253,7 +254,7 @@ def task_template(
         "ContainerSpec": {
             "Image": image,
             "Command": list(job.command),
-            "Env": [f"GOMEMLIMIT={go_memory(job.memory_mib)}"],
+            "Env": [f"{name}={value}" for name, value in go_memory(job.memory_mib).items()],
             "User": USER,
             "ReadOnly": True,
             "Mounts": [*(container.get("Mounts") or []), *job.mounts],

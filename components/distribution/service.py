@@ -23,6 +23,7 @@ from components.swarm.task import (
     MountedData,
     always_restart,
     duration,
+    go_memory,
     json_file_log,
     limits,
     liveness_probe,
@@ -99,9 +100,7 @@ def registry_task(
     of `args`; it is spread over the values of node label `spread`.
     """
     options = args.options
-    # Go's own limit: before the hard one ends the task, the registry collects its garbage.
-    heap_mib = round(options.memory_mib * HEAP_FRACTION)
-    variables = {"GOMEMLIMIT": f"{heap_mib}MiB", **(variables or {})}
+    variables = {**go_memory(options.memory_mib, HEAP_FRACTION), **(variables or {})}
     if CA_FILE in files:
         variables["SSL_CERT_DIR"] = CA_FOLDER  # Go reads it besides its file of CA certificates.
     assignments = [f"{key}={value}" for key, value in variables.items()]

@@ -21,6 +21,7 @@ from components.swarm.task import (
     MountedData,
     always_restart,
     duration,
+    go_memory,
     json_file_log,
     limits,
     program_probe,
@@ -33,8 +34,6 @@ USER = "0:0"
 """The user of a registry, whose files are root's."""
 STOP_SECONDS = 60
 """Time that a program has, after SIGTERM, to end at a safe point."""
-GO_MEMORY = 0.75
-"""Part of a task's memory that Go may use before it collects its garbage more often."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +87,7 @@ def tool_service(
             commands=list(command),
             # The one variable here: the provider sends several in random order, which restarts
             # tasks.
-            env={"GOMEMLIMIT": go_memory(memory_mib)},
+            env=go_memory(memory_mib),
             user=USER,
             secrets=[secret_file(path, secret) for path, secret in access.files.items()],
             mounts=list(access.data.mounts),
@@ -116,8 +115,3 @@ def tool_service(
         order="stop-first",
         opts=opts,
     )
-
-
-def go_memory(memory_mib: int) -> str:
-    """Return `GOMEMLIMIT` of a task with that hard limit."""
-    return f"{round(memory_mib * GO_MEMORY)}MiB"

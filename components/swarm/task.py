@@ -18,6 +18,9 @@ from components.swarm import NAMESPACE
 from components.swarm.stack import Logs
 
 Order = Literal["start-first", "stop-first"]
+GO_MEMORY = 0.75
+"""Part of a task's memory that Go may use, stacks included, before it collects its garbage more
+often; the rest is for the kernel's share of connections."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +135,14 @@ def limits(memory_mib: int, cpus: float | None) -> docker.ServiceTaskSpecResourc
             nano_cpus=None if cpus is None else round(cpus * 10**9),
         )
     )
+
+
+def go_memory(memory_mib: int, fraction: float = GO_MEMORY) -> dict[str, str]:
+    """Return the variable that limits Go to a `fraction` of a task's memory, a hard limit in MiB.
+
+    Else what many clients at once leave behind ends the task before Go collects its garbage.
+    """
+    return {"GOMEMLIMIT": f"{round(memory_mib * fraction)}MiB"}
 
 
 def secret_file(
