@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from components.backup import FOLDER, PROGRAM, BackupLocation
 from components.distribution.config import CA_FOLDER
 from ops.bootstrap.console import UserError, confirm, say
-from ops.collection import size_text
 from ops.job import Job, run_job
+from ops.program_log import fields_of, in_words, size_text
 from settings.backup import location_of, s3_parameters
 from settings.kinds import WrongValueError
 
@@ -178,11 +177,8 @@ class Report:
 
     def take(self, line: str) -> None:
         """Show what a line of the log says."""
-        try:
-            fields = json.loads(line)
-        except ValueError:
-            fields = None
-        if not isinstance(fields, dict):
+        fields = fields_of(line)
+        if fields is None:
             self._show(line)
             return
         if fields.get("level") == "ERROR":
@@ -235,9 +231,7 @@ def _text(message: str, fields: Mapping[str, Any]) -> str:
             return f"{message}: {done}"
         case "removed" if "generation" in fields:
             return f"removed, by keep: generation {fields['generation']}"
-    known = ("time", "level", "msg")
-    rest = ", ".join(f"{key} {value}" for key, value in fields.items() if key not in known)
-    return f"{message}: {rest}" if rest else message
+    return in_words(fields)
 
 
 def _run_text(run: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -12,6 +11,7 @@ from components.garbage_collection import PROGRAM, GarbageCollectionOptions
 from ops import inventory
 from ops.bootstrap.console import UserError
 from ops.job import Job, run_job
+from ops.program_log import fields_of, in_words, size_text
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -123,11 +123,8 @@ class Report:
 
     def take(self, line: str) -> None:
         """Show what a line of the log says."""
-        try:
-            fields = json.loads(line)
-        except ValueError:
-            fields = None
-        if not isinstance(fields, dict):
+        fields = fields_of(line)
+        if fields is None:
             self._show(line)
             return
         message = str(fields.get("msg", ""))
@@ -171,11 +168,7 @@ def _text(message: str, fields: Mapping[str, Any]) -> str:
             return f"run {fields['run']} is undone: {fields['brought_back']} entries are back"
         case "brought back":
             return f"needed after all, and brought back: {fields['path']}"
-    if fields.get("level") == "WARN":
-        known = ("time", "level", "msg")
-        rest = ", ".join(f"{key} {value}" for key, value in fields.items() if key not in known)
-        return f"{message}: {rest}" if rest else message
-    return message
+    return in_words(fields) if fields.get("level") == "WARN" else message
 
 
 def _summary(summary: Mapping[str, Any], *, dry_run: bool) -> str:
@@ -219,12 +212,3 @@ def _amount(of: Mapping[str, Any]) -> str:
         f"{of['manifests']} manifests, {of['blobs']} blobs ({size_text(of['bytes'])}),"
         f" {of['links']} links"
     )
-
-
-def size_text(count: float) -> str:
-    """Return a number of bytes in the largest unit that leaves one digit before the point."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"

@@ -9,7 +9,6 @@ moment in which no registry runs.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +23,8 @@ from components.swarm.service import service_name
 from components.traefik.flags import DISCOVERY_SECONDS
 from ops import inventory
 from ops.bootstrap.console import UserError, confirm, run, say
-from ops.collection import size_text
 from ops.job import Job, run_job, running
+from ops.program_log import fields_of, size_text
 from settings.way_back import PREFIXES
 
 if TYPE_CHECKING:
@@ -243,14 +242,13 @@ def _run(stack: Stack, route: Route, source: _Source, step: str) -> Mapping[str,
 
 def _shown(line: str) -> Mapping[str, Any]:
     """Return the fields of a line of the program's log, and show how far it is."""
-    try:
-        fields = json.loads(line)
-    except ValueError:
+    fields = fields_of(line)
+    if fields is None:
         say(line)
         return {}
     if fields.get("msg") == "copying":
         say(f"copied: {size_text(fields['bytes'])} of {size_text(fields['of'])}")
-    return dict(fields)
+    return fields
 
 
 def _go_over(stack: Stack, route: Route, source: _Source) -> Mapping[str, Any]:

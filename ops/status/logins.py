@@ -6,7 +6,6 @@ themselves. No name of a user is shown: people type passwords into that field.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from components.token_server import FAILURES, WINDOW_SECONDS
+from ops.program_log import fields_of
 from ops.status.line import Line, span, stamp
 from ops.status.snapshot import Deployed, Swarm
 from ops.status.task_logs import TaskLogs, read_logs
@@ -114,10 +114,7 @@ def _with_tokens(logs: TaskLogs) -> list[Failure]:
     for time, text in logs.lines:
         if '"unauthorized"' not in text and '"limited"' not in text:
             continue
-        try:
-            entry = json.loads(text)
-        except ValueError:
-            continue
+        entry = fields_of(text) or {}
         # Whoever has no login is sent here for one.
         if entry.get("user") and entry.get("result") in ("unauthorized", "limited"):
             failures.append((time, str(entry.get("address") or "?")))

@@ -7,13 +7,13 @@ A service of the stack does it. Whenever it begins to wait, it logs a JSON objec
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from components.swarm.task_state import moment
+from ops.program_log import fields_of
 from ops.status.line import Line, State, size, span, stamp
 from ops.status.snapshot import Deployed, Swarm
 from ops.status.task_logs import read_logs
@@ -112,9 +112,5 @@ def _waiting(text: str) -> _Entry | None:
     """Return a line by which a service begins to wait; None for all others."""
     if '"waiting"' not in text:
         return None
-    try:
-        entry = json.loads(text)
-    except ValueError:
-        return None
-    is_whole = isinstance(entry, Mapping) and entry.get("msg") == "waiting" and "until" in entry
-    return entry if is_whole else None
+    entry = fields_of(text) or {}
+    return entry if entry.get("msg") == "waiting" and "until" in entry else None
