@@ -77,13 +77,6 @@ def owned_paths_in(config: Mapping[str, Any]) -> list[str]:
     return [path for path in OWNED if _has(config, path)]
 
 
-def may_be_set(path: str) -> bool:
-    """Return whether a user may set `path`: it is known, and neither it nor a part is `OWNED`."""
-    below = any(f"{path}.".startswith(f"{each}.") for each in OWNED)
-    above = any(each.startswith(f"{path}.") for each in OWNED)
-    return path.partition(".")[0] in SECTIONS and not (below or above)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Upstream:
     """The registry that a pull-through cache is of."""

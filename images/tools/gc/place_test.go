@@ -69,12 +69,6 @@ func newPlace(t *testing.T, d driver.StorageDriver) *place {
 	return p
 }
 
-func (p *place) unlink(e storage.Entry) {
-	if err := p.Delete(context.Background(), storage.Root+"/"+e.Folder()); err != nil {
-		p.Fatal(err)
-	}
-}
-
 func (p *place) has(what string, e storage.Entry, wanted bool) {
 	p.Helper()
 	if _, err := p.Stat(context.Background(), storage.Root+"/"+e.File()); (err == nil) != wanted {
