@@ -10,7 +10,7 @@ from components.garbage_collection import GarbageCollectionOptions
 from components.version import TOOLS_IMAGE
 from settings import rules
 from settings.cron import CRON
-from settings.kinds import BOOLEAN, Mebibytes, Rule, WrongValueError
+from settings.kinds import BOOLEAN, AnHourOrMore, Mebibytes, Rule
 from settings.reader import Reader
 from settings.retention import parse_retention
 from settings.values import Values
@@ -21,17 +21,12 @@ CACHES = ("storage.cache.blobdescriptor", "storage.cache.layerinfo")
 """Keys of the registry's configuration that name its cache: that of today, and the old one."""
 
 
-class _Grace(Rule):
-    """A time long enough for a push, from its first layer to its manifest."""
-
-    def parse(self, text: str) -> str:
-        number, unit = super().parse(text)[:-1], text[-1]
-        if int(number) * {"s": 1, "m": 60, "h": 3600}[unit] < 3600:
-            raise WrongValueError("1h or more: what a push under way has stored must stay")
-        return text
-
-
-GRACE = _Grace(rules.TTL.pattern, "a whole number and s, m or h, such as 24h", "24h")
+GRACE = AnHourOrMore(
+    rules.TTL.pattern,
+    "a whole number and s, m or h, such as 24h",
+    "24h",
+    why="what a push under way has stored must stay",
+)
 TRASH = Rule(rules.TTL.pattern, "a whole number and s, m or h, such as 168h", "168h")
 
 

@@ -147,3 +147,17 @@ class Rule(Kind[str]):
     def instead(self, text: str, default: str | None) -> str:  # noqa: ARG002 - see below
         # So that what is compared with it isn't a problem as well.
         return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnHourOrMore(Rule):
+    """A time in Go's form, of one unit, that no push takes."""
+
+    why: str
+    """Reason that a shorter one is refused."""
+
+    def parse(self, text: str) -> str:
+        number, unit = super().parse(text)[:-1], text[-1]
+        if int(number) * {"s": 1, "m": 60, "h": 3600}[unit] < 3600:
+            raise WrongValueError(f"1h or more: {self.why}")
+        return text

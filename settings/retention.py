@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from components.retention import RetentionRule
 from settings import rules
-from settings.kinds import Kind, Number, Rule, WrongValueError
+from settings.kinds import AnHourOrMore, Kind, Number, Rule, WrongValueError
 from settings.reader import Reader, close_to
 
 T = TypeVar("T")
@@ -20,17 +20,12 @@ TAGS = Rule(
 )
 
 
-class _Age(Rule):
-    """A time that no push, and no deployment of what was pushed, takes."""
-
-    def parse(self, text: str) -> str:
-        number, unit = super().parse(text)[:-1], text[-1]
-        if int(number) * {"s": 1, "m": 60, "h": 3600}[unit] < 3600:
-            raise WrongValueError("1h or more: what has just been pushed must stay")
-        return text
-
-
-AGE = _Age(rules.TTL.pattern, "a whole number and s, m or h: 720h are 30 days", "720h")
+AGE = AnHourOrMore(
+    rules.TTL.pattern,
+    "a whole number and s, m or h: 720h are 30 days",
+    "720h",
+    why="what has just been pushed must stay",
+)
 
 
 def parse_retention(reader: Reader) -> Sequence[RetentionRule]:
