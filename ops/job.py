@@ -100,7 +100,7 @@ class _Run:
     def registry(self) -> _Raw:
         """Return the specification of the registry's service; UserError where it isn't deployed."""
         name = service_name(self._swarm_stack, "registry")
-        service = _service_named(self._client, name)
+        service = service_named(self._client, name)
         if service is None:
             command = f"make deploy STACK={self._stack.name}"
             raise UserError(f"there is no service {name} on the swarm; deploy it first: {command}")
@@ -123,13 +123,13 @@ class _Run:
         if login := settings.engine.pull_logins.get(registry_of(image)):
             self._client.login(login.username, login.password, registry=registry_of(image))
         # The same as is deployed, whatever was pushed by that tag since.
-        deployed = _service_named(self._client, service_name(self._swarm_stack, GC_SERVICE))
+        deployed = service_named(self._client, service_name(self._swarm_stack, GC_SERVICE))
         running = deployed["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] if deployed else ""
         return str(running) if running.partition("@")[0] == image else image
 
     def refuse_second(self) -> None:
         """Raise UserError while another run goes on; remove what is left of one that has ended."""
-        service = _service_named(self._client, self._service)
+        service = service_named(self._client, self._service)
         if service is None:
             return
         if not _has_ended(self._client, service["ID"]):
@@ -272,7 +272,7 @@ def task_template(
     }
 
 
-def _service_named(client: APIClient, name: str) -> _Raw | None:
+def service_named(client: APIClient, name: str) -> _Raw | None:
     """Return the service of that very name."""
     services = client.services({"name": name})
     return next((each for each in services if each["Spec"]["Name"] == name), None)

@@ -23,7 +23,7 @@ from components.swarm.service import service_name
 from components.traefik.flags import DISCOVERY_SECONDS
 from ops import inventory
 from ops.bootstrap.console import UserError, confirm, run, say
-from ops.job import Job, run_job, running
+from ops.job import Job, run_job, running, service_named
 from ops.program_log import fields_of, size_text
 from settings.way_back import PREFIXES
 
@@ -96,13 +96,13 @@ def _route(stack: Stack, wanted: str) -> Route:
     name = service_name(stack.config.swarm_stack, "registry")
     with inventory.connected(stack.name, stack.endpoint) as client:
         nodes = [read_node(raw) for raw in client.nodes()]
-        services = [each["Spec"] for each in client.services({"name": name})]
-    spec = next((each for each in services if each["Name"] == name), None)
-    if spec is None:
+        service = service_named(client, name)
+    if service is None:
         raise UserError(
             f"there is no service {name} on the swarm; deploy it first:"
             f" make deploy STACK={stack.name}"
         )
+    spec = service["Spec"]
     task = spec["TaskTemplate"]
     constraints: Sequence[str] = (task.get("Placement") or {}).get("Constraints") or []
     label = f"{stack.config.swarm_stack}.registry-data"
