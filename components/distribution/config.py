@@ -44,11 +44,6 @@ CA_FOLDER = "/etc/distribution/authorities"
 """Folder of further CA certificates that the registry trusts."""
 CA_FILE = f"{CA_FOLDER}/further.pem"
 
-SECTIONS = frozenset(
-    {"version", "log", "loglevel", "storage", "auth", "middleware", "http", "notifications"}
-    | {"redis", "health", "catalog", "tags", "proxy", "validation", "policy"}
-)
-
 OWNED = (
     "version",
     "auth",
