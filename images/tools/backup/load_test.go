@@ -11,8 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -158,17 +156,11 @@ func TestManyTags(t *testing.T) {
 				t.Fatal(err)
 			}
 			tree := registrytest.Tree{T: t, Store: store}
-			var work sync.WaitGroup
-			for worker := range workers {
-				work.Go(func() {
-					for i := worker; i < tags; i += workers {
-						d := tree.Image("app", tree.Layer("app", fmt.Sprint("shared ", i%50)),
-							tree.Layer("app", fmt.Sprint("a ", i)), tree.Layer("app", fmt.Sprint("b ", i)))
-						tree.Tag("app", fmt.Sprint("v", i), d)
-					}
-				})
-			}
-			work.Wait()
+			registrytest.Each(tags, func(i int) {
+				d := tree.Image("app", tree.Layer("app", fmt.Sprint("shared ", i%50)),
+					tree.Layer("app", fmt.Sprint("a ", i)), tree.Layer("app", fmt.Sprint("b ", i)))
+				tree.Tag("app", fmt.Sprint("v", i), d)
+			})
 			for _, words := range []string{
 				"run TO --config " + source, "run TO --config " + source, "verify TO",
 				"restore TO --config " + target,
@@ -184,12 +176,7 @@ func TestManyTags(t *testing.T) {
 // timed runs a command and logs what it took.
 func timed(t *testing.T, words string, process *exec.Cmd) {
 	began := time.Now()
-	out, err := process.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	usage := process.ProcessState.SysUsage().(*syscall.Rusage)
-	t.Logf("%s: %.2f s, %.2f s of CPU, %d MiB: %s", strings.Fields(words)[0], time.Since(began).Seconds(),
-		(process.ProcessState.UserTime() + process.ProcessState.SystemTime()).Seconds(),
-		usage.Maxrss/1024, out)
+	out, cpu, memory := registrytest.Measure(t, process)
+	t.Logf("%s: %.2f s, %.2f s of CPU, %.0f MiB: %s",
+		strings.Fields(words)[0], time.Since(began).Seconds(), cpu, memory, out)
 }

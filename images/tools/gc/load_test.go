@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -141,33 +139,21 @@ func TestManyTags(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := &registrytest.Tree{T: t, Store: opened}
-			var work sync.WaitGroup
-			for worker := range workers {
-				work.Go(func() {
-					for i := worker; i < tags; i += workers {
-						d := p.Image("app", p.Layer("app", fmt.Sprint("shared ", i%50)),
-							p.Layer("app", fmt.Sprint("a ", i)), p.Layer("app", fmt.Sprint("b ", i)))
-						if i%10 != 0 {
-							p.Tag("app", fmt.Sprint("v", i), d)
-						}
-					}
-				})
-			}
-			work.Wait()
+			registrytest.Each(tags, func(i int) {
+				d := p.Image("app", p.Layer("app", fmt.Sprint("shared ", i%50)),
+					p.Layer("app", fmt.Sprint("a ", i)), p.Layer("app", fmt.Sprint("b ", i)))
+				if i%10 != 0 {
+					p.Tag("app", fmt.Sprint("v", i), d)
+				}
+			})
 			for _, words := range [][]string{{}, {"--untagged"}} {
 				process := registrytest.Role("gc", append([]string{
 					"run", "--config", file, "--grace", "0s", "--second-look", "0s",
 				}, words...)...)
-				out, err := process.CombinedOutput()
-				if err != nil {
-					t.Fatalf("%v: %s", err, out)
-				}
+				out, cpu, memory := registrytest.Measure(t, process)
 				sums := map[string]float64{}
 				total(out, sums)
-				usage := process.ProcessState.SysUsage().(*syscall.Rusage)
-				t.Logf("%d tags, %v: %.2f s of CPU, %d MiB, %v", tags, words,
-					(process.ProcessState.UserTime() + process.ProcessState.SystemTime()).Seconds(),
-					usage.Maxrss/1024, sums)
+				t.Logf("%d tags, %v: %.2f s of CPU, %.0f MiB, %v", tags, words, cpu, memory, sums)
 			}
 		})
 	}

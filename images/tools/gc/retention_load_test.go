@@ -8,9 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -171,27 +169,18 @@ func retainMany(t *testing.T, b registrytest.Backend, tags int) (seconds, memory
 		t.Fatal(err)
 	}
 	p := &registrytest.Tree{T: t, Store: opened}
-	var work sync.WaitGroup
-	for worker := range workers {
-		work.Go(func() {
-			for i := worker; i < tags; i += workers {
-				d := p.Manifest("app", registrytest.Fields{"annotations": registrytest.Fields{"n": fmt.Sprint(i)}})
-				tag := fmt.Sprint([]string{"v", "b"}[i%2], i)
-				p.Tag("app", tag, d)
-				if i%20 < 2 {
-					signature := registrytest.Fields{"layers": registrytest.Named(), "n": i}
-					p.Tag("app", subjectName(d)+".sig", p.Manifest("app", signature))
-				}
-			}
-		})
-	}
-	work.Wait()
+	registrytest.Each(tags, func(i int) {
+		d := p.Manifest("app", registrytest.Fields{"annotations": registrytest.Fields{"n": fmt.Sprint(i)}})
+		tag := fmt.Sprint([]string{"v", "b"}[i%2], i)
+		p.Tag("app", tag, d)
+		if i%20 < 2 {
+			signature := registrytest.Fields{"layers": registrytest.Named(), "n": i}
+			p.Tag("app", subjectName(d)+".sig", p.Manifest("app", signature))
+		}
+	})
 	time.Sleep(1100 * time.Millisecond) // stores have times in seconds
 	process := registrytest.Role("gc", "retention", "--config", file, "--rules", rulesFile(t, 0, 0))
-	out, err := process.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	out, seconds, memory := registrytest.Measure(t, process)
 	sums := map[string]float64{}
 	total(out, sums)
 	if wanted := float64(tags/2 + tags/20); sums["tags_aside"] != wanted || sums["tags_kept"] != wanted {
@@ -200,7 +189,5 @@ func retainMany(t *testing.T, b registrytest.Backend, tags int) (seconds, memory
 	if strings.Contains(string(out), "WARN") {
 		t.Errorf("%s", out)
 	}
-	usage := process.ProcessState.SysUsage().(*syscall.Rusage)
-	return (process.ProcessState.UserTime() + process.ProcessState.SystemTime()).Seconds(),
-		float64(usage.Maxrss) / 1024
+	return seconds, memory
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -16,6 +17,9 @@ import (
 
 	"registry.local/images/tools/storage"
 )
+
+// workers fill a registry at once.
+const workers = 8
 
 // Main runs the tests, or what the environment names: the registry, or one of the roles.
 func Main(m *testing.M, roles map[string]func()) {
@@ -40,6 +44,18 @@ func Role(role string, words ...string) *exec.Cmd {
 	process := exec.Command(os.Args[0], words...)
 	process.Env = append(os.Environ(), "TEST_ROLE="+role, "OTEL_TRACES_EXPORTER=none")
 	return process
+}
+
+// Measure runs a process to its end; it returns its output, CPU in seconds, and MiB at the peak.
+func Measure(t *testing.T, process *exec.Cmd) (out []byte, seconds, memory float64) {
+	t.Helper()
+	out, err := process.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	state := process.ProcessState
+	usage := state.SysUsage().(*syscall.Rusage)
+	return out, (state.UserTime() + state.SystemTime()).Seconds(), float64(usage.Maxrss) / 1024
 }
 
 // Backend is where a registry under load keeps its content.
@@ -120,6 +136,19 @@ func Times(t *testing.T, name string) int {
 		t.Skip(name + " is not set")
 	}
 	return n
+}
+
+// Each calls do for each number below n, several at once.
+func Each(n int, do func(i int)) {
+	var work sync.WaitGroup
+	for worker := range workers {
+		work.Go(func() {
+			for i := worker; i < n; i += workers {
+				do(i)
+			}
+		})
+	}
+	work.Wait()
 }
 
 // Backends are the kinds of storage.
