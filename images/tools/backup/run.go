@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"registry.local/images/tools/command"
 	"registry.local/images/tools/storage"
 )
 
@@ -39,27 +40,20 @@ type backup struct {
 
 // report is how a run ended.
 type report struct {
-	Ended       time.Time `json:"ended"`
-	Seconds     float64   `json:"seconds"`
-	Error       string    `json:"error,omitempty"`
-	Interrupted bool      `json:"interrupted,omitempty"`
-	Generation  string    `json:"generation,omitempty"`
-	New         bool      `json:"new"` // false: nothing had changed since the generation
-	Tags        int       `json:"tags"`
-	Blobs       int       `json:"blobs"`
-	Bytes       int64     `json:"bytes"`
-	BlobsCopied int       `json:"blobs_copied"`
-	BytesCopied int64     `json:"bytes_copied"`
-	Broken      int       `json:"broken"` // blobs that are broken in the registry
+	command.Ending
+	Generation  string `json:"generation,omitempty"`
+	New         bool   `json:"new"` // false: nothing had changed since the generation
+	Tags        int    `json:"tags"`
+	Blobs       int    `json:"blobs"`
+	Bytes       int64  `json:"bytes"`
+	BlobsCopied int    `json:"blobs_copied"`
+	BytesCopied int64  `json:"bytes_copied"`
+	Broken      int    `json:"broken"` // blobs that are broken in the registry
 }
 
 // LogValue returns the report as it is logged.
 func (r report) LogValue() slog.Value {
-	return slog.GroupValue(
-		slog.String("ended", r.Ended.Format(time.RFC3339)),
-		slog.Float64("seconds", r.Seconds),
-		slog.String("error", r.Error),
-		slog.Bool("interrupted", r.Interrupted),
+	return r.With(
 		slog.String("generation", r.Generation),
 		slog.Bool("new", r.New),
 		slog.Int("tags", r.Tags),

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"registry.local/images/tools/command"
 	"registry.local/images/tools/storage"
 )
 
@@ -14,32 +15,26 @@ const reportFile = storage.Trash + "/last.json"
 
 // report is how a run ended.
 type report struct {
-	Ended        time.Time `json:"ended"`
-	Seconds      float64   `json:"seconds"`
-	Error        string    `json:"error,omitempty"`
-	Interrupted  bool      `json:"interrupted,omitempty"`
-	BytesAside   int64     `json:"bytes_aside"`
-	BytesRemoved int64     `json:"bytes_removed"`
+	command.Ending
+	BytesAside   int64 `json:"bytes_aside"`
+	BytesRemoved int64 `json:"bytes_removed"`
 }
 
 // LogValue returns the report as it is logged.
 func (r report) LogValue() slog.Value {
-	return slog.GroupValue(
-		slog.String("ended", r.Ended.Format(time.RFC3339)),
-		slog.Float64("seconds", r.Seconds),
-		slog.String("error", r.Error),
-		slog.Bool("interrupted", r.Interrupted),
-		slog.Int64("bytes_aside", r.BytesAside),
-		slog.Int64("bytes_removed", r.BytesRemoved),
+	return r.With(
+		slog.Int64("bytes_aside", r.BytesAside), slog.Int64("bytes_removed", r.BytesRemoved),
 	)
 }
 
 // writeReport keeps in the storage how a run ended; that it can't is a line in the log alone.
 func writeReport(ctx context.Context, c *collector, failure error) {
 	r := report{
-		Ended: c.store.Now().UTC().Truncate(time.Second), Seconds: c.summary.duration.Seconds(),
-		Interrupted: c.summary.interrupted,
-		BytesAside:  c.summary.goneBytes, BytesRemoved: c.summary.removedBytes,
+		Ending: command.Ending{
+			Ended: c.store.Now().UTC().Truncate(time.Second), Seconds: c.summary.duration.Seconds(),
+			Interrupted: c.summary.interrupted,
+		},
+		BytesAside: c.summary.goneBytes, BytesRemoved: c.summary.removedBytes,
 	}
 	if failure != nil {
 		r.Error = failure.Error()
