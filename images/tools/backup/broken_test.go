@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+
 	"registry.local/images/tools/registrytest"
 	"registry.local/images/tools/storage"
 )

@@ -16,6 +16,7 @@ import (
 	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 	"github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
 	"github.com/opencontainers/go-digest"
+
 	"registry.local/images/tools/registrytest"
 	"registry.local/images/tools/storage"
 )

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
 	"registry.local/images/tools/command"
 	"registry.local/images/tools/storage"
 )

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
 	"registry.local/images/tools/registrytest"
 	"registry.local/images/tools/storage"
 )

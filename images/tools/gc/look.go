@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
 	"registry.local/images/tools/storage"
 )
 

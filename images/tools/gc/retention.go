@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
 	"registry.local/images/tools/storage"
 )
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+
 	"registry.local/images/tools/storage"
 )
 
