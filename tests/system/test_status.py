@@ -118,6 +118,7 @@ def test_scripts_get_the_same_through_the_images_own_node(site: SwarmUnderTest) 
     second = site.swarm.nodes[1]
     code, lines = json_lines(site, second)
     assert (code, {*lines}) == (0, {*TITLES, "backup"})
+    assert lines["disk"]["state"] == "ok", lines["disk"]["text"]
     assert lines["disk"]["facts"]["total"] == DISK_MIB * 2**20
     assert lines["collection"]["text"].startswith("none yet; the next one ")
     assert lines["registry"]["facts"]["nodes"] == [second.name]
