@@ -176,7 +176,7 @@ def _move(stack: Stack, args: argparse.Namespace) -> None:
     if not args.node:
         raise UserError("NODE=… missing: host name or id of the node that the images go to")
     stack.ensure()
-    from ops.move import move
+    from ops.move.nodes import move
 
     move(stack, args.node)
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from components.traefik.route import Https, Route
-from ops import inventory, move
+from ops import inventory
 from ops.bootstrap.console import UserError
 from ops.job import Job
+from ops.move import copying, gate, nodes
 
 ROUTE = Route(
     domain="images.example.com",
@@ -58,9 +59,9 @@ class DeployedStack:
         )
         client = SimpleNamespace(nodes=lambda: self.nodes, services=self.services)
         monkeypatch.setattr(inventory, "connected", lambda *_: contextlib.nullcontext(client))
-        monkeypatch.setattr(move, "running", self.running)
-        monkeypatch.setattr(move, "run_job", self.run_job)
-        monkeypatch.setattr(move, "run", lambda command: self.steps.append(" ".join(command[2:])))
+        monkeypatch.setattr(copying, "running", self.running)
+        monkeypatch.setattr(copying, "run_job", self.run_job)
+        monkeypatch.setattr(nodes, "run", lambda command: self.steps.append(" ".join(command[2:])))
         monkeypatch.setenv("YES", "1")
 
     def services(self, _: object) -> list[Any]:
@@ -113,7 +114,7 @@ FORGET = "rm --stack prod registry:volumeMovedFrom"
 def test_the_images_are_copied_before_anything_waits(
     site: DeployedStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    move.move(site.stack, "cat")
+    nodes.move(site.stack, "cat")
     first = ["move-source", "look", "copy", "move-source ends"]
     then = ["move-gate", "rest", *SET, "deploy", "end", FORGET, "move-gate ends"]
     assert site.steps == [*first, *then]
@@ -124,10 +125,10 @@ def test_the_images_are_copied_before_anything_waits(
 
 
 def test_each_side_runs_on_its_node_and_both_have_the_token(site: DeployedStack) -> None:
-    move.move(site.stack, "cat-id")
+    nodes.move(site.stack, "cat-id")
     for name, node_id in (("move-source", "dog"), ("move-gate", "dog"), ("copy", "cat")):
         assert site.jobs[name].constraints == [f"node.id == {node_id}-id"]
-    tokens = [site.jobs[name].secrets[move.TOKEN_FILE] for name in ("move-gate", "rest", "end")]
+    tokens = [site.jobs[name].secrets[copying.TOKEN_FILE] for name in ("move-gate", "rest", "end")]
     assert len(set(tokens)) == 1
     assert all(tokens[0] not in " ".join(job.command) for job in site.jobs.values())
     assert site.jobs["copy"].secrets != site.jobs["rest"].secrets
@@ -137,27 +138,27 @@ def test_each_side_runs_on_its_node_and_both_have_the_token(site: DeployedStack)
 
 def test_traefik_leads_requests_to_the_gate_by_the_same_routers() -> None:
     labels = ROUTE.labels(5000)
-    gate = move.gate_labels(labels)
+    moved = gate.gate_labels(labels)
     name = "images-registry"
     https = f"traefik.http.routers.{name}-https"
-    assert gate[f"{https}-move.service"] == f"{name}-move"
-    assert gate[f"{https}-move.middlewares"] == labels[f"{https}.middlewares"]
-    assert gate[f"{https}-move.tls.certresolver"] == labels[f"{https}.tls.certresolver"]
-    assert gate[f"{https}-move.rule"] == "(Host(`images.example.com`)) && PathPrefix(`/v2/`)"
-    assert gate[f"traefik.http.services.{name}-move.loadbalancer.server.port"] == "5001"
-    assert gate["traefik.enable"] == "true"
-    assert gate["traefik.swarm.network"] == "public"
-    assert gate["traefik.constraint-label"] == "public"
+    assert moved[f"{https}-move.service"] == f"{name}-move"
+    assert moved[f"{https}-move.middlewares"] == labels[f"{https}.middlewares"]
+    assert moved[f"{https}-move.tls.certresolver"] == labels[f"{https}.tls.certresolver"]
+    assert moved[f"{https}-move.rule"] == "(Host(`images.example.com`)) && PathPrefix(`/v2/`)"
+    assert moved[f"traefik.http.services.{name}-move.loadbalancer.server.port"] == "5001"
+    assert moved["traefik.enable"] == "true"
+    assert moved["traefik.swarm.network"] == "public"
+    assert moved["traefik.constraint-label"] == "public"
     # Traefik forgets those of the registry while none of its tasks runs.
     middlewares = {key for key in labels if key.startswith("traefik.http.middlewares.")}
     assert middlewares
-    assert all(gate[key] == labels[key] for key in middlewares)
-    assert f"{https}.rule" not in gate
+    assert all(moved[key] == labels[key] for key in middlewares)
+    assert f"{https}.rule" not in moved
 
 
 def test_without_traefik_nothing_is_moved() -> None:
     with pytest.raises(UserError, match="nothing can make pushes wait"):
-        move.gate_labels({"traefik.enable": "false"})
+        gate.gate_labels({"traefik.enable": "false"})
 
 
 @pytest.mark.parametrize("step", ["look", "copy", "rest"])
@@ -166,7 +167,7 @@ def test_a_step_that_fails_before_the_deployment_changes_nothing(
 ) -> None:
     site.fails = step
     with pytest.raises(UserError, match="the move stopped: no space left"):
-        move.move(site.stack, "cat")
+        nodes.move(site.stack, "cat")
     assert "deploy" not in site.steps
     assert not any("registry:" in each for each in site.steps)
     assert site.steps[-1].endswith("ends")
@@ -175,7 +176,7 @@ def test_a_step_that_fails_before_the_deployment_changes_nothing(
 def test_too_little_space_is_seen_before_anything_is_copied(site: DeployedStack) -> None:
     site.counts["size"] = 3 * 2**30
     with pytest.raises(UserError, match=r"3\.0 GiB are to be copied, and cat has 1\.0 GiB free"):
-        move.move(site.stack, "cat")
+        nodes.move(site.stack, "cat")
     assert site.steps == ["move-source", "look", "move-source ends"]
 
 
@@ -184,7 +185,7 @@ def test_a_deployment_that_never_moved_the_label_leaves_the_settings_as_they_wer
 ) -> None:
     site.fails = "deploy"
     with pytest.raises(UserError):
-        move.move(site.stack, "cat")
+        nodes.move(site.stack, "cat")
     back = [FORGET, "rm --stack prod registry:volumeNode", "move-gate ends"]
     assert site.steps[-3:] == back
 
@@ -194,7 +195,7 @@ def test_an_end_that_fails_says_how_it_goes_on(
 ) -> None:
     site.fails = "end"
     with pytest.raises(UserError, match="no space left"):
-        move.move(site.stack, "cat")
+        nodes.move(site.stack, "cat")
     assert "to end the move: make move NODE=cat STACK=prod" in capsys.readouterr().err
     assert site.steps[-2:] == ["end", "move-gate ends"]
 
@@ -202,7 +203,7 @@ def test_an_end_that_fails_says_how_it_goes_on(
 def test_a_move_that_was_interrupted_after_the_label_moved_is_ended(site: DeployedStack) -> None:
     site.nodes = [node("dog"), node("cat", **{LABEL: "true"})]
     site.stack.settings.volumes.images.moved_from = "dog-id"
-    move.move(site.stack, "cat")
+    nodes.move(site.stack, "cat")
     assert site.steps == ["move-gate", *SET, "deploy", "end", FORGET, "move-gate ends"]
     assert site.jobs["move-gate"].labels == {"traefik.enable": "false"}
     assert site.jobs["move-gate"].constraints == ["node.id == dog-id"]
@@ -220,17 +221,17 @@ def test_a_node_that_will_not_do_is_refused(
     site: DeployedStack, wanted: str, expected: str
 ) -> None:
     with pytest.raises(UserError, match=expected):
-        move.move(site.stack, wanted)
+        nodes.move(site.stack, wanted)
     assert site.steps == []
 
 
 def test_the_registrys_own_constraints_count(site: DeployedStack) -> None:
     site.constraints.append("node.hostname == dog")
     with pytest.raises(UserError, match=r"it isn't node\.hostname == dog"):
-        move.move(site.stack, "cat")
+        nodes.move(site.stack, "cat")
 
 
 def test_images_that_every_node_sees_do_not_move_between_nodes(site: DeployedStack) -> None:
     site.constraints = []
     with pytest.raises(UserError, match="aren't in a volume of one node"):
-        move.move(site.stack, "cat")
+        nodes.move(site.stack, "cat")

@@ -1,0 +1,86 @@
+"""The program that copies images: on the node that has them, and on the one that they go to."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from components.distribution.config import PORT
+from components.swarm.inspect import Node
+from components.swarm.service import service_name
+from components.traefik.flags import DISCOVERY_SECONDS
+from ops.bootstrap.console import UserError, say
+from ops.job import Job, run_job, running
+from ops.move.gate import GATE_PORT
+from ops.program_log import fields_of, size_text
+
+if TYPE_CHECKING:
+    from ops.stack import Stack
+
+PROGRAM = "/bin/registry-move"
+TOKEN_FILE = "/run/secrets/move-token"  # noqa: S105 - a path
+FILES_PORT = 5002
+"""Port at which the program on the node that has the images hands them out."""
+LONGEST_PAUSE = "5m"
+"""Time after which writes go on, whatever has become of the move."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The program on the node that has the images."""
+
+    address: str
+    token: str
+
+
+@contextlib.contextmanager
+def source(
+    stack: Stack, node: Node, name: str, labels: Mapping[str, str] | None = None
+) -> Iterator[Source]:
+    """Hand out the files of a node until the block ends; with `labels` it is the gate too."""
+    token = secrets.token_urlsafe(32)
+    registry = service_name(stack.config.swarm_stack, "registry")
+    command = ["serve", "--registry", f"http://{registry}:{PORT}", "--limit", LONGEST_PAUSE]
+    command += ["--files", f":{FILES_PORT}", "--writes", f":{GATE_PORT}"]
+    job = Job(
+        name=name,
+        title="the move",
+        command=[PROGRAM, *command, "--notice", f"{DISCOVERY_SECONDS if labels else 0}s"],
+        secrets={TOKEN_FILE: token},
+        constraints=[f"node.id == {node.id}"],
+        labels=labels or {"traefik.enable": "false"},
+    )
+    with running(stack, job):
+        address = f"http://{service_name(stack.config.swarm_stack, f'job-{name}')}:{FILES_PORT}"
+        yield Source(address, token)
+
+
+def run_step(stack: Stack, node: Node, files: Source, step: str) -> Mapping[str, Any]:
+    """Run a step of the copy on the node that the images go to, and return what it did."""
+    command = [PROGRAM, step, "--source", files.address, "--notice", f"{DISCOVERY_SECONDS}s"]
+    job = Job(
+        name="move",
+        title="the move",
+        command=command,
+        secrets={TOKEN_FILE: files.token},
+        constraints=[f"node.id == {node.id}"],
+    )
+    done: dict[str, Any] = {}
+    code = run_job(stack, job, lambda line: done.update(_shown(line)))
+    if code != 0 or "counts" not in done:
+        raise UserError(f"the move stopped: {done.get('msg') or f'exit code {code}'}")
+    return done
+
+
+def _shown(line: str) -> Mapping[str, Any]:
+    """Return the fields of a line of the program's log, and show how far it is."""
+    fields = fields_of(line)
+    if fields is None:
+        say(line)
+        return {}
+    if fields.get("msg") == "copying":
+        say(f"copied: {size_text(fields['bytes'])} of {size_text(fields['of'])}")
+    return fields
