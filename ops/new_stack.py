@@ -43,17 +43,23 @@ def make(name: str, source: str, domain: str) -> None:
     copy = copy_for({key: _raw(value) for key, value in values.items()}, source, name, domain)
     left_out = {edit.key for edit in copy.edits if edit.value is None}
     secrets = _secrets(values, source, source in known, left_out)
-    file.write_text(_without_key(text))
+    # Until all is changed that two stacks mustn't have the same, no deployment finds it.
+    draft = file.with_name(f".{file.name}")
+    config = ["pulumi", "config", "--config-file", str(draft), "--stack", name]
     try:
         provider = noted.get("secretsprovider")
         options = ["--secrets-provider", provider] if provider else []
         run(["pulumi", "stack", "init", "--no-select", name, *options])
+        key = _split_key(file.read_text())[1] if file.exists() else ""
+        draft.write_text(f"{_split_key(text)[0].rstrip()}\n{key}")
         for edit in copy.edits:
-            _apply(name, edit)
+            _apply(config, edit)
         for path, secret in secrets.items():
             flags = ["--secret", *(["--path"] if _is_path(path) else [])]
-            run(["pulumi", "config", "set", "--stack", name, *flags, path], stdin=secret)
+            run([*config, "set", *flags, path], stdin=secret)
+        draft.replace(file)
     except BaseException:
+        draft.unlink(missing_ok=True)
         file.unlink(missing_ok=True)
         if name in stack.names():
             run(["pulumi", "stack", "rm", "--yes", name])
@@ -130,16 +136,18 @@ def _is_path(key: str) -> bool:
     return re.search(r"[.\[]", key) is not None
 
 
-def _without_key(text: str) -> str:
-    """Return the text of a stack's file without what belongs to that stack's secrets."""
-    lines = text.splitlines(keepends=True)
-    return "".join(line for line in lines if line.partition(":")[0] not in KEY_OF_SECRETS)
+def _split_key(text: str) -> tuple[str, str]:
+    """Return the text of a stack's file without what belongs to that stack's secrets, and that."""
+    parts = {False: "", True: ""}
+    for line in text.splitlines(keepends=True):
+        parts[line.partition(":")[0] in KEY_OF_SECRETS] += line
+    return parts[False], parts[True]
 
 
-def _apply(name: str, edit: Edit) -> None:
+def _apply(config: Sequence[str], edit: Edit) -> None:
     path = ["--path"] if _is_path(edit.key) else []
     verb, value = ("rm", []) if edit.value is None else ("set", [edit.value])
-    run(["pulumi", "config", verb, "--stack", name, *path, edit.key, *value])
+    run([*config, verb, *path, edit.key, *value])
 
 
 def _problems(name: str) -> list[str]:

@@ -65,6 +65,29 @@ def test_each_secret_that_stays_is_encrypted_anew(
     assert "encryptionsalt" not in text
 
 
+def test_no_deployment_finds_a_copy_that_has_the_names_of_the_other_stack(
+    calls: list[tuple[list[str], str | None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "Pulumi.new.yaml"
+
+    def run(command: list[str], **_: Any) -> str:
+        if "init" in command:
+            file.write_text("encryptionsalt: v1:y\n")
+        # Killed here, the command leaves this.
+        assert file.read_text() == "encryptionsalt: v1:y\n"
+        calls.append((command, None))
+        return ""
+
+    monkeypatch.setattr(new_stack, "run", run)
+    new_stack.make("new", "store", "new.example.com")
+    assert len(calls) > 1
+    assert file.read_text().endswith("encryptionsalt: v1:y\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "Pulumi.new.yaml",
+        "Pulumi.store.yaml",
+    ]
+
+
 def test_nothing_is_left_of_one_that_could_not_be_made(
     calls: list[tuple[list[str], str | None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
