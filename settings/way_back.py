@@ -37,6 +37,10 @@ def _way_back(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str) -> It
             if value:
                 yield f"{_SET} --path registry:config.storage.{old['driver']}.{name} {value}"
         return
+    driver = old.get("driver") or "local"
+    if driver != ("local" if after == "object store" else new.get("driver") or "local"):
+        verb, value = (_REMOVE, "") if driver == "local" else (_SET, f" {driver}")
+        yield f"{verb} registry:volumeDriver{value}"
     if (old.get("options") or {}) != (new.get("options") or {}) or before != after:
         if before == "volume" and not old.get("options") and new.get("options"):
             yield f"{_REMOVE} registry:volumeOptions"

@@ -31,11 +31,16 @@ def refuse_to_leave(
         "new_text": described(new),
     }
     same_volume = "volume" in old and old["volume"] == new.get("volume")
-    if same_volume and (old.get("options") or {}) != (new.get("options") or {}):
+    if same_volume and _made_as(old) != _made_as(new):
         raise VolumeReusedError(**facts)
     allowed = names_of(old) if same_volume else names_of(old) - {old.get("nodeId"), old.get("node")}
     if consent not in allowed:
         raise (VolumeWouldMoveError if same_volume else DataLeftBehindError)(**facts)
+
+
+def _made_as(volume: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return what Docker keeps of a volume: its driver and options."""
+    return volume.get("driver") or "local", volume.get("options") or {}
 
 
 def refuse_another_swarm(

@@ -74,6 +74,7 @@ MOVES: dict[str, tuple[Location, Location, list[str]]] = {
     ),
     "from a volume to NFS": (volume(), SHARED, ["data"]),
     "from NFS to a volume": (SHARED, volume(), ["shared"]),
+    "to a plugin": (volume(), Volume(name="other", driver="rclone"), ["data"]),
     "another NFS server": (
         SHARED,
         Volume(name="other", options=NFS | {"o": "addr=10.0.0.2"}),
@@ -143,7 +144,9 @@ def test_a_volume_keeps_its_driver_and_options_so_another_one_needs_another_name
     consent: str | None,
 ) -> None:
     changed = Volume(name="shared", options=NFS | {"o": "addr=10.0.0.2"})
-    for old, new in ((volume(), Volume(name="data", options=NFS)), (SHARED, changed)):
+    plugin = Volume(name="data", driver="rclone")
+    changes = ((volume(), Volume(name="data", options=NFS)), (SHARED, changed))
+    for old, new in (*changes, (volume(), plugin), (plugin, volume())):
         with refused(
             VolumeReusedError, "Give the new one another name:\n .*volumeName (data|shared)-2"
         ):
@@ -158,6 +161,12 @@ def test_the_way_back_is_one_command_for_one_change() -> None:
     s3 = "--path registry:config.storage.s3"
     assert back(volume(), volume(node="cat")) == [f"{set_} registry:volumeNode dog"]
     assert back(volume(), volume("other")) == [f"{set_} registry:volumeName data"]
+    plugin = Volume(name="data", driver="rclone")
+    assert back(volume(), plugin) == [
+        f"{remove} registry:volumeDriver",
+        f"{set_} registry:volumeNode dog",
+    ]
+    assert back(plugin, volume()) == [f"{set_} registry:volumeDriver rclone"]
     assert back(volume(), bucket())[0] == f"{remove} {s3}"
     assert back(bucket(), bucket("other")) == [f"{set_} {s3}.bucket images"]
     assert back(bucket(), bucket(rootdirectory="/b")) == [f"{remove} {s3}.rootdirectory"]
