@@ -9,12 +9,7 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components.errors import (
-    LocationError,
-    MoveUndoneError,
-    NodeNotNamedError,
-    PlacementError,
-)
+from components.errors import LocationError, MoveUndoneError, NodeNotNamedError, PlacementError
 from components.run.deployed import FORMER_STORAGE_TYPE, once
 from components.run.operation import deploys
 from components.run.target import Target
@@ -31,7 +26,7 @@ from components.swarm.location import (
     is_move,
     on_node,
 )
-from components.swarm.placement import choose_node, holders_of
+from components.swarm.placement import choose_node, holders_of, move_cut_off
 from components.swarm.stack import SwarmStack
 from components.swarm.task import MountedData, volume_mount
 
@@ -118,6 +113,9 @@ class Storage(pulumi.ComponentResource):
             text = args.target.explain(error)
             pulumi.log.warn(f"{text}\n  Until then the cache is left as it is.")
             self.location, self.available = self._kept(), False
+        cut_off = move_cut_off(args.target.swarm.nodes, self._label, args.options.role)
+        if cut_off and args.options.moved_from != cut_off.old.id:
+            pulumi.log.warn(args.target.explain(cut_off))
         self.constraints, self.node = [], None
         if isinstance(self.location, Volume) and self.location.node_id:
             self.node = self._labelled(self.location)

@@ -239,13 +239,18 @@ def server_labels(routes: Sequence[Route], options: TokenServerOptions) -> dict[
         token_route = replace(route, path=TOKEN_PATH, tag=f"{route.tag}-token", limit=limit)
         # No limit here: a push with a password is hundreds of requests within seconds.
         login_route = replace(
-            route, path=REGISTRY_PATH, condition=NOT_BEARER, tag=f"{route.tag}-login"
+            route, path=REGISTRY_PATH, condition=NOT_BEARER, tag=login_tag(route.tag)
         )
         for each in (token_route, login_route):
             # Clients don't ask again for a token, and a lost node has half of the tasks.
             reliable = replace(each, attempts=ATTEMPTS, health_path=HEALTH_PATH)
             labels |= reliable.labels(PORT)
     return labels
+
+
+def login_tag(tag: str) -> str:
+    """Return the tag of the route of what has no token, for a registry's `tag`."""
+    return f"{tag}-login"
 
 
 def signing_key(seed: bytes, name: str) -> ec.EllipticCurvePrivateKey:

@@ -123,6 +123,7 @@ class Stack:
         *flags: str,
         taken: Mapping[str, str] | None = None,
         forget: resume.Forget = "at home",
+        move: takeover.Move | None = None,
     ) -> None:
         """Deploy to this machine with all that it needs, and say how to log in."""
         with ThreadPoolExecutor() as pool:
@@ -136,7 +137,7 @@ class Stack:
         self.ensure()
         # Nobody confirms a preview here.
         # A developer's machine is its own swarm: when that is made anew, so is the stack.
-        self._update("--skip-preview", *flags, taken=taken, forget=forget)
+        self._update("--skip-preview", *flags, taken=taken, forget=forget, move=move)
         summary.wait_until_reachable(self.outputs)
         summary.print_login(self.name, self.outputs)
 
@@ -145,6 +146,7 @@ class Stack:
         *flags: str,
         taken: Mapping[str, str] | None = None,
         forget: resume.Forget = "never",
+        move: takeover.Move | None = None,
     ) -> None:
         """Run `pulumi up` under the policy pack, without questions, and check from outside.
 
@@ -156,7 +158,7 @@ class Stack:
         from ops import summary
 
         self.ensure()
-        self._update(*policy.flags(self.config), *flags, taken=taken, forget=forget)
+        self._update(*policy.flags(self.config), *flags, taken=taken, forget=forget, move=move)
         if os.environ.get("CHECK") != "no":
             summary.wait_until_reachable(self.outputs)
         if self.outputs.mirrors:
@@ -167,17 +169,24 @@ class Stack:
         *flags: str,
         taken: Mapping[str, str] | None = None,
         forget: resume.Forget | None = None,
+        move: takeover.Move | None = None,
     ) -> None:
         """Deploy as it was deployed before: by `make up` or `make deploy`."""
         deploy = self.up if self.is_local else self.deploy
-        deploy(*flags, taken=taken, forget=forget or self._forgets)
+        deploy(*flags, taken=taken, forget=forget or self._forgets, move=move)
 
     @property
     def _forgets(self) -> resume.Forget:
         """When its state may forget a swarm that is no more, unless somebody says otherwise."""
         return "at home" if self.is_local else "never"
 
-    def _update(self, *flags: str, taken: Mapping[str, str] | None, forget: resume.Forget) -> None:
+    def _update(
+        self,
+        *flags: str,
+        taken: Mapping[str, str] | None,
+        forget: resume.Forget,
+        move: takeover.Move | None,
+    ) -> None:
         """Run `pulumi up` without questions; first end what was interrupted."""
         backend.require_room()
         if self.is_local and self.config.needs_tools_image:
@@ -186,7 +195,7 @@ class Stack:
 
         def update() -> None:
             rest = resume.finish(self, forget=forget)
-            env = takeover.variables({**rest.taken, **(taken or {})}, rest.swarm)
+            env = takeover.variables({**rest.taken, **(taken or {})}, rest.swarm, move)
             pulumi("up", "--yes", "--stack", self.name, *flags, *rest.flags, env=env)
             self.refresh()
             if rest.left or taken:

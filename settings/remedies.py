@@ -153,8 +153,15 @@ def _(error: errors.NodeGoneError, stack: str) -> str:
 
 @_explain.register
 def _(error: errors.DataElsewhereError, stack: str) -> str:
-    move = how_to_move(error.role, error.holder.name)
-    return f"registry:{PREFIXES[error.role]}Node is {error.wanted!r}, {error.reason} {move}"
+    key, holder = f"registry:{PREFIXES[error.role]}Node", error.holder.name
+    move = how_to_move(error.role, holder, error.wanted, stack)
+    stay = f"To leave them there, type:\n      pulumi config set {key} {holder}"
+    return f"{key} is {error.wanted!r}, {error.reason} {stay}\n  {move}"
+
+
+@_explain.register
+def _(error: errors.MoveCutOffError, stack: str) -> str:
+    return f"{error} To end it, type:\n      make move NODE={error.new.name} STACK={stack}"
 
 
 @_explain.register
@@ -182,7 +189,7 @@ def _(error: errors.VolumeReusedError, stack: str) -> str:
 
 @_explain.register
 def _(error: errors.VolumeWouldMoveError, stack: str) -> str:
-    move = how_to_move(error.role, error.old["node"])
+    move = how_to_move(error.role, error.old["node"], error.new["node"], stack)
     return f"{error} To keep them, type:{_commands(error)}\n  {move}"
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from components.distribution.storage import drivers_in, keeps_files
+from components.run import takeover
 from components.storage import VolumeOptions
 from components.swarm.location import (
     CERTIFICATES,
@@ -63,8 +64,11 @@ class VolumesSettings:
 def parse_volumes(reader: Reader, stack_name: str) -> VolumesSettings:
     """Return the volumes of a stack; note in `reader` what is wrong with them."""
     driver, options = _driver(reader)
+    images = _volume(reader, IMAGES, f"{stack_name}_registry-data")
+    if move := takeover.move():
+        images = replace(images, node=move.node or images.node, moved_from=move.moved_from)
     return VolumesSettings(
-        images=_volume(reader, IMAGES, f"{stack_name}_registry-data"),
+        images=images,
         mirrors=_volume(reader, MIRRORED_IMAGES, f"{stack_name}_mirrors"),
         certificates=_volume(reader, CERTIFICATES, f"{stack_name}_certificates"),
         driver=driver,

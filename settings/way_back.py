@@ -58,11 +58,14 @@ def _parameters(remembered: Mapping[str, Any]) -> Mapping[str, str]:
     return driver_named(remembered["driver"]).location_parameters(*parts)
 
 
-def how_to_move(role: Role, node: str) -> str:
-    """Return what to type after the volume has been copied from `node` to another one."""
+def how_to_move(role: Role, old: str, new: str, stack: str) -> str:
+    """Return what to type so that data go from a node, `old`, to another one."""
     prefix = PREFIXES[role]
+    move = "To move them, copy"
+    if role is IMAGES:
+        move = f"To move them, while in use:\n      make move NODE={new} STACK={stack}\n  or copy"
     return (
-        f"To move them, copy the volume from {node} to the new node, then type:\n"
-        f"      {_SET} registry:{prefix}Node NEW-NODE\n"
-        f"      {_SET} registry:{prefix}MovedFrom {node}"
+        f"{move} the volume from {old} to {new}, then type:\n"
+        f"      {_SET} registry:{prefix}Node {new}\n"
+        f"      {_SET} registry:{prefix}MovedFrom {old}"
     )

@@ -19,6 +19,7 @@ settings is for that program to say, which knows their names:
         DataElsewhereError         another node has the label
         LabelAmbiguousError        several nodes have the label
         LabelMovedError            the label isn't where the data are
+        MoveCutOffError            nor is it so because a move wasn't ended
         LabelValueError            the label has a value that doesn't count
       LocationError
         VolumeWouldMoveError       another node would start with an empty volume
@@ -86,6 +87,7 @@ from components.errors.placement import (
     LabelAmbiguousError,
     LabelMovedError,
     LabelValueError,
+    MoveCutOffError,
     NodeGoneError,
     NodeNotNamedError,
     NodeUnavailableError,
@@ -115,6 +117,7 @@ __all__ = [
     "LabelValueError",
     "LittleSpaceError",
     "LocationError",
+    "MoveCutOffError",
     "MoveUndoneError",
     "NameTakenError",
     "NetworkError",

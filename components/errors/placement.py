@@ -166,6 +166,21 @@ class LabelMovedError(PlacementError):
 
 
 @dataclass(eq=False, kw_only=True)
+class MoveCutOffError(PlacementError):
+    """A move of data that was cut off after their label had gone to the new node."""
+
+    role: Role
+    old: Node
+    new: Node
+
+    def __str__(self) -> str:
+        return (
+            f"A move of the {self.role.name} from node {self.old.name} to {self.new.name} was cut"
+            f" off, so what came last may still be on {self.old.name} alone."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
 class LabelValueError(PlacementError):
     """A volume's label with a value that somebody may have meant, and Swarm doesn't count."""
 

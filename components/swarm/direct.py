@@ -29,8 +29,13 @@ def label_only(engine: Engine, label: str, node_id: str) -> None:
     before, and again when Swarm refuses the update because somebody came between.
     """
     with connected(engine) as client:
-        for raw in client.nodes():
-            _relabel(client, raw, label, raw["ID"] == node_id)
+        put_label(client, label, node_id)
+
+
+def put_label(client: docker.APIClient, label: str, node_id: str | None) -> None:
+    """Do as `label_only` with an engine that is connected; for None no node has it then."""
+    for raw in client.nodes():
+        _relabel(client, raw, label, raw["ID"] == node_id)
 
 
 def _relabel(client: docker.APIClient, raw: Mapping[str, Any], label: str, is_holder: bool) -> None:

@@ -17,6 +17,7 @@ from components.errors import (
     LabelAmbiguousError,
     LabelMovedError,
     LabelValueError,
+    MoveCutOffError,
     NodeGoneError,
     NodeUnavailableError,
     NodeUnknownError,
@@ -69,6 +70,10 @@ def choose_node(
             )
         node = chosen
         if holder and holder.id != node.id and not has_consent:
+            if home and holder.id == home.id:
+                raise DataElsewhereError(role=role, wanted=wanted or "", label=label, holder=holder)
+            if cut_off := move_cut_off(nodes, label, role):
+                raise cut_off
             raise LabelMovedError(role=role, label=label, holder=holder, home=home or node)
     _refuse_unfit(node, constraints, role)
     return node
@@ -102,6 +107,20 @@ def _holder(nodes: Sequence[Node], label: str, role: Role) -> Node | None:
 def holders_of(nodes: Sequence[Node], label: str) -> list[Node]:
     """Return the nodes on which `label` is true."""
     return [node for node in nodes if holds(node.labels, label)]
+
+
+def left_label(label: str) -> str:
+    """Return the label of the node that a move, which hasn't ended, takes data away from."""
+    return f"{label}-left"
+
+
+def move_cut_off(nodes: Sequence[Node], label: str, role: Role = IMAGES) -> MoveCutOffError | None:
+    """Return the move that has taken the label to another node, and hasn't ended, if there is."""
+    for old in holders_of(nodes, left_label(label)):
+        for new in holders_of(nodes, label):
+            if old.id != new.id:
+                return MoveCutOffError(role=role, old=old, new=new)
+    return None
 
 
 def _refuse_other_values(nodes: Sequence[Node], label: str) -> None:

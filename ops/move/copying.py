@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from components.distribution.config import PORT
 from components.swarm.inspect import Node
 from components.swarm.service import service_name
-from components.traefik.flags import DISCOVERY_SECONDS
+from components.token_server import PORT as TOKEN_PORT
 from ops.bootstrap.console import UserError, say
 from ops.job import Job, run_job, running
-from ops.move.gate import GATE_PORT
+from ops.move.gate import GATE_PORT, LOGIN_GATE_PORT
 from ops.program_log import fields_of, size_text
 
 if TYPE_CHECKING:
@@ -42,13 +42,16 @@ def source(
 ) -> Iterator[Source]:
     """Hand out the files of a node until the block ends; with `labels` it is the gate too."""
     token = secrets.token_urlsafe(32)
-    registry = service_name(stack.config.swarm_stack, "registry")
-    command = ["serve", "--registry", f"http://{registry}:{PORT}", "--limit", LONGEST_PAUSE]
-    command += ["--files", f":{FILES_PORT}", "--writes", f":{GATE_PORT}"]
+    registry, token_server = (
+        service_name(stack.config.swarm_stack, name) for name in ("registry", "token")
+    )
+    command = [PROGRAM, "serve", "--limit", LONGEST_PAUSE, "--files", f":{FILES_PORT}"]
+    command += ["--gate", f":{GATE_PORT}=http://{registry}:{PORT}"]
+    command += ["--gate", f":{LOGIN_GATE_PORT}=http://{token_server}:{TOKEN_PORT}"]
     job = Job(
         name=name,
         title="the move",
-        command=[PROGRAM, *command, "--notice", f"{DISCOVERY_SECONDS if labels else 0}s"],
+        command=[*command, "--notice", f"{_notice_seconds(stack) if labels else 0}s"],
         secrets={TOKEN_FILE: token},
         constraints=[f"node.id == {node.id}"],
         labels=labels or {"traefik.enable": "false"},
@@ -60,7 +63,7 @@ def source(
 
 def run_step(stack: Stack, node: Node, files: Source, step: str) -> Mapping[str, Any]:
     """Run a step of the copy on the node that the images go to, and return what it did."""
-    command = [PROGRAM, step, "--source", files.address, "--notice", f"{DISCOVERY_SECONDS}s"]
+    command = [PROGRAM, step, "--source", files.address, "--notice", f"{_notice_seconds(stack)}s"]
     job = Job(
         name="move",
         title="the move",
@@ -73,6 +76,11 @@ def run_step(stack: Stack, node: Node, files: Source, step: str) -> Mapping[str,
     if code != 0 or "counts" not in done:
         raise UserError(f"the move stopped: {done.get('msg') or f'exit code {code}'}")
     return done
+
+
+def _notice_seconds(stack: Stack) -> int:
+    """Return the time until Traefik leads to a gate that has come, or away from one that goes."""
+    return stack.settings.routes.registry.discovery_seconds
 
 
 def _shown(line: str) -> Mapping[str, Any]:

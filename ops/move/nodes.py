@@ -11,21 +11,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from components.swarm.inspect import Node, read_node
+from components.run.takeover import Move
 from components.swarm.location import IMAGES
-from components.swarm.placement import holders_of
-from ops import inventory
 from ops.bootstrap.console import UserError, confirm, run, say
 from ops.move.copying import LONGEST_PAUSE, Source, run_step, source
 from ops.move.gate import gate_labels
-from ops.move.route import Route, find_route
+from ops.move.route import Route, find_route, is_on, note_move
 from ops.program_log import size_text
 from settings.way_back import PREFIXES
 
 if TYPE_CHECKING:
     from ops.stack import Stack
 
-_KEY = PREFIXES[IMAGES]
+_NODE = f"registry:{PREFIXES[IMAGES]}Node"
 
 
 def move(stack: Stack, wanted: str) -> None:
@@ -39,7 +37,7 @@ def move(stack: Stack, wanted: str) -> None:
         say(f"the registry runs on {route.new.name} already; this ends the move")
     else:
         _copy(stack, route)
-    gate = {} if route.is_over else gate_labels(route.labels)
+    gate = {} if route.is_over else gate_labels(route.labels, route.login_labels)
     with source(stack, route.old, "move-gate", gate) as files:
         if not route.is_over:
             say("the rest is copied, and pushes wait")
@@ -70,41 +68,26 @@ def _copy(stack: Stack, route: Route) -> None:
 
 
 def _go_over(stack: Stack, route: Route, files: Source) -> Mapping[str, Any]:
-    """Have the registry run on the new node, by consent, and return how long pushes waited.
+    """Have the registry run on the new node, and return how long pushes waited.
 
-    What is set for that goes back when the label hasn't moved.
+    The settings name the new node once the registry is there, and the consent is this deployment's
+    alone. So a later one, after whatever became of this command, goes where the images are.
     """
-    node, consent = f"registry:{_KEY}Node", f"registry:{_KEY}MovedFrom"
-    before = stack.settings.volumes.images.node
-    _config(stack, "set", consent, route.old.id)
-    _config(stack, "set", node, route.wanted)
-    stack.refresh()
+    note_move(stack, route.label, route.old.id)
+    say(f"the registry goes to {route.new.name}")
     try:
-        stack.deploy_again()
+        stack.deploy_again(move=Move(moved_from=route.old.id, node=route.new.id))
+        run(["pulumi", "config", "set", "--stack", stack.name, _NODE, route.wanted])
+        stack.refresh()
         pause: Mapping[str, Any] = run_step(stack, route.new, files, "end")["pause"]
     except (UserError, KeyboardInterrupt):
-        if _still_on(stack, route.old):
-            _config(stack, "rm", consent)
-            _config(stack, *(["set", node, before] if before else ["rm", node]))
+        if is_on(stack, route.label, route.old):
+            note_move(stack, route.label, None)
         else:
             say(f"to end the move: make move NODE={route.wanted} STACK={stack.name}")
         raise
-    _config(stack, "rm", consent)
-    stack.refresh()
+    note_move(stack, route.label, None)
     return pause
-
-
-def _config(stack: Stack, verb: str, *args: str) -> None:
-    run(["pulumi", "config", verb, "--stack", stack.name, *args])
-
-
-def _still_on(stack: Stack, node: Node) -> bool:
-    """Return whether the label is still on `node`, so that the registry serves there as before."""
-    label = f"{stack.config.swarm_stack}.registry-data"
-    with inventory.connected(stack.name, stack.endpoint) as client:
-        return [each.id for each in holders_of(list(map(read_node, client.nodes())), label)] == [
-            node.id
-        ]
 
 
 def _report(stack: Stack, route: Route, pause: Mapping[str, Any]) -> None:

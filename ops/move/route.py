@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from components.storage import IMAGES_STORAGE
 from components.swarm.inspect import Node, read_node
-from components.swarm.placement import holders_of, obstacle
+from components.swarm.placement import holders_of, left_label, move_cut_off, obstacle
 from components.swarm.service import service_name
 from ops import inventory
 from ops.bootstrap.console import UserError
 from ops.job import service_named
+from settings.remedies import explain
 
 if TYPE_CHECKING:
     from ops.stack import Stack
@@ -26,8 +28,12 @@ class Route:
     wanted: str
     """Host name or id of the new node, as it was typed."""
     volume: str
+    label: str
+    """Label of the volume's node."""
     labels: Mapping[str, str]
     """Labels of the registry's service."""
+    login_labels: Mapping[str, str]
+    """Labels of the token server's service; none without one."""
     is_over: bool
     """The registry runs on the new node already: only what follows is left to do."""
 
@@ -38,6 +44,7 @@ def find_route(stack: Stack, wanted: str) -> Route:
     with inventory.connected(stack.name, stack.endpoint) as client:
         nodes = [read_node(raw) for raw in client.nodes()]
         service = service_named(client, name)
+        token_server = service_named(client, service_name(stack.config.swarm_stack, "token"))
     if service is None:
         raise UserError(
             f"there is no service {name} on the swarm; deploy it first:"
@@ -46,7 +53,7 @@ def find_route(stack: Stack, wanted: str) -> Route:
     spec = service["Spec"]
     task = spec["TaskTemplate"]
     constraints: Sequence[str] = (task.get("Placement") or {}).get("Constraints") or []
-    label = f"{stack.config.swarm_stack}.registry-data"
+    label = f"{stack.config.swarm_stack}.{IMAGES_STORAGE}"
     by_label = [each for each in constraints if f"node.labels.{label}" in each.replace(" ", "")]
     if not by_label:
         raise UserError(
@@ -56,26 +63,22 @@ def find_route(stack: Stack, wanted: str) -> Route:
     new = _named(nodes, wanted)
     if reason := obstacle(new, [each for each in constraints if each not in by_label]):
         raise UserError(f"NODE={wanted}: Swarm would start no registry there: it {reason}")
-    holders = holders_of(nodes, label)
-    if len(holders) != 1:
-        raise UserError(f"{len(holders)} nodes have the label {label}=true, and one should")
-    (old,) = holders
-    is_over = old.id == new.id
-    if is_over:
-        before = stack.settings.volumes.images.moved_from
-        left = [node for node in nodes if before in (node.id, node.name) and node.id != new.id]
-        if not left:
-            raise UserError(f"the images are on {new.name} already")
-        (old, *_) = left
+    old, is_over = _old(nodes, label, new, stack.name)
     mounts = task["ContainerSpec"].get("Mounts") or []
     return Route(
         old=old,
         new=new,
         wanted=wanted,
         volume=next(each["Source"] for each in mounts if each["Type"] == "volume"),
-        labels=spec.get("Labels") or {},
+        label=label,
+        labels=_labels(service),
+        login_labels=_labels(token_server),
         is_over=is_over,
     )
+
+
+def _labels(service: Mapping[str, Any] | None) -> Mapping[str, str]:
+    return (service["Spec"].get("Labels") or {}) if service else {}
 
 
 def _named(nodes: Sequence[Node], wanted: str) -> Node:
@@ -85,3 +88,37 @@ def _named(nodes: Sequence[Node], wanted: str) -> Node:
     problem = "of that name there are several: give the id" if named else "there is no such node"
     listed = ", ".join(f"{node.name} ({node.id})" for node in nodes)
     raise UserError(f"NODE={wanted}: {problem}. The swarm has {listed}")
+
+
+def _old(nodes: Sequence[Node], label: str, new: Node, stack: str) -> tuple[Node, bool]:
+    """Return the node that the images are moved from, and whether the registry has left it."""
+    holders = holders_of(nodes, label)
+    if len(holders) != 1:
+        raise UserError(f"{len(holders)} nodes have the label {label}=true, and one should")
+    (holder,) = holders
+    cut_off = move_cut_off(nodes, label)
+    if holder.id != new.id:
+        if cut_off:
+            raise UserError(explain(cut_off, stack))
+        return holder, False
+    if cut_off is None:
+        raise UserError(f"the images are on {new.name} already")
+    return cut_off.old, True
+
+
+def note_move(stack: Stack, label: str, node_id: str | None) -> None:
+    """Note on a node that its images move away; None: the move has ended.
+
+    Whoever goes on, from whatever machine, finds it after this command was killed.
+    """
+    from components.swarm.direct import put_label
+
+    with inventory.connected(stack.name, stack.endpoint) as client:
+        put_label(client, left_label(label), node_id)
+
+
+def is_on(stack: Stack, label: str, node: Node) -> bool:
+    """Return whether the label is on `node`, so that the registry serves there."""
+    with inventory.connected(stack.name, stack.endpoint) as client:
+        holders = holders_of([read_node(raw) for raw in client.nodes()], label)
+    return [each.id for each in holders] == [node.id]

@@ -94,7 +94,8 @@ def test_a_wrong_node_is_refused(site: SwarmUnderTest, named: str) -> None:
     if named == "nobody":
         assert "registry:volumeNode is 'cow', which is no node of the swarm" in text
     else:
-        assert f"The images are on node {holder}" in text
+        assert f"the images are on node {holder}" in text
+        assert f"make move NODE={other} STACK=dev" in text
         assert f"pulumi config set --stack dev registry:volumeMovedFrom {holder}" in text
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
+import re
 import signal
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 from components.version import TOOLS_IMAGE
@@ -14,6 +19,7 @@ from testing.site import SwarmUnderTest
 
 NAME, DOMAIN, PORT = "moved", "moved.example.com", 8089
 HOST = f"{DOMAIN}:{PORT}"
+URL = f"http://{HOST}/v2"
 PROXY, LABEL = f"{NAME}_proxy", f"{NAME}.registry-data"
 RETRIES = 5
 """As often docker sends a layer again."""
@@ -21,8 +27,56 @@ STEP_S = 120
 """Time limit of a step of a move with few images, on a busy machine, seconds."""
 
 
-def interrupt(site: SwarmUnderTest, node: str, log: Path) -> None:
-    """Begin a move, and press Ctrl-C while pushes wait."""
+class PasswordPushes:
+    """Blobs pushed until the block ends with a password in each request, as no docker does it.
+
+    In token mode these go by the token server. None is tried again.
+    """
+
+    def __init__(self, site: SwarmUnderTest) -> None:
+        self._site, self._node = site, site.node_of(PROXY)
+        self._curl = ("curl", "-sS", "-u", site.login(NAME), "--max-time", str(STEP_S))
+        self._ended = threading.Event()
+        self._worker = threading.Thread(target=self._loop, daemon=True)
+        self.pushed: list[str] = []
+        """Digests."""
+        self.failed: list[str] = []
+        self.longest = 0.0
+        """Time of the longest push, seconds."""
+
+    def __enter__(self) -> PasswordPushes:
+        self._worker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._worker.join(2 * STEP_S)
+
+    def _loop(self) -> None:
+        while not self._ended.wait(0.2):
+            began, text = time.monotonic(), f"blob {len(self.pushed)}"
+            digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+            begin = ("-X", "POST", "-o", "/dev/null", "-w", "%header{location}")
+            location = self._run(*begin, f"{URL}/by-password/blobs/uploads/")
+            put = ("-X", "PUT", "-w", "%{http_code}", "--data-binary", text)
+            answer = self._run(*put, f"{location}&digest={digest}") if location else "none"
+            self.longest = max(self.longest, time.monotonic() - began)
+            (self.pushed if answer == "201" else self.failed).append(digest)
+
+    def _run(self, *args: str) -> str:
+        return self._site.swarm.exec(self._node, *self._curl, *args, check=False).stdout
+
+    def missing(self) -> list[str]:
+        """Return the status of each that is not there."""
+        urls = [f"{URL}/by-password/blobs/{digest}" for digest in self.pushed]
+        output = ["-o", "/dev/null"] * len(urls)
+        codes = self._run("-I", "-w", "%{http_code} ", *output, *urls).split()
+        assert len(codes) == len(urls)
+        return [code for code in codes if code != "200"]
+
+
+def kill_during_move(site: SwarmUnderTest, node: str, log: Path) -> None:
+    """Begin a move, and kill it with all its processes, while pushes wait for the deployment."""
     with log.open("wb") as output:
         run = subprocess.Popen(
             [".venv/bin/python", "-m", "ops", "move", "--stack", NAME, "--node", node],
@@ -31,13 +85,15 @@ def interrupt(site: SwarmUnderTest, node: str, log: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            start_new_session=True,
         )
     try:
-        wait("pushes to wait", lambda: "the rest is copied" in log.read_text(), STEP_S)
-        run.send_signal(signal.SIGINT)
-        assert run.wait(STEP_S) == 130
+        wait("the deployment", lambda: f"goes to {node}" in log.read_text(), STEP_S)
     finally:
-        run.kill()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(ProcessLookupError):
+                if os.getsid(int(process.name)) == run.pid:
+                    os.kill(int(process.name), signal.SIGKILL)
         run.wait(STEP_S)
 
 
@@ -45,28 +101,43 @@ def test_the_images_go_to_another_node_while_in_use(
     site: SwarmUnderTest, archive: Path, tmp_path: Path
 ) -> None:
     values = {"stackName": NAME, "domain": DOMAIN, "proxy": "stack", "network": NAME}
-    values |= {"proxyHttpPort": str(PORT), "toolsImage": TOOLS_IMAGE}
+    values |= {"proxyHttpPort": str(PORT), "toolsImage": TOOLS_IMAGE, "auth": "token"}
     site.project.init(NAME, {f"registry:{key}": value for key, value in values.items()})
     site.project.up(NAME)
     site.serves(NAME, DOMAIN, PROXY)
-    site.resolve(HOST, PROXY)
+    site.takes_tokens(f"{URL}/", site.resolve(HOST, PROXY))
     digest = site.push(NAME, HOST, "kept:1", archive)
     old = site.node_of(f"{NAME}_registry")
     new = next(node for node in site.swarm.nodes if node not in (old, site.node_of(PROXY)))
+    settings = site.project.folder / f"Pulumi.{NAME}.yaml"
+    before = settings.read_text()
 
-    with Load(site, NAME, HOST, PROXY, archive, tmp_path, pulled="kept:1", retries=RETRIES) as load:
-        interrupt(site, new.name, tmp_path / "interrupted.log")
+    with (
+        PasswordPushes(site) as by_password,
+        Load(site, NAME, HOST, PROXY, archive, tmp_path, pulled="kept:1", retries=RETRIES) as load,
+    ):
+        kill_during_move(site, new.name, tmp_path / "killed.log")
         assert site.holders(LABEL) == [old.name]
+        assert settings.read_text() == before, "no consent stays"
+        # Its gate would stay closed for minutes.
+        site.swarm.docker(site.any_node(), "service", "rm", f"{NAME}_job-move-gate")
+        by_password.longest = 0.0
         moved = site.make("move", f"STACK={NAME}", f"NODE={new.name}", "YES=1", CHECK="no")
     assert moved.code == 0, moved.text
     print(moved.text, f"{load.done} operations, the longest gap {load.gap:.1f} s")
-    assert "pushes waited for" in moved.text
+    print(f"{len(by_password.pushed)} by password, the longest {by_password.longest:.1f} s")
+    waited = re.search(r"pushes waited for (\d+) s", moved.text)
+    assert waited
+    assert by_password.longest > int(waited[1]) / 2, "pushes with a password wait too"
     assert f"docker volume rm {NAME}_registry-data" in moved.text
     assert not load.failed, load.failed
+    assert not by_password.failed, by_password.failed
     assert site.holders(LABEL) == [new.name]
+    assert site.holders(f"{LABEL}-left") == []
     assert site.node_of(f"{NAME}_registry") == new
     assert site.digest(NAME, HOST, "kept:1") == digest
     # All that was pushed meanwhile is there, with all its layers.
+    assert not by_password.missing()
     for number in (0, 2):
         options = ("--src-creds", site.login(NAME), f"docker://{HOST}/load-{number}-1:1")
         site.skopeo(HOST, "copy", *options, f"dir:{tmp_path / 'again'}")

@@ -57,6 +57,7 @@ CASES: list[DeploymentError | EndpointError] = [
     errors.DataElsewhereError(role=IMAGES, wanted="cat", label="s.data", holder=DOG),
     errors.LabelAmbiguousError(role=IMAGES, label="s.data", nodes=[DOG, CAT]),
     errors.LabelMovedError(role=CERTIFICATES, label="s.data", holder=DOG, home=CAT),
+    errors.MoveCutOffError(role=IMAGES, old=DOG, new=CAT),
     errors.LabelValueError(label="s.data", value="yes", node=DOG),
     errors.VolumeWouldMoveError(role=IMAGES, **MOVE),
     errors.VolumeReusedError(role=IMAGES, **MOVE),

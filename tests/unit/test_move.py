@@ -5,32 +5,31 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from components.traefik.route import Https, Route
+from components.run.takeover import Move, variables
 from ops import inventory
 from ops.bootstrap.console import UserError
 from ops.job import Job
-from ops.move import copying, gate, nodes
+from ops.move import copying, nodes
 
-ROUTE = Route(
-    domain="images.example.com",
-    tag="images-registry",
-    network="public",
-    constraint_label="traefik.constraint-label",
-    constraint_value="public",
-    https=Https(),
-    users={"admin": "$2y$05$hash"},
-)
+from .shared_move import ROUTE
+from .shared_settings import MIRROR, settings
+
 LABEL = "images.registry-data"
+
+
+LEFT = f"{LABEL}-left"
 
 
 def node(name: str, **labels: str) -> dict[str, Any]:
     return {
         "ID": f"{name}-id",
+        "Version": {"Index": 1},
         "Description": {"Hostname": name},
         "Status": {"State": "down" if name == "bee" else "ready"},
         "Spec": {"Availability": "active", "Role": "worker", "Labels": labels},
@@ -44,27 +43,32 @@ class DeployedStack:
         self.steps: list[str] = []
         self.jobs: dict[str, Job] = {}
         self.fails = ""
+        self.error: BaseException = UserError("no")
+        self.moves: list[Move | None] = []
         self.counts = {"bytes": 5 * 2**30, "size": 2**20, "removed": 0, "free": 2**30}
         self.nodes = [node("dog", **{LABEL: "true"}), node("cat"), node("bee")]
         self.constraints = [f"node.labels.{LABEL} == true", "node.hostname != ant"]
-        images = SimpleNamespace(node=None, moved_from=None)
         self.stack: Any = SimpleNamespace(
             name="prod",
             file=SimpleNamespace(name="Pulumi.prod.yaml"),
             endpoint=None,
             config=SimpleNamespace(swarm_stack="images"),
-            settings=SimpleNamespace(volumes=SimpleNamespace(images=images)),
+            settings=SimpleNamespace(routes=SimpleNamespace(registry=ROUTE)),
             refresh=lambda: None,
             deploy_again=self.deploy,
         )
-        client = SimpleNamespace(nodes=lambda: self.nodes, services=self.services)
+        client = SimpleNamespace(
+            nodes=lambda: self.nodes, services=self.services, update_node=self.update_node
+        )
         monkeypatch.setattr(inventory, "connected", lambda *_: contextlib.nullcontext(client))
         monkeypatch.setattr(copying, "running", self.running)
         monkeypatch.setattr(copying, "run_job", self.run_job)
         monkeypatch.setattr(nodes, "run", lambda command: self.steps.append(" ".join(command[2:])))
         monkeypatch.setenv("YES", "1")
 
-    def services(self, _: object) -> list[Any]:
+    def services(self, filters: dict[str, str]) -> list[Any]:
+        if filters["name"] != "images_registry":
+            return []
         task = {
             "Placement": {"Constraints": self.constraints},
             "ContainerSpec": {"Mounts": [{"Type": "volume", "Source": "images_registry-data"}]},
@@ -72,11 +76,23 @@ class DeployedStack:
         labels = ROUTE.labels(5000)
         return [{"Spec": {"Name": "images_registry", "TaskTemplate": task, "Labels": labels}}]
 
-    def deploy(self) -> None:
+    def update_node(self, id_: str, _: int, spec: dict[str, Any]) -> None:
+        changed = next(each for each in self.nodes if each["ID"] == id_)
+        is_noted = LEFT in spec["Labels"]
+        assert is_noted != (LEFT in changed["Spec"]["Labels"]), "nothing else changes"
+        self.steps.append(f"note {id_}" if is_noted else "note gone")
+        changed["Spec"] = spec
+
+    def deploy(self, move: Move | None = None) -> None:
         self.steps.append("deploy")
+        self.moves.append(move)
         if self.fails == "deploy":
-            raise UserError("no")
-        self.nodes = [node("dog"), node("cat", **{LABEL: "true"}), node("bee")]
+            raise self.error
+        for each in self.nodes:
+            each["Spec"]["Labels"].pop(LABEL, None)
+        self.nodes[1]["Spec"]["Labels"][LABEL] = "true"
+        if self.fails == "after deploy":
+            raise self.error
 
     @contextlib.contextmanager
     def running(self, _: object, job: Job) -> Iterator[None]:
@@ -104,11 +120,9 @@ def site(monkeypatch: pytest.MonkeyPatch) -> DeployedStack:
     return DeployedStack(monkeypatch)
 
 
-SET = [
-    "set --stack prod registry:volumeMovedFrom dog-id",
-    "set --stack prod registry:volumeNode cat",
-]
-FORGET = "rm --stack prod registry:volumeMovedFrom"
+SET = "set --stack prod registry:volumeNode cat"
+HANDOVER = ["note dog-id", "deploy", SET, "end", "note gone"]
+"""Steps of the move of the registry, by the consent of one deployment."""
 
 
 def test_the_images_are_copied_before_anything_waits(
@@ -116,8 +130,8 @@ def test_the_images_are_copied_before_anything_waits(
 ) -> None:
     nodes.move(site.stack, "cat")
     first = ["move-source", "look", "copy", "move-source ends"]
-    then = ["move-gate", "rest", *SET, "deploy", "end", FORGET, "move-gate ends"]
-    assert site.steps == [*first, *then]
+    assert site.steps == [*first, "move-gate", "rest", *HANDOVER, "move-gate ends"]
+    assert site.moves == [Move(moved_from="dog-id", node="cat-id")]
     shown = capsys.readouterr().err
     assert "pushes waited for 12 s" in shown
     assert "docker volume rm images_registry-data" in shown
@@ -136,29 +150,11 @@ def test_each_side_runs_on_its_node_and_both_have_the_token(site: DeployedStack)
     assert site.jobs["move-source"].labels == {"traefik.enable": "false"}
 
 
-def test_traefik_leads_requests_to_the_gate_by_the_same_routers() -> None:
-    labels = ROUTE.labels(5000)
-    moved = gate.gate_labels(labels)
-    name = "images-registry"
-    https = f"traefik.http.routers.{name}-https"
-    assert moved[f"{https}-move.service"] == f"{name}-move"
-    assert moved[f"{https}-move.middlewares"] == labels[f"{https}.middlewares"]
-    assert moved[f"{https}-move.tls.certresolver"] == labels[f"{https}.tls.certresolver"]
-    assert moved[f"{https}-move.rule"] == "(Host(`images.example.com`)) && PathPrefix(`/v2/`)"
-    assert moved[f"traefik.http.services.{name}-move.loadbalancer.server.port"] == "5001"
-    assert moved["traefik.enable"] == "true"
-    assert moved["traefik.swarm.network"] == "public"
-    assert moved["traefik.constraint-label"] == "public"
-    # Traefik forgets those of the registry while none of its tasks runs.
-    middlewares = {key for key in labels if key.startswith("traefik.http.middlewares.")}
-    assert middlewares
-    assert all(moved[key] == labels[key] for key in middlewares)
-    assert f"{https}.rule" not in moved
-
-
-def test_without_traefik_nothing_is_moved() -> None:
-    with pytest.raises(UserError, match="nothing can make pushes wait"):
-        gate.gate_labels({"traefik.enable": "false"})
+def test_the_gate_leads_to_the_registry_and_to_the_token_server(site: DeployedStack) -> None:
+    nodes.move(site.stack, "cat")
+    command = site.jobs["move-gate"].command
+    gates = [text for flag, text in pairwise(command) if flag == "--gate"]
+    assert gates == [":5001=http://images_registry:5000", ":5003=http://images_token:5001"]
 
 
 @pytest.mark.parametrize("step", ["look", "copy", "rest"])
@@ -180,33 +176,73 @@ def test_too_little_space_is_seen_before_anything_is_copied(site: DeployedStack)
     assert site.steps == ["move-source", "look", "move-source ends"]
 
 
-def test_a_deployment_that_never_moved_the_label_leaves_the_settings_as_they_were(
-    site: DeployedStack,
+@pytest.mark.parametrize("error", [UserError("no"), KeyboardInterrupt()])
+def test_a_deployment_that_never_moved_the_label_leaves_nothing(
+    site: DeployedStack, error: BaseException
 ) -> None:
-    site.fails = "deploy"
+    site.fails, site.error = "deploy", error
+    with pytest.raises(type(error)):
+        nodes.move(site.stack, "cat")
+    assert site.steps[-4:] == ["note dog-id", "deploy", "note gone", "move-gate ends"]
+    assert not any("registry:" in each for each in site.steps)
+
+
+@pytest.mark.parametrize("step", ["after deploy", "end"])
+def test_what_fails_after_the_label_moved_says_how_it_goes_on(
+    site: DeployedStack, step: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.fails = step
     with pytest.raises(UserError):
         nodes.move(site.stack, "cat")
-    back = [FORGET, "rm --stack prod registry:volumeNode", "move-gate ends"]
-    assert site.steps[-3:] == back
-
-
-def test_an_end_that_fails_says_how_it_goes_on(
-    site: DeployedStack, capsys: pytest.CaptureFixture[str]
-) -> None:
-    site.fails = "end"
-    with pytest.raises(UserError, match="no space left"):
-        nodes.move(site.stack, "cat")
     assert "to end the move: make move NODE=cat STACK=prod" in capsys.readouterr().err
-    assert site.steps[-2:] == ["end", "move-gate ends"]
-
-
-def test_a_move_that_was_interrupted_after_the_label_moved_is_ended(site: DeployedStack) -> None:
-    site.nodes = [node("dog"), node("cat", **{LABEL: "true"})]
-    site.stack.settings.volumes.images.moved_from = "dog-id"
+    assert site.steps[-1] == "move-gate ends"
+    site.fails = ""
+    site.steps.clear()
     nodes.move(site.stack, "cat")
-    assert site.steps == ["move-gate", *SET, "deploy", "end", FORGET, "move-gate ends"]
+    assert site.steps == ["move-gate", *HANDOVER[1:], "move-gate ends"]
     assert site.jobs["move-gate"].labels == {"traefik.enable": "false"}
     assert site.jobs["move-gate"].constraints == ["node.id == dog-id"]
+
+
+class Killed(BaseException):
+    """The end of a process at which it does nothing any more."""
+
+
+@pytest.mark.parametrize("step", ["deploy", "after deploy"])
+def test_a_command_that_was_killed_leaves_no_consent(site: DeployedStack, step: str) -> None:
+    site.fails, site.error = step, Killed()
+    with pytest.raises(Killed):
+        nodes.move(site.stack, "cat")
+    assert not any("registry:" in each for each in site.steps), "the settings are as they were"
+    site.fails = ""
+    site.steps.clear()
+    nodes.move(site.stack, "cat")
+    # The note is there already, on whatever machine the command goes on.
+    assert site.steps[-5:] == [*HANDOVER[1:], "move-gate ends"]
+    assert ("copy" in site.steps) == (step == "deploy")
+
+
+def test_the_consent_is_that_of_one_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in variables({}, move=Move(moved_from="dog-id", node="cat-id")).items():
+        monkeypatch.setenv(name, value)
+    volumes = settings(volumeNode="dog", mirrors={"hub": MIRROR}).volumes
+    assert (volumes.images.node, volumes.images.moved_from) == ("cat-id", "dog-id")
+    assert (volumes.mirrors.node, volumes.mirrors.moved_from) == (None, None)
+    for name, value in variables({}, move=Move(moved_from="bucket")).items():
+        monkeypatch.setenv(name, value)
+    images = settings(volumeNode="dog").volumes.images
+    assert (images.node, images.moved_from) == ("dog", "bucket")
+    for name, value in variables({}).items():
+        monkeypatch.setenv(name, value)
+    assert settings(volumeNode="dog").volumes.images.moved_from is None
+
+
+def test_a_move_that_was_cut_off_is_ended_before_another_begins(site: DeployedStack) -> None:
+    site.nodes = [node("dog", **{LEFT: "true"}), node("cat", **{LABEL: "true"}), node("cow")]
+    for other in ("dog", "cow"):
+        with pytest.raises(UserError, match=r"was cut off.*\n.*make move NODE=cat STACK=prod"):
+            nodes.move(site.stack, other)
+    assert site.steps == []
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from components.errors import (
     LabelAmbiguousError,
     LabelMovedError,
     LabelValueError,
+    MoveCutOffError,
     NodeGoneError,
     NodeUnavailableError,
     NodeUnknownError,
@@ -18,7 +19,7 @@ from components.errors import (
     PlacementError,
 )
 from components.swarm.inspect import Node
-from components.swarm.placement import choose_node, fits
+from components.swarm.placement import choose_node, fits, left_label
 
 from .conftest import node, refused
 
@@ -217,6 +218,21 @@ def test_a_label_that_was_moved_with_the_data_takes_consent_by_name() -> None:
     nodes = [node("dog", labels=MARK), node("cat")]
     assert choose(*nodes, remembered=HOME, consent="cat") == "dog"
     assert choose(*nodes, remembered=HOME, consent="dog") == "cat", "and back"
+
+
+def test_a_move_that_was_cut_off_is_refused_until_it_is_ended() -> None:
+    nodes = [node("dog", labels=MARK), node("cat", labels={left_label(LABEL): "true"})]
+    for wanted in (None, "cat"):
+        with refused(MoveCutOffError, r"from node cat to dog was cut off.*\n +make move NODE=dog"):
+            choose(*nodes, remembered=HOME, wanted=wanted)
+    assert choose(*nodes, remembered=HOME, wanted="dog", consent="cat-id") == "dog"
+
+
+def test_another_node_that_is_named_is_refused_with_both_ways() -> None:
+    nodes = [node("dog"), node("cat", labels=MARK)]
+    text = r"the images are on node cat .*\n.*volumeNode cat\n.*\n +make move NODE=dog STACK="
+    with refused(DataElsewhereError, text):
+        choose(*nodes, remembered=HOME, wanted="dog")
 
 
 def test_a_node_that_left_the_swarm_is_not_replaced_by_another() -> None:

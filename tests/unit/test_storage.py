@@ -23,6 +23,7 @@ from components.run.deployed import (
 from components.run.target import Target
 from components.storage import VOLUME
 from components.swarm.location import IMAGES, MIRRORED_IMAGES, ObjectStore, Role, Volume
+from components.swarm.placement import left_label
 
 from .conftest import Deploy, Recorder, node, refused, swarm
 
@@ -48,6 +49,7 @@ def made(
     declared: bool = False,
     role: Role = IMAGES,
     dog: dict[str, Any] | None = None,
+    cat: dict[str, Any] | None = None,
     **about: Any,
 ) -> Recorder:
     outputs: dict[tuple[str, str], dict[str, Any]] = {}
@@ -59,7 +61,8 @@ def made(
     options = VolumeOptions(role=role, name="s_registry-data", **chosen)
     args = {"location": Volume(name="s_registry-data"), **about}
     target = Target(
-        swarm=swarm(node("dog", **(dog or {})), node("cat")), deployed=Deployed(outputs=outputs)
+        swarm=swarm(node("dog", **(dog or {})), node("cat", **(cat or {}))),
+        deployed=Deployed(outputs=outputs),
     )
 
     def program() -> pulumi.Output[Any]:
@@ -121,6 +124,23 @@ def test_a_move_is_remembered_only_once_it_has_succeeded(
     with refused(MoveUndoneError, text):
         made(deploy, DOG, node="cat", moved_from="dog", running=False)
     assert labelled == [(LABEL, "cat-id"), (LABEL, "dog-id")], "the label is back"
+
+
+@pytest.mark.usefixtures("labelled")
+def test_a_move_that_was_not_ended_is_a_warning(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr("pulumi.log.warn", warnings.append)
+    cat = {"labels": {LABEL: "true"}}
+    left = {"labels": {left_label(LABEL): "true"}}
+    there = DOG | {"nodeId": "cat-id", "node": "cat"}
+    made(deploy, there, dog=left, cat=cat)
+    assert len(warnings) == 1
+    assert "from node dog to cat was cut off" in warnings[0]
+    made(deploy, there, dog=left, cat=cat, moved_from="dog-id")
+    made(deploy, DOG, dog={"labels": {LABEL: "true", left_label(LABEL): "true"}})
+    assert len(warnings) == 1, "its own deployment, and where the label hasn't moved"
 
 
 def test_a_cache_is_no_obstacle(deploy: Deploy, labelled: list[tuple[str, str]]) -> None:

@@ -16,9 +16,8 @@ const patience = time.Minute
 // gate is what requests go through on their way to the registry, wherever that runs by then. While it is
 // closed, those that write wait. While no registry is there to connect to, all do.
 type gate struct {
-	registry http.Handler
-	limit    time.Duration // after which it opens by itself
-	drain    time.Duration // for which a closing gate waits for requests under way
+	limit time.Duration // after which it opens by itself
+	drain time.Duration // for which a closing gate waits for requests under way
 
 	mutex    sync.Mutex
 	opened   chan struct{} // closed while the gate is open
@@ -36,26 +35,74 @@ type pause struct {
 	UnderWay int     `json:"under_way"` // requests that go on in the registry
 }
 
-func newGate(registry *url.URL, limit, drain time.Duration) *gate {
-	// The registry builds addresses from the host name and the forwarded headers that Traefik sends:
-	// both go on as they are.
+func newGate(limit, drain time.Duration) *gate {
+	opened := make(chan struct{})
+	close(opened)
+	g := &gate{limit: limit, drain: drain, opened: opened}
+	g.idle = sync.NewCond(&g.mutex)
+	return g
+}
+
+// before returns the gate's side that is before an address: the registry, or what leads on to it.
+func (g *gate) before(address *url.URL) http.Handler {
 	forward := &httputil.ReverseProxy{
-		// Each request connects anew: to the registry that is there now.
-		Transport:     &http.Transport{DialContext: patientDial, DisableKeepAlives: true},
+		Transport: patient{&http.Transport{
+			DialContext: patientDial,
+			// Each request connects anew: to the registry that is there now.
+			DisableKeepAlives:  true,
+			DisableCompression: true,
+		}},
 		FlushInterval: -1,
-		Director: func(r *http.Request) {
-			r.URL.Scheme, r.URL.Host = registry.Scheme, registry.Host
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.Out.URL.Scheme, p.Out.URL.Host = address.Scheme, address.Host
+			// The registry builds addresses from the host name and these headers, as Traefik sent them.
+			for _, name := range forwarded {
+				if values, has := p.In.Header[name]; has {
+					p.Out.Header[name] = values
+				}
+			}
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			w.Header().Set("Retry-After", "5")
 			http.Error(w, "the registry doesn't answer: "+err.Error(), http.StatusServiceUnavailable)
 		},
 	}
-	opened := make(chan struct{})
-	close(opened)
-	g := &gate{registry: forward, limit: limit, drain: drain, opened: opened}
-	g.idle = sync.NewCond(&g.mutex)
-	return g
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !reads(r) {
+			if !g.enter(r.Context()) {
+				return // the client has given up
+			}
+			defer g.leave()
+		}
+		forward.ServeHTTP(w, r)
+	})
+}
+
+// forwarded are the headers with what a client asked for; ReverseProxy leaves them out.
+var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
+
+func reads(r *http.Request) bool {
+	return r.Method == http.MethodGet || r.Method == http.MethodHead
+}
+
+// patient asks again, for what reads, while the answer is to come back later: so says the token server
+// where it knows of no registry.
+type patient struct{ http.RoundTripper }
+
+func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
+	for began := time.Now(); ; {
+		answer, err := p.RoundTripper.RoundTrip(r)
+		if err != nil || answer.StatusCode != http.StatusServiceUnavailable || !reads(r) ||
+			answer.Header.Get("Retry-After") == "" || time.Since(began) > patience {
+			return answer, err
+		}
+		answer.Body.Close()
+		select {
+		case <-time.After(300 * time.Millisecond):
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
 }
 
 // patientDial connects, as soon as somebody is there.
@@ -74,18 +121,6 @@ func patientDial(ctx context.Context, network, address string) (net.Conn, error)
 			return nil, err
 		}
 	}
-}
-
-func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		g.registry.ServeHTTP(w, r)
-		return
-	}
-	if !g.enter(r.Context()) {
-		return // the client has given up
-	}
-	defer g.leave()
-	g.registry.ServeHTTP(w, r)
 }
 
 // enter waits for the gate to be open, and returns whether it is.

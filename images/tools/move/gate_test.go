@@ -111,7 +111,7 @@ func TestAReadWaitsForTheRegistryToBeThere(t *testing.T) {
 	}
 	address := listener.Addr().String()
 	listener.Close() // nobody is there
-	gate := httptest.NewServer(newGate(&url.URL{Scheme: "http", Host: address}, time.Minute, 0))
+	gate := httptest.NewServer(newGate(time.Minute, 0).before(&url.URL{Scheme: "http", Host: address}))
 	defer gate.Close()
 	registry := &http.Server{Addr: address, Handler: http.NotFoundHandler()}
 	defer registry.Close()
@@ -130,5 +130,73 @@ func TestAGateThatIsForgottenOpens(t *testing.T) {
 	}
 	if came := s.gate.open(); !came.Expired {
 		t.Fatal("nobody learns that it opened by itself")
+	}
+}
+
+func TestWritesWaitOnEachSideOfTheGate(t *testing.T) {
+	s := newSides(t, nil)
+	arrived := make(chan string, 1)
+	tokenServer := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		user, _, _ := r.BasicAuth()
+		arrived <- user + " " + r.Header.Get("X-Forwarded-For")
+	}))
+	defer tokenServer.Close()
+	address, _ := url.Parse(tokenServer.URL)
+	logins := httptest.NewServer(s.gate.before(address))
+	defer logins.Close()
+	s.gate.close(context.Background())
+	go func() {
+		request, _ := http.NewRequest(http.MethodPut, logins.URL+"/v2/", strings.NewReader("body"))
+		request.SetBasicAuth("ann", "secret")
+		request.Header.Set("X-Forwarded-For", "9.9.9.9")
+		http.DefaultClient.Do(request)
+	}()
+	select {
+	case <-arrived:
+		t.Fatal("a write with a password passes a closed gate")
+	case <-time.After(200 * time.Millisecond):
+	}
+	s.gate.open()
+	if got := <-arrived; got != "ann 9.9.9.9" {
+		t.Fatalf("the token server gets %q", got)
+	}
+}
+
+func TestAReadComesBackWhereTheTokenServerSaysSo(t *testing.T) {
+	for _, each := range []struct {
+		method, later string
+		code, asked   int
+	}{
+		{http.MethodGet, "5", http.StatusOK, 3},
+		{http.MethodPut, "5", http.StatusServiceUnavailable, 1},
+		{http.MethodGet, "", http.StatusServiceUnavailable, 1},
+	} {
+		asked := 0
+		s := newSides(t, func(w http.ResponseWriter, _ *http.Request) {
+			if asked++; asked < 3 {
+				w.Header().Set("Retry-After", each.later)
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		})
+		request, _ := http.NewRequest(each.method, s.writes.URL+"/v2/", nil)
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil || answer.StatusCode != each.code || asked != each.asked {
+			t.Fatalf("%+v: asked %d times: %v, %v", each, asked, answer, err)
+		}
+	}
+}
+
+func TestAGateIsAnAddressAndWhatItLeadsTo(t *testing.T) {
+	given := gates{}
+	if err := given.Set(":5001=http://images_registry:5000"); err != nil {
+		t.Fatal(err)
+	}
+	if given[":5001"].Host != "images_registry:5000" {
+		t.Fatalf("%v", given)
+	}
+	for _, wrong := range []string{"", ":5001", ":5001=", "=http://a", ":5001=images_registry"} {
+		if err := given.Set(wrong); err == nil {
+			t.Errorf("%q is a gate", wrong)
+		}
 	}
 }

@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -37,10 +38,26 @@ func main() {
 
 // settings are the flags of a command.
 type settings struct {
-	root, token      string
-	source, registry string
-	files, writes    string
-	limit, notice    time.Duration
+	root, token   string
+	source, files string
+	gates         gates
+	limit, notice time.Duration
+}
+
+// gates are the addresses at which requests come, each with that which they go on to.
+type gates map[string]*url.URL
+
+func (g gates) String() string { return "" }
+
+// Set takes one as ADDRESS=URL.
+func (g gates) Set(text string) error {
+	here, there, _ := strings.Cut(text, "=")
+	address, err := url.Parse(there)
+	if err == nil && (here == "" || address.Host == "") {
+		err = errors.New("it isn't ADDRESS=URL")
+	}
+	g[here] = address
+	return err
 }
 
 // command runs one command and returns its exit code: 0, 1 when it failed, 2 for wrong usage.
@@ -50,7 +67,7 @@ func command(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 		return 2
 	}
 	name := arguments[0]
-	var s settings
+	s := settings{gates: gates{}}
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&s.root, "root", "/var/lib/registry", "`folder` of the registry's files")
@@ -58,9 +75,8 @@ func command(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 	flags.DurationVar(&s.notice, "notice", 10*time.Second,
 		"until Traefik has noticed that the gate is there, or goes")
 	if name == "serve" {
-		flags.StringVar(&s.registry, "registry", "", "`address` of the registry, which writes go on to")
 		flags.StringVar(&s.files, "files", ":5002", "`address` that files are asked for at")
-		flags.StringVar(&s.writes, "writes", ":5001", "`address` of the gate")
+		flags.Var(s.gates, "gate", "`ADDRESS=URL` that requests come to, and go on to; several times")
 		flags.DurationVar(&s.limit, "limit", 5*time.Minute, "the longest time that writes wait")
 	} else {
 		flags.StringVar(&s.source, "source", "", "`address` of the other side")
@@ -88,17 +104,13 @@ func command(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 }
 
 func serveFrom(ctx context.Context, s settings, log *slog.Logger) error {
-	registry, err := url.Parse(s.registry)
-	if err != nil {
-		return err
-	}
 	folder, err := os.OpenRoot(s.root)
 	if err != nil {
 		return err
 	}
 	defer folder.Close()
-	from := &source{folder, s.token, newGate(registry, s.limit, 30*time.Second)}
-	return serve(ctx, from, s.files, s.writes, s.notice, log)
+	from := &source{folder, s.token, newGate(s.limit, 30*time.Second)}
+	return serve(ctx, from, s, log)
 }
 
 func copyTo(ctx context.Context, name string, s settings, log *slog.Logger) error {

@@ -32,7 +32,7 @@ func newSides(t *testing.T, registry http.HandlerFunc) *sides {
 	behind := httptest.NewServer(registry)
 	t.Cleanup(behind.Close)
 	address, _ := url.Parse(behind.URL)
-	s := &sides{from: t.TempDir(), to: t.TempDir(), gate: newGate(address, time.Minute, time.Minute)}
+	s := &sides{from: t.TempDir(), to: t.TempDir(), gate: newGate(time.Minute, time.Minute)}
 	folder, err := os.OpenRoot(s.from)
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func newSides(t *testing.T, registry http.HandlerFunc) *sides {
 	t.Cleanup(func() { folder.Close() })
 	files := httptest.NewServer((&source{folder, "right", s.gate}).handler())
 	t.Cleanup(files.Close)
-	s.writes = httptest.NewServer(s.gate)
+	s.writes = httptest.NewServer(s.gate.before(address))
 	t.Cleanup(s.writes.Close)
 	t.Cleanup(func() { s.gate.open() })
 	s.copier = &copier{s.to, files.URL, "right", http.DefaultClient,

@@ -122,10 +122,16 @@ func (s *source) read(w http.ResponseWriter, r *http.Request) {
 
 // serve hands out the files and keeps the gate until SIGTERM; then it lets those that wait go on, and
 // serves until Traefik has noticed and no request is under way.
-func serve(ctx context.Context, s *source, files, writes string, notice time.Duration, log *slog.Logger) error {
-	servers := []*http.Server{
-		{Addr: files, Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second},
-		{Addr: writes, Handler: s.gate, ReadHeaderTimeout: 10 * time.Second},
+func serve(ctx context.Context, s *source, with settings, log *slog.Logger) error {
+	answers := map[string]http.Handler{with.files: s.handler()}
+	for here, there := range with.gates {
+		answers[here] = s.gate.before(there)
+	}
+	var servers []*http.Server
+	for address, handler := range answers {
+		servers = append(servers, &http.Server{
+			Addr: address, Handler: handler, ReadHeaderTimeout: 10 * time.Second,
+		})
 	}
 	failed := make(chan error, len(servers))
 	for _, server := range servers {
@@ -138,7 +144,7 @@ func serve(ctx context.Context, s *source, files, writes string, notice time.Dur
 	case <-ctx.Done():
 	}
 	s.gate.open()
-	time.Sleep(notice)
+	time.Sleep(with.notice)
 	rest, cancel := context.WithTimeout(context.Background(), 40*time.Second)
 	defer cancel()
 	for _, server := range servers {
