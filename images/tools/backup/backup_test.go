@@ -18,6 +18,9 @@ func TestARestoredRegistryIsTheSame(t *testing.T) {
 	on(t, func(p *place) {
 		p.fill()
 		p.mustBackup()
+		if p.generation().Repositories["app"].Tags["_uploads"] == "" {
+			t.Error("a tag of a strange name is left out")
+		}
 		if err := p.verify(false); err != nil {
 			t.Error(err)
 		}

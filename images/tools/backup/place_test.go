@@ -218,6 +218,7 @@ func (p *place) fill() {
 	p.Link(storage.Entry{Kind: storage.Layer, Repository: "app", Digest: long})
 	p.Tag("app", "sha512", p.Image("app", long))
 	p.Raw("app", `["`+shared.String()+`"]`)
+	p.Tag("app", "_uploads", p.Image("app", p.Layer("app", "of a tag of a strange name")))
 }
 
 // flip changes one byte of a blob in the archive.

@@ -17,10 +17,12 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Folders of the storage: what the registry keeps, and what a clean-up has put aside.
+// Folders of the storage: what the registry keeps, what a clean-up has put aside, and what a restore has
+// begun to copy.
 const (
-	Root  = "/docker/registry/v2"
-	Trash = "/docker/registry/trash"
+	Root    = "/docker/registry/v2"
+	Trash   = "/docker/registry/trash"
+	Partial = "/docker/registry/partial"
 )
 
 // Digests is a set of digests.
@@ -91,16 +93,18 @@ func Parse(file string) (Entry, bool) {
 	if !ok {
 		return Entry{}, false
 	}
-	if name, rest, ok := strings.Cut(rest, "/_layers/"); ok {
+	name, rest, ok := strings.Cut(rest, "/_manifests/") // first: a tag may be called _layers
+	if !ok {
+		if name, rest, ok = strings.Cut(name, "/_layers/"); !ok {
+			return Entry{}, false
+		}
 		if parts := strings.Split(rest, "/"); len(parts) == 3 {
 			return known(Entry{Kind: Layer, Repository: name, Digest: joined(parts[0], parts[1])}, file)
 		}
 		return Entry{}, false
 	}
-	name, rest, ok := strings.Cut(rest, "/_manifests/")
 	parts := strings.Split(rest, "/")
 	switch {
-	case !ok:
 	case len(parts) == 4 && parts[0] == "revisions":
 		return known(Entry{Kind: Revision, Repository: name, Digest: joined(parts[1], parts[2])}, file)
 	case len(parts) == 4 && parts[0] == "tags" && parts[2] == "current":
@@ -146,10 +150,20 @@ func (s *Store) WritesWhole() bool { return s.Name() == "s3aws" }
 // Entries calls visit for every entry below a path of the driver; what vanishes meanwhile is left out.
 // Folders for uploads under way are not looked into.
 func (s *Store) Entries(ctx context.Context, base, below string, visit func(Stored)) error {
+	var last Entry // a name that is part of a path would keep the path in memory
 	return s.Files(ctx, path.Join(base, below), func(info driver.FileInfo) {
-		if e, ok := Parse(strings.TrimPrefix(info.Path(), base+"/")); ok {
-			visit(Stored{e, info.Size(), info.ModTime()})
+		e, ok := Parse(strings.TrimPrefix(info.Path(), base+"/"))
+		if !ok {
+			return
 		}
+		if e.Repository != last.Repository {
+			last.Repository = strings.Clone(e.Repository)
+		}
+		if e.Tag != last.Tag {
+			last.Tag = strings.Clone(e.Tag)
+		}
+		e.Repository, e.Tag = last.Repository, last.Tag
+		visit(Stored{e, info.Size(), info.ModTime()})
 	})
 }
 
@@ -161,8 +175,8 @@ func (s *Store) Files(ctx context.Context, from string, visit func(driver.FileIn
 		}
 		if !info.IsDir() {
 			visit(info)
-		} else if path.Base(info.Path()) == "_uploads" {
-			return driver.ErrSkipDir
+		} else if path.Base(info.Path()) == "_uploads" && !strings.Contains(info.Path(), "/_manifests/") {
+			return driver.ErrSkipDir // but for a tag of that name
 		}
 		return nil
 	}

@@ -1,15 +1,18 @@
 package storage
 
 import (
+	"context"
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/distribution/distribution/v3"
 	_ "github.com/distribution/distribution/v3/manifest/manifestlist"
 	_ "github.com/distribution/distribution/v3/manifest/ocischema"
 	_ "github.com/distribution/distribution/v3/manifest/schema2"
 	"github.com/distribution/distribution/v3/registry/storage/driver"
+	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -33,11 +36,52 @@ func FuzzParse(f *testing.F) {
 		f.Add(e.File())
 	}
 	f.Add("repositories/a/_manifests/tags/x/index/sha256/y/link")
+	f.Add("repositories/a/_manifests/tags/_layers/current/link")
 	f.Fuzz(func(t *testing.T, file string) {
 		if e, ok := Parse(file); ok && e.File() != file {
 			t.Errorf("%q is %+v at %q", file, e, e.File())
 		}
 	})
+}
+
+// A tag may be called as folders of the registry are, and is there all the same.
+func TestATagMayHaveAnyName(t *testing.T) {
+	files := filesystem.New(filesystem.DriverParameters{RootDirectory: t.TempDir(), MaxThreads: 100})
+	ctx, s, seen := context.Background(), &Store{files, time.Now}, map[Entry]bool{}
+	for _, tag := range []string{"_layers", "_manifests", "_uploads", "current", "index", "v1..2"} {
+		for _, e := range []Entry{
+			{Kind: Current, Repository: "team/app", Tag: tag},
+			{Kind: History, Repository: "team/app", Tag: tag, Digest: digest.FromString("a")},
+		} {
+			if parsed, ok := Parse(e.File()); !ok || parsed != e {
+				t.Errorf("%s is %+v", e.File(), parsed)
+			}
+			if err := s.PutContent(ctx, Root+"/"+e.File(), []byte("sha256:…")); err != nil {
+				t.Fatal(err)
+			}
+			seen[e] = false
+		}
+	}
+	upload := Root + "/repositories/team/app/_uploads/1/data"
+	if err := s.PutContent(ctx, upload, []byte("…")); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Files(ctx, Root, func(info driver.FileInfo) {
+		if info.Path() == upload {
+			t.Error("an upload under way is looked at")
+		}
+	})
+	if err == nil {
+		err = s.Entries(ctx, Root, "repositories", func(e Stored) { seen[e.Entry] = true })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e, ok := range seen {
+		if !ok {
+			t.Errorf("%s isn't seen", e.File())
+		}
+	}
 }
 
 // Whatever the registry takes to be referred to is kept.
