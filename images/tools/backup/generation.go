@@ -30,7 +30,8 @@ type generation struct {
 // repository is the part of a generation that one repository had.
 type repository struct {
 	Tags      map[string]digest.Digest `json:"tags"`
-	Manifests []digest.Digest          `json:"manifests"` // tagged or not, sorted
+	Pushed    map[string]time.Time     `json:"pushed,omitempty"` // when, by tag; earlier programs had none
+	Manifests []digest.Digest          `json:"manifests"`        // tagged or not, sorted
 }
 
 // manifest is what a manifest names.
@@ -74,7 +75,9 @@ func decode(content []byte) (*generation, error) {
 
 // equal returns whether two generations hold the same, whenever they were made.
 func (g *generation) equal(other *generation) bool {
-	return reflect.DeepEqual(g.Repositories, other.Repositories) &&
+	return maps.EqualFunc(g.Repositories, other.Repositories, func(a, b repository) bool {
+		return maps.Equal(a.Tags, b.Tags) && slices.Equal(a.Manifests, b.Manifests)
+	}) &&
 		maps.EqualFunc(g.Manifests, other.Manifests, func(a, b manifest) bool { return reflect.DeepEqual(a, b) }) &&
 		maps.Equal(g.Blobs, other.Blobs) && maps.Equal(g.Broken, other.Broken) &&
 		maps.Equal(g.Files, other.Files)

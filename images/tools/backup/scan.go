@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -38,13 +40,31 @@ func newScanner(s *storage.Store, known map[digest.Digest]manifest, log *slog.Lo
 func (s *scanner) scan(ctx context.Context, into *generation) error {
 	type tag struct{ repository, name string }
 	var tags []tag
+	type changes struct{ link, youngest time.Time }
+	changed := map[tag]changes{}
+	listed, seed := map[uint64]struct{}{}, maphash.MakeSeed()
 	err := s.store.Entries(ctx, storage.Root, "repositories", func(e storage.Stored) {
-		if e.Kind == storage.Current {
-			tags = append(tags, tag{e.Repository, e.Tag})
-		} else if e.Kind == storage.Revision {
+		one := tag{e.Repository, e.Tag}
+		switch e.Kind {
+		case storage.Revision:
 			s.revision(e.Repository, e.Digest)
+		case storage.Current, storage.History:
+			files := changed[one]
+			if e.Kind == storage.Current {
+				tags = append(tags, one)
+				files.link = e.Changed
+			}
+			if e.Changed.After(files.youngest) {
+				files.youngest = e.Changed
+			}
+			changed[one] = files
+			listed[maphash.String(seed, e.File())] = struct{}{}
 		}
 	})
+	if err != nil {
+		return err
+	}
+	pushes, err := s.store.Pushes(ctx, "")
 	if err != nil {
 		return err
 	}
@@ -66,9 +86,14 @@ func (s *scanner) scan(ctx context.Context, into *generation) error {
 	for t, d := range named {
 		r, ok := into.Repositories[t.repository]
 		if !ok {
-			r.Tags = map[string]digest.Digest{}
+			r.Tags, r.Pushed = map[string]digest.Digest{}, map[string]time.Time{}
 		}
 		r.Tags[t.name] = d
+		r.Pushed[t.name] = pushes.When(t.repository, t.name, changed[t].link, changed[t].youngest).UTC()
+		before := storage.Entry{Kind: storage.History, Repository: t.repository, Tag: t.name, Digest: d}
+		if _, ok := listed[maphash.String(seed, before.File())]; !ok { // pushed since the listing
+			r.Pushed[t.name] = s.store.Now().UTC()
+		}
 		into.Repositories[t.repository] = r
 		s.revision(t.repository, d) // a tag of which the listing came too early to show the manifest
 	}

@@ -70,7 +70,16 @@ func (c *collector) expire(ctx context.Context) error {
 
 // expireIn puts aside the tags of one repository.
 func (c *collector) expireIn(ctx context.Context, name string, rules []rule) error {
-	r, err := c.tagsOf(ctx, name)
+	pushes, err := c.store.Pushes(ctx, name)
+	if err != nil {
+		return err
+	}
+	if pushes.Unsure(name) {
+		c.log.Warn("the order is unknown in which tags were pushed, since a restore or an undo was "+
+			"interrupted: none goes until it has run again", "repository", name)
+		return nil
+	}
+	r, err := c.tagsOf(ctx, name, pushes)
 	if err != nil || r == nil {
 		return err
 	}
@@ -81,7 +90,7 @@ func (c *collector) expireIn(ctx context.Context, name string, rules []rule) err
 	}
 	ctx = context.WithoutCancel(ctx) // an image and its signatures go together
 	if slices.ContainsFunc(mapKeys(r.tags), belonging.MatchString) {
-		if r, err = c.tagsOf(ctx, name); err != nil { // anew: a tag may have come for what went
+		if r, err = c.tagsOf(ctx, name, pushes); err != nil { // anew: a tag may have come for what went
 			return err
 		}
 		if r != nil {
@@ -106,9 +115,17 @@ func (c *collector) expireIn(ctx context.Context, name string, rules []rule) err
 }
 
 // tagsOf returns the tags and manifests of a repository, nil for one that has none.
-func (c *collector) tagsOf(ctx context.Context, name string) (*repository, error) {
+func (c *collector) tagsOf(
+	ctx context.Context, name string, pushes *storage.Pushes,
+) (*repository, error) {
 	all, err := c.marker.tree(ctx, path.Join("repositories", name, "_manifests"))
-	return all[name], err
+	if err != nil || all[name] == nil {
+		return nil, err
+	}
+	for tagName, t := range all[name].tags {
+		t.pushed = pushes.When(name, tagName, t.pushed, t.changed)
+	}
+	return all[name], nil
 }
 
 // ownTags returns the tags that the rules let go, without those that belong to another manifest.
@@ -253,8 +270,8 @@ func subjectNames[V any](of map[digest.Digest]V) map[string]struct{} {
 	return names
 }
 
-func mapKeys[V any](of map[string]V) []string {
-	keys := make([]string, 0, len(of))
+func mapKeys[K comparable, V any](of map[K]V) []K {
+	keys := make([]K, 0, len(of))
 	for key := range of {
 		keys = append(keys, key)
 	}

@@ -22,6 +22,11 @@ func (c *collector) putTagsAside(
 	slices.SortFunc(tags, func(a, b candidate) int {
 		return cmp.Or(a.pushed.Compare(b.pushed), cmp.Compare(a.name, b.name))
 	})
+	if !c.opts.dryRun {
+		if err := c.notePushes(ctx, name, tags); err != nil {
+			return 0, nil, err
+		}
+	}
 	var mutex sync.Mutex
 	group, inner := errgroup.WithContext(context.WithoutCancel(ctx)) // a tag goes as a whole
 	group.SetLimit(workers)
@@ -129,81 +134,6 @@ func (c *collector) keepPush(ctx context.Context, pushed storage.Stored, aside t
 		return err
 	}
 	return nil
-}
-
-// undoTags brings back the tags that a run put aside, and returns how many, and how many can't be, for
-// lack of the manifest that they name. A tag that has been pushed anew stays as it is.
-func undoTags(ctx context.Context, s *storage.Store, name string) (back, lost int, err error) {
-	run := name + "/" + asideTags
-	tags := map[[2]string][]storage.Stored{}
-	err = s.Entries(ctx, storage.Trash+"/"+run, "", func(e storage.Stored) {
-		key := [2]string{e.Repository, e.Tag}
-		tags[key] = append(tags[key], e)
-	})
-	for _, files := range tags {
-		if err := ctx.Err(); err != nil {
-			return back, lost, err
-		}
-		whole, err := wholeTag(ctx, s, run, files)
-		if err != nil {
-			return back, lost, err
-		}
-		if !whole {
-			lost++
-			continue
-		}
-		moved, err := bringBackTag(ctx, s, run, files)
-		if err != nil {
-			return back, lost, err
-		}
-		if moved {
-			back++
-		}
-	}
-	return back, lost, err
-}
-
-// wholeTag returns whether the manifest is there that a tag in the trash names, or the tag itself, or
-// whether it names none.
-func wholeTag(ctx context.Context, s *storage.Store, run string, files []storage.Stored) (bool, error) {
-	for _, one := range files {
-		if one.Kind != storage.Current {
-			continue
-		}
-		content, err := s.GetContent(ctx, trashed{one, run}.File())
-		if err != nil {
-			return false, err
-		}
-		d := digest.Digest(content)
-		if d.Validate() != nil {
-			return true, nil
-		}
-		named := storage.Entry{Kind: storage.Revision, Repository: one.Repository, Digest: d}
-		for _, place := range []storage.Entry{one.Entry, named} {
-			if _, err := s.Stat(ctx, storage.Root+"/"+place.File()); !storage.Missing(err) {
-				return err == nil, err
-			}
-		}
-		return false, nil
-	}
-	return true, nil
-}
-
-// bringBackTag moves the files of a tag from the trash to the tree, the current link last, unless the
-// tag has been pushed anew, and returns whether it did.
-func bringBackTag(ctx context.Context, s *storage.Store, run string, files []storage.Stored) (bool, error) {
-	slices.SortFunc(files, func(a, b storage.Stored) int { return cmp.Compare(b.Kind, a.Kind) })
-	for _, one := range files {
-		link := storage.Entry{Kind: storage.Current, Repository: one.Repository, Tag: one.Tag}
-		if _, err := s.Stat(ctx, storage.Root+"/"+link.File()); !storage.Missing(err) {
-			return false, err
-		}
-		moved, err := bringBack(ctx, s, trashed{one, run})
-		if err != nil || (moved && one.Kind == storage.Current) {
-			return moved, err
-		}
-	}
-	return false, nil
 }
 
 // tagFolder returns the path of a tag's folder below the root.
