@@ -144,25 +144,24 @@ func (a *archive) load(ctx context.Context, name string) (*generation, error) {
 	return g, nil
 }
 
-// loadAll returns all generations by name, and what is wrong with those that can't be read.
-func (a *archive) loadAll(ctx context.Context) (map[string]*generation, []error, error) {
-	names, err := a.names(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	all, wrong := map[string]*generation{}, []error{}
+// visit calls job for some generations, one after the other, since not all may fit into the memory. It
+// returns what is wrong with those that can't be read. One that a run has removed meanwhile is left out.
+func (a *archive) visit(
+	ctx context.Context, names []string, job func(string, *generation),
+) (wrong []error, err error) {
 	for _, name := range names {
 		g, err := a.load(ctx, name)
-		if ctx.Err() != nil {
-			return nil, nil, ctx.Err()
-		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case storage.Missing(err):
+		case err != nil:
 			wrong = append(wrong, err)
-		} else {
-			all[name] = g
+		default:
+			job(name, g)
 		}
 	}
-	return all, wrong, nil
+	return wrong, nil
 }
 
 // last returns how the last run ended, nil when there was none.

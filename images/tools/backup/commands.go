@@ -90,10 +90,6 @@ func list(ctx context.Context, s settings, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	all, wrong, err := a.loadAll(ctx)
-	if err != nil {
-		return err
-	}
 	names, err := a.names(ctx)
 	if err != nil {
 		return err
@@ -103,13 +99,14 @@ func list(ctx context.Context, s settings, log *slog.Logger) error {
 	} else if run != nil {
 		log.Info("the last run", "last_run", run)
 	}
-	for _, name := range names {
-		if g := all[name]; g != nil {
-			tags, bytes := g.counts()
-			log.Info("generation", "name", name, "until", g.Until.Format(time.RFC3339),
-				"repositories", len(g.Repositories), "tags", tags, "manifests", len(g.Manifests),
-				"blobs", len(g.Blobs), "bytes", bytes, "broken", len(g.Broken))
-		}
+	wrong, err := a.visit(ctx, names, func(name string, g *generation) {
+		tags, bytes := g.counts()
+		log.Info("generation", "name", name, "until", g.Until.Format(time.RFC3339),
+			"repositories", len(g.Repositories), "tags", tags, "manifests", len(g.Manifests),
+			"blobs", len(g.Blobs), "bytes", bytes, "broken", len(g.Broken))
+	})
+	if err != nil {
+		return err
 	}
 	return errors.Join(wrong...)
 }

@@ -91,8 +91,9 @@ func (b *backup) broken(now *generation) error {
 		b.log.Error("broken in the registry", "digest", d, "reason", now.Broken[d], "breaks", names)
 	}
 	if n := len(now.Broken); n > 0 {
-		return fmt.Errorf("the backup is complete but for %d blobs that are broken in the registry: "+
-			"push anew what they break, or delete it", n)
+		return fmt.Errorf("the backup is complete but for %d blobs that are broken in the registry. Push anew "+
+			"what lacks one that is missing. What has a corrupt one: delete it, collect the garbage, and then "+
+			"push it anew, since a push doesn't replace what is there", n)
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ type restoration struct {
 	log       *slog.Logger
 	overwrite bool // tags that name something else by now
 
+	dated   *storage.Copy // when the tags were pushed
 	mutex   sync.Mutex
 	links   map[storage.Entry]bool // those that the registry has
 	summary struct{ tags, kept, blobs, broken int }
@@ -46,7 +47,7 @@ func (r *restoration) run(ctx context.Context, name string) error {
 	if err := r.registry.tidy(ctx); err != nil {
 		return err
 	}
-	r.links = map[storage.Entry]bool{}
+	r.links, r.dated = map[storage.Entry]bool{}, storage.NewCopy(r.registry.Store)
 	err = r.registry.Entries(ctx, storage.Root, "repositories", func(e storage.Stored) {
 		r.links[e.Entry] = e.Size > 0
 	})
@@ -57,6 +58,9 @@ func (r *restoration) run(ctx context.Context, name string) error {
 		if err := r.repository(ctx, g, repository, bad); err != nil {
 			return fmt.Errorf("%s: %w", repository, err)
 		}
+	}
+	if err := r.dated.End(ctx); err != nil {
+		return err
 	}
 	for d, names := range g.breaks(bad) {
 		r.summary.broken += len(names)
@@ -78,20 +82,32 @@ func (r *restoration) blobs(ctx context.Context, g *generation) (map[digest.Dige
 		return nil, err
 	}
 	bad := map[digest.Digest]string{}
-	for d, reason := range g.Broken {
+	var missing []digest.Digest
+	for d := range g.Broken { // a later generation may have it
 		if _, ok := have[d]; !ok {
-			bad[d] = reason + " when the backup was made"
+			missing = append(missing, d)
 		}
 	}
 	attached := map[digest.Digest]bool{}
 	for _, d := range g.Files {
 		attached[d] = true
 	}
-	var missing []digest.Digest
+	var present []digest.Digest
 	for d, size := range g.Blobs {
-		if there, ok := have[d]; (!ok || there != size) && !attached[d] {
+		switch there, ok := have[d]; {
+		case attached[d]:
+		case !ok || there != size:
 			missing = append(missing, d)
+		default:
+			present = append(present, d)
 		}
+	}
+	if r.overwrite {
+		corrupted, err := r.corrupted(ctx, present)
+		if err != nil {
+			return nil, err
+		}
+		missing = append(missing, corrupted...)
 	}
 	slices.Sort(missing)
 	last, done := time.Now(), 0
@@ -105,6 +121,8 @@ func (r *restoration) blobs(ctx context.Context, g *generation) (map[digest.Dige
 		if reason == "" {
 			r.summary.blobs++
 			r.bytes += size
+		} else if before, ok := g.Broken[d]; ok {
+			bad[d] = before + atTheTime
 		} else {
 			bad[d] = reason
 		}
@@ -115,6 +133,23 @@ func (r *restoration) blobs(ctx context.Context, g *generation) (map[digest.Dige
 		return nil
 	})
 	return bad, err
+}
+
+// corrupted returns what the registry has of some content that isn't what its digest says: a push doesn't
+// replace it.
+func (r *restoration) corrupted(ctx context.Context, present []digest.Digest) (all []digest.Digest, err error) {
+	err = each(ctx, present, func(ctx context.Context, d digest.Digest) error {
+		reason, err := checkBlob(ctx, d, r.registry)
+		if err != nil || reason == "" {
+			return err
+		}
+		r.mutex.Lock()
+		defer r.mutex.Unlock()
+		r.log.Warn("bad in the registry: copied anew", "digest", d, "reason", reason)
+		all = append(all, d)
+		return nil
+	})
+	return all, err
 }
 
 // repository restores the links of one repository to what isn't bad.
@@ -162,6 +197,9 @@ func (r *restoration) repository(
 			return err
 		}
 	}
+	if err := r.date(ctx, g, name); err != nil {
+		return err
+	}
 	tags := slices.Sorted(maps.Keys(g.Repositories[name].Tags))
 	return each(ctx, tags, func(ctx context.Context, tag string) error {
 		d := g.Repositories[name].Tags[tag]
@@ -170,6 +208,24 @@ func (r *restoration) repository(
 		}
 		return r.tag(ctx, storage.Entry{Kind: storage.Current, Repository: name, Tag: tag}, d)
 	})
+}
+
+// date notes when the tags were pushed that are about to be restored. Of those of a backup that doesn't
+// know, none is younger than another.
+func (r *restoration) date(ctx context.Context, g *generation, name string) error {
+	tags := map[string]storage.Tagged{}
+	for tag, d := range g.Repositories[name].Tags {
+		link := storage.Entry{Kind: storage.Current, Repository: name, Tag: tag}
+		if r.links[link] && !r.overwrite {
+			continue
+		}
+		pushed, ok := g.Repositories[name].Pushed[tag]
+		if !ok {
+			pushed = g.Began
+		}
+		tags[tag] = storage.Tagged{Digest: d, Pushed: pushed}
+	}
+	return r.dated.Begin(ctx, name, tags)
 }
 
 // lacking returns the links that the registry doesn't have, each once.
@@ -198,10 +254,7 @@ func (r *restoration) tag(ctx context.Context, e storage.Entry, d digest.Digest)
 		return nil
 	}
 	if len(now) > 0 && !r.overwrite {
-		r.mutex.Lock()
-		defer r.mutex.Unlock()
-		r.summary.kept++
-		r.log.Info("kept", "repository", e.Repository, "tag", e.Tag, "digest", string(now), "backup", d)
+		r.keep(e, digest.Digest(now), d)
 		return nil
 	}
 	history := storage.Entry{Kind: storage.History, Repository: e.Repository, Tag: e.Tag, Digest: d}
@@ -211,8 +264,32 @@ func (r *restoration) tag(ctx context.Context, e storage.Entry, d digest.Digest)
 	if err := r.registry.PutContent(ctx, file, []byte(d)); err != nil {
 		return err
 	}
+	r.dated.Made(e.Repository, e.Tag)
+	if !r.overwrite {
+		pushed, err := r.registry.KeepPush(ctx, e.Repository, e.Tag, func(one digest.Digest) bool {
+			history.Digest = one
+			_, known := r.links[history]
+			return one == d || known
+		})
+		if err != nil {
+			return err
+		}
+		if pushed != "" {
+			r.keep(e, pushed, d)
+			return nil
+		}
+	}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	r.summary.tags++
 	return nil
+}
+
+// keep counts a tag that names something else than in the backup, and stays so.
+func (r *restoration) keep(e storage.Entry, now, backup digest.Digest) {
+	r.dated.Kept(e.Repository, e.Tag)
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.summary.kept++
+	r.log.Info("kept", "repository", e.Repository, "tag", e.Tag, "digest", now, "backup", backup)
 }

@@ -133,18 +133,17 @@ func (b *backup) prune(ctx context.Context, have map[digest.Digest]int64) error 
 		}
 		b.log.Info("removed", "generation", name)
 	}
-	all, wrong, err := b.archive.loadAll(ctx)
+	wrong, err := b.archive.visit(ctx, names[tooMany:], func(_ string, g *generation) {
+		for d := range g.Blobs {
+			delete(have, d)
+		}
+	})
 	if err != nil {
 		return err
 	}
 	if len(wrong) > 0 {
 		return fmt.Errorf("no blob was removed, since nobody knows what this needs: %w; delete its file in "+
 			"%s if it is of no use", errors.Join(wrong...), generations)
-	}
-	for _, g := range all {
-		for d := range g.Blobs {
-			delete(have, d)
-		}
 	}
 	unused := slices.Collect(maps.Keys(have))
 	if len(unused) > 0 {

@@ -16,37 +16,39 @@ import (
 )
 
 // verify reads all content of the archive, or of one generation, and logs what is bad and what that
-// breaks. What is corrupt is removed if wanted, so that the next run copies it anew.
+// breaks, what the registry lacked included. What is corrupt is removed if wanted, so that the next run
+// copies it anew.
 func verify(ctx context.Context, a *archive, only string, remove bool, log *slog.Logger) error {
 	began := time.Now()
-	all, wrong, err := a.chosen(ctx, only)
+	names, err := a.chosen(ctx, only)
+	if err != nil {
+		return err
+	}
+	sizes := map[digest.Digest]int64{}
+	wrong, err := a.visit(ctx, names, func(_ string, g *generation) {
+		for d := range g.Broken {
+			sizes[d] = 0 // a later generation may have it
+		}
+		maps.Copy(sizes, g.Blobs)
+	})
 	if err != nil {
 		return err
 	}
 	for _, err := range wrong {
 		log.Error(err.Error())
 	}
-	sizes := map[digest.Digest]int64{}
-	for _, g := range all {
-		maps.Copy(sizes, g.Blobs)
-	}
-	bad, bytes, err := readAll(ctx, a, sizes, log)
+	all, bytes, err := readAll(ctx, a, sizes, log)
 	if err != nil {
 		return err
 	}
-	if err := a.forget(ctx, all, bad); err != nil {
-		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		broken := all[name].breaks(bad)
-		for _, d := range slices.Sorted(maps.Keys(bad)) {
-			if _, ok := all[name].Blobs[d]; ok {
-				log.Error("broken", "digest", d, "reason", bad[d], "generation", name,
-					"file", a.file(d), "breaks", broken[d])
-			}
+	bad := map[digest.Digest]string{} // without what only a generation needed that has been removed meanwhile
+	if len(all) > 0 {
+		_, err = a.visit(ctx, names, func(name string, g *generation) { a.report(name, g, all, bad, log) })
+		if err != nil {
+			return err
 		}
 	}
-	log.Info("done", "generations", len(all), "blobs", len(sizes), "bytes", bytes,
+	log.Info("done", "generations", len(names)-len(wrong), "blobs", len(sizes), "bytes", bytes,
 		"broken", len(bad), "seconds", time.Since(began).Seconds())
 	if remove {
 		for d, reason := range bad {
@@ -64,47 +66,45 @@ func verify(ctx context.Context, a *archive, only string, remove bool, log *slog
 	return nil
 }
 
-// chosen returns all generations or one, and what is wrong with those that can't be read.
-func (a *archive) chosen(ctx context.Context, only string) (map[string]*generation, []error, error) {
-	if only == "" {
-		all, wrong, err := a.loadAll(ctx)
-		if err == nil && len(all)+len(wrong) == 0 {
-			err = errors.New("there is no backup")
-		}
-		return all, wrong, err
-	}
-	name, err := a.name(ctx, only)
-	if err != nil {
-		return nil, nil, err
-	}
-	g, err := a.load(ctx, name)
-	if err != nil {
-		return nil, nil, err
-	}
-	return map[string]*generation{name: g}, nil, nil
-}
-
-// forget leaves out the generations that a run has removed meanwhile, and what only these needed.
-func (a *archive) forget(
-	ctx context.Context, all map[string]*generation, bad map[digest.Digest]string,
-) error {
-	names, err := a.names(ctx)
-	if err != nil {
-		return err
-	}
-	needed := map[digest.Digest]bool{}
-	for name, g := range all {
-		if !slices.Contains(names, name) {
-			delete(all, name)
+// report logs what one generation needs of all that is bad, and adds it to `bad`.
+func (a *archive) report(
+	name string, g *generation, all, bad map[digest.Digest]string, log *slog.Logger,
+) {
+	broken := g.breaks(all)
+	for _, d := range slices.Sorted(maps.Keys(all)) {
+		reason := all[d]
+		before, lacked := g.Broken[d]
+		if _, ok := g.Blobs[d]; !ok && !lacked {
 			continue
 		}
-		for d := range g.Blobs {
-			needed[d] = true
+		bad[d] = reason
+		if lacked {
+			reason = before + atTheTime
 		}
+		log.Error("broken", "digest", d, "reason", reason, "generation", name,
+			"file", a.file(d), "breaks", broken[d])
 	}
-	maps.DeleteFunc(bad, func(d digest.Digest, _ string) bool { return !needed[d] })
-	return nil
 }
+
+// chosen returns the names of all generations or of one.
+func (a *archive) chosen(ctx context.Context, only string) ([]string, error) {
+	if only != "" {
+		name, err := a.name(ctx, only)
+		if err != nil {
+			return nil, err
+		}
+		_, err = a.load(ctx, name)
+		return []string{name}, err
+	}
+	names, err := a.names(ctx)
+	if err == nil && len(names) == 0 {
+		err = errors.New("there is no backup")
+	}
+	return names, err
+}
+
+// atTheTime follows the reason of what the registry lacked.
+const atTheTime = " when the backup was made"
 
 // readAll returns what is bad of some blobs, and how much there is to read, in bytes.
 func readAll(
