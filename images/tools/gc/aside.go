@@ -36,6 +36,10 @@ func (c *collector) candidates(ctx context.Context, blobs []storage.Stored) ([]s
 			"%d blobs, but no repositories, in %s/repositories: nothing was changed. "+
 				"Is all of the registry's storage there?", len(blobs), storage.Root)
 	}
+	if len(blobs) == 0 && keep.anyRevisions() {
+		return nil, fmt.Errorf("manifests, but no blobs, in %s/blobs: nothing was changed. "+
+			"Is all of the registry's storage there?", storage.Root)
+	}
 	var links, rest []storage.Stored
 	for name, r := range keep.repositories {
 		c.summary.repositories++
@@ -75,6 +79,15 @@ func (c *collector) candidates(ctx context.Context, blobs []storage.Stored) ([]s
 		}
 	}
 	return append(links, rest...), nil
+}
+
+func (m *marking) anyRevisions() bool {
+	for _, r := range m.repositories {
+		if len(r.revisions) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // count adds an entry that went.

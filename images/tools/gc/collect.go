@@ -28,6 +28,7 @@ type options struct {
 	keep       storage.Digests // manifests that stay without a tag, and keep those that they have
 	rules      []rule          // of retention: tags that they let go, go first
 	tagsOnly   bool            // nothing but these tags goes
+	finish     bool            // nothing goes: only what an earlier run left to do is done
 }
 
 // summary is what a run did, or would do.
@@ -106,7 +107,7 @@ func (c *collector) run(ctx context.Context) (err error) {
 			return fmt.Errorf("nothing was changed: %w", err)
 		}
 	}
-	if err := c.finish(ctx); err != nil {
+	if err := c.finish(ctx); err != nil || c.opts.finish {
 		return err
 	}
 	if len(c.opts.rules) > 0 {
@@ -141,8 +142,13 @@ func (c *collector) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !c.opts.dryRun && len(old.entries) > 0 {
-		if err := c.look(ctx, old); err != nil {
+	if !c.opts.dryRun {
+		if len(old.entries) > 0 {
+			if err := c.look(ctx, old); err != nil {
+				return err
+			}
+		}
+		if err := c.store.Delete(ctx, storage.Partial); err != nil && !storage.Missing(err) {
 			return err
 		}
 	}

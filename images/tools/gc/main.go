@@ -148,6 +148,9 @@ func once(ctx context.Context, s settings, log *slog.Logger) error {
 		return err
 	}
 	defer release()
+	if err := keepTime(ctx, store, log); err != nil {
+		return err
+	}
 	err = c.run(held)
 	if !s.tagsOnly {
 		writeReport(ctx, &c, err)
@@ -180,7 +183,17 @@ func serve(ctx context.Context, times schedule.Schedule, s settings, log *slog.L
 		}
 		return nil
 	}
-	times.Serve(ctx, log, last, func(ctx context.Context) error { return once(ctx, s, log) })
+	resumed := func(ctx context.Context) error { return resume(ctx, store, s, log) }
+	if err := resumed(ctx); err != nil && ctx.Err() == nil {
+		log.Error(err.Error())
+	}
+	times.Serve(ctx, log, last, func(ctx context.Context) error {
+		err := once(ctx, s, log)
+		if err != nil {
+			retry(ctx, time.Minute, resumed)
+		}
+		return err
+	})
 	return nil
 }
 

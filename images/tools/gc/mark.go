@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sync/errgroup"
 
 	"registry.local/images/tools/storage"
 )
@@ -55,9 +53,10 @@ type marker struct {
 	grace time.Duration
 	log   *slog.Logger
 
-	mutex sync.Mutex
-	known map[digest.Digest]storage.References // what is named by a digest never changes
-	lines map[string]struct{}                  // warnings that have been given
+	mutex   sync.Mutex
+	known   map[digest.Digest]storage.References // what is named by a digest never changes
+	damaged storage.Digests                      // manifests of which nobody knows what they need
+	lines   map[string]struct{}                  // warnings that have been given
 
 	expired tagNames // tags that count for nothing, because they would go
 }
@@ -65,7 +64,8 @@ type marker struct {
 func newMarker(s *storage.Store, grace time.Duration, log *slog.Logger) *marker {
 	return &marker{
 		store: s, grace: grace, log: log,
-		known: map[digest.Digest]storage.References{}, lines: map[string]struct{}{},
+		known: map[digest.Digest]storage.References{}, damaged: storage.Digests{},
+		lines: map[string]struct{}{},
 	}
 }
 
@@ -175,6 +175,13 @@ func (m *marker) mark(
 		if err := m.reach(ctx, name, r, first, from, r.needed); err != nil {
 			return nil, err
 		}
+		if m.anyDamaged(r) {
+			m.warn("a manifest is damaged: all that its repository has is kept", name, "")
+			every := append(mapKeys(r.revisions), mapKeys(r.layers)...)
+			if err := m.reach(ctx, name, r, every, from, r.needed); err != nil {
+				return nil, err
+			}
+		}
 		for d := range r.needed {
 			result.blobs.Add(d)
 		}
@@ -186,6 +193,16 @@ func (m *marker) mark(
 		}
 	}
 	return result, nil
+}
+
+// anyDamaged returns whether something is needed of which nobody knows what it needs.
+func (m *marker) anyDamaged(r *repository) bool {
+	for d := range m.damaged {
+		if r.needed.Has(d) {
+			return true
+		}
+	}
+	return false
 }
 
 // reach adds manifests of a repository to `reached`, with all that they need and what belongs to these.
@@ -212,80 +229,4 @@ func (m *marker) reach(
 		}
 	}
 	return nil
-}
-
-// readAll reads the manifests that haven't been read.
-func (m *marker) readAll(ctx context.Context, all map[string]*repository, from rubbish) error {
-	group, inner := errgroup.WithContext(ctx)
-	group.SetLimit(workers)
-	asked, done, last := storage.Digests{}, 0, time.Now()
-	for name, r := range all {
-		for d := range r.revisions {
-			if asked.Has(d) {
-				continue
-			}
-			asked.Add(d)
-			if done++; time.Since(last) > progressEvery {
-				last = time.Now()
-				m.log.Info("reading manifests", "manifests", done)
-			}
-			group.Go(func() error {
-				_, err := m.references(inner, name, d, from)
-				return err
-			})
-		}
-	}
-	return group.Wait()
-}
-
-// references returns what a manifest needs; nothing, with a line, when its content is lost.
-func (m *marker) references(
-	ctx context.Context, name string, d digest.Digest, from rubbish,
-) (storage.References, error) {
-	m.mutex.Lock()
-	found, ok := m.known[d]
-	m.mutex.Unlock()
-	if ok {
-		return found, nil
-	}
-	content, err := m.content(ctx, d, from)
-	if storage.Missing(err) {
-		m.warn("manifest without content: skipped", name, d.String())
-		return storage.References{}, nil
-	}
-	if err != nil {
-		return storage.References{}, fmt.Errorf("manifest %s@%s: %w", name, d, err)
-	}
-	found, understood := storage.Read(content)
-	if !understood {
-		m.warn("not a manifest that is known: all that it mentions is kept", name, d.String())
-	}
-	m.mutex.Lock()
-	m.known[d] = found
-	m.mutex.Unlock()
-	return found, nil
-}
-
-// content returns a manifest, from the tree or the trash.
-func (m *marker) content(ctx context.Context, d digest.Digest, from rubbish) ([]byte, error) {
-	one := storage.Entry{Kind: storage.Blob, Digest: d}
-	places := []string{storage.Root + "/" + one.File()}
-	if aside, ok := from.files[one]; ok {
-		places = append(places, aside)
-	}
-	var err error
-	for _, place := range places {
-		var content []byte
-		info, failure := m.store.Stat(ctx, place)
-		if failure == nil && info.Size() > storage.LargestManifest {
-			return nil, nil
-		}
-		if failure == nil {
-			content, failure = m.store.GetContent(ctx, place)
-		}
-		if err = failure; !storage.Missing(err) {
-			return content, err
-		}
-	}
-	return nil, err
 }

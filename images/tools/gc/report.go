@@ -60,3 +60,21 @@ func readReport(ctx context.Context, s *storage.Store) (report, bool, error) {
 	}
 	return r, json.Unmarshal(content, &r) == nil, nil
 }
+
+// lastUnfinished returns the newest run that put content aside if it was killed, interrupted or failed, ""
+// otherwise.
+func lastUnfinished(ctx context.Context, s *storage.Store) (string, error) {
+	names, err := runs(ctx, s)
+	if err != nil || len(names) == 0 {
+		return "", err
+	}
+	last := names[len(names)-1]
+	began, _ := time.Parse(runFormat, last)
+	run, ok, err := readReport(ctx, s)
+	if err != nil || (ok && !run.Ended.Before(began) && run.Error == "" && !run.Interrupted) {
+		return "", err
+	}
+	found := ""
+	err = s.Entries(ctx, storage.Trash+"/"+last, "", func(storage.Stored) { found = last })
+	return found, err
+}

@@ -162,6 +162,19 @@ func (f LockFile) free(ctx context.Context) error {
 	return err
 }
 
+// Ahead returns how far the clock of the store is ahead of this node's, by when the lock was written, which
+// is a few seconds ago. Differences below a minute count for nothing.
+func (f LockFile) Ahead(ctx context.Context) (time.Duration, error) {
+	info, err := f.Store.Stat(ctx, f.Path)
+	if err != nil {
+		return 0, err
+	}
+	if ahead := info.ModTime().Sub(f.Store.Now()); ahead.Abs() > time.Minute {
+		return ahead.Truncate(time.Second), nil
+	}
+	return 0, nil
+}
+
 // Pause waits, at most until ctx ends.
 func Pause(ctx context.Context, duration time.Duration) {
 	select {
