@@ -72,10 +72,7 @@ def parse_backup(
     if not reader.has("backup"):
         return None
     part = Values(reader, "backup", values)
-    if "to" not in values:
-        reason = f"is missing: it must be {LOCATION.must}."
-        reader.problem("backup.to", reason, LOCATION.example(None), path=True)
-    to = part.get("to", LOCATION, LOCATION.example(None))
+    to = part.required("to", LOCATION, LOCATION.example(None))
     s3 = s3_parameters(config, _given(reader, values.get("s3", {})))
     if to.startswith("s3://") and "to" in values and not s3.get("region"):
         reader.problem("backup.s3.region", "is missing.", S3.required["region"], path=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from components.retention import RetentionRule
 from settings import rules
-from settings.kinds import AnHourOrMore, Kind, Number, Rule, WrongValueError
-from settings.reader import Reader, close_to
+from settings.kinds import AnHourOrMore, Number, Rule
+from settings.reader import Reader
+from settings.values import Values
 
-T = TypeVar("T")
 KEYS = ("repositories", "keep", "olderThan", "never")
 KEEP = Number(0, 100_000)
 TAGS = Rule(
@@ -18,8 +18,6 @@ TAGS = Rule(
     "a pattern of whole tags: letters, digits, '_', '.' and '-', and '*' for any of them",
     "v*",
 )
-
-
 AGE = AnHourOrMore(
     rules.TTL.pattern,
     "a whole number and s, m or h: 720h are 30 days",
@@ -43,61 +41,35 @@ def parse_retention(reader: Reader) -> Sequence[RetentionRule]:
         command = reader.command("set", "gc.schedule", path=True)
         reader.problem("retention", f"{reason}\n      {command} '0 4 * * *'")
     return [
-        _rule(reader, f"retention[{index}]", item)
-        for index, item in enumerate(items)
-        if _is_map(reader, f"retention[{index}]", item)
+        _rule(reader, path, values)
+        for path, item in ((f"retention[{index}]", item) for index, item in enumerate(items))
+        if (values := reader.map_at(path, item, KEYS)) is not None
     ]
 
 
-def _is_map(reader: Reader, path: str, item: object) -> bool:
-    if not isinstance(item, Mapping):
-        reader.remove(path, f"must be a map of {', '.join(KEYS)}.")
-    return isinstance(item, Mapping)
-
-
 def _rule(reader: Reader, path: str, values: Mapping[str, Any]) -> RetentionRule:
-    for key in sorted(set(values) - set(KEYS)):
-        hint = close_to(key, KEYS) or f" There are {', '.join(KEYS)}."
-        reader.remove(f"{path}.{key}", f"is not a setting of a rule.{hint}")
-    repositories = values.get("repositories", [])
-    if repositories in ([], ""):
-        must = rules.REPOSITORIES.must
-        reason = f"is missing: it must be {must}; '**' alone is for all."
-        reader.problem(f"{path}.repositories", reason, rules.REPOSITORIES.sample, path=True)
-        repositories = []
+    part = Values(reader, path, values)
     return RetentionRule(
-        repositories=_patterns(reader, f"{path}.repositories", repositories, rules.REPOSITORIES),
-        keep=_required(reader, f"{path}.keep", values.get("keep"), KEEP, "10") or 0,
-        older_than=_required(reader, f"{path}.olderThan", values.get("olderThan"), AGE, "720h")
-        or AGE.sample,
-        never=_patterns(reader, f"{path}.never", values.get("never", []), TAGS),
+        repositories=_repositories(reader, path, values),
+        keep=part.required("keep", KEEP, 10),
+        older_than=part.required("olderThan", AGE, AGE.sample),
+        never=_patterns(reader, path, values, "never", TAGS),
     )
 
 
-def _required(reader: Reader, path: str, value: object, kind: Kind[T], example: str) -> T | None:
-    """Return a value; None for one that is missing or wrong, which is noted."""
-    try:
-        # The CLI takes digits for a number, and `true` for a boolean.
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise WrongValueError(kind.must)
-        return kind.parse(str(value))
-    except WrongValueError as error:
-        wrong = "is missing" if value is None else f"is {reader.shown('retention', value)}"
-        reader.problem(path, f"{wrong}: it must be {error}.", example, path=True)
-        return None
+def _repositories(reader: Reader, path: str, values: Mapping[str, Any]) -> Sequence[str]:
+    if values.get("repositories") in (None, [], ""):
+        reason = f"is missing: it must be {rules.REPOSITORIES.must}; '**' alone is for all."
+        reader.problem(f"{path}.repositories", reason, rules.REPOSITORIES.sample, path=True)
+        return ()
+    return _patterns(reader, path, values, "repositories", rules.REPOSITORIES)
 
 
-def _patterns(reader: Reader, path: str, items: object, rule: Rule) -> Sequence[str]:
-    """Return patterns, of which `items` has one or a list; those that are none are noted."""
-    if isinstance(items, list):
-        named = [(f"{path}[{index}]", item) for index, item in enumerate(items)]
-    else:
-        named = [(path, items)]
-    patterns = []
-    for key, item in named:
-        if isinstance(item, str) and rule.admits(item):
-            patterns.append(item)
-        else:
-            reason = f"is {reader.shown('retention', item)}: it must be {rule.must}."
-            reader.problem(key, reason, rule.sample, path=True)
-    return patterns
+def _patterns(
+    reader: Reader, path: str, values: Mapping[str, Any], name: str, rule: Rule
+) -> Sequence[str]:
+    """Return the patterns `name` of the map at `path`, which has one or a list."""
+    given = values.get(name, [])
+    if isinstance(given, list):
+        return reader.list_at(f"{path}.{name}", given, rule)
+    return (reader.part(path, values, name, rule) or "",)

@@ -35,11 +35,15 @@ WRONG: list[tuple[str, Any, str]] = [
     ("retention", [], "has no rule in it"),
     ("retention[1]", [GOOD, "team/**"], "must be a map of repositories, keep, olderThan, never"),
     ("retention[0].kep", [{**GOOD, "kep": 1}], "Did you mean keep?"),
-    ("retention[0].untagged", [{**GOOD, "untagged": True}], "There are repositories, keep"),
+    ("retention[0].untagged", [{**GOOD, "untagged": True}], "is none of repositories, keep"),
     ("retention[0].repositories", [without("repositories")], "is missing"),
     ("retention[0].repositories", [{**GOOD, "repositories": []}], "'**' alone is for all"),
     ("retention[0].repositories", [{**GOOD, "repositories": "Team"}], "a pattern of whole names"),
-    ("retention[0].repositories[1]", [{**GOOD, "repositories": ["a", 1]}], "a pattern of whole"),
+    (
+        "retention[0].repositories[1]",
+        [{**GOOD, "repositories": ["a", 1]}],
+        "is 1: it must be a text",
+    ),
     ("retention[0].keep", [without("keep")], "is missing: it must be a whole number"),
     ("retention[0].keep", [{**GOOD, "keep": -1}], "is -1: it must be a whole number"),
     ("retention[0].keep", [{**GOOD, "keep": True}], "is True: it must be a whole number"),
@@ -50,7 +54,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("retention[0].olderThan", [{**GOOD, "olderThan": 720}], "is 720: it must be"),
     ("retention[0].never", [{**GOOD, "never": "team/*"}], "a pattern of whole tags"),
     ("retention[0].never[1]", [{**GOOD, "never": ["v*", "**"]}], "a pattern of whole tags"),
-    ("retention[0].never[0]", [{**GOOD, "never": [1]}], "is 1: it must be"),
+    ("retention[0].never[0]", [{**GOOD, "never": [1]}], "is 1: it must be a text"),
 ]
 
 
@@ -77,8 +81,10 @@ def test_rules_reach_the_program_as_they_are_written() -> None:
     ).gc
     assert gc is not None
     assert gc.retention == [
-        RetentionRule(repositories=["team/**"], keep=10, older_than="720h", never=["v*", "latest"]),
-        RetentionRule(repositories=["a", "b/*"], keep=0, older_than="1h", never=[]),
+        RetentionRule(
+            repositories=("team/**",), keep=10, older_than="720h", never=("v*", "latest")
+        ),
+        RetentionRule(repositories=("a", "b/*"), keep=0, older_than="1h", never=()),
     ]
     first, second = json.loads(rules_text(gc.retention))
     assert first == {**GOOD, "repositories": ["team/**"]}
