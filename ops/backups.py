@@ -9,7 +9,8 @@ from components.backup import FOLDER, PROGRAM, BackupLocation
 from components.distribution.config import CA_FOLDER
 from ops.bootstrap.console import UserError, confirm, say
 from ops.job import Job, run_job
-from ops.program_log import fields_of, in_words, size_text
+from ops.program_log import fields_of, in_words
+from ops.quantities import size
 from settings.backup import location_of, s3_parameters
 from settings.kinds import WrongValueError
 
@@ -208,11 +209,11 @@ def _text(message: str, fields: Mapping[str, Any]) -> str:
         case "done" if "tags_restored" in fields:
             return (
                 f"restored from {fields['generation']}: {fields['tags_restored']} tags,"
-                f" {fields['blobs_copied']} blobs ({size_text(fields['bytes_copied'])});"
+                f" {fields['blobs_copied']} blobs ({size(fields['bytes_copied'])});"
                 f" {fields['tags_kept']} tags stay as they are"
             )
         case "done":
-            read = f"{fields['blobs']} blobs ({size_text(fields['bytes'])})"
+            read = f"{fields['blobs']} blobs ({size(fields['bytes'])})"
             return f"read {read} of {fields['generations']} generations: {fields['broken']} broken"
         case "the last run":
             run = fields["last_run"]
@@ -221,13 +222,13 @@ def _text(message: str, fields: Mapping[str, Any]) -> str:
         case "generation":
             return (
                 f"{fields['name']} (until {fields['until']}): {fields['tags']} tags of"
-                f" {fields['repositories']} repositories, {size_text(fields['bytes'])}"
+                f" {fields['repositories']} repositories, {size(fields['bytes'])}"
             )
         case "kept":
             names = f"{fields['repository']}:{fields['tag']}"
             return f"{names} stays at {fields['digest']}; in the backup it is {fields['backup']}"
         case "copying" | "reading":
-            done = f"{fields['blobs']} of {fields['of']} blobs, {size_text(fields['bytes'])}"
+            done = f"{fields['blobs']} of {fields['of']} blobs, {size(fields['bytes'])}"
             return f"{message}: {done}"
         case "removed" if "generation" in fields:
             return f"removed, by keep: generation {fields['generation']}"
@@ -235,8 +236,8 @@ def _text(message: str, fields: Mapping[str, Any]) -> str:
 
 
 def _run_text(run: Mapping[str, Any]) -> str:
-    copied = f"{run['blobs_copied']} blobs copied ({size_text(run['bytes_copied'])})"
-    total = f"{run['tags']} tags, {size_text(run['bytes'])} in all"
+    copied = f"{run['blobs_copied']} blobs copied ({size(run['bytes_copied'])})"
+    total = f"{run['tags']} tags, {size(run['bytes'])} in all"
     if not run["new"]:
         return f"nothing is new since generation {run['generation']}: {total}"
     return f"generation {run['generation']}: {copied}; {total}"

@@ -11,7 +11,8 @@ from components.garbage_collection import PROGRAM, GarbageCollectionOptions
 from ops import inventory
 from ops.bootstrap.console import UserError
 from ops.job import Job, run_job
-from ops.program_log import fields_of, in_words, size_text
+from ops.program_log import fields_of, in_words
+from ops.quantities import size
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -159,9 +160,9 @@ def _text(message: str, fields: Mapping[str, Any]) -> str:
         case "put aside; looking again":
             return f"looking once more in {fields['in']} for what requests under way need"
         case "removing from the trash" | "would be removed from the trash":
-            return f"{message}: run {fields['run']}, {size_text(fields['bytes'])}"
+            return f"{message}: run {fields['run']}, {size(fields['bytes'])}"
         case "in the trash":
-            return f"in the trash: run {fields['run']}, {size_text(fields['bytes'])}"
+            return f"in the trash: run {fields['run']}, {size(fields['bytes'])}"
         case "the last run":
             return _last_run(fields["last_run"])
         case "undone":
@@ -174,7 +175,7 @@ def _text(message: str, fields: Mapping[str, Any]) -> str:
 def _summary(summary: Mapping[str, Any], *, dry_run: bool) -> str:
     aside = {name: summary[f"{name}_aside"] for name in ("manifests", "blobs", "links", "bytes")}
     kept = f"{summary['manifests_kept']} manifests and {summary['blobs_kept']} blobs"
-    removed = size_text(summary["bytes_removed"])
+    removed = size(summary["bytes_removed"])
     if dry_run:
         lines = [
             f"would be put aside: {_amount(aside)}; kept: {kept}",
@@ -203,12 +204,12 @@ def _tags(summary: Mapping[str, Any], *, dry_run: bool) -> str:
 
 def _last_run(last: Mapping[str, Any]) -> str:
     end = last["error"] or ("interrupted" if last["interrupted"] else "well")
-    aside, removed = size_text(last["bytes_aside"]), size_text(last["bytes_removed"])
+    aside, removed = size(last["bytes_aside"]), size(last["bytes_removed"])
     return f"the last run ended {last['ended']}, {end}: {aside} put aside, {removed} removed"
 
 
 def _amount(of: Mapping[str, Any]) -> str:
     return (
-        f"{of['manifests']} manifests, {of['blobs']} blobs ({size_text(of['bytes'])}),"
+        f"{of['manifests']} manifests, {of['blobs']} blobs ({size(of['bytes'])}),"
         f" {of['links']} links"
     )

@@ -24,12 +24,3 @@ def in_words(fields: Mapping[str, Any]) -> str:
     rest = ", ".join(f"{key} {value}" for key, value in fields.items() if key not in _OF_EACH)
     message = str(fields.get("msg", ""))
     return f"{message}: {rest}" if rest else message
-
-
-def size_text(count: float) -> str:
-    """Return a number of bytes in the largest unit that leaves one digit before the point."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"

@@ -15,7 +15,8 @@ from components.token_server import PORT as TOKEN_PORT
 from ops.bootstrap.console import UserError, say
 from ops.job import Job, run_job, running
 from ops.move.gate import GATE_PORT, LOGIN_GATE_PORT
-from ops.program_log import fields_of, size_text
+from ops.program_log import fields_of
+from ops.quantities import size
 
 if TYPE_CHECKING:
     from ops.stack import Stack
@@ -90,5 +91,5 @@ def _shown(line: str) -> Mapping[str, Any]:
         say(line)
         return {}
     if fields.get("msg") == "copying":
-        say(f"copied: {size_text(fields['bytes'])} of {size_text(fields['of'])}")
+        say(f"copied: {size(fields['bytes'])} of {size(fields['of'])}")
     return fields

@@ -17,7 +17,7 @@ from ops.bootstrap.console import UserError, confirm, run, say
 from ops.move.copying import LONGEST_PAUSE, Source, run_step, source
 from ops.move.gate import gate_labels
 from ops.move.route import Route, find_route, is_on, note_move
-from ops.program_log import size_text
+from ops.quantities import size
 from settings.way_back import PREFIXES
 
 if TYPE_CHECKING:
@@ -53,11 +53,11 @@ def _copy(stack: Stack, route: Route) -> None:
         counts = run_step(stack, route.new, files, "look")["counts"]
         if counts["size"] > counts["free"]:
             raise UserError(
-                f"{size_text(counts['size'])} are to be copied, and {route.new.name} has"
-                f" {size_text(counts['free'])} free"
+                f"{size(counts['size'])} are to be copied, and {route.new.name} has"
+                f" {size(counts['free'])} free"
             )
         removed = f", remove {counts['removed']} other files there" if counts["removed"] else ""
-        amount = f"{size_text(counts['size'])} of {size_text(counts['bytes'])}"
+        amount = f"{size(counts['size'])} of {size(counts['bytes'])}"
         confirm(
             f"Copy {amount} from {route.old.name} to volume {route.volume} on {route.new.name}"
             f"{removed}, and let the registry run there? Pulls go on, and wait for seconds while it"

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from ops.doctor.connection import read_certificate
 from ops.doctor.request import CheckFailedError
-from ops.status.line import Line, State, span, stamp
+from ops.quantities import span
+from ops.status.line import Line, State, stamp
 from ops.status.snapshot import Deployed
 
 WARNING_PART, WRONG_PART = 8, 30

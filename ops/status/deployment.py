@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from components.swarm.task_state import moment
-from ops.status.line import Line, span, stamp
+from ops.quantities import span
+from ops.status.line import Line, stamp
 from ops.status.snapshot import Deployed
 
 _Raw = Mapping[str, Any]

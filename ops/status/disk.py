@@ -14,7 +14,8 @@ from components.swarm.location import described
 from components.swarm.preflight import LITTLE_SPACE
 from ops.bootstrap import state
 from ops.bootstrap.console import write_whole
-from ops.status.line import Line, State, size, span
+from ops.quantities import size, span
+from ops.status.line import Line, State
 from ops.status.measure import MeasureError, output_beside
 from ops.status.snapshot import Deployed, Swarm
 

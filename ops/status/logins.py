@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 
 from components.token_server import FAILURES, WINDOW_SECONDS
 from ops.program_log import fields_of
-from ops.status.line import Line, span, stamp
+from ops.quantities import span
+from ops.status.line import Line, stamp
 from ops.status.snapshot import Deployed, Swarm
 from ops.status.task_logs import TaskLogs, read_logs
 

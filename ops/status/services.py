@@ -8,8 +8,9 @@ from typing import Any
 
 from components.swarm.task_failure import read_failure
 from components.swarm.task_state import error_of, moment, wanted
+from ops.quantities import span
 from ops.status.drift import changed_parts_of_tasks
-from ops.status.line import Line, State, span, stamp
+from ops.status.line import Line, State, stamp
 from ops.status.snapshot import Deployed, Swarm
 
 RECENT = timedelta(hours=1)

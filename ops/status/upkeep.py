@@ -14,7 +14,8 @@ from typing import Any
 
 from components.swarm.task_state import moment
 from ops.program_log import fields_of
-from ops.status.line import Line, State, size, span, stamp
+from ops.quantities import size, span
+from ops.status.line import Line, State, stamp
 from ops.status.snapshot import Deployed, Swarm
 from ops.status.task_logs import read_logs
 

@@ -20,11 +20,12 @@ from ops.config import Config
 from ops.doctor import access
 from ops.doctor.request import CheckFailedError
 from ops.documentation import SCREENS
+from ops.quantities import size, span
 from ops.stack import Stack
 from ops.status import deployment, screen
 from ops.status.answer import answer_lines
 from ops.status.certificate import certificate_lines
-from ops.status.line import Line, size, span
+from ops.status.line import Line
 from ops.terminal import COLORS, COLUMNS, picture
 from testing.certificates import CertificatePair
 
@@ -247,7 +248,9 @@ def test_times_and_sizes_are_short() -> None:
     ]
     assert [(seconds, span(timedelta(seconds=seconds))) for seconds, _ in times] == times
     sizes = [
-        (0, "0 MiB"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (2048, "2.0 KiB"),
         (2**20, "1.0 MiB"),
         (320 * 2**20, "320 MiB"),
         (-1024 * 2**20, "1.0 GiB"),
