@@ -13,10 +13,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components.distribution.tool import STOP_SECONDS, STORAGE_FILES, USER
-from components.errors import DeploymentError
-from components.garbage_collection import SERVICE as GC_SERVICE
-from components.swarm.preflight import require_built_image
-from components.swarm.pull_login import registry_of
 from components.swarm.rollout import PENDING_SECONDS
 from components.swarm.service import service_name
 from components.swarm.stack import namespace_labels
@@ -24,11 +20,9 @@ from components.swarm.task import go_memory
 from components.swarm.task_failure import Cause, read_failure
 from components.swarm.task_log import TaskLog
 from components.swarm.task_state import error_of
-from components.version import TOOLS_IMAGE
 from ops import inventory
-from ops.bootstrap import images
 from ops.bootstrap.console import UserError, say
-from settings.remedies import explain
+from ops.tools_image import tools_image
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -107,26 +101,6 @@ class _Run:
         spec: _Raw = service["Spec"]
         return spec
 
-    def image(self) -> str:
-        """Return the image of the tools, which the nodes can get; UserError where they can't."""
-        settings = self._stack.settings
-        image = settings.tools_image or TOOLS_IMAGE
-        if settings.tools_image is None:
-            if self._stack.is_local:
-                images.ensure_tools()
-            try:
-                nodes = len(self._client.nodes())
-                host = self._stack.endpoint.host
-                require_built_image(self._client, host, nodes, image, "toolsImage")
-            except DeploymentError as error:
-                raise UserError(explain(error, self._stack.name)) from error
-        if login := settings.engine.pull_logins.get(registry_of(image)):
-            self._client.login(login.username, login.password, registry=registry_of(image))
-        # The same as is deployed, whatever was pushed by that tag since.
-        deployed = service_named(self._client, service_name(self._swarm_stack, GC_SERVICE))
-        running = deployed["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] if deployed else ""
-        return str(running) if running.partition("@")[0] == image else image
-
     def refuse_second(self) -> None:
         """Raise UserError while another run goes on; remove what is left of one that has ended."""
         service = service_named(self._client, self._service)
@@ -142,7 +116,7 @@ class _Run:
     @contextlib.contextmanager
     def begun(self) -> Iterator[str]:
         """Yield the id of the job's service, and remove it afterwards, with all that it uses."""
-        registry, image = self.registry(), self.image()
+        registry, image = self.registry(), tools_image(self._stack, self._client)
         self.refuse_second()
         labels = namespace_labels(self._swarm_stack)
         with contextlib.ExitStack() as until_done:

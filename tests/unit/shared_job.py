@@ -39,6 +39,10 @@ REGISTRY: Mapping[str, Any] = {
 }
 
 
+def service(id_: str, spec: Mapping[str, Any], updated: str = "2026-01-01T00") -> dict[str, Any]:
+    return {"ID": id_, "CreatedAt": "2026-01-01T00", "UpdatedAt": updated, "Spec": spec}
+
+
 class Swarm:
     """A swarm with a registry, on which each job's task goes through `states`."""
 
@@ -48,7 +52,7 @@ class Swarm:
         self._states = list(states)
         self._log = log
         self.services_there: dict[str, dict[str, Any]] = {
-            "registry-id": {"ID": "registry-id", "CreatedAt": "2026-01-01T00", "Spec": REGISTRY}
+            "registry-id": service("registry-id", REGISTRY)
         }
         self.created: dict[str, Any] = {}
         self.configs_there: dict[str, str] = {}
@@ -56,7 +60,9 @@ class Swarm:
         self.interrupts = False
 
     def services(self, filters: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-        beginning = (filters or {}).get("name", "")
+        filters = filters or {}
+        assert filters.get("label") in (None, "com.docker.stack.namespace=images")
+        beginning = filters.get("name", "")
         services = self.services_there.values()
         return [each for each in services if each["Spec"]["Name"].startswith(beginning)]
 

@@ -11,7 +11,7 @@ from components.swarm.task_log import TaskLog
 from ops.bootstrap.console import UserError
 from ops.job import Job, remove_ended, run_job, running, task_template
 
-from .shared_job import IMAGE, REGISTRY, A, Swarm, secret, stack_on, status
+from .shared_job import IMAGE, REGISTRY, A, B, Swarm, secret, service, stack_on, status
 
 
 def test_a_jobs_task_has_what_the_registry_has_of_its_storage() -> None:
@@ -56,12 +56,26 @@ def test_a_job_is_followed_to_its_end_and_leaves_nothing(monkeypatch: pytest.Mon
     assert swarm.logins == ["me@ghcr.io"]
 
 
-def test_it_runs_the_image_that_is_deployed_by_its_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+# Images of services by name, the one last updated at the end, and the image that a job is of.
+@pytest.mark.parametrize(
+    ("deployed", "expected"),
+    [
+        ({"gc": f"{IMAGE}@{A}"}, f"{IMAGE}@{A}"),
+        ({"backup": f"{IMAGE}@{A}"}, f"{IMAGE}@{A}"),
+        ({"token": f"{IMAGE}@{B}", "backup": f"{IMAGE}@{A}"}, f"{IMAGE}@{A}"),
+        ({"gc": f"{IMAGE}@{A}", "job-move": f"{IMAGE}@{B}"}, f"{IMAGE}@{A}"),
+        ({"gc": f"{IMAGE}1@{A}", "token": IMAGE}, IMAGE),
+    ],
+)
+def test_it_runs_the_image_that_is_deployed_by_its_digest(
+    monkeypatch: pytest.MonkeyPatch, deployed: dict[str, str], expected: str
+) -> None:
     swarm = Swarm(status("complete", 0))
-    deployed = {"Name": "images_gc", "TaskTemplate": {"ContainerSpec": {"Image": f"{IMAGE}@{A}"}}}
-    swarm.services_there["gc-id"] = {"ID": "gc-id", "Spec": deployed}
+    for number, (name, image) in enumerate(deployed.items(), 1):
+        spec = {"Name": f"images_{name}", "TaskTemplate": {"ContainerSpec": {"Image": image}}}
+        swarm.services_there[name] = service(name, spec, f"2026-01-0{number}T00")
     run_job(stack_on(swarm, monkeypatch), COLLECT, print)
-    assert swarm.created["template"]["ContainerSpec"]["Image"] == f"{IMAGE}@{A}"
+    assert swarm.created["template"]["ContainerSpec"]["Image"] == expected
 
 
 def test_a_job_that_fails_gives_its_exit_code_and_leaves_nothing(
