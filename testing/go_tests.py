@@ -15,7 +15,7 @@ from testing.command import output_of
 from testing.tools import tool
 
 NEEDS_GO = pytest.mark.skipif(
-    not shutil.which("go") and not os.environ.get("CI"), reason="the program is in Go"
+    not shutil.which("go") and not os.environ.get("CI"), reason="needs Go"
 )
 BACKENDS = ("files", "s3")
 """Kinds of storage that each of these tests runs on."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from testing.go_tests import NEEDS_GO
 from testing.project import LIMIT_S, ROOT
 
 PROGRAM = """
@@ -121,9 +122,7 @@ def test_a_program_that_fails_says_so_once(scratch: Path) -> None:
     assert "non-zero exit code" not in output
 
 
-@pytest.mark.skipif(
-    not shutil.which("go") and not os.environ.get("CI"), reason="Pulumi came from its installer"
-)
+@NEEDS_GO
 def test_the_language_hosts_own_tests_pass() -> None:
     subprocess.run(
         ["go", "test", "./language"],

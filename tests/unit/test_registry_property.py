@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 
 from components.distribution.config import Secrets, Wiring, document
 from settings import parse
+from testing.go_tests import NEEDS_GO
 from tests.schema import starter
 from tests.schema.registry_cases import SAMPLES, SCHEMA
 
@@ -30,7 +30,7 @@ def wrong_keys(message: str) -> list[str]:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.skipif(not (shutil.which("go") or os.environ.get("CI")), reason="needs Go")
+@NEEDS_GO
 def test_what_is_accepted_starts(tmp_path: Path) -> None:
     refused: list[str] = []
     accepted: list[str] = []

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from typing import Any
 
 import pulumi
@@ -13,6 +11,7 @@ import pytest
 from settings import parse
 from settings.registry_schema import SCHEMA_FILE
 from settings.schema import DURATION
+from testing.go_tests import NEEDS_GO
 from tests.schema import made_anew
 
 GOOD = {"registry:stackName": "registry-com", "registry:domain": "registry.example.com"}
@@ -24,7 +23,7 @@ def config_of(config: Any) -> Any:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.skipif(not (shutil.which("go") or os.environ.get("CI")), reason="needs Go")
+@NEEDS_GO
 def test_the_schema_is_that_of_the_pinned_registry() -> None:
     assert json.loads(made_anew()) == json.loads(SCHEMA_FILE.read_text())
 

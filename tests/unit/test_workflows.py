@@ -17,6 +17,7 @@ import yaml
 
 from ops.bootstrap import ROOT
 from ops.bootstrap.go import BUILD_SECONDS
+from testing.go_tests import NEEDS_GO
 from testing.tools import tool
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -24,9 +25,7 @@ GITLAB = ROOT / ".gitlab-ci.example.yml"
 SECRETS = ROOT / ".ci/secrets"
 
 
-@pytest.mark.skipif(
-    not shutil.which("go") and not os.environ.get("CI"), reason="actionlint is compiled with Go"
-)
+@NEEDS_GO
 @pytest.mark.timeout(BUILD_SECONDS)
 def test_actionlint_finds_nothing() -> None:
     done = subprocess.run(
