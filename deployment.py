@@ -124,9 +124,8 @@ class Deployment:
 
     def finish(self, images: PinnedImages) -> None:
         """Wait until all services run, remember where the data are and what runs, and export."""
-        swarm = self._target.swarm
-        ready = running(swarm.engine, self._services, self._rollout)
-        ready = guard_rollbacks(swarm.engine, self._services, ready)
+        ready = running(self._target, self._services, self._rollout)
+        ready = guard_rollbacks(self._target, self._services, ready)
         for storage in self._storages:
             storage.remember(ready)
         images.remember(ready)

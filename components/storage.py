@@ -204,7 +204,7 @@ class Storage(pulumi.ComponentResource):
                 label_only(engine, volume.label, node_id)
             return node
 
-        return pulumi.Output.from_input(volume.node).apply(label)
+        return self._args.target.or_fail(pulumi.Output.from_input(volume.node).apply(label))
 
     def _declare_volume(self, volume: Volume) -> None:
         """Keep hold of a volume that an earlier version declared, to be deleted with the stack.

@@ -10,7 +10,7 @@ from settings.stack import IMAGE_KEYS, Settings
 
 
 def advice(settings: Settings, stack: str) -> Callable[[TaskFailure], str]:
-    """Return what says, for a failure, what to type; empty where no setting helps."""
+    """Return a function that says what to type for a failure: nothing where no setting helps."""
 
     def change(sentence: str, keys: Sequence[str], value: str, flag: str = "") -> str:
         command = f"pulumi config set --stack {stack}{flag}"

@@ -41,5 +41,4 @@ def rollout_args(settings: Settings, undo: Callable[[], Sequence[str]]) -> Rollo
         retry_command=f"pulumi up --stack {stack}",
         advise=advice(settings, stack),
         undo=undo,
-        fail=fail,
     )

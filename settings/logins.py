@@ -70,6 +70,6 @@ def declare_logins(
         opts,
     )
     # So a registry asks for tokens only once somebody signs them.
-    ready = running(target.swarm.engine, [server.service], rollout)
+    ready = running(target, [server.service], rollout)
     jwks = pulumi.Output.all(ready, server.jwks).apply(lambda values: str(values[1]))
     return Logins(registry=login, dashboard=dashboard, jwks=jwks, services=[server.service])

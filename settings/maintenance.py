@@ -35,7 +35,7 @@ def declare_maintenance(
     if not (gc or backup):
         return []
     # One that remembers blobs must be gone: Swarm brings it back where the update fails.
-    ready = running(target.swarm.engine, [registry.service], rollout)
+    ready = running(target, [registry.service], rollout)
     storage = replace(registry.storage, ready=ready)
     services = []
     if gc:

@@ -21,6 +21,7 @@ from components.swarm.inspect import Swarm, inspect_swarm
 from settings import Settings
 from settings.certificate import refuse_expired
 from settings.engine import EngineSettings
+from settings.failure import fail
 from settings.preflight import check_swarm
 from settings.remedies import explain
 
@@ -43,7 +44,7 @@ def find_target(settings: EngineSettings, consent: str | None) -> Target:
         engine.host,
         consent or swarm_moved_from(),
     )
-    return Target(swarm=swarm, deployed=deployed, explain=partial(explain, stack=stack))
+    return Target(swarm=swarm, deployed=deployed, explain=partial(explain, stack=stack), fail=fail)
 
 
 def prepare(settings: Settings) -> tuple[Target, PinnedImages]:

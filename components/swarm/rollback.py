@@ -10,6 +10,7 @@ from typing import Any
 import docker.errors
 import pulumi
 
+from components.run.target import Target
 from components.swarm.engine import Engine, connected
 from components.swarm.service import SwarmService
 
@@ -17,7 +18,7 @@ _Raw = Mapping[str, Any]
 
 
 def guard_rollbacks(
-    engine: Engine, services: Sequence[SwarmService], running: pulumi.Output[bool]
+    target: Target, services: Sequence[SwarmService], running: pulumi.Output[bool]
 ) -> pulumi.Output[bool]:
     """Return `running`, once a rollback by hand can do no harm to any of the services.
 
@@ -30,10 +31,12 @@ def guard_rollbacks(
 
     async def guard(values: Sequence[Any]) -> bool:
         is_running, *names = values
-        await asyncio.to_thread(partial(_guard, engine, names))
+        await asyncio.to_thread(partial(_guard, target.swarm.engine, names))
         return bool(is_running)
 
-    return pulumi.Output.all(running, *(each.resource.name for each in services)).apply(guard)
+    names = (each.resource.name for each in services)
+    guarded: pulumi.Output[bool] = pulumi.Output.all(running, *names).apply(guard)
+    return target.or_fail(guarded)
 
 
 def _guard(engine: Engine, names: Sequence[str]) -> None:

@@ -14,13 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import Any
 
 import docker
 import pulumi
 
 from components.errors import DeploymentError, RolloutFailedError
 from components.run.operation import deploys
+from components.run.target import Target
 from components.swarm.engine import Engine, connected
 from components.swarm.service import SwarmService
 from components.swarm.summary import Summary, runs, summary_output
@@ -61,12 +62,10 @@ class RolloutArgs:
     advise: Advise | None = None
     undo: Callable[[], Sequence[str]] = tuple
     """After a failure: take back what Swarm doesn't, and return what to say of it."""
-    fail: Callable[[Exception], NoReturn] | None = None
-    """Ends the program with an error. Default: Pulumi does, and adds a vaguer one."""
 
 
 def running(
-    engine: Engine, services: Sequence[SwarmService], args: RolloutArgs
+    target: Target, services: Sequence[SwarmService], args: RolloutArgs
 ) -> pulumi.Output[bool]:
     """Return True when the services run as expected; `RolloutFailedError` says why not.
 
@@ -78,7 +77,7 @@ def running(
 
     async def wait(expected: Sequence[tuple[str, Summary]]) -> bool:
         waits = (
-            asyncio.to_thread(wait_until_running, engine, name, summary, args)
+            asyncio.to_thread(wait_until_running, target.swarm.engine, name, summary, args)
             for name, summary in expected
         )
         try:
@@ -95,7 +94,7 @@ def running(
         for service in services
     )
     ready: pulumi.Output[bool] = pulumi.Output.all(*outputs).apply(wait)
-    return ready.recover(args.fail) if args.fail else ready
+    return target.or_fail(ready)
 
 
 def wait_until_running(engine: Engine, name: str, expected: Summary, args: RolloutArgs) -> None:
