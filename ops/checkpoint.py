@@ -78,12 +78,12 @@ class Checkpoint:
         """Return the ids of the services, networks or secrets."""
         return {str(each["id"]) for each in self.on_swarm if KINDS[each["type"]] == kind}
 
-    def without(self, gone: Sequence[Resource]) -> Checkpoint:
+    def without(self, resources: Sequence[Resource]) -> Checkpoint:
         """Return the state without these, and without operations that never ended."""
-        kept = [each for each in self.resources if each not in gone]
-        lost = {each["urn"] for each in gone} - {each["urn"] for each in kept}
-        resources = [_without_references(each, lost) for each in kept]
-        deployment = {**self.raw["deployment"], "resources": resources}
+        rest = [each for each in self.resources if each not in resources]
+        lost = {each["urn"] for each in resources} - {each["urn"] for each in rest}
+        updated = [_without_references(each, lost) for each in rest]
+        deployment = {**self.raw["deployment"], "resources": updated}
         deployment.pop("pending_operations", None)
         return Checkpoint({**self.raw, "deployment": deployment})
 

@@ -86,8 +86,8 @@ def run_all(pytest_args: str = "") -> None:
     os.environ.update(virtualenv.ensure("requirements-dev.txt"))
     for command in STATIC:
         _run(*command)
-    chosen = _split(pytest_args)
-    tiers = _tiers(chosen)
+    args = _split(pytest_args)
+    tiers = _tiers(args)
     if SYSTEM in tiers and os.geteuid() == 0:
         _prepare_system_tests()
         _run("python", "-m", "testing.tools")
@@ -96,10 +96,10 @@ def run_all(pytest_args: str = "") -> None:
     elif SYSTEM in tiers:
         tiers.remove(SYSTEM)
         say(f"{SYSTEM} is left out: it starts Docker engines, which takes root (sudo make test)")
-    if chosen:
+    if args:
         # In one run: pytest fails in a tier that has none of the chosen tests.
         options = [option for tier in tiers for option in TIERS[tier]]
-        _run(*PYTEST, *options, *_folders(tiers, chosen))
+        _run(*PYTEST, *options, *_folders(tiers, args))
         return
     # The fast tests first, so that their failures are reported within minutes.
     for tier in tiers:
@@ -113,16 +113,16 @@ def _split(pytest_args: str) -> list[str]:
         raise UserError(f"ARGS={pytest_args}: {error}") from error
 
 
-def _tiers(chosen: Sequence[str]) -> list[str]:
-    """Return the folders of tests that `chosen` has files of; all, if it has none."""
-    tiers = [tier for tier in TIERS if any(arg.startswith(tier) for arg in chosen)]
+def _tiers(args: Sequence[str]) -> list[str]:
+    """Return the folders of tests that `args` has files of; all, if it has none."""
+    tiers = [tier for tier in TIERS if any(arg.startswith(tier) for arg in args)]
     return tiers or list(TIERS)
 
 
-def _folders(tiers: Sequence[str], chosen: Sequence[str]) -> list[str]:
-    """Return pytest's arguments: `chosen`, with the folders of `tiers` unless it has files."""
-    has_files = any(arg.startswith(tuple(TIERS)) for arg in chosen)
-    return [*chosen] if has_files else [*tiers, *chosen]
+def _folders(tiers: Sequence[str], args: Sequence[str]) -> list[str]:
+    """Return `args`, with the folders of `tiers` unless they name files."""
+    has_files = any(arg.startswith(tuple(TIERS)) for arg in args)
+    return [*args] if has_files else [*tiers, *args]
 
 
 def bench() -> None:
@@ -134,12 +134,12 @@ def bench() -> None:
     _run("python", "-m", "bench")
 
 
-def _prepare_system_tests(*others: str) -> None:
-    """Build and install everything that takes minutes, so that no test waits for it."""
+def _prepare_system_tests(*further: str) -> None:
+    """Build and install everything that takes minutes, and `further` programs."""
     os.environ.update(toolchain.ensure())
     daemon.install()
     images.tarballs()
-    programs = (*SYSTEM_PROGRAMS, *others)
+    programs = (*SYSTEM_PROGRAMS, *further)
     missing = [PACKAGES.get(name, name) for name in programs if not packages.find(name)]
     if missing:
         packages.apt("update")

@@ -51,17 +51,17 @@ class Config:
         )
 
     @classmethod
-    def of(cls, stack: str, written: Mapping[str, Any]) -> Config:
-        """Return the configuration of a file with `written`: texts, lists and maps by full key.
+    def of(cls, stack: str, content: Mapping[str, Any]) -> Config:
+        """Return the configuration of a file with `content`: texts, lists and maps by full key.
 
         All of them count as secrets, so that no message shows one.
         """
-        structures = {key: each for key, each in written.items() if not isinstance(each, str)}
+        structures = {key: each for key, each in content.items() if not isinstance(each, str)}
         texts = {key: json.dumps(each) for key, each in structures.items()}
         return cls(
             stack=stack,
-            values={**written, **texts},
-            secret_keys=frozenset(written),
+            values={**content, **texts},
+            secret_keys=frozenset(content),
             structures=structures,
         )
 

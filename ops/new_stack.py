@@ -29,25 +29,25 @@ def make(name: str, source: str, domain: str) -> None:
 
     The file of `source` is only read. Comments come along.
     """
-    known = stack.names()
+    stacks = stack.names()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise UserError(f"NAME={name}: letters, digits, '-', '_' and '.', such as preprod")
     file = Stack(name).file
-    if name in known or file.exists():
+    if name in stacks or file.exists():
         raise UserError(f"there is an environment {name} already")
     if not Stack(source).file.exists():
         raise UserError(f"FROM={source}: there is no {Stack(source).file.name}")
     text = Stack(source).file.read_text()
-    noted = yaml.safe_load(text) or {}
-    values: Mapping[str, Any] = noted.get("config") or {}
+    content = yaml.safe_load(text) or {}
+    values: Mapping[str, Any] = content.get("config") or {}
     copy = copy_for({key: _raw(value) for key, value in values.items()}, source, name, domain)
     left_out = {edit.key for edit in copy.edits if edit.value is None}
-    secrets = _secrets(values, source, source in known, left_out)
+    secrets = _secrets(values, source, source in stacks, left_out)
     # Until all is changed that two stacks mustn't have the same, no deployment finds it.
     draft = file.with_name(f".{file.name}")
     config = ["pulumi", "config", "--config-file", str(draft), "--stack", name]
     try:
-        provider = noted.get("secretsprovider")
+        provider = content.get("secretsprovider")
         options = ["--secrets-provider", provider] if provider else []
         run(["pulumi", "stack", "init", "--no-select", name, *options])
         key = _split_key(file.read_text())[1] if file.exists() else ""
@@ -83,7 +83,7 @@ def _hidden(value: Any) -> Any:
 
 
 def _secrets(
-    values: Mapping[str, Any], source: str, known: bool, left_out: set[str]
+    values: Mapping[str, Any], source: str, is_in_backend: bool, left_out: set[str]
 ) -> dict[str, str]:
     """Return the plain texts of the secrets that are copied, by key and path."""
     paths = [
@@ -95,7 +95,7 @@ def _secrets(
     ]
     if not paths:
         return {}
-    if not known:
+    if not is_in_backend:
         raise UserError(
             f"FROM={source}: {Stack(source).file.name} has secrets, and the backend in use"
             f" doesn't know their stack: log in to the one that it is deployed from (pulumi login)"

@@ -28,9 +28,9 @@ def recover(stack: Stack) -> None:
     wrong = (
         restored,
         before.pending,
-        differences.gone,
-        differences.made,
-        differences.unknown,
+        differences.missing,
+        differences.unrecorded,
+        differences.foreign,
         differences.other_swarm,
     )
     if not any(wrong):
@@ -39,31 +39,31 @@ def recover(stack: Stack) -> None:
         say(f"stack {name}: its state and the swarm agree, so there is nothing to recover")
         return
     flags = resume.REFRESH if restored else ()
-    stack.deploy_again(*flags, taken=_taken(stack, differences.unknown), forget="always")
+    stack.deploy_again(*flags, imports=_imports(stack, differences.foreign), forget="always")
     resume.clean_up(stack, services=False)
     say(f"stack {name} is recovered; its images, their volume and their node are those of before")
-    if differences.unknown and not before.on_swarm:
+    if differences.foreign and not before.on_swarm:
         _tell_passwords(stack)
 
 
-def _taken(stack: Stack, services: Sequence[Item]) -> dict[str, str]:
+def _imports(stack: Stack, services: Sequence[Item]) -> dict[str, str]:
     """Return the ids by name of these services, and of the networks that could be theirs."""
     if not services:
         return {}
-    known, there = checkpoint.read(stack.name), inventory.take(stack.name, stack.endpoint)
+    state, swarm = checkpoint.read(stack.name), inventory.take(stack.name, stack.endpoint)
     for service in services:
-        _require_ours(stack.name, service, there)
-        _require_label(service, there)
+        _require_ours(stack.name, service, swarm)
+        _require_label(service, swarm)
     # Of the networks the program takes those alone that the stack is to make.
     networks = {
-        each.name: each.id for each in there.networks if each.id not in known.ids("networks")
+        each.name: each.id for each in swarm.networks if each.id not in state.ids("networks")
     }
     return {**networks, **{each.name: each.id for each in services}}
 
 
-def _require_ours(name: str, service: Item, there: Inventory) -> None:
+def _require_ours(name: str, service: Item, swarm: Inventory) -> None:
     """Raise UserError where the service is one that `docker stack deploy` made."""
-    secrets = [each.name for each in there.secrets if each.id in service.secrets]
+    secrets = [each.name for each in swarm.secrets if each.id in service.secrets]
     if service.name.endswith("_registry") and not any(
         re.fullmatch(resume.SECRETS, secret) for secret in secrets
     ):
@@ -74,11 +74,11 @@ def _require_ours(name: str, service: Item, there: Inventory) -> None:
         )
 
 
-def _require_label(service: Item, there: Inventory) -> None:
+def _require_label(service: Item, swarm: Inventory) -> None:
     """Raise UserError where no node has the label of the service's volume: it would start empty."""
     for constraint in service.constraints:
         label = re.match(r"node\.labels\.(\S+)\s*==\s*true$", constraint)
-        if label and not there.has_label(label[1]):
+        if label and not swarm.has_label(label[1]):
             raise UserError(
                 f"{service.name} belongs on the node with the label {label[1]}, and no node has it."
                 f" See where it last ran, and give it back to that node:\n"

@@ -75,15 +75,15 @@ def names(config: Config) -> Names:
 class Differences:
     """Differences between a stack's state and the swarm."""
 
-    gone: Sequence[Resource] = ()
+    missing: Sequence[Resource] = ()
     """Resources of the state that are on the swarm no more."""
-    made: Sequence[Item] = ()
+    unrecorded: Sequence[Item] = ()
     """Services and networks that a run of this state made, which it doesn't know."""
-    unknown: Sequence[Item] = ()
+    foreign: Sequence[Item] = ()
     """Services of the stack's name that another state made."""
     jobs: Sequence[Item] = ()
     """Jobs beside the stack's registry, at work or left by a command that was killed."""
-    left: Sequence[Item] = ()
+    unused_secrets: Sequence[Item] = ()
     """Secrets of the stack that neither the state knows nor any service uses."""
     other_swarm: bool = False
     """Nothing of the state is on the swarm: it is another one, or was made anew."""
@@ -99,30 +99,32 @@ def compare(state: Checkpoint, swarm: Inventory, names: Names) -> Differences:
     Whoever made a service can be seen: it uses secrets and networks that the same state has. A
     network with the stack's label, and nobody else's service on it, is this stack's.
     """
-    gone = [each for each in state.on_swarm if each["id"] not in swarm.ids(KINDS[each["type"]])]
+    missing = [each for each in state.on_swarm if each["id"] not in swarm.ids(KINDS[each["type"]])]
     services = [each for each in swarm.services if names.has_service(each)]
     strangers = [each for each in services if each.id not in state.ids("services")]
-    made = [
+    unrecorded = [
         each
         for each in strangers
         if each.secrets & state.ids("secrets") or each.networks & state.ids("networks")
     ]
-    ours = state.ids("services") | {each.id for each in made}
+    ours = state.ids("services") | {each.id for each in unrecorded}
     others = [each for each in swarm.services if each.id not in ours]
-    taken = state.ids("networks").union(*(each.networks for each in others))
-    networks = [each for each in swarm.networks if names.has_network(each) and each.id not in taken]
-    used = state.ids("secrets").union(*(each.secrets for each in swarm.services))
+    in_use = state.ids("networks").union(*(each.networks for each in others))
+    networks = [
+        each for each in swarm.networks if names.has_network(each) and each.id not in in_use
+    ]
+    secrets = state.ids("secrets").union(*(each.secrets for each in swarm.services))
     return Differences(
-        left=tuple(
-            each for each in swarm.secrets if names.has_secret(each) and each.id not in used
+        unused_secrets=tuple(
+            each for each in swarm.secrets if names.has_secret(each) and each.id not in secrets
         ),
-        gone=tuple(gone),
+        missing=tuple(missing),
         jobs=tuple(filter(names.has_job, swarm.services)),
-        made=(*networks, *made),
-        unknown=tuple(each for each in strangers if each not in made),
+        unrecorded=(*networks, *unrecorded),
+        foreign=tuple(each for each in strangers if each not in unrecorded),
         other_swarm=state.cluster != swarm.cluster
         if state.cluster
-        else bool(gone) and len(gone) == len(state.on_swarm),
+        else bool(missing) and len(missing) == len(state.on_swarm),
         at_home=len(swarm.node_labels) == 1 and set() < state.volumes <= swarm.volumes,
         labelled=all(map(swarm.has_label, state.labels)),
     )
@@ -133,10 +135,10 @@ class Rest:
     """Work that an interrupted run leaves to the next `pulumi up`."""
 
     flags: Sequence[str] = ()
-    taken: Mapping[str, str] = field(default_factory=dict)
-    """Ids by name of what it takes over."""
-    left: bool = False
-    """Something is to be cleaned up afterwards."""
+    imports: Mapping[str, str] = field(default_factory=dict)
+    """Ids by name of services and networks that it takes into the state."""
+    leaves_secrets: bool = False
+    """There are secrets to be removed afterwards."""
     swarm: str = ""
     """Id of the swarm of before, which is no more."""
 
@@ -152,7 +154,7 @@ def finish(stack: Stack, *, forget: Forget = "never") -> Rest:
     if differences.other_swarm:
         state, differences = (
             _forgotten(stack, state, differences, forget),
-            Differences(left=differences.left),
+            Differences(unused_secrets=differences.unused_secrets),
         )
     _prune_state(stack, state, differences)
     if differences.jobs:
@@ -161,12 +163,18 @@ def finish(stack: Stack, *, forget: Forget = "never") -> Rest:
 
         with inventory.connected(stack.name, stack.endpoint) as client:
             remove_ended(client, [each.id for each in differences.jobs])
-    taken = {each.name: each.id for each in differences.made}
-    if taken:
-        say(f"stack {stack.name}: taking into its state what is there: {', '.join(sorted(taken))}")
+    imports = {each.name: each.id for each in differences.unrecorded}
+    if imports:
+        items = ", ".join(sorted(imports))
+        say(f"stack {stack.name}: taking into its state what is there: {items}")
     # The state has what was before the update, and the swarm may have what came after.
     flags = REFRESH if "updating" in state.pending else ()
-    return Rest(flags=flags, taken=taken, left=bool(differences.left), swarm=swarm)
+    return Rest(
+        flags=flags,
+        imports=imports,
+        leaves_secrets=bool(differences.unused_secrets),
+        swarm=swarm,
+    )
 
 
 def foresee(stack: Stack) -> Mapping[str, str]:
@@ -178,9 +186,9 @@ def foresee(stack: Stack) -> Mapping[str, str]:
         _, differences = _compared(stack)
     except UserError:
         return {}
-    if differences.made:
+    if differences.unrecorded:
         say(f"stack {stack.name}: an earlier run was interrupted; the next one begins by ending it")
-    return {each.name: each.id for each in differences.made}
+    return {each.name: each.id for each in differences.unrecorded}
 
 
 def finish_before_destroying(stack: Stack, *, forget: Forget = "never") -> Rest:
@@ -189,9 +197,9 @@ def finish_before_destroying(stack: Stack, *, forget: Forget = "never") -> Rest:
     So are jobs beside the registry, such as `make gc`, which end at a safe point.
     """
     state, differences = inspect(stack)
-    if differences.unknown and not state.on_swarm:
+    if differences.foreign and not state.on_swarm:
         raise UserError(
-            f"stack {stack.name} runs on this swarm ({differences.unknown[0].name}), and this state"
+            f"stack {stack.name} runs on this swarm ({differences.foreign[0].name}), and this state"
             " doesn't know it: it was lost, or is elsewhere. To take it over, and then remove it:\n"
             f"      make recover STACK={stack.name} && make down STACK={stack.name}"
         )
@@ -203,7 +211,7 @@ def finish_before_destroying(stack: Stack, *, forget: Forget = "never") -> Rest:
         # They use its secrets and networks.
         jobs = [each.id for each in differences.jobs]
         inventory.take(stack.name, stack.endpoint, {"services": jobs})
-    if differences.made:
+    if differences.unrecorded:
         clean_up(stack)
     return Rest(swarm=swarm)
 
@@ -226,14 +234,14 @@ def _compared(stack: Stack) -> tuple[Checkpoint, Differences]:
 
 def _prune_state(stack: Stack, state: Checkpoint, differences: Differences) -> None:
     """Take what is gone, and what was never finished, out of the state."""
-    if state.pending or differences.gone:
+    if state.pending or differences.missing:
         say(
             f"stack {stack.name}: an earlier run was interrupted; its state is compared with the"
             " swarm"
         )
-        for each in differences.gone:
+        for each in differences.missing:
             say(f"  gone: {KINDS[each['type']][:-1]} {(each.get('inputs') or {}).get('name', '')}")
-        checkpoint.write(stack.name, state.without(differences.gone))
+        checkpoint.write(stack.name, state.without(differences.missing))
 
 
 def clean_up(stack: Stack, *, services: bool = True) -> None:
@@ -243,12 +251,12 @@ def clean_up(stack: Stack, *, services: bool = True) -> None:
     that an interrupted run made.
     """
     _, differences = _compared(stack)
-    made = differences.made if services else ()
-    if made or differences.left:
-        left = ", ".join(sorted(each.name for each in (*made, *differences.left)))
-        say(f"stack {stack.name}: removing what earlier runs have left: {left}")
-        ids = [each.id for each in made]
-        secrets = [each.id for each in differences.left]
+    unrecorded = differences.unrecorded if services else ()
+    if unrecorded or differences.unused_secrets:
+        items = sorted(each.name for each in (*unrecorded, *differences.unused_secrets))
+        say(f"stack {stack.name}: removing what earlier runs have left: {', '.join(items)}")
+        ids = [each.id for each in unrecorded]
+        secrets = [each.id for each in differences.unused_secrets]
         remove = {"services": ids, "networks": ids, "secrets": secrets}
         inventory.take(stack.name, stack.endpoint, remove)
 

@@ -121,7 +121,7 @@ class Stack:
     def up(
         self,
         *flags: str,
-        taken: Mapping[str, str] | None = None,
+        imports: Mapping[str, str] | None = None,
         forget: resume.Forget = "at home",
         move: takeover.Move | None = None,
     ) -> None:
@@ -137,20 +137,20 @@ class Stack:
         self.ensure()
         # Nobody confirms a preview here.
         # A developer's machine is its own swarm: when that is made anew, so is the stack.
-        self._update("--skip-preview", *flags, taken=taken, forget=forget, move=move)
+        self._update("--skip-preview", *flags, imports=imports, forget=forget, move=move)
         summary.wait_until_reachable(self.outputs)
         summary.print_login(self.name, self.outputs)
 
     def deploy(
         self,
         *flags: str,
-        taken: Mapping[str, str] | None = None,
+        imports: Mapping[str, str] | None = None,
         forget: resume.Forget = "never",
         move: takeover.Move | None = None,
     ) -> None:
         """Run `pulumi up` under the policy pack, without questions, and check from outside.
 
-        Services and networks that are `taken` (ids by name) come into the state.
+        `imports` are services and networks (ids by name) that come into the state.
 
         CHECK=no in the environment leaves the check out: for machines that can't reach the
         registry.
@@ -158,7 +158,7 @@ class Stack:
         from ops import summary
 
         self.ensure()
-        self._update(*policy.flags(self.config), *flags, taken=taken, forget=forget, move=move)
+        self._update(*policy.flags(self.config), *flags, imports=imports, forget=forget, move=move)
         if os.environ.get("CHECK") != "no":
             summary.wait_until_reachable(self.outputs)
         if self.outputs.mirrors:
@@ -167,13 +167,13 @@ class Stack:
     def deploy_again(
         self,
         *flags: str,
-        taken: Mapping[str, str] | None = None,
+        imports: Mapping[str, str] | None = None,
         forget: resume.Forget | None = None,
         move: takeover.Move | None = None,
     ) -> None:
         """Deploy as it was deployed before: by `make up` or `make deploy`."""
         deploy = self.up if self.is_local else self.deploy
-        deploy(*flags, taken=taken, forget=forget or self._forgets, move=move)
+        deploy(*flags, imports=imports, forget=forget or self._forgets, move=move)
 
     @property
     def _forgets(self) -> resume.Forget:
@@ -183,7 +183,7 @@ class Stack:
     def _update(
         self,
         *flags: str,
-        taken: Mapping[str, str] | None,
+        imports: Mapping[str, str] | None,
         forget: resume.Forget,
         move: takeover.Move | None,
     ) -> None:
@@ -198,7 +198,7 @@ class Stack:
             env = takeover.variables({**rest.taken, **(taken or {})}, rest.swarm, move)
             pulumi("up", "--yes", "--stack", self.name, *flags, *rest.flags, env=env)
             self.refresh()
-            if rest.left or taken:
+            if rest.leaves_secrets or imports:
                 resume.clean_up(self, services=False)
 
         self._alone(update)

@@ -23,11 +23,11 @@ PUBLIC_NETWORK = "network-overlay"
 
 
 def owned(
-    swarm: Swarm, deployed: Deployed, taken: Mapping[str, str]
+    swarm: Swarm, deployed: Deployed, imports: Mapping[str, str]
 ) -> pulumi.ResourceTransformation:
     """Return what holds each service and network against what is on the swarm.
 
-    It goes into the options of the outermost components. What is in `taken` (ids by name) is
+    It goes into the options of the outermost components. What is in `imports` (ids by name) is
     imported, and then changed to what is wanted. Else one that is there already, and that the
     state doesn't know, is an `AlreadyThereError`, before anything is touched.
     """
@@ -39,14 +39,14 @@ def owned(
         kind, name = args.type_, str(args.props.get("name"))
         if name not in there.get(kind, ()) or deployed.has(kind, args.name):
             return None
-        if name not in taken:
+        if name not in imports:
             raise AlreadyThereError(
                 kind="service" if kind == SERVICE else "network",
                 name=name,
                 is_public_network=args.name == PUBLIC_NETWORK,
             )
         opts = copy.copy(args.opts)
-        opts.import_ = taken[name]
+        opts.import_ = imports[name]
         return pulumi.ResourceTransformationResult(args.props, opts)
 
     return transform

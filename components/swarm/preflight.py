@@ -123,8 +123,8 @@ def check_ports(swarm: Swarm, ports: Ports) -> None:
     if not usable:
         obstacles = {node.name: f"({node.state}, {node.availability})" for node in ports.nodes}
         raise NoNodeError(subject="Traefik", obstacles=obstacles, kind="manager")
-    taken = _taken(swarm, ports)
-    hindered = {node.id: taken.get(node.id, {}) for node in usable}
+    owners = _port_owners(swarm, ports)
+    hindered = {node.id: owners.get(node.id, {}) for node in usable}
     if not all(hindered.values()) and not (ports.everywhere and any(hindered.values())):
         return
     errors = {
@@ -144,10 +144,10 @@ def check_nodes(swarm: Swarm, service: str, constraints: Sequence[str]) -> None:
         raise NoNodeError(subject=service, obstacles=obstacles, constraints=constraints)
 
 
-def _taken(swarm: Swarm, ports: Ports) -> dict[str, dict[int, str]]:
+def _port_owners(swarm: Swarm, ports: Ports) -> dict[str, dict[int, str]]:
     """Return the owners of the wanted ports that are taken, by node and port."""
     wanted = set(ports.settings)
-    taken: dict[str, dict[int, str]] = {node.id: {} for node in swarm.nodes}
+    owners: dict[str, dict[int, str]] = {node.id: {} for node in swarm.nodes}
     with connected(swarm.engine) as client:
         for service in swarm.services.values():
             if service.name == ports.service:
@@ -156,10 +156,10 @@ def _taken(swarm: Swarm, ports: Ports) -> dict[str, dict[int, str]]:
             if service.host_ports & wanted:
                 tasks = client.tasks({"service": service.id, "desired-state": "running"})
                 nodes = {task["NodeID"] for task in tasks if "NodeID" in task}
-            for node, here in taken.items():
+            for node, here in owners.items():
                 used = service.mesh_ports | (service.host_ports if node in nodes else frozenset())
                 here |= dict.fromkeys(used & wanted, _owner(service))
-        here = taken.setdefault(swarm.node_id, {})
+        here = owners.setdefault(swarm.node_id, {})
         published = set[int]()
         for container in client.containers():
             used = frozenset(port.get("PublicPort", 0) for port in container["Ports"])
@@ -171,7 +171,7 @@ def _taken(swarm: Swarm, ports: Ports) -> dict[str, dict[int, str]]:
         if is_this_machine(swarm.engine, client.info()["Name"]):
             listening = _listening(wanted - published - here.keys())
             here |= listening
-    return taken
+    return owners
 
 
 def check_images(swarm: Swarm, images: Mapping[str, str]) -> list[ImageMissingError]:

@@ -100,8 +100,8 @@ def _divided(
     left_out: dict[str, str] = {}
     _translate_redis(tree, left_out)
     schema = json.loads(SCHEMA_FILE.read_text())
-    unknown: list[str] = []
-    config = _typed(tree, schema, (), unknown)
+    unknown_paths: list[str] = []
+    config = _with_types(tree, schema, (), unknown_paths)
     root = str(value_at(config, "storage.filesystem.rootdirectory") or DATA_PATH).rstrip("/")
     auth = config.get("auth") or {}
     htpasswd = value_at(auth, "htpasswd.path")
@@ -113,7 +113,7 @@ def _divided(
     obstacles += [
         f"{path} {reason}" for path, reason in _NO_SETTING.items() if value_at(config, path)
     ]
-    for path in unknown:
+    for path in unknown_paths:
         driver = re.match(
             r"storage\.(?!(cache|delete|maintenance|redirect|tag|filesystem)\b)\w+", path
         )
@@ -217,8 +217,8 @@ def _translate_redis(tree: dict[str, Any], left_out: dict[str, str]) -> None:
         left_out["redis"] = "its address and its login went with the cache"
 
 
-def _typed(value: Any, schema: Any, path: tuple[str, ...], unknown: list[str]) -> Any:
-    """Return `value` with the types of the schema; add names that it lacks to `unknown`."""
+def _with_types(value: Any, schema: Any, path: tuple[str, ...], unknown_paths: list[str]) -> Any:
+    """Return `value` with the types of the schema; add names that it lacks to `unknown_paths`."""
     kind = schema.get("type")
     if kind == "object":
         if not isinstance(value, dict):
@@ -228,13 +228,13 @@ def _typed(value: Any, schema: Any, path: tuple[str, ...], unknown: list[str]) -
         for name, each in value.items():
             below = known.get(name, others)
             if below is False:
-                unknown.append(".".join((*path, name)))
+                unknown_paths.append(".".join((*path, name)))
             else:
-                converted[name] = _typed(each, below, (*path, name), unknown)
+                converted[name] = _with_types(each, below, (*path, name), unknown_paths)
         return converted
     if kind == "array":
         items = value if isinstance(value, list) else [value] if value else []
-        return [_typed(each, schema["items"], (*path, "[]"), unknown) for each in items]
+        return [_with_types(each, schema["items"], (*path, "[]"), unknown_paths) for each in items]
     return _scalar(value, kind)
 
 

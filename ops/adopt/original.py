@@ -105,7 +105,7 @@ class Docker:
         """Return what `docker KIND inspect` prints."""
         return list(json.loads(self(kind, "inspect", *names))) if names else []
 
-    def copied(self, container: str, path: str) -> str | None:
+    def read_file(self, container: str, path: str) -> str | None:
         """Return the text of a container's file; None where there is none."""
         with _client() as client:
             try:
@@ -195,7 +195,7 @@ def reader(docker: Docker, original: Original, node: str) -> Read:
         try:
             # The engine's API has an empty file in a Swarm secret's place.
             if mount is None or mount.kind != "secret":
-                return docker.copied(container, path)
+                return docker.read_file(container, path)
             text = docker.printed(container, path)
         except pulumi.RunError as error:
             raise UnreadableError(f"can't be read: {error}") from error

@@ -57,7 +57,7 @@ def read_routing(labels: Mapping[str, str]) -> Routing:
     labels = {key.lower(): value for key, value in labels.items()}
     routers = list(_routers(labels))
     kinds = _middleware_kinds(labels)
-    used = [name for router in routers for name in router.middlewares]
+    middlewares = [name for router in routers for name in router.middlewares]
     secure = [router for router in routers if router.secure]
     plain = [router for router in routers if not router.secure]
     redirects = [name for router in plain for name in router.middlewares if "redirect" in name]
@@ -67,7 +67,7 @@ def read_routing(labels: Mapping[str, str]) -> Routing:
         # A login and a redirect have settings of their own.
         middlewares=[
             name
-            for name in dict.fromkeys(used)
+            for name in dict.fromkeys(middlewares)
             if kinds.get(name.partition("@")[0]) != LOGINS and name != redirect
         ],
         logins=dict(
@@ -80,8 +80,8 @@ def read_routing(labels: Mapping[str, str]) -> Routing:
         users_file=next(
             (value for key, value in labels.items() if key.endswith(f".{LOGINS}.usersfile")), None
         ),
-        left_out=_left_out(labels, kinds, used),
-        obstacles=[*_obstacles(routers), *_lost_middlewares(kinds, used)],
+        left_out=_left_out(labels, kinds, middlewares),
+        obstacles=[*_obstacles(routers), *_lost_middlewares(kinds, middlewares)],
     )
 
 
@@ -172,8 +172,8 @@ def _obstacles(routers: Sequence[Router]) -> Iterator[str]:
             yield f"it has {len(names)} routers for {kind} ({', '.join(names)}), and can have one"
 
 
-def _lost_middlewares(kinds: Mapping[str, str], used: Sequence[str]) -> Iterator[str]:
-    names = _without_providers(used)
+def _lost_middlewares(kinds: Mapping[str, str], middlewares: Sequence[str]) -> Iterator[str]:
+    names = _without_providers(middlewares)
     for name, kind in sorted(kinds.items()):
         if kind != LOGINS and name in names:
             yield (
@@ -183,9 +183,9 @@ def _lost_middlewares(kinds: Mapping[str, str], used: Sequence[str]) -> Iterator
 
 
 def _left_out(
-    labels: Mapping[str, str], kinds: Mapping[str, str], used: Sequence[str]
+    labels: Mapping[str, str], kinds: Mapping[str, str], middlewares: Sequence[str]
 ) -> Mapping[str, str]:
-    names = _without_providers(used)
+    names = _without_providers(middlewares)
     reasons = {
         f"middleware {name} ({kind})": "its routers don't use it; if others do, define it elsewhere"
         for name, kind in sorted(kinds.items())

@@ -101,26 +101,26 @@ def _assignment(setting: Setting) -> tuple[str, str]:
 def _change_in_place(name: str, plan: Plan) -> None:
     """Have Pulumi update the service itself, in two steps of which Swarm can undo each."""
     original = plan.original
-    taken = {original.name: original.id}
+    imports = {original.name: original.id}
     # A preview first, so that errors are known before anything changes.
-    _operations(name, taken)
+    _operations(name, imports)
     say(f"{original.name}: leaving all networks but {plan.network}")
     try:
         prepare_for_import(original.id, plan.network, plan.swarm_stack, plan.volume)
     except pulumi.RunError as error:
         raise UserError(explain(error, name)) from error
-    if any("replace" in operation for operation in _operations(name, taken)):
+    if any("replace" in operation for operation in _operations(name, imports)):
         raise UserError(
             f"{original.name} can't be changed in place: Pulumi would delete it first. It runs on"
             " as it was, but for networks and labels of its containers; for the reason see"
             f" `make preview STACK={name}`"
         )
-    Stack(name).deploy(taken=taken)
+    Stack(name).deploy(imports=imports)
 
 
-def _operations(name: str, taken: Mapping[str, str]) -> set[str]:
+def _operations(name: str, imports: Mapping[str, str]) -> set[str]:
     """Return the operations of a deployment on services; raise UserError where it would fail."""
-    preview = run_preview(name, variables=takeover.variables(taken))
+    preview = run_preview(name, variables=takeover.variables(imports))
     if preview.failed:
         raise UserError("\n".join(preview.errors))
     return {str(step["op"]) for step in preview.steps.values() if step["type"] == SERVICE}

@@ -130,24 +130,24 @@ def _hidden_as(leaves: Mapping[Path, Any], others: Mapping[Path, Any]) -> dict[P
 
 def _before(step: Step) -> dict[Path, Any]:
     """Return the present values, only those that the provider reports as different."""
-    named = step.get("detailedDiff")
-    if not named:
+    names = step.get("detailedDiff")
+    if not names:
         return flat(old_inputs(step))
-    return _part(flat((step.get("old") or {}).get("outputs") or {}), named)
+    return _part(flat((step.get("old") or {}).get("outputs") or {}), names)
 
 
 def _after(step: Step) -> dict[Path, Any]:
     """Return the desired values, only those that the provider reports as different."""
-    named, new = step.get("detailedDiff"), flat(inputs(step))
-    return _part(new, named) if named else new
+    names, new = step.get("detailedDiff"), flat(inputs(step))
+    return _part(new, names) if names else new
 
 
-def _part(leaves: Mapping[Path, Any], named: Iterable[str]) -> dict[Path, Any]:
+def _part(leaves: Mapping[Path, Any], names: Iterable[str]) -> dict[Path, Any]:
     """Return the leaves below names such as `labels[3].value`.
 
     Of a list, whose order is free, all leaves are returned.
     """
-    under = [tuple(name.partition("[")[0].split(".")) for name in named]
+    under = [tuple(name.partition("[")[0].split(".")) for name in names]
     return {
         path: leaves[path] for path in leaves if any(path[: len(start)] == start for start in under)
     }

@@ -109,7 +109,7 @@ class FakeDocker(Docker):
             return [{"Spec": {"Data": base64.b64encode(b"a config").decode()}}]
         return [self.service] if kind == "service" and names else []
 
-    def copied(self, _: str, path: str) -> str | None:
+    def read_file(self, _: str, path: str) -> str | None:
         return self.files.get(path)
 
     def printed(self, container: str, path: str) -> str | None:

@@ -30,11 +30,11 @@ def declared(
     service: str = "new",
     network: str = "new-net",
     known: Deployed | None = None,
-    taken: Mapping[str, str] | None = None,
+    imports: Mapping[str, str] | None = None,
 ) -> dict[str, str | None]:
     """Declare a service and a network; return the ids that they are imported by, by type."""
     imported: dict[str, str | None] = {}
-    transform = owned(THERE, known or Deployed(), taken or {})
+    transform = owned(THERE, known or Deployed(), imports or {})
 
     def spy(
         args: pulumi.ResourceTransformationArgs,
@@ -93,7 +93,10 @@ def test_what_the_state_knows_may_be_changed_or_replaced(deploy: Deploy) -> None
 
     def program() -> None:
         imported = declared(
-            service="s_registry", network="net", known=Deployed(outputs=known), taken={"net": "id"}
+            service="s_registry",
+            network="net",
+            known=Deployed(outputs=known),
+            imports={"net": "id"},
         )
         assert not any(imported.values())
 
@@ -105,7 +108,7 @@ def test_what_is_taken_over_is_imported(deploy: Deploy, monkeypatch: pytest.Monk
         monkeypatch.setenv(name, value)
 
     def program() -> None:
-        imported = declared(service="s_registry", network="net", taken=takeover.takeover())
+        imported = declared(service="s_registry", network="net", imports=takeover.takeover())
         assert imported[NETWORK] == "1"
         assert imported[SERVICE] == "2"
 

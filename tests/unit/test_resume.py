@@ -96,26 +96,26 @@ def test_a_state_that_agrees_with_the_swarm_is_left_alone() -> None:
 
 def test_a_service_that_uses_the_states_secrets_was_made_by_an_interrupted_run() -> None:
     difference = compare(state(SECRET, NETWORK), WHOLE, NAMES)
-    assert difference.made == (REGISTRY,)
-    assert not difference.unknown
+    assert difference.unrecorded == (REGISTRY,)
+    assert not difference.foreign
     # Traefik may have no secret, and is on the state's network.
     proxy = item("images_proxy", "service-2", networks=["network-1"])
     there = Inventory(services=(REGISTRY, proxy), networks=WHOLE.networks, secrets=WHOLE.secrets)
-    assert compare(state(SECRET, NETWORK, SERVICE), there, NAMES).made == (proxy,)
+    assert compare(state(SECRET, NETWORK, SERVICE), there, NAMES).unrecorded == (proxy,)
 
 
 def test_a_network_with_the_stacks_label_and_no_service_was_made_by_an_interrupted_run() -> None:
     network = item("images-net", "network-2")
     there = Inventory(networks=(network, item("images_default", "network-3")))
-    assert compare(state(), there, NAMES).made == (network,)
+    assert compare(state(), there, NAMES).unrecorded == (network,)
     by_hand = Inventory(networks=(item("images-net", "network-2", {}),))
     assert compare(state(), by_hand, NAMES) == Differences()
 
 
 def test_what_another_state_made_is_not_taken() -> None:
     difference = compare(state(), WHOLE, NAMES)
-    assert difference.unknown == (REGISTRY,)
-    assert not difference.made
+    assert difference.foreign == (REGISTRY,)
+    assert not difference.unrecorded
     other = Inventory(services=(item("other_registry", "s", {NAMESPACE: "other"}),))
     assert compare(state(), other, NAMES) == Differences()
 
@@ -124,10 +124,10 @@ def test_what_is_gone_leaves_the_state_with_all_that_refers_to_it() -> None:
     there = Inventory(services=WHOLE.services, networks=WHOLE.networks)
     known = state(SECRET, NETWORK, SERVICE, pending=[{"type": "deleting", "resource": SECRET}])
     difference = compare(known, there, NAMES)
-    assert difference.gone == (SECRET,)
+    assert difference.missing == (SECRET,)
     assert not difference.other_swarm
     assert known.pending == {"deleting"}
-    rest = known.without(difference.gone)
+    rest = known.without(difference.missing)
     assert not rest.pending
     (network, service) = rest.resources
     assert network == NETWORK
@@ -139,8 +139,8 @@ def test_of_two_of_one_name_the_one_that_is_there_stays() -> None:
     old = {**SECRET, "id": "secret-0", "delete": True}
     known = state(old, SECRET, NETWORK, SERVICE)
     difference = compare(known, WHOLE, NAMES)
-    assert difference.gone == (old,)
-    assert known.without(difference.gone).resources == [SECRET, NETWORK, SERVICE]
+    assert difference.missing == (old,)
+    assert known.without(difference.missing).resources == [SECRET, NETWORK, SERVICE]
 
 
 def stays(monkeypatch: pytest.MonkeyPatch, known: Checkpoint, there: Inventory) -> list[Checkpoint]:
@@ -243,7 +243,7 @@ def test_only_secrets_that_nobody_uses_or_knows_are_left_over() -> None:
     )
     user = item("other_service", "s", {}, secrets=["used"])
     there = Inventory(services=(REGISTRY, user), secrets=secrets)
-    assert compare(state(SECRET, NETWORK, SERVICE), there, NAMES).left == (left,)
+    assert compare(state(SECRET, NETWORK, SERVICE), there, NAMES).unused_secrets == (left,)
 
 
 def test_a_removal_ends_the_jobs_beside_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
