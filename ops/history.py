@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ops.bootstrap.console import UserError, run, say
+from ops.bootstrap.environment import deploy_command
 
 
 def deployed_commit(stack: str) -> str:
@@ -37,4 +38,4 @@ def last_commit(stack: str, entries: Iterable[Mapping[str, Any]]) -> str:
             f"stack {stack} was deployed at {entry['startTime']} from a folder without git: what"
             " it is to be compared with isn't known. Deploy it from a checkout"
         )
-    raise UserError(f"stack {stack} isn't deployed: make deploy STACK={stack}")
+    raise UserError(f"stack {stack} isn't deployed: {deploy_command(stack)}")

@@ -22,6 +22,7 @@ from components.swarm.task_log import TaskLog
 from components.swarm.task_state import error_of
 from ops import inventory
 from ops.bootstrap.console import UserError, say
+from ops.bootstrap.environment import deploy_command
 from ops.tools_image import tools_image
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class _Run:
         name = service_name(self._swarm_stack, "registry")
         service = service_named(self._client, name)
         if service is None:
-            command = f"make deploy STACK={self._stack.name}"
+            command = deploy_command(self._stack.name)
             raise UserError(f"there is no service {name} on the swarm; deploy it first: {command}")
         spec: _Raw = service["Spec"]
         return spec

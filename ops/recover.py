@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from components.swarm import NAMESPACE
 from ops import backend, checkpoint, inventory, resume
 from ops.bootstrap.console import UserError, say
-from ops.bootstrap.environment import prepare_machine
+from ops.bootstrap.environment import deploy_command, prepare_machine
 from ops.inventory import Inventory, Item
 from ops.stack import Stack
 
@@ -35,7 +35,7 @@ def recover(stack: Stack) -> None:
     )
     if not any(wrong):
         if not before.on_swarm:
-            raise UserError(f"there is nothing of stack {name} here: make deploy STACK={name}")
+            raise UserError(f"there is nothing of stack {name} here: {deploy_command(name)}")
         say(f"stack {name}: its state and the swarm agree, so there is nothing to recover")
         return
     flags = resume.REFRESH if restored else ()

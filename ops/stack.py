@@ -20,7 +20,7 @@ from components.swarm.endpoint import Endpoint
 from ops import backend, inventory, policy, resume
 from ops.bootstrap import ROOT, images, state
 from ops.bootstrap.console import UserError, confirm, run, say
-from ops.bootstrap.environment import LOCAL, prepare_machine
+from ops.bootstrap.environment import LOCAL, deploy_command, prepare_machine
 from ops.config import Config
 from ops.outputs import StackOutputs
 from ops.pulumi import pulumi
@@ -87,7 +87,7 @@ class Stack:
     def outputs(self) -> StackOutputs:
         """Outputs of the last deployment; a UserError before the first."""
         if self.last_outputs is None:
-            raise UserError(f"stack {self.name} isn't deployed: make deploy STACK={self.name}")
+            raise UserError(f"stack {self.name} isn't deployed: {deploy_command(self.name)}")
         return self.last_outputs
 
     def refresh(self) -> None:
@@ -195,7 +195,7 @@ class Stack:
 
         def update() -> None:
             rest = resume.finish(self, forget=forget)
-            env = takeover.variables({**rest.taken, **(taken or {})}, rest.swarm, move)
+            env = takeover.variables({**rest.imports, **(imports or {})}, rest.swarm, move)
             pulumi("up", "--yes", "--stack", self.name, *flags, *rest.flags, env=env)
             self.refresh()
             if rest.leaves_secrets or imports:
@@ -267,6 +267,6 @@ class Stack:
             print(f"{store.bucket}, seen from the engine")
             check_store(store)
             if self.last_outputs is None:
-                say(f"all else is to be seen once it is deployed: make deploy STACK={self.name}")
+                say(f"all else is to be seen once it is deployed: {deploy_command(self.name)}")
                 return
         examine(self.outputs, SLOW_SECONDS if slow_seconds is None else slow_seconds)

@@ -41,6 +41,11 @@ def exports(changes: Mapping[str, str]) -> str:
     return "".join(f"export {key}={shlex.quote(value)}\n" for key, value in changes.items())
 
 
+def deploy_command(stack: str) -> str:
+    """Return the command that deploys the stack, with all that a developer's machine needs."""
+    return "make up" if stack == LOCAL else f"make deploy STACK={stack}"
+
+
 def prepare_machine() -> None:
     """Have a Docker engine in swarm mode, with the images: the one that all here talk to."""
     # DOCKER_HOST stays as it is: it would take the place of a context, and of its certificates.

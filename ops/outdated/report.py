@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from components.swarm.pull_login import PullLogin
 from ops import checkpoint, inventory
 from ops.bootstrap.console import UserError
+from ops.bootstrap.environment import deploy_command
 from ops.outdated.packages import package_lines
 from ops.outdated.remote import Engine, Name, Remote, RemoteError
 from ops.outdated.version import newer, parsed
@@ -30,7 +31,7 @@ def show(stack: Stack) -> None:
     """Print a line for each image of the stack, and for each package of Pulumi's."""
     stack.ensure()
     if stack.last_outputs is None:
-        raise UserError(f"stack {stack.name} isn't deployed: make deploy STACK={stack.name}")
+        raise UserError(f"stack {stack.name} isn't deployed: {deploy_command(stack.name)}")
     lines = [*image_lines(stack), *package_lines()]
     print("\n".join(map(row, lines)), flush=True)
 

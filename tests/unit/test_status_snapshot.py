@@ -107,8 +107,9 @@ def test_a_stack_is_what_its_state_and_its_history_have(monkeypatch: pytest.Monk
     assert known.history == entries
     assert known.short("images_proxy") == "proxy"
     monkeypatch.setattr(Stack, "last_outputs", None)
-    with pytest.raises(UserError, match="isn't deployed: make deploy STACK=prod"):
-        snapshot.deployed(Stack("prod"))
+    for name, command in (("prod", "make deploy STACK=prod"), ("local", "make up")):
+        with pytest.raises(UserError, match=f"stack {name} isn't deployed: {command}$"):
+            snapshot.deployed(Stack(name))
 
 
 def test_what_isnt_set_is_empty() -> None:
