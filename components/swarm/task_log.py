@@ -45,7 +45,7 @@ def read_log(client: docker.APIClient, task: str, **options: int) -> str:
         timeout=LOG_SECONDS,
     )
     answer.raise_for_status()
-    return b"".join(_frames(answer.content)).decode(errors="replace")
+    return text_of(answer.content)
 
 
 class TaskLog:
@@ -70,8 +70,12 @@ class TaskLog:
             self._since = int(moment(lines[-1].partition(" ")[0]).timestamp())
 
 
+def text_of(stream: bytes) -> str:
+    """Return the text of a stream in which stdout and stderr are mixed (Docker's attach API)."""
+    return b"".join(_frames(stream)).decode(errors="replace")
+
+
 def _frames(stream: bytes) -> Iterator[bytes]:
-    """Yield the parts of a stream in which stdout and stderr are mixed (Docker's attach API)."""
     while stream:
         end = 8 + int.from_bytes(stream[4:8], "big")
         yield stream[8:end]

@@ -16,6 +16,7 @@ import pulumi
 
 from components.distribution.config import CONFIG_PATH
 from components.swarm import NAMESPACE
+from components.swarm.container_exec import execute
 from components.swarm.engine import connected, find_engine
 from ops import resume
 from ops.bootstrap.console import UserError, run
@@ -121,13 +122,8 @@ class Docker:
     def printed(self, container: str, path: str) -> str | None:
         """Return the text of a file as a process in the container sees it; None if it can't."""
         with _client() as client:
-            command = client.exec_create(container, ["cat", path], stderr=False)["Id"]
-            text = client.exec_start(command)
-            return (
-                text.decode(errors="replace")
-                if client.exec_inspect(command)["ExitCode"] == 0
-                else None
-            )
+            done = execute(client, container, ["cat", path], stderr=False)
+        return done.output if done.code == 0 else None
 
 
 def _client() -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from components.swarm.container_exec import execute
 from components.swarm.task_log import read_log
 from components.swarm.task_state import error_of, moment
 from ops.status.snapshot import Swarm
@@ -41,18 +42,15 @@ def output_beside(swarm: Swarm, service: str, task: _Raw, command: Sequence[str]
 
 
 def _inside(swarm: Swarm, task: _Raw, command: Sequence[str]) -> str:
-    from docker.errors import APIError
-
-    client, container = swarm.client, task["Status"]["ContainerStatus"]["ContainerID"]
+    container = task["Status"]["ContainerStatus"]["ContainerID"]
     try:
-        execution = client.exec_create(container, list(command))["Id"]
-        output = client.exec_start(execution).decode(errors="replace")
-        code = client.exec_inspect(execution)["ExitCode"]
-    except APIError as error:
-        raise MeasureError(f"the task can't be asked: {error.explanation}") from None
-    if code:
-        raise MeasureError(f"`{' '.join(command)}` in the task: {_last_line(output)}")
-    return str(output)
+        done = execute(swarm.client, container, command)
+    except OSError as error:
+        reason = getattr(error, "explanation", None) or error
+        raise MeasureError(f"the task can't be asked: {reason}") from None
+    if done.code:
+        raise MeasureError(f"`{' '.join(command)}` in the task: {_last_line(done.output)}")
+    return done.output
 
 
 def _on_node(swarm: Swarm, service: _Raw, node: str, command: Sequence[str]) -> str:

@@ -140,12 +140,17 @@ class Client:
     base_url: str = "http://engine"
     api_version: str = "1.41"
 
-    def exec_create(self, container: str, command: Sequence[str]) -> Mapping[str, str]:
+    def exec_create(
+        self, container: str, command: Sequence[str], stderr: bool
+    ) -> Mapping[str, str]:
+        assert stderr
         self.done.append(f"exec {container} {' '.join(command)}")
         return {"Id": "exec-1"}
 
-    def exec_start(self, _: str) -> bytes:
-        return self.output.encode()
+    def post(self, url: str, json: Mapping[str, Any], timeout: float) -> Any:
+        assert (url, json["Detach"]) == ("http://engine/v1.41/exec/exec-1/start", False)
+        assert timeout
+        return SimpleNamespace(content=frames(self.output), raise_for_status=lambda: None)
 
     def exec_inspect(self, _: str) -> Mapping[str, int]:
         return {"ExitCode": self.code}

@@ -92,7 +92,7 @@ def test_a_disk_that_cant_be_asked_is_not_known(monkeypatch: pytest.MonkeyPatch)
     (line,) = disk_lines(stack(), swarm(client=Client(output="none")))
     assert "printed no sizes: 'none'" in line.text
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise docker.errors.APIError("refused", explanation="container is restarting")
 
     monkeypatch.setattr(Client, "exec_create", refuse)
