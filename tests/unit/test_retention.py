@@ -38,6 +38,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("retention[0].untagged", [{**GOOD, "untagged": True}], "is none of repositories, keep"),
     ("retention[0].repositories", [without("repositories")], "is missing"),
     ("retention[0].repositories", [{**GOOD, "repositories": []}], "'**' alone is for all"),
+    ("retention[0].repositories", [{**GOOD, "repositories": None}], "is missing"),
+    ('retention[0]["a.b"]', [{**GOOD, "a.b": 1}], "is none of repositories, keep"),
     ("retention[0].repositories", [{**GOOD, "repositories": "Team"}], "a pattern of whole names"),
     (
         "retention[0].repositories[1]",
@@ -55,6 +57,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("retention[0].never", [{**GOOD, "never": "team/*"}], "a pattern of whole tags"),
     ("retention[0].never[1]", [{**GOOD, "never": ["v*", "**"]}], "a pattern of whole tags"),
     ("retention[0].never[0]", [{**GOOD, "never": [1]}], "is 1: it must be a text"),
+    # YAML reads a number where somebody writes the tag 1.10.
+    ("retention[0].never[0]", [{**GOOD, "never": [1.1]}], "is 1.1: it must be a text"),
+    ("retention[0].never", [{**GOOD, "never": 1.1}], "is 1.1: it must be a text"),
 ]
 
 
