@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -194,6 +195,28 @@ func TestAPushDuringTheRunIsComplete(t *testing.T) {
 		if s.back != 2 {
 			t.Errorf("%+v", s)
 		}
+	})
+}
+
+// The manifest's link and the tag's history go in the moment in which a push writes them anew.
+func TestATagThatIsPushedAgainWhileItsManifestGoesIsComplete(t *testing.T) {
+	on(t, func(p *place) {
+		old := p.Image("app", p.Layer("app", "old"))
+		p.Tag("app", "t", old)
+		p.Tag("app", "t", p.Image("app", p.Layer("app", "new")))
+		time.Sleep(1100 * time.Millisecond)
+		p.hook = func(from string) error {
+			if strings.Contains(from, "/revisions/") {
+				p.Link(storage.Entry{Kind: storage.Revision, Repository: "app", Digest: old})
+			} else if strings.Contains(from, "/index/") {
+				p.Tag("app", "t", old)
+			}
+			return nil
+		}
+		p.mustCollect(untagged(), func(o *options) { o.grace = time.Second })
+		p.has("manifest", storage.Entry{Kind: storage.Revision, Repository: "app", Digest: old}, true)
+		p.hasBlob("manifest", old, true)
+		p.hasBlob("layer", digest.FromString("old"), true)
 	})
 }
 

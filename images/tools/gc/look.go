@@ -14,7 +14,7 @@ import (
 
 // trash returns what all runs have put aside.
 func (c *collector) trash(ctx context.Context) (rubbish, error) {
-	all := rubbish{files: map[storage.Entry]string{}}
+	all := rubbish{files: map[storage.Entry]string{}, manifests: map[string]bool{}}
 	runs, err := runs(ctx, c.store)
 	if err != nil {
 		return all, err
@@ -24,6 +24,9 @@ func (c *collector) trash(ctx context.Context) (rubbish, error) {
 			one := trashed{s, run}
 			all.entries = append(all.entries, one)
 			all.files[s.Entry] = one.File()
+			if s.Kind == storage.Revision {
+				all.manifests[s.Repository] = true
+			}
 		})
 		if err != nil {
 			return all, err

@@ -26,8 +26,9 @@ func (t trashed) File() string { return storage.Trash + "/" + t.run + "/" + t.En
 
 // rubbish is all that is in the trash.
 type rubbish struct {
-	entries []trashed
-	files   map[storage.Entry]string // path of the driver
+	entries   []trashed
+	files     map[storage.Entry]string // path of the driver
+	manifests map[string]bool          // true for a repository of which there are some
 }
 
 // sizes returns how many blobs a run put aside, and their bytes.
@@ -130,14 +131,29 @@ func (m *marker) complete(ctx context.Context, from rubbish) (*marking, error) {
 		for d := range r.revisions {
 			roots = append(roots, d)
 		}
-		for d := range r.named(nil) {
-			if _, ok := from.files[storage.Entry{Kind: storage.Revision, Repository: name, Digest: d}]; ok {
-				tagged, err := m.tagged(ctx, name, r)
-				return append(roots, tagged...), err
-			}
+		if !from.manifests[name] {
+			return roots, nil
 		}
-		return roots, nil
+		tagged, err := m.tagged(ctx, name, m.mayNameRubbish(name, r, from))
+		return append(roots, tagged...), err
 	})
+}
+
+// mayNameRubbish returns a repository with those of its tags that may name a manifest in the trash: their
+// history does, or they have been pushed of late, whatever of their history has been put aside with it.
+func (m *marker) mayNameRubbish(name string, r *repository, from rubbish) *repository {
+	some := *r
+	some.tags = map[string]*tag{}
+	for tagName, t := range r.tags {
+		aside := slices.ContainsFunc(t.history, func(d digest.Digest) bool {
+			_, ok := from.files[storage.Entry{Kind: storage.Revision, Repository: name, Digest: d}]
+			return ok
+		})
+		if aside || m.young(t.changed) {
+			some.tags[tagName] = t
+		}
+	}
+	return &some
 }
 
 // wanted returns what has to stay when untagged manifests go: those that are tagged, younger than the

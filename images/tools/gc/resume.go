@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -17,7 +18,11 @@ func resume(ctx context.Context, store *storage.Store, s settings, log *slog.Log
 	}
 	log.Warn("a run didn't come to its end: looking at what it put aside", "run", unfinished)
 	s.options.finish = true
-	return once(ctx, s, log)
+	err = once(ctx, s, log)
+	if other := (storage.LockedError{}); errors.As(err, &other) { // which does it as well
+		return nil
+	}
+	return err
 }
 
 // retry calls job until it succeeds, ten times at most, after longer and longer pauses.

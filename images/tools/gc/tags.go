@@ -28,19 +28,6 @@ type tag struct {
 	history []digest.Digest
 }
 
-// named returns the digests that tags name or have named.
-func (r *repository) named(into storage.Digests) storage.Digests {
-	if into == nil {
-		into = storage.Digests{}
-	}
-	for _, t := range r.tags {
-		for _, d := range t.history {
-			into.Add(d)
-		}
-	}
-	return into
-}
-
 // refer notes which manifests of a repository, all of which have been read, belong to which.
 func (m *marker) refer(r *repository) {
 	r.referrers = map[digest.Digest][]digest.Digest{}
