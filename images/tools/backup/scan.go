@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"maps"
 	"slices"
@@ -38,27 +37,12 @@ func newScanner(s *storage.Store, known map[digest.Digest]manifest, log *slog.Lo
 
 // scan adds what the registry has to a generation: all but the sizes of the content.
 func (s *scanner) scan(ctx context.Context, into *generation) error {
-	type tag struct{ repository, name string }
-	var tags []tag
-	type changes struct{ link, youngest time.Time }
-	changed := map[tag]changes{}
-	listed, seed := map[uint64]struct{}{}, maphash.MakeSeed()
+	listed := newListing()
 	err := s.store.Entries(ctx, storage.Root, "repositories", func(e storage.Stored) {
-		one := tag{e.Repository, e.Tag}
-		switch e.Kind {
-		case storage.Revision:
+		if e.Kind == storage.Revision {
 			s.revision(e.Repository, e.Digest)
-		case storage.Current, storage.History:
-			files := changed[one]
-			if e.Kind == storage.Current {
-				tags = append(tags, one)
-				files.link = e.Changed
-			}
-			if e.Changed.After(files.youngest) {
-				files.youngest = e.Changed
-			}
-			changed[one] = files
-			listed[maphash.String(seed, e.File())] = struct{}{}
+		} else if e.Tag != "" {
+			listed.add(e)
 		}
 	})
 	if err != nil {
@@ -69,7 +53,7 @@ func (s *scanner) scan(ctx context.Context, into *generation) error {
 		return err
 	}
 	named := map[tag]digest.Digest{}
-	err = each(ctx, tags, func(ctx context.Context, t tag) error {
+	err = each(ctx, listed.tags, func(ctx context.Context, t tag) error {
 		link := storage.Entry{Kind: storage.Current, Repository: t.repository, Tag: t.name}
 		d, err := s.link(ctx, link)
 		if err != nil || d == "" {
@@ -89,10 +73,8 @@ func (s *scanner) scan(ctx context.Context, into *generation) error {
 			r.Tags, r.Pushed = map[string]digest.Digest{}, map[string]time.Time{}
 		}
 		r.Tags[t.name] = d
-		r.Pushed[t.name] = pushes.When(t.repository, t.name, changed[t].link, changed[t].youngest).UTC()
-		before := storage.Entry{Kind: storage.History, Repository: t.repository, Tag: t.name, Digest: d}
-		if _, ok := listed[maphash.String(seed, before.File())]; !ok { // pushed since the listing
-			r.Pushed[t.name] = s.store.Now().UTC()
+		if r.Pushed[t.name] = s.store.Now().UTC(); listed.has(t, d) {
+			r.Pushed[t.name] = listed.pushed(t, pushes)
 		}
 		into.Repositories[t.repository] = r
 		s.revision(t.repository, d) // a tag of which the listing came too early to show the manifest

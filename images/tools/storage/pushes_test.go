@@ -107,10 +107,25 @@ func TestACopiedTagIsAsOldAsItsPush(t *testing.T) {
 				tree.Errorf("%s was pushed at %v, after a copy of nothing", tag, at)
 			}
 		}
+	})
+}
 
-		// A copy of the whole store knows it, too.
+func TestACopyOfAWholeStoreKnowsWhenItsTagsWerePushed(t *testing.T) {
+	on(t, func(tree *registrytest.Tree) {
+		ctx, d := context.Background(), digest.FromString("a")
+		c := storage.NewCopy(tree.Store)
+		err := c.Begin(ctx, "team/app", map[string]storage.Tagged{"copied": {Digest: d, Pushed: longAgo}})
+		if err != nil {
+			tree.Fatal(err)
+		}
+		tree.Tag("team/app", "copied", d)
+		tree.Tag("team/app", "pushed", d)
+		c.Made("team/app", "copied")
+		if err := c.End(ctx); err != nil {
+			tree.Fatal(err)
+		}
 		into := &registrytest.Tree{T: tree.T, Store: &storage.Store{StorageDriver: inmemory.New(), Now: time.Now}}
-		for _, tag := range []string{"old", "again"} {
+		for _, tag := range []string{"copied", "pushed"} {
 			into.Tag("team/app", tag, d)
 		}
 		times, err := tree.PushTimes(ctx)
@@ -120,7 +135,7 @@ func TestACopiedTagIsAsOldAsItsPush(t *testing.T) {
 		if err := into.NotePushes(ctx, times); err != nil {
 			tree.Fatal(err)
 		}
-		for _, tag := range []string{"old", "again"} {
+		for _, tag := range []string{"copied", "pushed"} {
 			if from, to := when(tree, "team/app", tag, true), when(into, "team/app", tag, true); !from.Equal(to) {
 				tree.Errorf("%s was pushed at %v, of a copy at %v", tag, from, to)
 			}
