@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
-from ops import stack
+from ops import stack, stack_secrets
 from ops.bootstrap.console import UserError, run, say
-from ops.config import Config
 from ops.stack import Stack
+from ops.stack_secrets import encrypted, is_path, joined, plain_texts, set_secret
 from settings.copies import Edit, copy_for
 from settings.stack_file import as_text
-
-KEY_OF_SECRETS = ("encryptionsalt", "encryptedkey", "secretsprovider")
-"""Entries of a stack's file in which Pulumi keeps the key of its secrets."""
-Path = tuple[str | int, ...]
 
 
 def make(name: str, source: str, domain: str) -> None:
@@ -55,8 +51,7 @@ def make(name: str, source: str, domain: str) -> None:
         for edit in copy.edits:
             _apply(config, edit)
         for path, secret in secrets.items():
-            flags = ["--secret", *(["--path"] if _is_path(path) else [])]
-            run([*config, "set", *flags, path], stdin=secret)
+            set_secret(config, path, secret)
         draft.replace(file)
     except BaseException:
         draft.unlink(missing_ok=True)
@@ -86,66 +81,32 @@ def _secrets(
     values: Mapping[str, Any], source: str, is_in_backend: bool, left_out: set[str]
 ) -> dict[str, str]:
     """Return the plain texts of the secrets that are copied, by key and path."""
-    paths = [
-        (key, path)
-        for key, value in values.items()
-        if key not in left_out
-        for path in _secure(value)
-        if _joined(key, path[:1]) not in left_out
+    copied = [
+        (key, joined(key, path))
+        for key, path, _ in encrypted(values)
+        if key not in left_out and joined(key, path[:1]) not in left_out
     ]
-    if not paths:
+    if not copied:
         return {}
     if not is_in_backend:
         raise UserError(
             f"FROM={source}: {Stack(source).file.name} has secrets, and the backend in use"
             f" doesn't know their stack: log in to the one that it is deployed from (pulumi login)"
         )
-    plain = Config.read(source, show_secrets=True).values
-    return {_joined(key, path): _at(plain[key], path) for key, path in paths}
-
-
-def _secure(value: Any) -> Iterator[Path]:
-    """Yield where below `value` there are secrets."""
-    if isinstance(value, dict) and set(value) == {"secure"}:
-        yield ()
-    elif isinstance(value, dict | list):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            for path in _secure(item):
-                yield (key, *path)
-
-
-def _at(text: str, path: Path) -> str:
-    """Return the text at `path` of a value as Pulumi prints it."""
-    value: Any = json.loads(text) if path else text
-    for part in path:
-        value = value[part]
-    return str(value)
-
-
-def _joined(key: str, path: Path) -> str:
-    """Return key and path in the form that `pulumi config --path` takes."""
-    for part in path:
-        if isinstance(part, str) and re.fullmatch(r"[A-Za-z_][\w-]*", part):
-            key += f".{part}"
-        else:
-            key += f"[{json.dumps(part)}]"
-    return key
-
-
-def _is_path(key: str) -> bool:
-    return re.search(r"[.\[]", key) is not None
+    plain = plain_texts(source, {key: values[key] for key, _ in copied})
+    return {path: plain[path] for _, path in copied}
 
 
 def _split_key(text: str) -> tuple[str, str]:
     """Return the text of a stack's file without what belongs to that stack's secrets, and that."""
     parts = {False: "", True: ""}
     for line in text.splitlines(keepends=True):
-        parts[line.partition(":")[0] in KEY_OF_SECRETS] += line
+        parts[line.partition(":")[0] in stack_secrets.KEYS] += line
     return parts[False], parts[True]
 
 
 def _apply(config: Sequence[str], edit: Edit) -> None:
-    path = ["--path"] if _is_path(edit.key) else []
+    path = ["--path"] if is_path(edit.key) else []
     verb, value = ("rm", []) if edit.value is None else ("set", [edit.value])
     run([*config, verb, *path, edit.key, *value])
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ops import new_stack, stack
+from ops import new_stack, stack, stack_secrets
 from ops.bootstrap.console import UserError
 from ops.config import Config
 
@@ -44,7 +44,8 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[st
     monkeypatch.setattr(stack, "names", lambda: ["store"])
     plain = Config(stack="store", values=PLAIN)
     monkeypatch.setattr(Config, "read", lambda *_, **__: plain)
-    monkeypatch.setattr(new_stack, "run", run)
+    for module in (new_stack, stack_secrets):
+        monkeypatch.setattr(module, "run", run)
     monkeypatch.setattr(new_stack, "_problems", lambda _: [])
     return made
 
@@ -54,10 +55,10 @@ def test_each_secret_that_stays_is_encrypted_anew(
 ) -> None:
     new_stack.make("new", "store", "new.example.com")
     assert {command[-1]: text for command, text in calls if "--secret" in command} == {
-        "registry:proxySecrets.A_B": "b",
-        'registry:proxySecrets["C D"]': "c",
-        "registry:config.a[0]": "d",
-        "docker:keyMaterial": "e",
+        "registry:proxySecrets.A_B": "b\n",
+        'registry:proxySecrets["C D"]': "c\n",
+        "registry:config.a[0]": "d\n",
+        "docker:keyMaterial": "e\n",
     }
     assert all("v1:" not in word for command, _ in calls for word in command)
     text = (tmp_path / "Pulumi.new.yaml").read_text()
