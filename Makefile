@@ -2,7 +2,7 @@
 
 # What is typed after a command (STACK=prod) reaches ops/ through the environment, as it was typed:
 # neither make nor a shell reads what is in it.
-VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS PUSH PRINT OVERLAP KEY DRY UNDO LIST TO VERIFY GENERATION OVERWRITE NODE
+VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS PUSH PRINT OVERLAP KEY DRY UNDO LIST TO VERIFY GENERATION OVERWRITE SECRETS PASSPHRASE_FILE NODE
 $(foreach variable,$(VARIABLES),$(eval override $(variable) := $$(value $(variable))))
 export $(VARIABLES)
 # Every shell has a USER, who is another one: here a typed one counts alone.
@@ -66,10 +66,10 @@ gc: ## free what was deleted: DRY=1 shows it, UNDO=1 brings it back
 retention: ## let old tags go, by registry:retention; DRY=1 shows which
 	$(OPS) retention
 
-backup: ## copy the images: TO=s3://bucket/prefix; VERIFY=1, LIST=1
+backup: ## copy the images: TO=s3://bucket/x; VERIFY=1, LIST=1, SECRETS=1
 	$(OPS) backup
 
-restore: ## bring a backup back: FROM=…, GENERATION=…
+restore: ## bring a backup back: FROM=…, GENERATION=…; SECRETS=file
 	$(OPS) restore
 
 clone: ## copy a stack's images to another: FROM=prod TO=stag

@@ -81,6 +81,9 @@ class CredentialsOptions:
     """By user, for a token server."""
     hashes: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Hashes (apr1 or bcrypt) of further users, for a token server."""
+    seeds: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, repr=False)
+    """SEED_BYTES in base64 that passwords are generated from, by name of the component. Others have
+    random ones, which the state keeps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +113,9 @@ class Login:
 class Credentials(pulumi.ComponentResource):
     """bcrypt logins for the registry.
 
-    Passwords and salts are derived from one seed, which is kept in the state: so they stay the
-    same from one `up` to the next, and a hundred users are one resource. A user who is taken out
-    and comes back has the password of before, unless `rotation` has changed.
+    Passwords and salts are derived from one seed, which is given or kept in the state: so they
+    stay the same from one `up` to the next, and a hundred users are one resource. A user who is
+    taken out and comes back has the password of before, unless `rotation` has changed.
     """
 
     passwords: pulumi.Output[Mapping[str, str]]
@@ -125,10 +128,7 @@ class Credentials(pulumi.ComponentResource):
     ) -> None:
         super().__init__("registry:index:Credentials", name, None, opts)
         child, options = pulumi.ResourceOptions(parent=self), args.options
-        keepers = {"rotation": options.rotation}
-        seed = random.RandomBytes(
-            f"{name}-seed", length=SEED_BYTES, keepers=keepers, opts=child
-        ).base64.apply(base64.b64decode)
+        seed = _seed(name, options, child).apply(base64.b64decode)
         former = {user: each.password for user, each in options.former.items()}
         logins = pulumi.Output.all(
             seed, pulumi.Output.secret(dict(options.passwords)), pulumi.Output.secret(former)
@@ -142,6 +142,16 @@ class Credentials(pulumi.ComponentResource):
             text = logins.apply(htpasswd_file)
         self.secret = args.stack.secret(f"{name}-{args.form}", text, child)
         self.register_outputs({"passwords": self.passwords})
+
+
+def _seed(
+    name: str, options: CredentialsOptions, opts: pulumi.ResourceOptions
+) -> pulumi.Output[str]:
+    """Return the seed in base64: the given one, else one that is made once a rotation."""
+    if name in options.seeds:
+        return pulumi.Output.secret(options.seeds[name])
+    keepers = {"rotation": options.rotation}
+    return random.RandomBytes(f"{name}-seed", length=SEED_BYTES, keepers=keepers, opts=opts).base64
 
 
 def _logins(

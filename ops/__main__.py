@@ -83,6 +83,12 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "VERIFY": {"choices": ("1",), "help": "1: read all backups, and name what is broken"},
     "GENERATION": {"help": "time of the backup, as LIST=1 shows it; the last unless given"},
     "OVERWRITE": {"choices": ("1",), "help": "1: also tags that name something else by now"},
+    "SECRETS": {
+        "help": "file with the secrets of a backup: they come into the stack's file, and no images"
+    },
+    "PASSPHRASE_FILE": {
+        "help": "file with the passphrase of SECRETS; it is asked for, unless given"
+    },
     "NODE": {"help": "host name or id of the node that the images go to"},
     "PUSH": {"help": "registry, with a path, to push registry-tools to, such as ghcr.io/acme"},
     "ARGS": {"default": "", "help": "for pytest: '-k mirrors', or tests/unit/test_ops.py"},
@@ -91,6 +97,10 @@ VARIABLES: dict[str, dict[str, Any]] = {
 
 OTHERWISE: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("status", "FORMAT"): {"choices": ("terminal", "json"), "help": "json: for scripts"},
+    ("backup", "SECRETS"): {
+        "choices": ("1",),
+        "help": "1: the stack's secrets as well, encrypted with a passphrase",
+    },
 }
 """Parts of an argument that one command has otherwise."""
 
@@ -126,8 +136,8 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "mirrors": ("STACK",),
     "gc": ("STACK", "DRY", "UNDO", "LIST"),
     "retention": ("STACK", "DRY"),
-    "backup": ("STACK", "TO", "VERIFY", "LIST"),
-    "restore": ("STACK", "FROM", "GENERATION", "OVERWRITE"),
+    "backup": ("STACK", "TO", "VERIFY", "LIST", "SECRETS", "PASSPHRASE_FILE"),
+    "restore": ("STACK", "FROM", "GENERATION", "OVERWRITE", "SECRETS", "PASSPHRASE_FILE"),
     "clone": ("FROM", "TO"),
     "move": ("NODE", "STACK"),
     "logs": ("STACK", "FOLLOW"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.backup import FOLDER, PROGRAM, BackupLocation
 from components.distribution.config import CA_FOLDER
+from ops.backup_settings import SECRETS_FILE, STACK_FILE, without_secrets
 from ops.bootstrap.console import UserError, confirm, say
 from ops.job import Job, run_job
 from ops.program_log import fields_of, in_words
@@ -17,27 +18,27 @@ from settings.kinds import WrongValueError
 if TYPE_CHECKING:
     from ops.stack import Stack
 
-ATTACHED = "/etc/registry-backup/stack.yaml"
-"""Path, in a task, of the stack's settings."""
+ATTACHED = "/etc/registry-backup"
+"""Path, in a task, of files that a backup has beside the images."""
 CA_OF_STORE = f"{CA_FOLDER}/of-backups.pem"
 """Path, in a task, of the CA of an object store that another stack names."""
-STACK_FILE = "stack.yaml"
-"""Name of the stack's settings in a backup."""
-HIDDEN = "(a secret: not in the backup)"
-"""Text in place of an encrypted value."""
-KEYS_OF_SECRETS = ("encryptionsalt", "encryptedkey", "secretsprovider")
-"""Keys of a stack's file that lead to the key of its secrets."""
 NAMES_SHOWN = 10
 """Names that a line has of what is broken."""
 
 
-def back_up(stack: Stack, to: str | None) -> None:
-    """Make a backup now. UserError when it fails, or something is broken."""
+def back_up(stack: Stack, to: str | None, secrets: str | None = None) -> None:
+    """Make a backup now, with the stack's `secrets`, encrypted, if they are given.
+
+    UserError when it fails, or something is broken.
+    """
     options = stack.settings.backup
     name = stack.settings.routing.domain
     arguments = [*(options.flags if options else ("--name", name))]
-    arguments += ["--attach", f"{STACK_FILE}={ATTACHED}"]
-    files = {ATTACHED: settings_without_secrets(stack)}
+    attached = {STACK_FILE: without_secrets(stack)}
+    attached |= {SECRETS_FILE: secrets} if secrets else {}
+    for name in attached:
+        arguments += ["--attach", f"{name}={ATTACHED}/{name}"]
+    files = {f"{ATTACHED}/{name}": text for name, text in attached.items()}
     _run(stack, "run", _location(stack, to, "TO"), arguments, files)
 
 
@@ -116,29 +117,6 @@ def _location(stack: Stack, text: str | None, variable: str) -> BackupLocation:
             " eu-central-1"
         )
     return location
-
-
-def settings_without_secrets(stack: Stack) -> str:
-    """Return the stack's file, in which secrets are named alone."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(stack.file.read_text()) or {}
-    except FileNotFoundError:
-        content = {}
-    kept = {name: value for name, value in content.items() if name not in KEYS_OF_SECRETS}
-    text: str = yaml.safe_dump(_hidden(kept), sort_keys=False, allow_unicode=True)
-    return text
-
-
-def _hidden(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        if set(value) == {"secure"}:
-            return {"secure": HIDDEN}
-        return {name: _hidden(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_hidden(each) for each in value]
-    return value
 
 
 def _run(
@@ -220,9 +198,10 @@ def _text(message: str, fields: Mapping[str, Any]) -> str:
             end = run.get("error") or ("interrupted" if run.get("interrupted") else "well")
             return f"the last run ended {run['ended']}, {end}"
         case "generation":
+            secrets = ", with secrets" if SECRETS_FILE in fields.get("files", ()) else ""
             return (
                 f"{fields['name']} (until {fields['until']}): {fields['tags']} tags of"
-                f" {fields['repositories']} repositories, {size(fields['bytes'])}"
+                f" {fields['repositories']} repositories, {size(fields['bytes'])}{secrets}"
             )
         case "kept":
             names = f"{fields['repository']}:{fields['tag']}"

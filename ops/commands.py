@@ -140,20 +140,30 @@ def _retention(stack: Stack, args: argparse.Namespace) -> None:
 
 
 def _backup(stack: Stack, args: argparse.Namespace) -> None:
-    if args.verify and args.list:
-        raise UserError("VERIFY and LIST are two things: one at a time")
+    if sum(map(bool, (args.verify, args.list, args.secrets))) > 1:
+        raise UserError("VERIFY, LIST and SECRETS are three things: one at a time")
     stack.ensure()
-    from ops import backups
+    from ops import backup_settings, backups
 
     if args.verify:
         backups.verify(stack, args.to)
     elif args.list:
         backups.show(stack, args.to)
     else:
-        backups.back_up(stack, args.to)
+        file, secrets = args.passphrase_file, None
+        if args.secrets:
+            secrets = backup_settings.encrypted_secrets(stack, file)
+        backups.back_up(stack, args.to, secrets)
 
 
 def _restore(stack: Stack, args: argparse.Namespace) -> None:
+    if args.secrets:
+        if args.source or args.generation or args.overwrite:
+            raise UserError("with SECRETS no images come back: FROM is for these, afterwards")
+        from ops import backup_settings
+
+        backup_settings.restore_secrets(stack, args.secrets, args.passphrase_file)
+        return
     stack.ensure()
     from ops import backups
 

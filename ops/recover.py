@@ -89,8 +89,11 @@ def _require_label(service: Item, swarm: Inventory) -> None:
 
 def _tell_passwords(stack: Stack) -> None:
     name, outputs, given = stack.name, stack.outputs, stack.whole_config.passwords
+    seeds = stack.settings.login.seeds
     new = [user for user in outputs.users if user not in given]
-    if new:
+    if new and "login" in seeds:
+        say(f"as before, by registry:passwordSeeds: {', '.join(new)}")
+    elif new:
         say(
             f"new passwords: {', '.join(new)}. They were generated, and nobody has the old ones"
             f" but who wrote them down:\n"
@@ -98,7 +101,7 @@ def _tell_passwords(stack: Stack) -> None:
         )
     if given:
         say(f"as before, since they were given: {', '.join(given)}")
-    if outputs.dashboard_users:
+    if outputs.dashboard_users and "dashboard" not in seeds:
         say(
             f"new passwords of Traefik's dashboard: {', '.join(outputs.dashboard_users)}\n"
             f"      pulumi stack output dashboardPasswords --show-secrets --stack {name}"

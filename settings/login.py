@@ -21,6 +21,8 @@ from settings.stack_file import path_of
 
 HASH_COSTS = range(4, 17)
 """Costs of bcrypt hashes that the token server takes."""
+SEEDS = ("login", "dashboard")
+"""Names of the components that generate passwords, and of parts of `registry:passwordSeeds`."""
 
 
 def parse_login(reader: Reader, hashes: Mapping[str, str]) -> CredentialsOptions:
@@ -37,11 +39,13 @@ def parse_login(reader: Reader, hashes: Mapping[str, str]) -> CredentialsOptions
         reason = "is a user of registry:users, who has a password: take one of the two out."
         reader.remove(path_of("hashedPasswords", name), reason)
     passwords = _passwords(reader, users)
+    rotation = reader.get("passwordRotation", rules.LINE, "")
     return CredentialsOptions(
         users=users,
         passwords=passwords,
         cost=reader.get("passwordCost", Number(MIN_GIVEN_COST, 15), MIN_GIVEN_COST),
-        rotation=reader.get("passwordRotation", rules.LINE, ""),
+        rotation=rotation,
+        seeds=parse_seeds(reader, rotation),
         versions=parse_versions(reader, users, passwords),
         former=parse_former(reader, users),
         hashes=hashes,
@@ -159,6 +163,25 @@ def _version(reader: Reader, path: str, item: object) -> PasswordVersion:
     return PasswordVersion(
         version=version, until=reader.part(path, values, "until", rules.MOMENT, None)
     )
+
+
+def parse_seeds(reader: Reader, rotation: str) -> Mapping[str, str]:
+    """Return the given seeds that passwords are generated from, by name of `SEEDS`.
+
+    There is none where `registry:passwordRotation` has another text than the seeds are of: new
+    passwords are asked for.
+    """
+    reader.unshare("passwordSeeds", "both registries would have the same passwords")
+    keys = (*SEEDS, "rotation")
+    values = reader.map_at("passwordSeeds", reader.mapping("passwordSeeds", "…"), keys) or {}
+    seeds = {name: str(values[name]) for name in SEEDS if name in values}
+    for name, text in seeds.items():
+        reader.secret("passwordSeeds", name)
+        if not rules.SEED.admits(text):
+            path = f"passwordSeeds.{name}"
+            command = reader.command("set", path, path=True, flags=" --secret")
+            reader.problem(path, f"must be {rules.SEED.must}.\n      {command}")
+    return seeds if str(values.get("rotation", "")) == rotation else {}
 
 
 def parse_former(reader: Reader, users: Sequence[str]) -> Mapping[str, FormerPassword]:

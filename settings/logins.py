@@ -44,7 +44,8 @@ def declare_logins(
     dashboard = None
     if settings.dashboard:
         users, rotation = settings.dashboard.users, settings.login.rotation
-        options = parts.CredentialsOptions(users=users, rotation=rotation)
+        seeds = settings.login.seeds
+        options = parts.CredentialsOptions(users=users, rotation=rotation, seeds=seeds)
         args = parts.CredentialsArgs(stack=stack, options=options)
         dashboard = parts.Credentials("dashboard", args, opts)
     if settings.hashed_passwords:

@@ -128,6 +128,7 @@ LABEL_USER = Rule(
     f"{USER.must}, nor ',': in a label of Traefik's it ends a login",
     "admin",
 )
+SEED = Rule(r"[A-Za-z0-9+/]{43}=", "32 bytes in base64", "…")
 PASSWORD_VERSION = Rule(
     r"[A-Za-z0-9._-]{1,64}", "1 to 64 letters, digits, '.', '_' and '-'", "2026-11"
 )

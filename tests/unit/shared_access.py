@@ -24,7 +24,10 @@ GOOD = {"stackName": "images-com", "domain": "images.example.com", "auth": "toke
 EVERYBODY = {"users": ["*"], "actions": ["pull"]}
 UNTIL = "2026-11-27T10:00:00Z"
 APR1 = "$apr1$8sdhfjsd$Mb6IbAMxSMVRIsDe0lS.j/"
-SECRETS = ("registry:passwords", "registry:hashedPasswords", "registry:formerPasswords")
+SECRETS = (
+    *("registry:passwords", "registry:hashedPasswords", "registry:formerPasswords"),
+    "registry:passwordSeeds",
+)
 SEED, OTHER_SEED = b"\1" * 32, b"\2" * 32
 
 

@@ -10,6 +10,7 @@ SECRETS = (
     "registry:passwords",
     "registry:hashedPasswords",
     "registry:formerPasswords",
+    "registry:passwordSeeds",
     "registry:proxySecrets",
     "registry:acmeEabHmac",
     "registry:pullLogins",

@@ -94,6 +94,9 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         {"passwords": {"admin": SECRET}, "passwordVersions": {"admin": [{"version": "1"}]}},
         "has a given password",
     ),
+    ("passwordSeeds.login", {"passwordSeeds": {"login": SECRET}}, "must be 32 bytes in base64"),
+    ("passwordSeeds.logins", {"passwordSeeds": {"logins": SECRET}}, "Did you mean login?"),
+    ("passwordSeeds", {"passwordSeeds": "[]"}, "must be a map of names to values"),
     (
         "formerPasswords.ci",
         {"formerPasswords": {"ci": {"password": SECRET, "until": UNTIL}}},

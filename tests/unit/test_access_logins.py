@@ -124,6 +124,43 @@ def test_where_the_registry_checks_logins_the_newest_passwords_count(deploy: Dep
     assert bcrypt.checkpw(newest.encode(), lines[2].partition(":")[2].encode())
 
 
+def test_a_given_seed_makes_the_passwords_of_the_stack_that_had_it(deploy: Deploy) -> None:
+    given = base64.b64encode(OTHER_SEED).decode()
+    options = CredentialsOptions(users=("admin",), seeds={"login": given})
+    recorder = credentials(deploy, options, "htpasswd")
+    digest = content(recorder, "login-htpasswd").strip().partition(":")[2]
+    assert passwords == {"admin": generated_password(OTHER_SEED, "admin")}
+    assert bcrypt.checkpw(passwords["admin"].encode(), digest.encode())
+    assert not recorder.of_type("RandomBytes")
+
+
+@pytest.mark.parametrize(
+    ("rotation", "seeds", "counts"),
+    [
+        ({}, {}, True),
+        ({"passwordRotation": "2"}, {"rotation": "2"}, True),
+        ({"passwordRotation": "2"}, {"rotation": 2}, True),
+        ({"passwordRotation": "3"}, {"rotation": "2"}, False),
+        ({"passwordRotation": "3"}, {}, False),
+        ({}, {"rotation": "2"}, False),
+    ],
+)
+def test_a_given_seed_counts_until_the_passwords_are_rotated(
+    rotation: dict[str, str], seeds: dict[str, Any], counts: bool
+) -> None:
+    given = {name: base64.b64encode(SEED).decode() for name in ("login", "dashboard")}
+    for auth in ("basic", "token"):
+        parsed = settings(auth=auth, passwordSeeds={**given, **seeds}, **rotation)
+        assert parsed.login.seeds == (given if counts else {})
+
+
+def test_a_seed_in_plain_text_is_refused() -> None:
+    given = base64.b64encode(SEED).decode()
+    with pytest.raises(pulumi.RunError, match=r"passwordSeeds\.login is in plain text") as error:
+        settings(secrets=(), passwordSeeds={"login": given})
+    assert given not in str(error.value)
+
+
 def test_another_version_is_another_password_and_the_first_is_that_of_before() -> None:
     versions = ["1", "2", "11"]
     assert len({generated_password(SEED, "ci", each) for each in versions}) == len(versions)

@@ -67,6 +67,13 @@ def test_a_folder_is_mounted_and_secrets_stay_here(jobs: list[Job], tmp_path: Pa
     assert not {word for word in ("v1:", "salt") if word in attached}
 
 
+def test_encrypted_secrets_go_along_when_they_are_given(jobs: list[Job], tmp_path: Path) -> None:
+    backups.back_up(stack(tmp_path), "/srv/backup", "encrypted")
+    (job,) = jobs
+    assert "--attach secrets.json=/etc/registry-backup/secrets.json" in " ".join(job.command)
+    assert job.files["/etc/registry-backup/secrets.json"] == "encrypted"
+
+
 def test_keys_of_a_store_are_a_secret(jobs: list[Job], tmp_path: Path) -> None:
     options = BackupOptions(name="images.example.com", location=STORE, keep=3)
     backups.back_up(stack(tmp_path, backup=options), None)
@@ -188,6 +195,13 @@ RUN = {
             },
             "broken: sha256:a (/blobs/a): missing; breaks app:0, app:1, app:2, app:3, app:4,"
             " app:5, app:6, app:7, app:8, app:9 and 2 more",
+        ),
+        (
+            {
+                **{"msg": "generation", "name": "G", "until": "U", "tags": 2, "repositories": 1},
+                **{"bytes": 5, "files": ["secrets.json", "stack.yaml"]},
+            },
+            "G (until U): 2 tags of 1 repositories, 5 B, with secrets",
         ),
         ({"msg": "waiting", "for": "a clean-up"}, "waiting: for a clean-up"),
         ({"msg": "copying", "blobs": 1, "of": 2, "bytes": 3}, "copying: 1 of 2 blobs, 3 B"),

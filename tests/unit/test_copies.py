@@ -63,6 +63,7 @@ def test_where_the_data_of_one_stack_are_is_left_out(role: str, part: str) -> No
         ("passwords", {"admin": "secret"}),
         ("hashedPasswords", {"admin": "$apr1$a$b"}),
         ("formerPasswords", {"admin": {"password": "secret", "until": "2026-11-27T10:00:00Z"}}),
+        ("passwordSeeds", {"login": "secret"}),
         ("destroyData", "true"),
         ("swarmMovedFrom", "x" * 25),
     ],

@@ -105,6 +105,7 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], Any]] = {
     "passwordCost": ({**FIRST, "passwords": {"admin": "a password"}}, "11"),
     "passwordRotation": (FIRST, "2026-11"),
     "passwordVersions": (FIRST, {"admin": [{"version": "2"}]}),
+    "passwordSeeds": (FIRST, {"login": "B" * 43 + "="}),
     "formerPasswords": (
         TOKEN,
         {"admin": {"password": "another", "until": "2026-11-27T10:00:00Z"}},

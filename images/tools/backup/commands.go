@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"registry.local/images/tools/command"
@@ -103,7 +105,8 @@ func list(ctx context.Context, s settings, log *slog.Logger) error {
 		tags, bytes := g.counts()
 		log.Info("generation", "name", name, "until", g.Until.Format(time.RFC3339),
 			"repositories", len(g.Repositories), "tags", tags, "manifests", len(g.Manifests),
-			"blobs", len(g.Blobs), "bytes", bytes, "broken", len(g.Broken))
+			"blobs", len(g.Blobs), "bytes", bytes, "broken", len(g.Broken),
+			"files", slices.Sorted(maps.Keys(g.Files)))
 	})
 	if err != nil {
 		return err

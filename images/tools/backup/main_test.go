@@ -38,7 +38,7 @@ func TestWhatACommandDoesIsInItsLog(t *testing.T) {
 	to := write(t, "version: 0.1\nstorage: {filesystem: {rootdirectory: /nowhere}}")
 	t.Setenv("BACKUP_STORAGE_FILESYSTEM_ROOTDIRECTORY", folder)
 	t.Setenv("REGISTRY_LOG_LEVEL", "error")
-	settings := write(t, "of the stack")
+	settings, keys := write(t, "of the stack"), write(t, "encrypted")
 	for _, step := range []struct {
 		words []string
 		code  int
@@ -57,6 +57,10 @@ func TestWhatACommandDoesIsInItsLog(t *testing.T) {
 		{[]string{"verify", to}, 0, `"generations":1,"blobs":3,`},
 		{[]string{"file", folder, "stack"}, 0, "of the stack"},
 		{[]string{"file", folder, "other"}, 1, "has no file other"},
+		{[]string{"run", folder, "--config", config, "--attach", "keys=" + keys}, 0, `"new":true,`},
+		{[]string{"list", folder}, 0, `"files":["keys","stack"]`},
+		{[]string{"run", folder, "--config", config, "--attach", "stack=" + settings}, 0, `"new":false,`},
+		{[]string{"file", folder, "keys"}, 0, "encrypted"},
 		{[]string{"restore", folder, "--config", empty, "--generation", "x"}, 1, "no generation x: there are 2"},
 		{[]string{"restore", folder, "--config", empty}, 0, `"tags_restored":1,"tags_kept":0,"blobs_copied":2`},
 	} {

@@ -89,15 +89,13 @@ func (b *backup) run(ctx context.Context) error {
 	return err
 }
 
-// keepFiles copies what else is to be kept; if that is nothing, what came with the last generation stays.
+// keepFiles copies what else is to be kept; of the last generation's files stays what isn't given anew.
 func (b *backup) keepFiles(
 	ctx context.Context, before, now *generation, have map[digest.Digest]int64,
 ) error {
-	if len(b.opts.files) == 0 {
-		for name, d := range before.Files {
-			if size, ok := have[d]; ok {
-				now.Files[name], now.Blobs[d] = d, size
-			}
+	for name, d := range before.Files {
+		if size, ok := have[d]; ok && b.opts.files[name] == "" {
+			now.Files[name], now.Blobs[d] = d, size
 		}
 	}
 	for name, file := range b.opts.files {
