@@ -58,6 +58,8 @@ class Load:
         """Operations, those that failed among them."""
         self.failed: list[str] = []
         """Program and last words of those that did."""
+        self.pushed: list[str] = []
+        """Images, as `name:tag`, that skopeo has pushed: the registry has acknowledged them."""
         self.gap = 0.0
         """The longest time without an answer to a request that is logged in, seconds."""
         self.refused = 0
@@ -82,6 +84,8 @@ class Load:
             program, *args = operation(number, count)
             try:
                 self._site.swarm.exec(self._node, program, *args, timeout=OPERATION_S)
+                if args[-1].startswith("docker://"):
+                    self.pushed.append(args[-1].rpartition("/")[2])
             except UserError as problem:
                 self.failed.append(f"{program}: {str(problem)[-300:]}")
             self.done += 1

@@ -32,8 +32,12 @@ class Store:
         self.bucket.mkdir(parents=True)
         self.begin()
 
-    def begin(self) -> None:
-        """Start it, with whatever it has."""
+    def begin(self, swarm: TestSwarm | None = None) -> None:
+        """Start it, with whatever it has; from now on beside that swarm, if one is given.
+
+        All swarms have the same addresses, so it has the same endpoint there.
+        """
+        self._swarm = swarm or self._swarm
         outside, folder = self._swarm.outside, self._folder
         # Its command line would show the keys.
         keys = (f"ROOT_ACCESS_KEY={self.access_key}", f"ROOT_SECRET_KEY={self.secret_key}")

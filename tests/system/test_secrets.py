@@ -10,8 +10,6 @@ import json
 import os
 import signal
 import subprocess
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ import pytest
 from components.version import TOOLS_IMAGE
 from ops.bootstrap.console import run, wait
 from testing.certificates import CertificatePair
+from testing.process_list import ProcessList
 from testing.site import SwarmUnderTest
 from testing.testswarm import SOON_S
 
@@ -29,32 +28,6 @@ TOKEN = "a-token-of-a-DNS-provider"
 PAIR = CertificatePair.make(DOMAIN, f"traefik.{DOMAIN}")
 HASHES, HASHES_KEY = "hashes", "registry:hashedPasswords.admin"
 """A stack behind another's Traefik, which has the hashes in a label."""
-
-
-class ProcessList(threading.Thread):
-    """Command lines of all processes, looked at again and again."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.seen: set[str] = set()
-        self._end = threading.Event()
-
-    def run(self) -> None:
-        while not self._end.is_set():
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    self.seen.add(path.read_text(errors="replace"))
-                except OSError:  # It has ended since.
-                    continue
-            time.sleep(0.02)
-
-    def __enter__(self) -> ProcessList:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self.join(60)
 
 
 @pytest.fixture(scope="module")
