@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import pulumi
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from components.distribution.config import (
     CONFIG_PATH,
@@ -103,8 +103,7 @@ def some(strategy: Any, accept: Callable[[Any], Any]) -> list[tuple[Any, Any]]:
     """Return some of what the strategy makes and `accept` doesn't refuse, the longest ones."""
     accepted: dict[str, tuple[Any, Any]] = {}
 
-    @settings(max_examples=MADE, deadline=None, database=None, derandomize=True,
-              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(max_examples=MADE)
     @given(strategy)
     def judge(case: Any) -> None:
         try:

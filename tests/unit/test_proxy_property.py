@@ -18,7 +18,7 @@ from typing import Any
 
 import pulumi
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from components.traefik.route import label_name
 from settings.proxy_schema import DNS_PROVIDERS_FILE, SCHEMA_FILE
@@ -65,8 +65,7 @@ def test_what_is_accepted_is_what_traefik_reads() -> None:
     refused: list[tuple[Case, str]] = []
     accepted: list[tuple[Case, list[str]]] = []
 
-    @settings(max_examples=CASES, deadline=None, database=None, derandomize=True,
-              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(max_examples=CASES)
     @given(cases())
     def judge(case: Case) -> None:
         try:
@@ -96,8 +95,7 @@ def test_every_label_that_is_accepted_makes_the_routers_that_it_is_meant_to(
     services: dict[str, Mapping[str, str]] = {}
     expected: dict[str, tuple[str, Case]] = {}
 
-    @settings(max_examples=CASES // 4, deadline=None, database=None, derandomize=True,
-              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(max_examples=CASES // 4)
     @given(cases(options=False))
     def judge(case: Case) -> None:
         # Each stack has names of its own, as a preview makes sure of.

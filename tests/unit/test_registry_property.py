@@ -12,7 +12,7 @@ from typing import Any
 
 import pulumi
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from components.distribution.config import Secrets, Wiring, document
 from settings import parse
@@ -35,8 +35,7 @@ def test_what_is_accepted_starts(tmp_path: Path) -> None:
     refused: list[str] = []
     accepted: list[str] = []
 
-    @settings(max_examples=CASES, deadline=None, database=None, derandomize=True,
-              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(max_examples=CASES)
     @given(SAMPLES.maps(SCHEMA))
     def judge(config: Any) -> None:
         values = GOOD | {"registry:config": json.dumps(config)}
