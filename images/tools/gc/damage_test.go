@@ -73,12 +73,25 @@ func TestAStoreWithoutBlobsIsLeftAlone(t *testing.T) {
 	})
 }
 
-// runSchedule runs a schedule that is never due, for a while, and returns its log.
+// untilItWaits is a log of a schedule, which it ends once it waits for its first run.
+type untilItWaits struct {
+	bytes.Buffer
+	stop context.CancelFunc
+}
+
+func (u *untilItWaits) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte(`"msg":"waiting"`)) {
+		u.stop()
+	}
+	return u.Buffer.Write(line)
+}
+
+// runSchedule runs a schedule until it waits, and returns its log.
 func runSchedule(t *testing.T, folder string) string {
 	config := write(t, "version: 0.1\nstorage: {filesystem: {rootdirectory: "+folder+"}}")
-	ctx, stop := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
-	var out, err bytes.Buffer
+	out, err := untilItWaits{stop: stop}, bytes.Buffer{}
 	code := program(ctx, []string{"schedule", "0 4 29 2 *", "--config", config}, &out, &err)
 	if code != 0 {
 		t.Errorf("%d, %s%s", code, out.String(), err.String())
