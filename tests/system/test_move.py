@@ -25,6 +25,8 @@ RETRIES = 5
 """As often docker sends a layer again."""
 STEP_S = 120
 """Time limit of a step of a move with few images, on a busy machine, seconds."""
+PAUSE_S = 330
+"""Longest time for which pushes wait, and a little more, seconds."""
 
 
 class PasswordPushes:
@@ -35,7 +37,7 @@ class PasswordPushes:
 
     def __init__(self, site: SwarmUnderTest) -> None:
         self._site, self._node = site, site.node_of(PROXY)
-        self._curl = ("curl", "-sS", "-u", site.login(NAME), "--max-time", str(STEP_S))
+        self._curl = ("curl", "-sS", "-u", site.login(NAME), "--max-time", str(PAUSE_S))
         self._ended = threading.Event()
         self._worker = threading.Thread(target=self._loop, daemon=True)
         self.pushed: list[str] = []
@@ -50,7 +52,7 @@ class PasswordPushes:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._worker.join(2 * STEP_S)
+        self._worker.join(2 * PAUSE_S)
 
     def _loop(self) -> None:
         while not self._ended.wait(0.2):
@@ -58,13 +60,20 @@ class PasswordPushes:
             digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
             begin = ("-X", "POST", "-o", "/dev/null", "-w", "%header{location}")
             location = self._run(*begin, f"{URL}/by-password/blobs/uploads/")
-            put = ("-X", "PUT", "-w", "%{http_code}", "--data-binary", text)
-            answer = self._run(*put, f"{location}&digest={digest}") if location else "none"
+            # Of a form, curl's default, the registry would take the body for itself.
+            content = ("-H", "Content-Type: application/octet-stream", "--data-binary", text)
+            put = ("-X", "PUT", "-w", "%{http_code}", *content, f"{location}&digest={digest}")
+            answer = self._run(*put) if location else "nowhere to upload"
             self.longest = max(self.longest, time.monotonic() - began)
-            (self.pushed if answer == "201" else self.failed).append(digest)
+            if answer == "201":
+                self.pushed.append(digest)
+            else:
+                self.failed.append(answer)
 
     def _run(self, *args: str) -> str:
-        return self._site.swarm.exec(self._node, *self._curl, *args, check=False).stdout
+        command = (*self._curl, *args)
+        done = self._site.swarm.exec(self._node, *command, check=False, timeout=2 * PAUSE_S)
+        return done.stdout
 
     def missing(self) -> list[str]:
         """Return the status of each that is not there."""
