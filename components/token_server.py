@@ -31,7 +31,7 @@ from components.swarm.task import (
     secret_file,
 )
 from components.traefik.dynamic import REGISTRY_PATH
-from components.traefik.route import RateLimit, Route
+from components.traefik.route import HealthCheck, RateLimit, Route
 from components.version import TOOLS_IMAGE
 
 PROGRAM = "/bin/registry-token"
@@ -56,8 +56,7 @@ REQUESTS_PER_SECOND, BURST = 50, 200
 ends there, and guessing at the server."""
 NOT_BEARER = "!HeaderRegexp(`Authorization`, `(?i)^Bearer `)"
 """Traefik's rule for requests without a token."""
-HEALTH_PATH = "/healthz"
-ATTEMPTS = 4
+HEALTH = HealthCheck(path="/healthz", timeout_seconds=5)
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 """Networks that Traefik asks from, being on an overlay network."""
 SEED_BYTES = 32
@@ -243,8 +242,7 @@ def server_labels(routes: Sequence[Route], options: TokenServerOptions) -> dict[
         )
         for each in (token_route, login_route):
             # Clients don't ask again for a token, and a lost node has half of the tasks.
-            reliable = replace(each, attempts=ATTEMPTS, health_path=HEALTH_PATH)
-            labels |= reliable.labels(PORT)
+            labels |= each.to_several_tasks(HEALTH).labels(PORT)
     return labels
 
 

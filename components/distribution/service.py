@@ -30,7 +30,7 @@ from components.swarm.task import (
     secret_file,
 )
 from components.traefik.dynamic import RETRY_AFTER_SECONDS
-from components.traefik.route import Route
+from components.traefik.route import HealthCheck, Route
 
 GRACEFUL_STOP = script("graceful-stop.sh")
 STORAGE_FIRST = script("storage-first.sh")
@@ -71,6 +71,9 @@ class TaskArgs:
     """Mounts with the images, at DATA_PATH; nothing when they are in an object store."""
 
 
+HEALTH = HealthCheck(path="/", timeout_seconds=10)
+"""Its path answers 503 while the storage is out of reach. While a hundred passwords are checked at
+once, that takes 5 s."""
 NO_LISTENER_PORT = 1
 """Port of a registry's task that nothing listens on."""
 
@@ -117,7 +120,7 @@ def registry_task(
             secrets=[secret_file(path, secret) for path, secret in files.items()],
             mounts=list(args.data.mounts),
             # While the storage is out of reach the answer is 503: a restart wouldn't bring it back.
-            healthcheck=liveness_probe(f"http://127.0.0.1:{PORT}/"),
+            healthcheck=liveness_probe(f"http://127.0.0.1:{PORT}{HEALTH.path}"),
             read_only=True,
             # Uploads that a stopping registry still drains must not be killed.
             stop_grace_period=duration(discovery_seconds + options.drain_seconds + SPARE_SECONDS),
@@ -148,11 +151,12 @@ def registry_service(
     has_tokens: bool = False,
 ) -> SwarmService:
     """Declare the Swarm service `<stack>_<service>` of such tasks."""
+    serving = route if replicas == 1 else route.to_several_tasks(HEALTH)
     return swarm_service(
         name,
         stack=args.stack,
         service=service,
-        labels=route.labels(PORT) | (no_token_server_labels(route) if has_tokens else {}),
+        labels=serving.labels(PORT) | (no_token_server_labels(route) if has_tokens else {}),
         task=task,
         replicas=replicas,
         # Two registries on one volume get on: state is in files and signed with one secret.

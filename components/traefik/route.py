@@ -15,9 +15,11 @@ NETWORK_LABELS = ("traefik.docker.network", "traefik.swarm.network")
 """The label that every Traefik reads, with a complaint since 3.2.2, and what 3.2.2 and later ask
 for. Both at once, and Traefik skips the service."""
 
-HEALTH = {"interval": "2s", "timeout": "5s"}
-"""When Traefik looks after a task's health. The timeout is long, or a machine with much to do would
-lose all tasks at once."""
+HEALTH_INTERVAL_SECONDS = 2
+"""Interval at which Traefik looks after a task's health."""
+ATTEMPTS_AT_SEVERAL = 4
+"""Tasks that Traefik tries where a service has several: one of two, or of three, may be lost, and
+requests that come at once may meet it again and again."""
 CORS_OPTIONS = {
     "Access-Control-Allow-Origin": "accesscontrolalloworiginlist",
     "Access-Control-Allow-Methods": "accesscontrolallowmethods",
@@ -84,6 +86,25 @@ class RateLimit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HealthCheck:
+    """Request by which Traefik itself finds out whether a task is away."""
+
+    path: str
+    """Path at which a task answers 200 without a login."""
+    timeout_seconds: int
+    """Long, or a machine with much to do would lose all tasks at once."""
+
+    def labels(self, service: str) -> dict[str, str]:
+        """Return labels for Traefik's `service`."""
+        prefix = f"traefik.http.services.{service}.loadbalancer.healthcheck"
+        return {
+            f"{prefix}.path": self.path,
+            f"{prefix}.interval": f"{HEALTH_INTERVAL_SECONDS}s",
+            f"{prefix}.timeout": f"{self.timeout_seconds}s",
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class Route:
     """One host name that leads to a service."""
 
@@ -122,9 +143,8 @@ class Route:
     attempts: int = 2
     """Tasks that Traefik tries until one takes the request. Nothing is sent twice: it tries again
     only what found nobody. Each may take as long as Traefik's `dialTimeout`."""
-    health_path: str | None = None
-    """Path at which a task answers 200, where Traefik itself shall find out which one is away.
-    Swarm notices a node that is lost after 20 s. None: it doesn't ask."""
+    health: HealthCheck | None = None
+    """None: Swarm alone says which tasks there are; it notices a node that is lost after 20 s."""
     discovery_seconds: int = DISCOVERY_SECONDS
     """Time for which Traefik may go on sending requests to a task that is about to end."""
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -145,6 +165,10 @@ class Route:
     def is_secure(self) -> bool:
         """Return whether clients reach it over HTTPS."""
         return self.https is not None or self.external_https
+
+    def to_several_tasks(self, health: HealthCheck) -> Route:
+        """Return the route to a service that answers while one of its tasks is lost."""
+        return replace(self, attempts=ATTEMPTS_AT_SEVERAL, health=health)
 
     def labels(self, port: int, service: str | None = None) -> dict[str, str]:
         """Service labels for Traefik's Swarm provider; the service listens on `port`.
@@ -172,10 +196,8 @@ class Route:
         secure |= definitions
         if middlewares:
             secure[f"{serving}.middlewares"] = ",".join(middlewares)
-        if self.health_path:
-            health = f"traefik.http.services.{self.name}.loadbalancer.healthcheck"
-            secure[f"{health}.path"] = self.health_path
-            secure |= {f"{health}.{option}": text for option, text in HEALTH.items()}
+        if self.health:
+            secure |= self.health.labels(self.name)
         if self.priority is not None:
             plain[f"{routers}-http.priority"] = secure[f"{serving}.priority"] = str(self.priority)
         return {

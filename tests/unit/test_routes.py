@@ -100,6 +100,24 @@ def test_while_no_token_server_runs_its_path_is_answered_as_away(deploy: Deploy)
     assert not any("no-token" in key for key in basic)
 
 
+def test_traefik_looks_for_replicas_that_are_away_and_tries_several(deploy: Deploy) -> None:
+    one, three = (
+        labels(
+            registry(deploy, replicas=replicas, htpasswd=None, jwks="{}").of_type("Service")[
+                "registry-service"
+            ]
+        )
+        for replicas in (1, 3)
+    )
+    health = "traefik.http.services.registry-com.loadbalancer.healthcheck"
+    # The router for requests to no token server has no task that could be well.
+    assert {key for key in three if one.get(key) != three[key]} == {
+        "traefik.http.middlewares.registry-com-retry.retry.attempts",
+        *(f"{health}.{option}" for option in ("path", "interval", "timeout")),
+    }
+    assert one.keys() <= three.keys()
+
+
 def test_a_browsers_preflight_is_answered_before_the_login() -> None:
     cors = {"Access-Control-Allow-Origin": "https://ui.example.com", "Access-Control-Max-Age": "60"}
     labels = replace(ROUTE, cors=cors, users={"admin": "$apr1$a$b"}).labels(5000)
