@@ -11,6 +11,8 @@ from ops.bootstrap.console import UserError
 
 from .site import SwarmUnderTest
 
+UNAUTHORIZED = "unauthorized"
+"""Word of skopeo's error where its login isn't taken."""
 OPERATION_S = 120
 """Time limit of a push or a pull, seconds."""
 CONTAINERD = "/run/docker/containerd/containerd.sock"
@@ -64,6 +66,16 @@ class Load:
         """The longest time without an answer to a request that is logged in, seconds."""
         self.refused = 0
         """How many such requests got none."""
+
+    @property
+    def unexpected(self) -> list[str]:
+        """Failures while a registry goes back from tokens to passwords, but for skopeo's.
+
+        Containerd does what an answer 401 asks for; skopeo goes on with the token that it has.
+        """
+        return [
+            each for each in self.failed if not (each.startswith("skopeo") and UNAUTHORIZED in each)
+        ]
 
     def __enter__(self) -> Load:
         if self._with_containerd:

@@ -28,6 +28,7 @@ PROXY = f"{NAME}_proxy"
 SERVICE = f"{NAME}_registry"
 REDIS = "redis:of-this-machine"
 """Stands in for the official image, which can't be had everywhere."""
+IMAGE = "from-one-redis:1"
 CLIENTS = 16
 REPLICAS = 3
 OTHER = "registry:the-same"
@@ -201,22 +202,46 @@ def test_updates_and_scaling_lose_no_operation(
     site: SwarmUnderTest, archive: Path, tmp_path: Path
 ) -> None:
     project = site.project
-    image = "from-one-redis:1"
-    with Load(site, NAME, DOMAIN, PROXY, archive, tmp_path, pulled=image) as load:
+    with Load(site, NAME, DOMAIN, PROXY, archive, tmp_path, pulled=IMAGE) as load:
         # Each alone is what test_updates has.
-        project.configure(NAME, {"registry:image": OTHER, "registry:config.log.level": "warn"})
-        project.up(NAME)
-        project.configure(NAME, {"registry:users[0]": "admin", "registry:users[1]": "ci"})
+        values = {"image": OTHER, "config.log.level": "warn", "users[0]": "admin", "users[1]": "ci"}
+        project.configure(NAME, {f"registry:{key}": value for key, value in values.items()})
         project.up(NAME)
         for replicas in ("1", "3"):
             project.set(NAME, "registry:replicas", replicas)
             steps = project.steps(NAME)
             assert changed(steps) == {"update docker:index/service:Service registry-service"}
-            assert list(steps[0]["detailedDiff"]) == ["mode.replicated.replicas"]
+            assert "mode.replicated.replicas" in steps[0]["detailedDiff"]
             project.up(NAME)
             wait("the replicas", lambda: len(site.tasks(SERVICE)) == int(replicas), SOON_S)  # noqa: B023
     assert load.failed == [], f"{len(load.failed)} of {load.done}"
     assert load.done > 20
+
+
+def test_the_replicas_go_over_to_tokens_and_back_under_load(
+    site: SwarmUnderTest, archive: Path, tmp_path: Path
+) -> None:
+    # For a while some of them take passwords, and others tokens.
+    project, folder = site.project, tmp_path
+    there, back = (
+        Load(
+            *(site, NAME, DOMAIN, PROXY, archive, folder),
+            pulled=IMAGE,
+            retries=3,
+            with_containerd=True,
+        )
+        for _ in range(2)
+    )
+    project.set(NAME, "registry:auth", "token")
+    with there:
+        project.up(NAME)
+    project.unset(NAME, "registry:auth")
+    with back:
+        project.up(NAME)
+    print(f"{there.done} operations there, {back.done} back; {len(back.failed)} with an old token")
+    assert there.failed == [], f"{len(there.failed)} of {there.done}"
+    assert back.unexpected == [], f"{len(back.unexpected)} of {back.done}"
+    assert min(there.done, back.done) > 10
 
 
 def test_wrong_keys_are_undone_and_the_tasks_that_work_serve_on(
@@ -247,7 +272,7 @@ def test_an_outage_of_the_store_is_told_and_restarts_nothing(
         time.sleep(OUTAGE_S)
         store.begin()
         begin = time.monotonic()
-        wait("pulls to work again", lambda: site.digest(NAME, DOMAIN, "from-one-redis:1"), 60)
+        wait("pulls to work again", lambda: site.digest(NAME, DOMAIN, IMAGE), 60)
     print(f"pulls after {time.monotonic() - begin:.1f} s; {watch.statuses}")
     assert watch.statuses == {200, 503}
     assert running(site) == before
