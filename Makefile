@@ -1,5 +1,10 @@
 # The front door. Everything behind it is in ops/; `pulumi` itself works from `eval "$(make -s exports)"`.
 
+# A command refuses what it would leave out: DYR=1 would be no dry run. Under another make that one's
+# variables would be among them.
+TOP := $(filter 0,$(MAKELEVEL))
+export override TYPED := $(if $(TOP),$(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v)))
+
 # What is typed after a command (STACK=prod) reaches ops/ through the environment, as it was typed:
 # neither make nor a shell reads what is in it.
 VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS PUSH PRINT OVERLAP KEY DRY UNDO LIST TO VERIFY GENERATION OVERWRITE SECRETS PASSPHRASE_FILE NODE

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from typing import Any
 
 from ops import checks
 from ops.bootstrap import ROOT, engine, environment, images, publish, toolchain, virtualenv
-from ops.bootstrap.console import main, one_at_a_time, say
+from ops.bootstrap.console import UserError, main, one_at_a_time, say
 from ops.bootstrap.environment import LOCAL
 
 
@@ -43,6 +44,13 @@ def _tools() -> None:
     toolchain.install_plugins()
 
 
+def _seconds(text: str) -> int:
+    """Return a number of seconds that a check may take."""
+    if not re.fullmatch(r"[0-9]{1,5}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, up to 99999")
+    return int(text)
+
+
 VARIABLES: dict[str, dict[str, Any]] = {
     "STACK": {"default": LOCAL, "help": "name of the stack; %(default)s unless given"},
     "FORMAT": {
@@ -51,10 +59,10 @@ VARIABLES: dict[str, dict[str, Any]] = {
         "help": "comment: Markdown, put on the pull request or merge request that CI runs for",
     },
     "SLOW": {
-        "type": int,
+        "type": _seconds,
         "help": "seconds that the slow upload takes; unless given, longer than many proxies wait",
     },
-    "FOLLOW": {"help": "1: go on reading until Ctrl-C"},
+    "FOLLOW": {"choices": ("1",), "help": "1: go on reading until Ctrl-C"},
     "NAME": {"help": "name of the new stack"},
     "FROM": {
         "dest": "source",
@@ -107,6 +115,11 @@ OTHERWISE: Mapping[tuple[str, str], Mapping[str, Any]] = {
 ENVIRONMENT: Mapping[str, str] = {"USER": "LOGIN_USER"}
 """Names that variables have in the environment, where those are others: a shell's own USER is
 whoever types."""
+
+OF_ALL = ("YES", "CHECK")
+"""Variables that are no arguments: whoever asks, or checks, reads them from the environment."""
+TYPED = "TYPED"
+"""Variable of the environment with the names of those that were typed for make."""
 
 COMMANDS: Mapping[str, Sequence[str]] = {
     "up": (),
@@ -195,7 +208,25 @@ def arguments(argv: Sequence[str], variables: Mapping[str, str]) -> argparse.Nam
     return _parser().parse_args([*argv[:1], *given, *argv[1:]])
 
 
+def refuse_strange(command: str, typed: Sequence[str]) -> None:
+    """Raise UserError for a variable, typed for make, that the command would leave out.
+
+    What is neither another command's, nor nearly one of this command's, is for other programs, such
+    as SSL_CERT_FILE.
+    """
+    known = COMMANDS.get(command, ())
+    for name in typed:
+        near = difflib.get_close_matches(name.upper(), known, 1)
+        if name in (*known, *OF_ALL) or not (name in VARIABLES or near):
+            continue
+        hint = f" Did you mean {near[0]}?" if near else ""
+        there = f"it has {', '.join(known)}" if known else "it has none"
+        raise UserError(f"{name}=… is no variable of `make {command}`: {there}.{hint}")
+
+
 def _run() -> None:
+    # Once: neither this program in its own Python nor another command inherits it.
+    refuse_strange("".join(sys.argv[1:2]), os.environ.pop(TYPED, "").split())
     args = arguments(sys.argv[1:], os.environ)
     if act := BARE.get(args.command):
         return act(args)

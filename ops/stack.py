@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
@@ -39,6 +40,11 @@ class Stack:
     """A stack of this project; what Pulumi says of it is asked for once, until it is deployed."""
 
     def __init__(self, name: str) -> None:
+        """Take a stack that may not be there; UserError for a name that Pulumi gives none."""
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", name):
+            raise UserError(
+                f"{name!r} is no name of a stack: up to 100 letters, digits, '-', '_' and '.'"
+            )
         self.name = name
 
     @property

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ops import resume
-from ops.__main__ import BARE, COMMANDS, ENVIRONMENT, arguments
+from ops.__main__ import BARE, COMMANDS, ENVIRONMENT, arguments, refuse_strange
 from ops.bootstrap import ROOT
 from ops.bootstrap.console import UserError
 from ops.bootstrap.environment import LOCAL
@@ -111,6 +111,9 @@ def test_a_command_reads_its_own_variables_alone() -> None:
     [
         ("preview", {"FORMAT": "nonsense"}),
         ("doctor", {"SLOW": "long"}),
+        ("doctor", {"SLOW": "-1"}),
+        ("doctor", {"SLOW": "999999999"}),
+        ("logs", {"FOLLOW": "0"}),
         ("adopt", {"LOGINS": "kept"}),
     ],
 )
@@ -120,6 +123,50 @@ def test_a_variable_that_makes_no_sense_is_refused(
     with pytest.raises(SystemExit):
         arguments([command], variables)
     assert next(iter(variables.values())) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "typed", "message"),
+    [
+        ("gc", ["STACK", "DYR"], "DYR=… is no variable of `make gc`: .* Did you mean DRY"),
+        ("clone", ["FROM", "TO", "DRY"], "DRY=… is no variable of `make clone`: it has FROM, TO"),
+        ("restore", ["GENRATION"], "Did you mean GENERATION"),
+        ("backup", ["verify"], "Did you mean VERIFY"),
+        ("up", ["STACK"], "STACK=… is no variable of `make up`: it has none"),
+        ("move", ["NODE", "NODES"], "Did you mean NODE"),
+    ],
+)
+def test_a_variable_that_would_be_left_out_is_refused(
+    command: str, typed: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        refuse_strange(command, typed)
+
+
+def test_variables_of_other_programs_are_let_through() -> None:
+    others = ["SSL_CERT_FILE", "DOCKER_HOST", "GOPROXY", "HOME", "PATH", "TERM", "YES", "CHECK"]
+    for command, variables in COMMANDS.items():
+        refuse_strange(command, [*variables, *others])
+
+
+@pytest.mark.parametrize(("level", "names"), [("", ["DYR", "STACK"]), ("1", [])])
+def test_make_says_what_was_typed(
+    makefile: Path, printer: Path, level: str, names: list[str]
+) -> None:
+    (printer / "python3").write_text("#!/bin/sh\nprintenv TYPED\n")
+    done = subprocess.run(
+        ["make", "-s", "gc", "DYR=1", "STACK=a b=c"],
+        cwd=makefile,
+        env={"PATH": f"{printer}{os.pathsep}{os.environ['PATH']}", "FROM": "x", "MAKELEVEL": level},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert sorted(done.stdout.split()) == names
+
+
+@pytest.mark.parametrize("name", ["a b", "../prod", "x" * 101, "", "org/prod", "prod\n"])
+def test_a_stack_has_a_name_that_pulumi_takes(name: str) -> None:
+    with pytest.raises(UserError, match="is no name of a stack"):
+        Stack(name)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
