@@ -98,10 +98,10 @@ class Remote:
         path, tags = f"/v2/{self._name.repository}/tags/list?n={PAGE}", list[str]()
         for _ in range(MAX_PAGES):
             answer = self._ask(path)
-            try:
-                tags += answer.json().get("tags") or []
-            except ValueError:
-                raise RemoteError(f"{answer.url} isn't a registry's answer") from None
+            named = _content(answer).get("tags") or []
+            if not isinstance(named, list):
+                raise RemoteError(f"{answer.url} isn't a registry's answer")
+            tags += [tag for tag in named if isinstance(tag, str)]
             if "next" not in answer.links:
                 break
             # It may be another path of the same host.
@@ -152,15 +152,24 @@ class Remote:
             "service": values.get("service", ""),
             "scope": f"repository:{self._name.repository}:pull",
         }
-        answer = self._session.get(
-            values["realm"], params=query, auth=login, timeout=TIMEOUT_SECONDS
-        )
-        try:
-            content = answer.json()
-        except ValueError:
-            return ""
+        realm = values["realm"]
+        if login and refusal.url.startswith("https:") and not realm.startswith("https:"):
+            raise RemoteError(f"{self._name.registry} asks for the login at {realm}, without TLS")
+        answer = self._session.get(realm, params=query, auth=login, timeout=TIMEOUT_SECONDS)
+        content = _content(answer)
         token = content.get("token") or content.get("access_token") or ""
         return f"Bearer {token}"
+
+
+def _content(answer: requests.Response) -> Mapping[str, Any]:
+    """Return the JSON object that a registry answers with; `RemoteError` when it is another."""
+    try:
+        content = answer.json()
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise RemoteError(f"{answer.url.partition('?')[0]} isn't a registry's answer")
+    return content
 
 
 def _reason(error: requests.RequestException) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -20,16 +17,13 @@ from ops.bootstrap.console import UserError
 from ops.checkpoint import Checkpoint
 from ops.outdated import packages, report
 from ops.outdated.packages import NAMES, locked, package_lines, version_line
-from ops.outdated.remote import HUB_URL, Engine, Name, Remote, RemoteError
+from ops.outdated.remote import HUB_URL, Engine, Name
 from ops.outdated.report import image_line, images
 from ops.outdated.version import Newer, newer
 from ops.stack import Stack
 
+from .shared_outdated import DIGEST, OTHER, TAGS, registry
 from .shared_status import inputs, stack
-
-DIGEST, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
-TAGS = ["3", "3.1", "3.1.2", "3.1.3", "3.2.0", "3.2.0-rc1", "4.0.0", "latest", "v3.9.0"]
-LOGIN = PullLogin(username="ci", password="secret")
 
 
 @pytest.mark.parametrize(
@@ -83,82 +77,6 @@ def test_docker_hub_is_asked_through_the_engines_mirrors_first() -> None:
     assert engine.addresses("localhost:5000") == ("http://localhost:5000",)
     assert engine.addresses("ghcr.io") == ("https://ghcr.io",)
     assert Engine.of({}).addresses("docker.io") == (HUB_URL,)
-
-
-@contextmanager
-def registry(login: str = "", status: int = 200) -> Iterator[tuple[Engine, list[str]]]:
-    """Yield an engine whose mirror is a registry with TAGS, and the requests that this gets.
-
-    It asks for a `basic` or a `bearer` login.
-    """
-    requests: list[str] = []
-    secret = base64.b64encode(f"{LOGIN.username}:{LOGIN.password}".encode()).decode()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            requests.append(f"{self.command} {self.path}")
-            given = self.headers.get("Authorization", "")
-            address = f"http://{self.headers['Host']}"
-            url = urlsplit(self.path)
-            if url.path == "/token":
-                name = "ci" if given == f"Basic {secret}" else "nobody"
-                return self.answer(200, {"token": f"for-{name}"})
-            challenges = {
-                "basic": (f"Basic {secret}", 'Basic realm="x"'),
-                "bearer": ("Bearer for-ci", f'Bearer realm="{address}/token",service="s"'),
-            }
-            expected, challenge = challenges.get(login, ("", ""))
-            if given != expected:
-                return self.answer(401, {}, {"WWW-Authenticate": challenge})
-            if url.path.endswith("/tags/list"):
-                last = parse_qs(url.query).get("last", [""])[0]
-                page = TAGS[4:] if last else TAGS[:4]
-                link = {} if last else {"Link": f'<{url.path}?n=4&last={page[-1]}>; rel="next"'}
-                return self.answer(status, {"tags": page}, link)
-            return self.answer(status, {}, {"Docker-Content-Digest": DIGEST})
-
-        def do_HEAD(self) -> None:
-            self.do_GET()
-
-        def answer(self, code: int, content: object, headers: dict[str, str] | None = None) -> None:
-            body = b"" if self.command == "HEAD" else json.dumps(content).encode()
-            self.send_response(code)
-            for key, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-                self.send_header(key, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield Engine(mirrors=(f"http://127.0.0.1:{server.server_port}",)), requests
-        server.shutdown()
-
-
-@pytest.mark.parametrize("login", ["", "basic", "bearer"])
-def test_a_registry_says_tags_and_digest_with_each_kind_of_login(login: str) -> None:
-    with registry(login) as (engine, requests):
-        remote = Remote(Name.of("registry:3.1.2"), engine, LOGIN if login else None)
-        assert remote.tags() == TAGS
-        assert remote.digest() == DIGEST
-    assert "HEAD /v2/library/registry/manifests/3.1.2" in requests
-    if login == "bearer":
-        assert "GET /token?service=s&scope=repository%3Alibrary%2Fregistry%3Apull" in requests
-
-
-def test_a_registry_that_refuses_or_is_silent_is_one_line() -> None:
-    name = Name.of("ghcr.io/acme/app:1")
-    with registry("basic") as (engine, _), pytest.raises(RemoteError, match=r"answers 401 about"):
-        Remote(Name.of("registry:3"), Engine(mirrors=[*engine.mirrors] * 2), None)._answer(
-            f"{engine.mirrors[0]}/v2/", "GET"
-        )
-    silent = Engine(insecure=frozenset({"127.0.0.1:1"}))
-    with pytest.raises(RemoteError, match=r"^127\.0\.0\.1:1 gives no answer \(.*refused\)$") as no:
-        Remote(Name.of("127.0.0.1:1/acme/app:1"), silent).tags()
-    assert "object at" not in str(no.value)
-    assert name.registry == "ghcr.io"
 
 
 def test_an_image_that_has_newer_versions_is_shown_with_what_to_type() -> None:
