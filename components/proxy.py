@@ -11,6 +11,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.socket_proxy import SOCKET_PATH, SocketProxy, socket_mount
+from components.swarm.pull_login import is_version_of
 from components.swarm.service import SwarmService, swarm_service
 from components.swarm.stack import MAX_SECRET_NAME, SwarmStack, namespace_labels
 from components.swarm.task import (
@@ -185,7 +186,7 @@ class Proxy(pulumi.ComponentResource):
 def _options(args: ProxyArgs) -> dict[str, str]:
     """Return Traefik's static options by path."""
     options, route = args.options, args.route
-    return proxy_flags.options(
+    static = proxy_flags.options(
         endpoint=args.socket_proxy.address if args.socket_proxy else SOCKET,
         network=route.network,
         constraint=(route.constraint_label, route.constraint_value),
@@ -198,6 +199,8 @@ def _options(args: ProxyArgs) -> dict[str, str]:
         trusted_proxies=options.trusted_proxies,
         config=options.config,
     )
+    known = is_version_of(options.image, TRAEFIK_IMAGE)
+    return proxy_flags.without_queries(static) if known else static
 
 
 def _acme(acme: Acme | None, running_flags: Sequence[str]) -> Acme | None:

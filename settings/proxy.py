@@ -10,6 +10,7 @@ from typing import Any, Literal
 from components.credentials import DEFAULT_USERS
 from components.proxy import Certificate, ProxyOptions
 from components.socket_proxy import SocketProxyOptions
+from components.swarm.pull_login import is_version_of
 from components.traefik.flags import (
     API_PORT,
     HTTP_PORT,
@@ -27,7 +28,6 @@ from settings.networks import NETWORK, admit_everybody
 from settings.proxy_schema import check_dns_provider, check_options
 from settings.reader import Reader
 from settings.routing import OF_TRAEFIK, RoutingSettings
-from settings.schema import is_version_of
 
 PORT = Number(1, 65535)
 MODES: tuple[Literal["replicated", "global"], ...] = ("replicated", "global")

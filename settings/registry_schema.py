@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from components.distribution.config import REGISTRY_IMAGE, value_at
+from components.swarm.pull_login import is_version_of
 from settings import schema
 from settings.reader import Reader
 from settings.schema import Program
 
 SCHEMA_FILE = Path(__file__).parent / "registry_schema.json"
-_ADDRESS = re.compile(r"([A-Za-z0-9.-]*|\[[0-9a-fA-F:]+\]):\d{1,5}")
+_ADDRESS = re.compile(r"([A-Za-z0-9.-]*|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
 _METRICS_PATH = re.compile(r"/(?!debug(/|$))[A-Za-z0-9_./-]*")
 
 
@@ -30,7 +31,7 @@ def conform(
         name="the registry",
         schema=json.loads(SCHEMA_FILE.read_text()),
         is_checked=is_checked,
-        is_known_version=schema.is_version_of(image, REGISTRY_IMAGE),
+        is_known_version=is_version_of(image, REGISTRY_IMAGE),
     )
     before = len(reader.problems)
     config = schema.conform(reader, config, program)
@@ -38,6 +39,22 @@ def conform(
         _check_debug_server(reader, config)
         _check_health(reader, config)
     return config
+
+
+def conform_driver(
+    reader: Reader, key: str, driver: str, parameters: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Do the same with the parameters of a storage driver, which are below `key`."""
+    whole = json.loads(SCHEMA_FILE.read_text())
+    drivers = whole["properties"]["storage"]["properties"]
+    program = Program(
+        key=key,
+        name="the storage driver",
+        schema={"type": "object", "properties": {driver: drivers[driver]}},
+        is_checked=lambda _: True,
+    )
+    conformed: Mapping[str, Any] = schema.conform(reader, {driver: parameters}, program)[driver]
+    return conformed
 
 
 def _check_debug_server(reader: Reader, config: Mapping[str, Any]) -> None:

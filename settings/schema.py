@@ -15,11 +15,12 @@ from typing import Any
 from settings.reader import Reader, close_to
 from settings.stack_file import Step, path_of
 
-DURATION = re.compile(r"0|((\d{1,6}(\.\d{0,6})?|\.\d{1,6})(ns|us|µs|μs|ms|s|m|h)){1,6}")
+DURATION = re.compile(r"0|(([0-9]{1,6}(\.[0-9]{0,6})?|\.[0-9]{1,6})(ns|us|µs|μs|ms|s|m|h)){1,6}")
 """Text that Go reads as a duration, as far as a registry needs: no sign, at most 114 years a
 part."""
-SECONDS = re.compile(rf"\d{{1,9}}|{DURATION.pattern}")
+SECONDS = re.compile(rf"[0-9]{{1,9}}|{DURATION.pattern}")
 """Text that Traefik reads as a duration: a number without a unit is of seconds."""
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _SHORT = 12
 """Up to how many names a message lists."""
 _MAX_INTEGER = 2**63 - 1
@@ -40,12 +41,6 @@ class Program:
     """False for another version than the schema is of, which may have further options."""
     reads_flags: bool = False
     """It gets flags: names are the same in capitals, and a text is a list of its parts."""
-
-
-def is_version_of(image: str, default: str) -> bool:
-    """Return whether an image has the version of another, wherever it is pulled from."""
-    version = image.partition("@")[0].rpartition(":")[2]
-    return version == default.rpartition(":")[2]
 
 
 def conform(reader: Reader, config: Mapping[str, Any], program: Program) -> Mapping[str, Any]:
@@ -163,7 +158,7 @@ def _converted(value: Any, schema: Mapping[str, Any]) -> Any:
         return value == "true"
     if kind == "integer" and isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
         return int(value)
-    if kind == "number" and isinstance(value, str) and re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
+    if kind == "number" and isinstance(value, str) and _NUMBER.fullmatch(value):
         return float(value)
     if kind == "string" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)

@@ -1,4 +1,4 @@
-"""Logins that private images are pulled with."""
+"""Names of images, and the logins that private ones are pulled with."""
 
 from __future__ import annotations
 
@@ -22,3 +22,9 @@ def registry_of(image: str) -> str:
     host, slash, _ = image.partition("/")
     is_host = "." in host or ":" in host or host == "localhost" or host != host.lower()
     return host if slash and is_host else DOCKER_HUB
+
+
+def is_version_of(image: str, default: str) -> bool:
+    """Return whether an image has the version of another, wherever it is pulled from."""
+    version = image.partition("@")[0].rpartition(":")[2]
+    return version == default.rpartition(":")[2]

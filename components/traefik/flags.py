@@ -49,6 +49,10 @@ DIAL_SECONDS = 2
 """Time for which Traefik tries to connect to a task. With its default, 30 s, a client would
 hang."""
 
+QUERIES = "accesslog.fields.queryparameters.defaultmode"
+"""Option for queries in the access log. `docker login` writes the user's name into one, and people
+type passwords there."""
+
 OWNED = ("providers", "ping", "entrypoints.ping", "entrypoints.metrics", "api")
 """Options that other parts of the deployment rely on: discovery, health check, metrics, login."""
 
@@ -163,6 +167,15 @@ def options(
             "metrics.prometheus.entrypoint": "metrics",
         }
     return flags | dict(flattened(config))
+
+
+def without_queries(options: Mapping[str, str]) -> dict[str, str]:
+    """Return the options such that the access log has no queries, unless they say otherwise.
+
+    Only for the version that the component is made for: others may end at what they don't know.
+    """
+    has_log = options["accesslog"] != "false"
+    return {**options, QUERIES: options.get(QUERIES, "drop")} if has_log else dict(options)
 
 
 def flags(options: Mapping[str, str]) -> list[str]:

@@ -161,7 +161,7 @@ def flags_of(settings: Settings, endpoint: str = SOCKET) -> list[str]:
         trusted_proxies=proxy.trusted_proxies,
         config=proxy.config,
     )
-    return proxy_config.flags(options)
+    return proxy_config.flags(proxy_config.without_queries(options))
 
 
 def dynamic_of(settings: Settings) -> dict[str, Any]:

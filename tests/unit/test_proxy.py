@@ -56,6 +56,29 @@ def test_a_socket_elsewhere_is_mounted_where_the_proxy_looks_for_it(deploy: Depl
         assert (mount["source"], mount["target"]) == (path, "/var/run/docker.sock")
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "drop"),
+        ({"image": "mirror.example.com/traefik:v3.7.15@sha256:" + "a" * 64}, "drop"),
+        # Another version may not know the option, and would end at it.
+        ({"image": "traefik:v3.1.0"}, None),
+        ({"config": {"accessLog": False}}, None),
+        (
+            {"config": {"accessLog": {"fields": {"queryParameters": {"defaultMode": "keep"}}}}},
+            "keep",
+        ),
+    ],
+)
+def test_no_name_that_somebody_types_is_in_the_access_log(
+    deploy: Deploy, options: dict[str, Any], expected: str | None
+) -> None:
+    flags = dict(
+        flag.split("=", 1) for flag in proxy(deploy, **options)["taskSpec"]["containerSpec"]["args"]
+    )
+    assert flags.get("--accesslog.fields.queryparameters.defaultmode") == expected
+
+
 @pytest.mark.parametrize("https", [None, Https()])
 def test_a_registry_without_a_task_is_unavailable_and_not_unknown(
     deploy: Deploy, https: Https | None
