@@ -57,8 +57,6 @@ ends there, and guessing at the server."""
 NOT_BEARER = "!HeaderRegexp(`Authorization`, `(?i)^Bearer `)"
 """Traefik's rule for requests without a token."""
 HEALTH = HealthCheck(path="/healthz", timeout_seconds=5)
-PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
-"""Networks that Traefik asks from, being on an overlay network."""
 SEED_BYTES = 32
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """Private keys of P-256 are the numbers from 1 to this one, without it."""
@@ -217,10 +215,7 @@ def server_config(
             for rule in options.access
         ],
         "limits": {"failures": FAILURES, "window_seconds": WINDOW_SECONDS, "checks": CHECKS},
-        "trusted_proxies": [
-            *PRIVATE,
-            *(str(ipaddress.ip_network(each)) for each in options.trusted_proxies),
-        ],
+        "trusted_proxies": [str(ipaddress.ip_network(each)) for each in options.trusted_proxies],
     }
 
 

@@ -83,7 +83,8 @@ def _network(reader: Reader, settings: Settings, source: str, name: str) -> Iter
         yield Edit(key="registry:proxy", value="none", reason=reason)
         label = settings.routing.network_label
         yield Edit(key="registry:networkLabel", value=label, reason="which that one reads")
-        keys = ("proxyDashboardPort", "proxySecrets", "trustedProxies")
+        counts = settings.token_server or settings.routing.rate_limit
+        keys = ("proxyDashboardPort", "proxySecrets", *(() if counts else ("trustedProxies",)))
         for key in (*keys, "certificate", "certificateKey"):
             if reader.has(key):
                 reason = "that Traefik's alone"

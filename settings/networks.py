@@ -14,12 +14,14 @@ class _Network(Kind[str]):
 
     def parse(self, text: str) -> str:
         try:
-            ipaddress.ip_network(text)
+            network = ipaddress.ip_network(text)
         except ValueError as error:
             raise WrongValueError(f"{self.must} ({error})") from error
-        # Python takes netmasks, too, which Go's net.ParseCIDR doesn't.
-        if re.search(r"/.*\.", text):
+        # Python takes netmasks and zones, too, which Go's net.ParseCIDR doesn't.
+        if re.search(r"/.*\.|%", text):
             raise WrongValueError(self.must)
+        if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped:
+            raise WrongValueError(f"{self.must}; one of IPv4 as such: 10.0.0.5")
         return text
 
     def example(self, default: str | None) -> str:

@@ -24,7 +24,6 @@ from settings import rules
 from settings.certificate import ends_soon, wrong_with, wrong_with_key
 from settings.early import HttpsMode
 from settings.kinds import BOOLEAN, Choice, Mebibytes, Number
-from settings.networks import NETWORK, admit_everybody
 from settings.proxy_schema import check_dns_provider, check_options
 from settings.reader import Reader
 from settings.routing import OF_TRAEFIK, RoutingSettings
@@ -91,7 +90,7 @@ def parse_proxy(reader: Reader, routing: RoutingSettings, domains: Sequence[str]
         https_port=https_port,
         dashboard_port=dashboard_port,
         mode=mode,
-        trusted_proxies=_trusted_proxies(reader, https, joins),
+        trusted_proxies=routing.trusted_proxies,
         acme=_acme(reader, https, routing.cert_resolver, is_known_version=is_known_version),
         certificate=None if joins else _certificate(reader, https, domains),
         registries_only=routing.proxy_mode == "stack",
@@ -182,29 +181,11 @@ def _refuse_without_proxy(reader: Reader) -> None:
     for key in (
         "proxyDashboardPort",
         "dashboardDomain",
-        "trustedProxies",
         "certificate",
         "certificateKey",
     ):
         if reader.has(key):
             reader.remove(key, "needs a proxy of this stack (registry:proxy main or stack).")
-
-
-def _trusted_proxies(reader: Reader, https: HttpsMode, joins: bool) -> tuple[str, ...]:
-    items = reader.items("trustedProxies", "10.0.0.5")
-    if items is None:
-        if https == "external" and not joins:
-            reason = (
-                "is missing: https external needs the address of the proxy that TLS ends at, or"
-                " clients would be sent on to http://."
-            )
-            reader.problem("trustedProxies[0]", reason, "10.0.0.5", path=True)
-        return ()
-    proxies = reader.list_at("trustedProxies", items, NETWORK, required=True)
-    if admit_everybody(proxies):
-        reason = "is everybody: whoever asks could then say which address he has."
-        reader.problem("trustedProxies", reason, "10.0.0.5", path=True)
-    return proxies
 
 
 def _acme(

@@ -107,10 +107,9 @@ class Routes:
 
     @property
     def _limit(self) -> RateLimit | None:
-        average, proxy = self._settings.routing.rate_limit, self._settings.proxy
+        average, trusted = self._settings.routing.rate_limit, self._settings.routing.trusted_proxies
         if average is None:
             return None
-        trusted = proxy.trusted_proxies if proxy else ()
         return RateLimit(average=average, burst=max(average, RATE_BURST), trusted_proxies=trusted)
 
     def _https(self, options: str | None) -> Https | None:

@@ -9,10 +9,11 @@ from typing import Literal
 
 from components.traefik.flags import CERT_RESOLVER
 from components.traefik.route import NETWORK_LABELS, Https, Route
-from settings import rules
+from settings import early, rules
 from settings.certificate import is_address
 from settings.early import HTTPS_MODES, HttpsMode
 from settings.kinds import BOOLEAN, Choice, Number
+from settings.networks import NETWORK, admit_everybody, is_network
 from settings.reader import Reader
 
 OF_TRAEFIK: tuple[HttpsMode, ...] = ("acme", "own")
@@ -62,6 +63,9 @@ class RoutingSettings:
     rate_limit: int | None
     """Requests a second from one address that Traefik lets through to registry, mirrors and
     dashboard, and `RATE_BURST` at once; before the login. Default: no limit."""
+    trusted_proxies: tuple[str, ...]
+    """Addresses and networks of proxies in front of Traefik, whose `X-Forwarded-…` headers hold.
+    Default: none."""
     network_label: str
     """Label that tells Traefik the network. Default: DockerSwarm.rocks' `traefik.docker.network`;
     with a proxy of its own `traefik.swarm.network`."""
@@ -83,6 +87,8 @@ def parse_routing(reader: Reader, stack_name: str) -> RoutingSettings:
     joins = mode == "none"
     point = rules.TAG if joins else rules.OWN_NAME
     redirect = rules.MIDDLEWARE if joins else rules.OWN_NAME
+    default: HttpsMode = "none" if mode == "stack" else "acme"
+    https = reader.get("https", Choice(HTTPS_MODES), default)
     return RoutingSettings(
         proxy_mode=mode,
         domain=reader.required("domain", rules.DOMAIN),
@@ -91,15 +97,40 @@ def parse_routing(reader: Reader, stack_name: str) -> RoutingSettings:
         public_tag=reader.get("publicTag", rules.TAG, "traefik-public"),
         constraint_label=reader.get("constraintLabel", rules.LABEL_KEY, "traefik.constraint-label"),
         entry_point=reader.get("entryPoint", point, Route.entry_point),
-        https=reader.get("https", Choice(HTTPS_MODES), "none" if mode == "stack" else "acme"),
+        https=https,
         https_entry_point=reader.get("httpsEntryPoint", point, Https.entry_point),
         cert_resolver=reader.get("certResolver", point, CERT_RESOLVER),
         redirect_middleware=reader.get("redirectMiddleware", redirect, Https.redirect),
         tls_options=reader.get("tlsOptions", rules.TLS_OPTIONS),
         middlewares=reader.names("middlewares", rules.MIDDLEWARE),
         rate_limit=reader.get("rateLimit", Number(1, MAX_RATE)),
+        trusted_proxies=_trusted_proxies(reader, https, joins=joins),
         network_label=reader.get("networkLabel", Choice(NETWORK_LABELS), NETWORK_LABELS[not joins]),
     )
+
+
+def _trusted_proxies(reader: Reader, https: HttpsMode, *, joins: bool) -> tuple[str, ...]:
+    items = reader.items("trustedProxies", "10.0.0.5")
+    if items is None:
+        if https == "external" and not joins:
+            reason = (
+                "is missing: https external needs the address of the proxy that TLS ends at, or"
+                " clients would be sent on to http://."
+            )
+            reader.problem("trustedProxies[0]", reason, "10.0.0.5", path=True)
+        return ()
+    if joins and not (early.asks_tokens(reader) or reader.has("rateLimit")):
+        reason = (
+            "needs a proxy of this stack (registry:proxy main or stack), or what counts requests"
+            " by their address: registry:auth token, registry:rateLimit."
+        )
+        reader.remove("trustedProxies", reason)
+    proxies = reader.list_at("trustedProxies", items, NETWORK, required=True)
+    if admit_everybody(proxies):
+        reason = "is everybody: whoever asks could then say which address he has."
+        reader.problem("trustedProxies", reason, "10.0.0.5", path=True)
+    # What is wrong is noted.
+    return tuple(filter(is_network, proxies))
 
 
 def check_domains(reader: Reader, https: HttpsMode, domains: Sequence[str]) -> None:
@@ -111,7 +142,7 @@ def check_domains(reader: Reader, https: HttpsMode, domains: Sequence[str]) -> N
                 f"is acme, and no authority would certify {domain}: it isn't a name with a dot."
             )
             reader.problem("https", reason, "none")
-        if re.fullmatch(r"[\d.]+", domain) and not is_address(domain):
+        if re.fullmatch(r"[0-9.]+", domain) and not is_address(domain):
             reader.problem("domain", f"is {domain}: that is no address.", rules.DOMAIN.sample)
         if domains.count(domain) > 1:
             reader.problem("mirrors", f"have {domain} more than once, or the registry has it.")

@@ -198,7 +198,7 @@ def settings_of(reader: Reader) -> Settings:
     check_domains(reader, routing.https, domains)
     proxy = parse_proxy(reader, routing, domains)
     network = parse_network(reader, routing.joins)
-    auth = parse_auth(reader, mirrors, () if routing.joins else proxy.options.trusted_proxies)
+    auth = parse_auth(reader, mirrors, routing.trusted_proxies)
     settings = Settings(
         stack=SwarmStack(
             name=stack_name,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -157,10 +158,21 @@ func texts(granted []*token.ResourceActions) []string {
 	return lines
 }
 
-func scopeTexts(scopes []scope) []string {
+// scopeTexts returns the first of some scopes, of so many bytes in all, and how many more there are.
+func scopeTexts(scopes []scope, bytes int) []string {
 	lines := []string{}
-	for _, each := range scopes {
+	for at, each := range scopes {
+		if bytes -= len(each.String()); bytes < 0 {
+			return append(lines, fmt.Sprintf("(%d more)", len(scopes)-at))
+		}
 		lines = append(lines, each.String())
 	}
 	return lines
+}
+
+func sizeOf(scopes []scope) (bytes int) {
+	for _, each := range scopes {
+		bytes += len(each.String())
+	}
+	return bytes
 }

@@ -20,8 +20,12 @@ const (
 	healthPath = "/healthz"
 	// maxForm bounds the body of an OAuth2 request, bytes.
 	maxForm = 64 << 10
-	// maxScopes bounds what one request asks for; a client that mounts layers asks for several.
-	maxScopes = 100
+	// maxScopes and maxScopeBytes bound what one request asks for, and so a line of the audit log; a
+	// client that mounts layers asks for several.
+	maxScopes, maxScopeBytes = 100, 8 << 10
+	// maxLogged bounds what a line of the audit log says of scopes that were asked for, bytes: anybody
+	// can write anything into them. What was granted is all there.
+	maxLogged = 2 << 10
 	// maxPassword bounds a password, bytes. bcrypt reads the first 72.
 	maxPassword = 1024
 )
@@ -122,8 +126,9 @@ func (s *server) authenticate(
 	if asked.service != "" && asked.service != settings.config.Service {
 		return "", badRequest("invalid_request", "this is the service %q", settings.config.Service)
 	}
-	if len(asked.scopes) > maxScopes {
-		return "", badRequest("invalid_scope", "at most %d scopes can be asked for", maxScopes)
+	if len(asked.scopes) > maxScopes || sizeOf(asked.scopes) > maxScopeBytes {
+		return "", badRequest("invalid_scope", "at most %d scopes, of %d bytes in all, can be asked for",
+			maxScopes, maxScopeBytes)
 	}
 	if !asked.hasLogin {
 		if settings.access.anonymous() {
@@ -184,7 +189,7 @@ func (s *server) log(r *http.Request, asked request, result string, more slog.At
 	s.audit.LogAttrs(r.Context(), slog.LevelInfo, "token",
 		slog.String("user", user),
 		slog.String("address", source(r, settings.config.proxies).String()),
-		slog.Any("scopes", scopeTexts(asked.scopes[:min(len(asked.scopes), maxScopes)])),
+		slog.Any("scopes", scopeTexts(asked.scopes, maxLogged)),
 		slog.String("result", result),
 		more,
 	)
@@ -217,21 +222,22 @@ func outcome(asked []scope, granted []*token.ResourceActions) string {
 	return "partial"
 }
 
-// source returns the address that a request comes from: what the last proxy that isn't trusted says
-// of itself can be anything, so X-Forwarded-For counts from its end, as far as proxies are trusted.
+// source returns the address that a request comes from. Traefik asks here, and says last in
+// X-Forwarded-For who asked it; who is before that counts as far as proxies are trusted. A client can
+// write anything in front, from a private address too: those are no proxies by themselves.
 func source(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	peer, _ := netip.ParseAddrPort(r.RemoteAddr)
-	address := peer.Addr().Unmap()
+	address, isProxy := peer.Addr().Unmap(), true
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, hop := range slices.Backward(hops) {
-		proxied := slices.ContainsFunc(trusted, func(network netip.Prefix) bool {
-			return network.Contains(address)
-		})
 		next, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if !proxied || err != nil {
+		if !isProxy || err != nil {
 			break
 		}
 		address = next.Unmap().WithZone("")
+		isProxy = slices.ContainsFunc(trusted, func(network netip.Prefix) bool {
+			return network.Contains(address)
+		})
 	}
 	return address
 }
