@@ -12,7 +12,7 @@ from ops.bootstrap.console import UserError, confirm, say
 from ops.job import Job, run_job
 from ops.program_log import fields_of, in_words
 from ops.quantities import size
-from settings.backup import location_of, s3_parameters
+from settings.backup import location_of, s3_parameters, wrong_with
 from settings.kinds import WrongValueError
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ def clone(source: Stack, target: Stack) -> None:
     UserError when it has none, or something fails.
     """
     location = _location(source, None, "registry:backup.to")
+    # What stands against the restore comes before the backup, which may take hours.
+    if wrong := wrong_with(location, target.settings):
+        raise UserError(f"registry:backup.to of {source.name}, for stack {target.name}, {wrong}")
+    _ = target.outputs
     if location.source:
         say(f"the images go by {location.source} of their node: both stacks must have theirs there")
     back_up(source, None)
@@ -104,11 +108,8 @@ def _location(stack: Stack, text: str | None, variable: str) -> BackupLocation:
         location = location_of(text, s3)
     except WrongValueError as error:
         raise UserError(f"{variable}={text}: it must be {error}") from error
-    if location.source and not settings.has_node_volume:
-        raise UserError(
-            f"{variable}={text} is on one node, and the images of stack {stack.name} are on none:"
-            " it must be an object store, s3://bucket/prefix"
-        )
+    if wrong := wrong_with(location, settings):
+        raise UserError(f"{variable}={text}, for stack {stack.name}, {wrong}")
     if location.storage and not s3.get("region"):
         raise UserError(
             f"{variable}={text}: which region? And which keys?\n"

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.backup import BackupLocation, BackupOptions
 from components.distribution.storage import DRIVERS, ROOT_DIRECTORY, drivers_in
 from components.version import TOOLS_IMAGE
+from settings import rules
 from settings.cron import CRON
 from settings.kinds import Kind, Mebibytes, Number, WrongValueError
 from settings.reader import Reader
+from settings.registry_schema import conform_driver
+from settings.storage import check_driver
 from settings.values import Values
+
+if TYPE_CHECKING:
+    from settings import Settings
 
 KEYS = ("to", "schedule", "keep", "memory", "s3")
 S3 = DRIVERS["s3"]
 OF_BUCKET = ("bucket", ROOT_DIRECTORY)
 """Parameters of an object store that the location itself names."""
 _LOCATION = re.compile(
-    r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(/[A-Za-z0-9._-]+)*)/?"
-    r"|volume:(?P<volume>[A-Za-z0-9][A-Za-z0-9_.-]*)"
-    r"|(?P<folder>(/[^/,\s]+)+)/?"
+    r"(?!.*/\.{1,2}(/|$))"
+    r"(s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(/[A-Za-z0-9._-]+)*)/?"
+    rf"|volume:(?P<volume>{rules.VOLUME.pattern})"
+    r"|(?P<folder>(/[^/,\s\x00-\x1f\x7f]+)+)/?)"
 )
 
 
@@ -56,8 +63,33 @@ def location_of(text: str, s3: Mapping[str, Any]) -> BackupLocation:
 
 def s3_parameters(config: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the parameters of object stores: the registry's, under those that are `given`."""
-    lent = config["storage"]["s3"] or {} if drivers_in(config) == ["s3"] else {}
+    lent = _parameters_of_images(config)
     return {name: lent[name] for name in lent if name not in OF_BUCKET} | dict(given)
+
+
+def _parameters_of_images(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the parameters of the registry's object store; none where it has another storage."""
+    parameters = config["storage"]["s3"] if drivers_in(config) == ["s3"] else {}
+    return parameters if isinstance(parameters, Mapping) else {}
+
+
+def wrong_with(location: BackupLocation, settings: Settings) -> str | None:
+    """Return why backups of a stack can't be at a location; None where they can."""
+    if location.source in settings.volumes.names:
+        return "is a volume that the stack itself keeps data in, and a backup is elsewhere."
+    if location.source and not settings.has_node_volume:
+        # Each run might use another one.
+        return "is on one node, and the images are on none: it must be an object store."
+    ours = _parameters_of_images(settings.registry.config)
+    theirs = location.storage.get("s3") or {}
+    locations = [(S3.bucket_of(each), S3.address(each), _folder(each)) for each in (ours, theirs)]
+    if ours and locations[0] == locations[1]:
+        return "is where the images themselves are, and a backup is elsewhere."
+    return None
+
+
+def _folder(parameters: Mapping[str, Any]) -> str:
+    return str(parameters.get(ROOT_DIRECTORY) or "").strip("/")
 
 
 def parse_backup(
@@ -72,14 +104,17 @@ def parse_backup(
     if not reader.has("backup"):
         return None
     part = Values(reader, "backup", values)
-    to = part.required("to", LOCATION, LOCATION.example(None))
-    s3 = s3_parameters(config, _given(reader, values.get("s3", {})))
-    if to.startswith("s3://") and "to" in values and not s3.get("region"):
-        reader.problem("backup.s3.region", "is missing.", S3.required["region"], path=True)
+    to = part.required("to", LOCATION, "")
+    given = _given(reader, values.get("s3", {}))
+    s3 = s3_parameters(config, given)
+    location = location_of(to, s3) if to else BackupLocation()
+    # What it has from the registry alone is checked there.
+    if location.storage and (given or not _parameters_of_images(config)):
+        check_driver(reader, "backup.s3", S3, location.storage["s3"])
     return BackupOptions(
         image=image or TOOLS_IMAGE,
         name=domain,
-        location=location_of(to, s3),
+        location=location,
         s3=s3,
         schedule=part.get("schedule", CRON, None),
         keep=part.get("keep", Number(1, 1000), BackupOptions.keep),
@@ -87,11 +122,10 @@ def parse_backup(
     )
 
 
-def check_node(reader: Reader, backup: BackupOptions | None, has_node_volume: bool) -> None:
-    """Refuse a folder or volume where no node has the images: each run might use another one."""
-    if backup and backup.location.source and not has_node_volume:
-        reason = "is on one node, and the images are on none: it must be an object store."
-        reader.problem("backup.to", reason, LOCATION.example(None), path=True)
+def check_location(reader: Reader, settings: Settings) -> None:
+    """Note in `reader` where backups can't be."""
+    if settings.backup and (wrong := wrong_with(settings.backup.location, settings)):
+        reader.problem("backup.to", wrong, LOCATION.example(None), path=True)
 
 
 def _given(reader: Reader, s3: object) -> Mapping[str, Any]:
@@ -104,4 +138,5 @@ def _given(reader: Reader, s3: object) -> Mapping[str, Any]:
     for name in S3.secrets:
         if name in s3:
             reader.secret("backup", "s3", name)
-    return {name: value for name, value in s3.items() if name not in OF_BUCKET}
+    given = {name: value for name, value in s3.items() if name not in OF_BUCKET}
+    return conform_driver(reader, "backup", "s3", given)

@@ -28,7 +28,7 @@ from components.swarm.stack import Logs, SwarmStack
 from components.token_server import TokenServerOptions
 from settings import early, rules
 from settings.access import parse_auth
-from settings.backup import check_node, parse_backup
+from settings.backup import check_location, parse_backup
 from settings.engine import EngineSettings, parse_endpoint, parse_engine
 from settings.gc import parse_gc
 from settings.kinds import BOOLEAN, Mebibytes, Number
@@ -233,7 +233,7 @@ def settings_of(reader: Reader) -> Settings:
         warnings=tuple(reader.warnings),
     )
     _check_storage(reader, settings)
-    check_node(reader, settings.backup, settings.has_node_volume)
+    check_location(reader, settings)
     _check_cache(reader, settings)
     check_limits(reader, settings)
     # As a secret it would look to ops/config.py as if it weren't set.

@@ -20,12 +20,13 @@ def check_storage(reader: Reader, config: Mapping[str, Any]) -> None:
         driver, parameters = DRIVERS.get(name), config["storage"][name]
         # The schema has what is wrong with others.
         if driver and isinstance(parameters, Mapping):
-            _check_driver(reader, f"config.storage.{name}", driver, parameters)
+            check_driver(reader, f"config.storage.{name}", driver, parameters)
 
 
-def _check_driver(
+def check_driver(
     reader: Reader, path: str, driver: StorageDriver, parameters: Mapping[str, Any]
 ) -> None:
+    """Note in `reader` which `parameters` of a driver, which are at `path`, are missing."""
     for name, example in driver.required.items():
         if parameters.get(name, "") == "":
             reader.problem(f"{path}.{name}", "must be a text that isn't empty.", example, path=True)

@@ -75,7 +75,22 @@ def test_a_store_has_parameters_of_its_own_over_those_of_the_registry() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["backups", "s3://", "s3://B", "s3://a/b c", "volume:", "volume:a/b", "/", "a/b", "/a,b"],
+    [
+        "backups",
+        "s3://",
+        "s3://B",
+        "s3://a/b c",
+        "volume:",
+        "volume:a/b",
+        "/",
+        "a/b",
+        "/a,b",
+        "s3://backups/../images",
+        "s3://backups/.",
+        "/srv/../etc",
+        "/srv/a\x07",
+        "volume:a",
+    ],
 )
 def test_a_location_is_a_store_a_volume_or_a_folder(text: str) -> None:
     with pytest.raises(WrongValueError, match="s3://bucket/prefix"):
@@ -87,7 +102,18 @@ def test_a_location_is_a_store_a_volume_or_a_folder(text: str) -> None:
     [
         ({}, "registry:backup.to is missing"),
         ({"to": 7}, "registry:backup.to is [secret]: it must be s3://bucket/prefix"),
-        ({"to": "s3://backups"}, "registry:backup.s3.region is missing"),
+        ({"to": "s3://backups"}, "registry:backup.s3.region must be a text that isn't empty"),
+        (
+            {"to": "s3://backups", "s3": {"region": "x", "accesskey": "me"}},
+            "registry:backup.s3.secretkey is missing: the keys go together",
+        ),
+        ({"to": "/a", "s3": {"secure": "maybe"}}, "registry:backup.s3.secure is [secret]"),
+        ({"to": "/a", "s3": {"region": None}}, "registry:backup.s3.region has no value"),
+        (
+            {"to": "/a", "s3": {"reigon": "x"}},
+            "backup.s3.reigon is nothing that the storage driver",
+        ),
+        ({"to": "volume:images-com_registry-data"}, "a volume that the stack itself keeps data in"),
         ({"to": "/a", "keep": 0}, "registry:backup.keep is [secret]: it must be a whole number"),
         ({"to": "/a", "schedule": "daily"}, "registry:backup.schedule is"),
         ({"to": "/a", "form": "x"}, "registry:backup.form is none of "),
@@ -96,13 +122,38 @@ def test_a_location_is_a_store_a_volume_or_a_folder(text: str) -> None:
     ],
 )
 def test_what_is_wrong_is_named(values: dict[str, Any], expected: str) -> None:
-    assert expected in problems(backup=values)
+    message = problems(backup=values)
+    assert expected in message
+    assert message.startswith("One setting of stack prod is wrong")
+
+
+def test_a_backup_is_elsewhere_than_the_images() -> None:
+    for location in ("s3://images/here", "s3://images/here/"):
+        assert "where the images themselves are" in problems(**STORE, backup={"to": location})
+    for location in ("s3://images/backups", "s3://images", "s3://copies/here"):
+        assert settings(**STORE, backup={"to": location}).backup
+    other = {"to": "s3://images/here", "s3": {**KEYS, "regionendpoint": "https://nas:9000"}}
+    assert settings(**STORE, backup=other).backup
+
+
+def test_numbers_of_a_store_are_numbers_however_they_are_typed() -> None:
+    given = {**KEYS, "secure": "false", "chunksize": "10485760"}
+    chosen = settings(backup={"to": "s3://copies", "s3": given}).backup
+    assert chosen
+    assert chosen.location.storage["s3"] | {} == {
+        **KEYS, "secure": False, "chunksize": 10485760, "bucket": "copies"
+    }  # fmt: skip
+
+
+def test_a_wrong_store_of_the_registry_is_no_second_problem() -> None:
+    wrong = problems(config={"storage": {"s3": "images"}}, backup={"to": "s3://copies", "s3": KEYS})
+    assert wrong.startswith("One setting of stack prod is wrong")
 
 
 def test_a_folder_of_one_node_is_none_of_images_that_are_on_no_node() -> None:
     assert "registry:backup.to is on one node" in problems(**STORE, backup={"to": "/srv/backup"})
     shared = {"volumeOptions": {"type": "nfs", "o": "addr=nas", "device": ":/images"}}
-    assert "registry:backup.to is on one node" in problems(**shared, backup={"to": "volume:a"})
+    assert "registry:backup.to is on one node" in problems(**shared, backup={"to": "volume:copies"})
 
 
 def test_keys_in_plain_text_are_refused() -> None:

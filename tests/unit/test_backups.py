@@ -40,16 +40,19 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 
 
 def stack(folder: Path, **changes: Any) -> Any:
-    """Return a stack whose images are on a node."""
+    """Return a stack that is deployed, whose images are on a node."""
     file = folder / "Pulumi.prod.yaml"
     file.write_text(FILE)
     settings = {
         "backup": None,
         "has_node_volume": True,
+        "volumes": SimpleNamespace(names=frozenset({"images_registry-data"})),
         "registry": SimpleNamespace(config={}, ca="of the store"),
         "routing": SimpleNamespace(domain="images.example.com"),
     }
-    return SimpleNamespace(name="prod", file=file, settings=SimpleNamespace(**settings | changes))
+    return SimpleNamespace(
+        name="prod", file=file, settings=SimpleNamespace(**settings | changes), outputs={}
+    )
 
 
 def test_a_folder_is_mounted_and_secrets_stay_here(jobs: list[Job], tmp_path: Path) -> None:
@@ -91,11 +94,11 @@ def test_others_read_and_restore(
     jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prod = stack(tmp_path)
-    backups.verify(prod, "volume:a")
-    backups.show(prod, "volume:a")
-    backups.restore(prod, "volume:a", "20261126T030000Z", overwrites=False)
+    backups.verify(prod, "volume:copies")
+    backups.show(prod, "volume:copies")
+    backups.restore(prod, "volume:copies", "20261126T030000Z", overwrites=False)
     monkeypatch.setenv("YES", "1")
-    backups.restore(prod, "volume:a", None, overwrites=True)
+    backups.restore(prod, "volume:copies", None, overwrites=True)
     assert [" ".join([job.command[1], *job.command[3:]]) for job in jobs] == [
         "verify",
         "list",
@@ -110,7 +113,7 @@ def test_tags_are_overwritten_only_after_a_yes(
 ) -> None:
     monkeypatch.delenv("YES", raising=False)
     with pytest.raises(UserError, match="YES=1"):
-        backups.restore(stack(tmp_path), "volume:a", None, overwrites=True)
+        backups.restore(stack(tmp_path), "volume:copies", None, overwrites=True)
     assert not jobs
 
 
@@ -124,6 +127,27 @@ def test_a_clone_is_a_backup_of_one_and_a_restore_into_the_other(
     assert jobs[1].secrets == {**jobs[0].secrets, **ca}
 
 
+def test_what_stands_against_a_clone_comes_before_its_backup(
+    jobs: list[Job], tmp_path: Path
+) -> None:
+    class Undeployed:
+        name = "stag"
+        settings = stack(tmp_path).settings
+
+        @property
+        def outputs(self) -> Any:
+            raise UserError("stack stag isn't deployed")
+
+    undeployed: Any = Undeployed()
+    here = BackupOptions(name="images.example.com", location=BackupLocation(source="/srv/backup"))
+    source = stack(tmp_path, backup=here)
+    with pytest.raises(UserError, match="stag isn't deployed"):
+        backups.clone(source, undeployed)
+    with pytest.raises(UserError, match=r"registry:backup.to of prod, .* the images are on none"):
+        backups.clone(source, stack(tmp_path, has_node_volume=False))
+    assert not jobs
+
+
 @pytest.mark.parametrize(
     ("to", "changes", "expected"),
     [
@@ -131,6 +155,7 @@ def test_a_clone_is_a_backup_of_one_and_a_restore_into_the_other(
         ("backups", {}, "TO=backups: it must be s3://bucket/prefix"),
         ("/srv/backup", {"has_node_volume": False}, "is on one node"),
         ("s3://backups", {}, r"which region\?"),
+        ("volume:images_registry-data", {}, "a volume that the stack itself keeps data in"),
     ],
 )
 def test_a_location_that_is_none_is_refused(
@@ -148,7 +173,7 @@ def test_a_job_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(backups, "run_job", run)
     with pytest.raises(UserError, match="the disk is full"):
-        backups.verify(stack(tmp_path), "volume:a")
+        backups.verify(stack(tmp_path), "volume:copies")
 
 
 RUN = {
