@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 CLIENT = "components.swarm.client"
 """Imports the docker SDK, which takes 0.2 s: whoever has else to wait imports it meanwhile."""
 
+JOB = "job-"
+"""Begins the names, after the stack's, of services that run once (`ops/job.py`)."""
+
 _Raw = Mapping[str, Any]
 
 
@@ -78,6 +81,26 @@ def take(
             volumes=_volumes(client),
             node_labels=tuple(raw["Spec"].get("Labels") or {} for raw in client.nodes()),
         )
+
+
+def about_swarm(stack: str, host: str, client: APIClient, before: str) -> Mapping[str, Any]:
+    """Return what the engine at `host` says of itself: it manages the swarm of the stack.
+
+    `before` is the id of the swarm that the stack was deployed to; empty where none was noted.
+    Another swarm is a UserError: its services may have the same names. A worker is an
+    `EndpointError`.
+    """
+    about: Mapping[str, Any] = client.info()
+    require_manager(host, about["Swarm"], about.get("SecurityOptions") or [])
+    cluster = about["Swarm"]["Cluster"]["ID"]
+    if before not in ("", cluster):
+        # These import Pulumi's SDK, which takes a while.
+        from components.errors import AnotherSwarmError
+        from settings.remedies import explain
+
+        error = AnotherSwarmError(before=before, cluster=cluster, host=host)
+        raise UserError(explain(error, stack))
+    return about
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from components.swarm.task import go_memory
 from components.swarm.task_failure import Cause, read_failure
 from components.swarm.task_log import TaskLog
 from components.swarm.task_state import error_of
-from ops import inventory
+from ops import checkpoint, inventory
 from ops.bootstrap.console import UserError, say
 from ops.bootstrap.environment import deploy_command
 from ops.tools_image import tools_image
@@ -90,7 +90,7 @@ class _Run:
     def __init__(self, stack: Stack, job: Job, client: APIClient) -> None:
         self._stack, self._job, self._client = stack, job, client
         self._swarm_stack = stack.config.swarm_stack
-        self._service = service_name(self._swarm_stack, f"job-{job.name}")
+        self._service = service_name(self._swarm_stack, f"{inventory.JOB}{job.name}")
 
     def registry(self) -> _Raw:
         """Return the specification of the registry's service; UserError where it isn't deployed."""
@@ -99,8 +99,7 @@ class _Run:
         if service is None:
             command = deploy_command(self._stack.name)
             raise UserError(f"there is no service {name} on the swarm; deploy it first: {command}")
-        spec: _Raw = service["Spec"]
-        return spec
+        return dict(service["Spec"])
 
     def refuse_second(self) -> None:
         """Raise UserError while another run goes on; remove what is left of one that has ended."""
@@ -117,6 +116,9 @@ class _Run:
     @contextlib.contextmanager
     def begun(self) -> Iterator[str]:
         """Yield the id of the job's service, and remove it afterwards, with all that it uses."""
+        # A swarm of the same names isn't the stack's: the images there are another's.
+        before = checkpoint.read(self._stack.name).cluster
+        inventory.about_swarm(self._stack.name, self._stack.endpoint.host, self._client, before)
         registry, image = self.registry(), tools_image(self._stack, self._client)
         self.refuse_second()
         labels = namespace_labels(self._swarm_stack)

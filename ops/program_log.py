@@ -14,7 +14,7 @@ def fields_of(line: str) -> Mapping[str, Any] | None:
     """Return the fields of a line; None for one that is something else."""
     try:
         fields = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return fields if isinstance(fields, dict) else None
 

@@ -52,7 +52,7 @@ class Names:
 
     def has_job(self, service: Item) -> bool:
         """Return whether it is a job beside the stack's registry (`ops/job.py`)."""
-        named = service.name.startswith(f"{self.stack}_job-")
+        named = service.name.startswith(f"{self.stack}_{inventory.JOB}")
         return named and service.labels.get(NAMESPACE) == self.stack
 
     def has_network(self, network: Item) -> bool:

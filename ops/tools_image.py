@@ -10,6 +10,7 @@ from components.swarm.preflight import require_built_image
 from components.swarm.pull_login import registry_of
 from components.swarm.service import service_name
 from components.version import TOOLS_IMAGE
+from ops import inventory
 from ops.bootstrap import images
 from ops.bootstrap.console import UserError
 from settings.remedies import explain
@@ -42,7 +43,7 @@ def tools_image(stack: Stack, client: APIClient) -> str:
 
 def _deployed(client: APIClient, swarm_stack: str, image: str) -> str:
     """Return `image` with its digest, as services of the stack run it; empty where none does."""
-    jobs = service_name(swarm_stack, "job-")
+    jobs = service_name(swarm_stack, inventory.JOB)
     services = [
         each
         for each in client.services({"label": f"{NAMESPACE}={swarm_stack}"})

@@ -106,8 +106,11 @@ def _moment(text: object) -> datetime:
 
 
 def _remedy(outputs: StackOutputs) -> str:
-    with _connected(outputs, _without_trust()) as connection:
-        raw = connection.getpeercert(binary_form=True) or b""
+    try:
+        with _connected(outputs, _without_trust()) as connection:
+            raw = connection.getpeercert(binary_form=True) or b""
+    except OSError:
+        raw = b""
     if b"TRAEFIK DEFAULT CERT" in raw:
         return (
             "It is Traefik's default one: Traefik has obtained none for this name; its log says why"

@@ -12,14 +12,13 @@ from typing import Any
 
 from components.swarm.summary import differences, expected_summary
 from ops.checkpoint import KINDS
+from ops.inventory import JOB
 from ops.review.differences import SIGNATURE
 from ops.status.line import Line
 from ops.status.snapshot import Deployed, Swarm
 
 PLAIN = ("env", "options")
 """Fields whose keys are a user's own, not Pulumi's."""
-JOBS = {"ReplicatedJob", "GlobalJob"}
-"""Modes of services that run once."""
 _Raw = Mapping[str, Any]
 
 
@@ -58,7 +57,7 @@ def _changed(stack: Deployed, swarm: Swarm) -> Iterator[str]:
 def _strange(stack: Deployed, swarm: Swarm) -> Iterator[str]:
     for name in sorted(swarm.services.keys() - stack.services.keys()):
         # A job is one run of something, and goes with its end.
-        if not JOBS & swarm.services[name]["Spec"]["Mode"].keys():
+        if not stack.short(name).startswith(JOB):
             yield f"service {stack.short(name)} isn't in the state"
 
 

@@ -45,6 +45,9 @@ Failure = tuple[datetime, str]
 def login_lines(stack: Deployed, swarm: Swarm) -> list[Line]:
     """Return a line with the failed logins of the last day, as far as logs go back."""
     has_tokens = stack.outputs.has_tokens
+    if not has_tokens and not stack.outputs.password:
+        text = "not known: Traefik asks for the login, and its log isn't read"
+        return [Line(title="logins", state="unknown", text=text)]
     level = stack.config.log_level
     if not has_tokens and level in SILENT:
         text = f"not known: at registry:config.log.level {level} no failed one is logged"

@@ -53,7 +53,7 @@ def all_lines(stack: Stack, known: Deployed) -> list[Line]:
     here = [line for ask in FROM_HERE for line in ask(known)]
     swarm_lines: list[Line] = []
     try:
-        with swarm_of(stack, list(known.services)) as swarm:
+        with swarm_of(stack, list(known.services), known.state.cluster) as swarm:
             for title, ask in FROM_SWARM:
                 try:
                     swarm_lines += ask(known, swarm)

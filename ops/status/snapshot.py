@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from components.swarm import NAMESPACE
-from components.swarm.manager import require_manager
 from components.swarm.task_state import moment
 from ops import checkpoint, history, inventory
 from ops.checkpoint import Checkpoint
@@ -112,15 +111,15 @@ def deployed(stack: Stack) -> Deployed:
 
 
 @contextlib.contextmanager
-def swarm_of(stack: Stack, services: Sequence[str]) -> Iterator[Swarm]:
-    """Yield the stack's swarm; a UserError where no manager of one answers.
+def swarm_of(stack: Stack, services: Sequence[str], cluster: str = "") -> Iterator[Swarm]:
+    """Yield the stack's swarm; a UserError where no manager of it answers.
 
-    `services` are those of its state: what has another label now is still the stack's.
+    `services` are those of its state: what has another label now is still the stack's. `cluster` is
+    the swarm's id in the state, if one was noted.
     """
     endpoint = stack.endpoint
     with inventory.connected(stack.name, endpoint) as client:
-        about = client.info()
-        require_manager(endpoint.host, about["Swarm"], about.get("SecurityOptions") or [])
+        about = inventory.about_swarm(stack.name, endpoint.host, client, cluster)
         services_of_all = client.services()
         ours = {
             raw["Spec"]["Name"]: raw

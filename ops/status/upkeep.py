@@ -18,6 +18,7 @@ from ops.quantities import size, span
 from ops.status.line import Line, State, stamp
 from ops.status.snapshot import Deployed, Swarm
 from ops.status.task_logs import read_logs
+from settings.cron import due_before
 
 PERIOD = timedelta(days=62)
 """Age of the oldest line that counts: of a schedule by the month there are two."""
@@ -78,16 +79,45 @@ def _line(stack: Deployed, swarm: Swarm, upkeep: Upkeep) -> Line:
         text = f"not known: the log can't be read ({error})"
         return Line(title=upkeep.title, state="unknown", text=text)
     entries = [entry for _, text in logs.lines if (entry := _waiting(text))]
-    if not entries:
-        return Line(title=upkeep.title, state="unknown", text="not known: its log doesn't say it")
-    return upkeep_line(upkeep, stack.stack, entries[-1], swarm.now)
+    unknown = Line(title=upkeep.title, state="unknown", text="not known: its log doesn't say it")
+    try:
+        if not entries:
+            return unknown
+        missed = _missed(swarm.services[name], entries[-1])
+        return upkeep_line(upkeep, stack.stack, entries[-1], swarm.now, missed)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return unknown  # An image of another version writes it.
 
 
-def upkeep_line(upkeep: Upkeep, stack: str, waiting: _Entry, now: datetime) -> Line:
-    """Return the line about what a service has logged as it began to wait."""
+def _missed(service: _Entry, waiting: _Entry) -> Sequence[datetime]:
+    """Return which of the last two times of a schedule no run has ended after, the newest first.
+
+    A run whose task is killed, for its memory above all, can say nothing of it.
+    """
+    command = service["Spec"]["TaskTemplate"]["ContainerSpec"].get("Command") or []
+    if "schedule" not in command or waiting.get("error"):
+        return ()
+    times = [moment(waiting["until"])]
+    for _ in range(2):
+        times.append(due_before(command[command.index("schedule") + 1], times[-1]))
+    ended = [moment(run["ended"])] if (run := waiting.get("last_run")) else []
+    # An earlier task may have had another schedule.
+    since = max([moment(service["UpdatedAt"]), *ended])
+    return [time for time in times[1:] if time > since]
+
+
+def upkeep_line(
+    upkeep: Upkeep, stack: str, waiting: _Entry, now: datetime, missed: Sequence[datetime] = ()
+) -> Line:
+    """Return the line about what a service has logged as it began to wait.
+
+    `missed` are times of which no run has ended.
+    """
     until, run = moment(waiting["until"]), waiting.get("last_run") or {}
     error = str(waiting.get("error") or run.get("error") or "")
-    state: State = "wrong" if error else "warning" if run.get("interrupted") else "ok"
+    state: State = "warning" if missed or run.get("interrupted") else "ok"
+    if error or len(missed) > 1:
+        state = "wrong"
     text = "none yet"
     if run:
         outcome = error or ("interrupted" if run.get("interrupted") else upkeep.result(run))
@@ -95,6 +125,8 @@ def upkeep_line(upkeep: Upkeep, stack: str, waiting: _Entry, now: datetime) -> L
         text += f": {outcome}" if outcome else ""
     elif error:
         text = f"failed: {error}"
+    if missed:
+        text += f"; the one of {missed[0]:%Y-%m-%d %H:%M} UTC was cut off"
     is_due = now > until
     text += f"; {'due since' if is_due else 'the next one'} {until:%Y-%m-%d %H:%M} UTC"
     if state == "ok" and now - until > LATE:

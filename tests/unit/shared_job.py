@@ -13,7 +13,7 @@ import pytest
 from components.distribution.config import CA_FILE, CONFIG_PATH, HTPASSWD_PATH
 from components.swarm.endpoint import Endpoint
 from components.swarm.pull_login import PullLogin
-from ops import inventory, job
+from ops import checkpoint, inventory, job
 
 IMAGE = "ghcr.io/acme/tools:1"
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
@@ -47,6 +47,12 @@ class Swarm:
     """A swarm with a registry, on which each job's task goes through `states`."""
 
     base_url, api_version = "http+docker://engine", "1.41"
+    cluster = "swarm-of-the-stack"
+
+    def info(self) -> dict[str, Any]:
+        cluster = {"ID": self.cluster}
+        swarm = {"LocalNodeState": "active", "ControlAvailable": True, "Cluster": cluster}
+        return {"Swarm": swarm}
 
     def __init__(self, *states: Mapping[str, Any], log: str = "") -> None:
         self._states = list(states)
@@ -131,6 +137,8 @@ def stack_on(swarm: Swarm, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(job, "POLL_SECONDS", 0)
     monkeypatch.setattr(job, "PENDING_SECONDS", -1)
     monkeypatch.setattr(inventory, "connected", lambda *_: contextlib.nullcontext(swarm))
+    noted = SimpleNamespace(cluster=Swarm.cluster)
+    monkeypatch.setattr(checkpoint, "read", lambda _: noted)
     engine = SimpleNamespace(pull_logins={"ghcr.io": PullLogin(username="me", password="p")})
     return SimpleNamespace(
         name="prod",

@@ -79,7 +79,7 @@ def service(name: str = "images_registry", **others: Any) -> dict[str, Any]:
         "EndpointSpec": {"Ports": [{"PublishedPort": 80, "TargetPort": 5000}]},
         **others,
     }
-    return {"ID": f"{name}-id", "Spec": spec, "CreatedAt": ago(days=3)}
+    return {"ID": f"{name}-id", "Spec": spec, "CreatedAt": ago(days=3), "UpdatedAt": ago(days=3)}
 
 
 def task(

@@ -63,6 +63,21 @@ def test_a_name_without_an_address_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         connection.name(outputs())
 
 
+def test_a_certificate_that_cant_be_looked_at_is_one_finding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def connected(_: object, context: ssl.SSLContext) -> object:
+        if context.verify_mode == ssl.CERT_NONE:
+            raise ConnectionResetError("hung up")
+        error = ssl.SSLCertVerificationError("no")
+        error.verify_message = "self-signed certificate"
+        raise error
+
+    monkeypatch.setattr(connection, "_connected", connected)
+    with pytest.raises(CheckFailedError, match="self-signed certificate"):
+        connection.read_certificate(outputs())
+
+
 def test_a_trusted_certificate_is_shown_with_its_time_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,6 +153,15 @@ def test_of_jobs_whose_command_was_killed_those_at_work_stay(state: str, is_left
     assert ("old" in swarm.services_there) == is_left
 
 
+def test_another_swarm_with_the_same_names_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    swarm = Swarm(status("complete", 0))
+    stack = stack_on(swarm, monkeypatch)
+    swarm.cluster = "swarm-of-another"
+    with pytest.raises(UserError, match="is deployed to swarm swarm-of-the-stack, and the engine"):
+        run_job(stack, COLLECT, print)
+    assert swarm.created == {}
+
+
 def test_without_a_registry_there_is_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
     swarm = Swarm(status("complete", 0))
     swarm.services_there.clear()

@@ -184,8 +184,7 @@ def test_what_is_gone_and_what_is_strange_are_drift() -> None:
 
 
 def test_a_job_is_no_drift() -> None:
-    job = service("images_job-gc", Mode={"ReplicatedJob": {"MaxConcurrent": 1}})
-    assert shown(drift_lines(stack(), swarm(service(), job)))[0] == "ok"
+    assert shown(drift_lines(stack(), swarm(service(), service("images_job-gc"))))[0] == "ok"
 
 
 def update(result: str, **time: float) -> dict[str, Any]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ops.config import Config
 from ops.status import task_logs
 from ops.status.logins import Failure, last_storm, login_line, login_lines
 from ops.status.upkeep import upkeep_lines
+from settings.cron import due_before
 
 from .shared_doctor import outputs
 from .shared_status import NOW, Client, ago, inputs, service, stack, swarm
@@ -128,11 +133,16 @@ def test_logins_that_arent_logged_arent_known() -> None:
     )
     (line,) = login_lines(stack(config=quiet), swarm())
     assert (line.state, "registry:config.log.level error" in line.text) == ("unknown", True)
+    # Where hashes were taken over, the registry asks for no login.
+    (line,) = login_lines(replace(stack(), outputs=outputs(password=None)), swarm())
+    assert (line.state, "Traefik asks for the login" in line.text) == ("unknown", True)
     (line,) = login_lines(stack(), swarm(client=Client(log=OSError("timed out"))))
     assert (line.state, line.text) == ("unknown", "not known: the logs can't be read (timed out)")
 
 
 NEXT = "2026-11-27T04:00:00Z"
+LINES = ["0 4 * * *", "0 3 * * 0", "0 3 * * 7", "0 3 * * 1", "30 23 1 * *", "0 3 29 2 *",
+         "0 3 26 * 0", "*/15 * * * *"]  # fmt: skip
 RUN = {"ended": "2026-11-26T04:00:30Z", "bytes_aside": 2**30, "bytes_removed": 2**20, "error": ""}
 
 
@@ -199,6 +209,72 @@ def test_a_collection_that_doesnt_end_is_a_warning(hours: int, state: str) -> No
     shown = collection(waiting(last_run=RUN), now=now)
     assert shown[0] == state
     assert shown[1].endswith("; due since 2026-11-27 04:00 UTC")
+
+
+@pytest.mark.parametrize(
+    ("ended", "updated", "state", "text"),
+    [
+        # A run that is killed, for its memory above all, says nothing; a new task waits again.
+        (31, 72, "warning", "31 h ago: .*; the one of 2026-11-26 04:00 UTC was cut off; the next"),
+        (55, 72, "wrong", "2 days ago: .*; the one of 2026-11-26 04:00 UTC was cut off"),
+        (None, 72, "wrong", "none yet; the one of 2026-11-26 04:00 UTC was cut off"),
+        (7.5, 72, "ok", "7 h ago: 1.0 GiB put aside, 1.0 MiB freed; the next one"),
+        # Nothing was due since the service is as it is now.
+        (100, 7.5, "ok", "4 days ago: .* freed; the next"),
+        (None, 2, "ok", "none yet; the next"),
+    ],
+)
+def test_a_run_that_was_killed_is_missed(
+    ended: float | None, updated: float, state: str, text: str
+) -> None:
+    now = datetime(2026, 11, 26, 11, 40, tzinfo=timezone.utc)
+    moments = [
+        f"{now - timedelta(hours=each):%Y-%m-%dT%H:%M:%SZ}" if each else None
+        for each in (ended, updated)
+    ]
+    made = {**service("images_gc"), "UpdatedAt": moments[1]}
+    container = made["Spec"]["TaskTemplate"]["ContainerSpec"]
+    container["Command"] = ["/bin/registry-gc", "schedule", "0 4 * * *", "--grace", "24h"]
+    log = waiting(**({"last_run": {**RUN, "ended": moments[0]}} if ended else {}))
+    there = swarm(made, client=Client(log=log), now=now)
+    _, line = upkeep_lines(stack(inputs("images_gc")), there)
+    assert line.state == state
+    assert re.match(text, line.text), line.text
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"until": 5}, {"until": "soon"}, {"last_run": {"error": ""}}, {"last_run": ["x"]},
+        {"last_run": {**RUN, "bytes_aside": "much"}},
+    ],
+)  # fmt: skip
+def test_a_log_of_another_version_isnt_known(entry: dict[str, Any]) -> None:
+    assert collection(waiting(**entry)) == ("unknown", "not known: its log doesn't say it")
+
+
+@given(st.datetimes(datetime(2024, 1, 1), datetime(2034, 1, 1)), st.sampled_from(LINES))
+def test_the_time_before_is_one_that_the_schedule_has(time: datetime, line: str) -> None:
+    before = due_before(line, time.replace(tzinfo=timezone.utc))
+    assert before < time.replace(tzinfo=timezone.utc)
+    minute, hour, *_ = line.split()
+    assert (minute, hour) in ((str(before.minute), str(before.hour)), ("*/15", "*"))
+    weekday = {"0 3 * * 0": 7, "0 3 * * 7": 7, "0 3 * * 1": 1}.get(line)
+    assert weekday in (None, before.isoweekday())
+
+
+def test_the_time_before_skips_none() -> None:
+    def before(line: str, text: str) -> str:
+        moment = datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
+        return f"{due_before(line, moment):%Y-%m-%d %H:%M}"
+
+    assert before("0 4 * * *", "2026-11-27T04:00:00") == "2026-11-26 04:00"
+    assert before("0 4 * * *", "2026-11-27T04:00:01") == "2026-11-27 04:00"
+    assert before("0 3 29 2 *", "2027-01-01T00:00:00") == "2024-02-29 03:00"
+    # Of both fields of days one is enough: Thursday the 26th, Sunday the 22nd.
+    assert before("0 3 26 * 0", "2026-11-26T12:00:00") == "2026-11-26 03:00"
+    assert before("0 3 26 * 0", "2026-11-26T02:00:00") == "2026-11-22 03:00"
+    assert before("*/15 * * * *", "2026-11-26T00:00:00") == "2026-11-25 23:45"
 
 
 def test_a_collection_whose_log_cant_be_read_isnt_known() -> None:

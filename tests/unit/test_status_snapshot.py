@@ -25,6 +25,7 @@ class Client:
 
     def info(self) -> Mapping[str, Any]:
         about = {"LocalNodeState": "active", "ControlAvailable": self.control, "NodeID": "n"}
+        about["Cluster"] = {"ID": "swarm-of-the-stack"}
         return {"Swarm": about, "SystemTime": "2026-11-26T12:00:00.5Z"}
 
     def services(self) -> list[Mapping[str, Any]]:
@@ -84,6 +85,17 @@ def test_a_swarm_is_read_once_as_far_as_it_is_the_stacks(manager: type[Client]) 
 def test_a_worker_is_refused(manager: type[Client]) -> None:
     manager.control = False
     with pytest.raises(ValueError, match="worker"), snapshot.swarm_of(Stack("prod"), []):
+        pass
+
+
+def test_another_swarm_is_refused(manager: type[Client]) -> None:
+    assert manager.control
+    with (
+        pytest.raises(
+            UserError, match=r"deployed to swarm swarm-of-before, and the engine at unix"
+        ),
+        snapshot.swarm_of(Stack("prod"), [], "swarm-of-before"),
+    ):
         pass
 
 
