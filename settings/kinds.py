@@ -80,7 +80,7 @@ class Number(Kind[int]):
         return f"a whole number from {self.low} to {self.high}"
 
     def parse(self, text: str) -> int:
-        if not re.fullmatch(r"\d{1,9}", text) or not self.low <= int(text) <= self.high:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not self.low <= int(text) <= self.high:
             raise WrongValueError(self.must)
         return int(text)
 
@@ -94,12 +94,12 @@ class Mebibytes(Kind[int]):
 
     low: int
     must = "a whole number of MiB or GiB"
-    pattern = r"\d{1,9}(MiB|GiB|m|g)"
+    pattern = r"[0-9]{1,9}(MiB|GiB|m|g)"
 
     def parse(self, text: str) -> int:
         if not re.fullmatch(self.pattern, text):
             raise WrongValueError(self.must)
-        count = int(re.sub(r"\D", "", text)) * (1024 if text.endswith(("GiB", "g")) else 1)
+        count = int(re.sub(r"[^0-9]", "", text)) * (1024 if text.endswith(("GiB", "g")) else 1)
         if count < self.low:
             raise WrongValueError(f"{self.low}MiB or more")
         return count
@@ -112,7 +112,7 @@ class _Cores(Kind[float]):
     must = "a number of cores over 0"
 
     def parse(self, text: str) -> float:
-        if not re.fullmatch(r"\d{1,3}(\.\d{1,3})?", text) or float(text) == 0:
+        if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", text) or float(text) == 0:
             raise WrongValueError(self.must)
         return float(text)
 

@@ -10,6 +10,7 @@ from components.credentials import HASH_LENGTH, CredentialsOptions
 from components.distribution.config import ConfigOptions, Secrets, Wiring, document
 from components.mirrors import service_of
 from components.proxy import MAX_PROXY_SECRET
+from components.retention import rules_text
 from components.swarm.service import MAX_SERVICE_NAME, service_name
 from components.swarm.stack import MAX_SECRET_BYTES
 from components.token_server import server_config
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 
 MAX_ARGUMENT_BYTES = 128 * 1024 - 1
 """Linux starts no program with a longer argument."""
-_ARGUMENTS = ("proxyConfig", "proxyEnvironment")
+_ARGUMENTS = ("proxyConfig", "proxyEnvironment", "trustedProxies")
 """Settings that become arguments, each option one; they are held to it as a whole."""
 ENTRY_BYTES = 160
 """Size of a password in a token server's file, its hash included, without the user's name."""
+JWK_BYTES = 320
+"""Size of a public key in the file that registries read, about."""
 _GENERATED = "x" * 64
 """Stands for a secret that is generated later, and isn't longer."""
 
@@ -73,6 +76,11 @@ def _sizes(settings: Settings) -> Iterator[tuple[str, int]]:
         drain_seconds = settings.registry.drain_seconds
         config = server_config(settings.stack.name, settings.routes.tokens, server, drain_seconds)
         yield "access", _size(json.dumps(config, indent=2))
+        yield "signingKeys", JWK_BYTES * len(server.signing_keys)
+    yield "trustedProxies", _size(",".join(settings.routing.trusted_proxies))
+    yield "retention", _size(rules_text(settings.gc.retention)) if settings.gc else 0
+    stores = settings.backup.location.files.values() if settings.backup else ()
+    yield "backup.s3", sum(map(_size, stores))
     hashes = settings.hashed_passwords
     yield "hashedPasswords", sum(_size(user) + _size(text) + 2 for user, text in hashes.items())
     secrets = Secrets(http=_GENERATED, redis=_GENERATED)

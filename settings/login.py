@@ -157,7 +157,7 @@ def _version(reader: Reader, path: str, item: object) -> PasswordVersion:
         return FIRST_VERSION
     values = dict(given)
     # On the command line `2` is a number.
-    if isinstance(values.get("version"), int):
+    if type(values.get("version")) is int:
         values["version"] = str(values["version"])
     version = reader.part(path, values, "version", rules.PASSWORD_VERSION) or ""
     return PasswordVersion(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 from collections.abc import Iterable, Mapping
 
 from settings.stack_file import full_key, key_of
@@ -65,4 +65,4 @@ class Problems:
 
 def quoted(text: str) -> str:
     """Return `text` as one word for a shell."""
-    return text if re.fullmatch(r"[\w@%+=:,./-]+", text) else f"'{text}'"
+    return shlex.quote(text)

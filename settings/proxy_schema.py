@@ -20,7 +20,7 @@ DNS_PROVIDERS_FILE = Path(__file__).parent / "traefik_dns_providers.txt"
 KEY = "proxyConfig"
 OWN_SECTIONS = ("providers", "api", "ping", "configfile")
 """Options that are this program's alone, and so not in the schema."""
-_ADDRESS = re.compile(r"(127\.0\.0\.1|0\.0\.0\.0|localhost|\[::1?\])?:(\d{1,5})(/(tcp|udp))?")
+_ADDRESS = re.compile(r"(127\.0\.0\.1|0\.0\.0\.0|localhost|\[::1?\])?:([0-9]{1,5})(/(tcp|udp))?")
 """Ports that a container can listen on, whatever its address."""
 _CLAIMS = re.compile(r"entrypoints\.[^.]+\.(forwardedheaders|proxyprotocol)\.(insecure|trustedips)")
 _STORAGE = re.compile(rf"{STORAGE_PATH}/[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*")
@@ -111,7 +111,7 @@ class _Options:
             if (
                 path.endswith(".http.redirections.entrypoint.to")
                 and target.lower() not in known
-                and not re.fullmatch(r":\d{1,5}", target)
+                and not re.fullmatch(r":[0-9]{1,5}", target)
             ):
                 reason = f"is {target!r}: it must be an entry point, {', '.join(sorted(known))}."
                 self._problem(path, reason, sorted(ports)[0])

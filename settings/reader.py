@@ -16,6 +16,8 @@ from settings.stack_file import NAMESPACE, Step, below, full_key, is_encrypted, 
 T = TypeVar("T")
 HIDDEN_VALUE = "[secret]"
 """Stands for a value that no message may show."""
+MAX_DEPTH = 50
+"""Levels of lists and maps in each other, in the value of one key; no program has half as many."""
 DOCKER_KEYS = "docker:"
 """Keys of the docker provider, of which the program passes some on."""
 
@@ -92,10 +94,7 @@ class Reader(Problems):
         value = self._raw(key)
         if value is None:
             return None
-        try:
-            parsed = json.loads(value)
-        except ValueError:
-            parsed = None
+        parsed = parsed_json(value)
         if not isinstance(parsed, kind):
             self.problem(key, f"must be {must}.", example, path=True)
             return None
@@ -251,6 +250,27 @@ class Reader(Problems):
                 hint = close_to(key, engine)
                 reason = f"is not passed on to Docker's provider: {', '.join(engine)} are."
                 self.remove(key, f"{reason}{hint}")
+
+
+def parsed_json(text: str) -> Any:
+    """Return the value of `text`; None where it is no JSON that other programs take as well.
+
+    Python reads halves of characters, NaN and infinite numbers, too.
+    """
+    try:
+        value = json.loads(text)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return None if _is_deeper(value, MAX_DEPTH) else value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Return whether lists and maps are in each other on more than so many levels."""
+    if not isinstance(value, Mapping | list):
+        return False
+    parts = value.values() if isinstance(value, Mapping) else value
+    return levels == 0 or any(_is_deeper(each, levels - 1) for each in parts)
 
 
 def close_to(name: str, known: Collection[str]) -> str:

@@ -1,6 +1,12 @@
-"""What each kind of text must look like, in a regular expression and in words."""
+"""What each kind of text must look like, in a regular expression and in words.
+
+Digits are `[0-9]`, not `\\d`: that one takes those of all scripts, which no program here reads.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
 
 from components.distribution.config import REGISTRY_IMAGE
 from settings.kinds import Rule
@@ -18,7 +24,7 @@ DOMAIN = Rule(
     "registry.example.com",
 )
 PUBLIC_DOMAIN = Rule(
-    rf"(?=.{{1,253}}$)(?!.*\.\d+$){_LABEL}(\.{_LABEL})+",
+    rf"(?=.{{1,253}}$)(?!.*\.[0-9]+$){_LABEL}(\.{_LABEL})+",
     "a lower-case host name with a dot in it, no address: certificates are for names",
     "registry.example.com",
 )
@@ -60,10 +66,10 @@ UPSTREAM = Rule(
     "https://registry-1.docker.io",
 )
 TTL = Rule(
-    r"\d{1,6}[smh]", "a whole number and s, m or h, such as 168h; 0h keeps all for good", "168h"
+    r"[0-9]{1,6}[smh]", "a whole number and s, m or h, such as 168h; 0h keeps all for good", "168h"
 )
 LOOPBACK = Rule(
-    r"(127\.0\.0\.1|localhost|\[::1\]):\d{1,5}|",
+    r"(127\.0\.0\.1|localhost|\[::1\]):[0-9]{1,5}|",
     "a port of 127.0.0.1",
     "127.0.0.1:5001",
 )
@@ -76,6 +82,11 @@ NAME = Rule(
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}",
     "a Docker name: letters, digits, '_', '.' and '-'",
     "traefik-public",
+)
+VOLUME = Rule(
+    r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}",
+    "a name of a volume: 2 or more letters, digits, '_', '.' and '-'",
+    "registry-data",
 )
 LOCATION = Rule(
     r"[A-Za-z0-9][A-Za-z0-9_./-]{0,253}",
@@ -133,8 +144,22 @@ PASSWORD_VERSION = Rule(
     r"[A-Za-z0-9._-]{1,64}", "1 to 64 letters, digits, '.', '_' and '-'", "2026-11"
 )
 SIGNING_KEY = Rule(PASSWORD_VERSION.pattern, PASSWORD_VERSION.must, "2")
-MOMENT = Rule(
-    r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ",
+
+
+@dataclass(frozen=True)
+class _Moment(Rule):
+    """A moment that the calendar has: one of 31 February ends a token server."""
+
+    def admits(self, text: str) -> bool:
+        try:
+            datetime.fromisoformat(text.removesuffix("Z"))
+        except ValueError:
+            return False
+        return super().admits(text)
+
+
+MOMENT = _Moment(
+    r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9](:[0-5][0-9]){2}Z",
     "a moment in UTC",
     "2026-11-27T10:00:00Z",
 )
@@ -145,7 +170,8 @@ REPOSITORIES = Rule(
     "team/**",
 )
 HASH = Rule(
-    r"\$(apr1\$[^$\s,]{1,8}\$[./0-9A-Za-z]{22}|2[aby]\$\d\d\$[./0-9A-Za-z]{53})|\{SHA\}[+/=0-9A-Za-z]{28}",
+    r"\$apr1\$[^$\s,]{1,8}\$[./0-9A-Za-z]{22}|\$2[aby]\$[0-9][0-9]\$[./0-9A-Za-z]{53}"
+    r"|\{SHA\}[+/0-9A-Za-z]{27}=",
     "a hash as `openssl passwd -apr1` or `htpasswd -B` prints it",
     "…",
 )

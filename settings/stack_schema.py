@@ -79,7 +79,7 @@ def _schema(kind: Kind[T], default: T | None) -> Schema:
         # Pulumi writes a quoted one as readily.
         schema = {"enum": [True, False, "true", "false"]}
     elif isinstance(kind, Number):
-        schema |= {"type": ["integer", "string"], "pattern": r"^\d{1,9}$"}
+        schema |= {"type": ["integer", "string"], "pattern": r"^[0-9]{1,9}$"}
         schema |= {"minimum": kind.low, "maximum": kind.high}
     elif isinstance(kind, Mebibytes):
         schema |= {"type": "string", "pattern": f"^{kind.pattern}$", "examples": ["512MiB"]}

@@ -83,7 +83,7 @@ def _volume(reader: Reader, role: Role, default: str) -> VolumeOptions:
         reader.unshare(f"{prefix}{part}", f"where one stack's {role.name} are")
     return VolumeOptions(
         role=role,
-        name=reader.get(f"{prefix}Name", rules.NAME, default),
+        name=reader.get(f"{prefix}Name", rules.VOLUME, default),
         node=reader.get(f"{prefix}Node", rules.NODE),
         moved_from=reader.get(f"{prefix}MovedFrom", rules.LOCATION),
     )

@@ -62,6 +62,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("users", {"users": ["x" * 129]}, "takes 128 bytes"),
     ("hashedPasswords.ci", {"users": USERS, "hashedPasswords": {"ci": APR1}}, "of registry:users"),
     ("hashedPasswords.ci", {"hashedPasswords": {"ci": "$2b$17$" + "a" * 53}}, "takes 4 to 16"),
+    ("hashedPasswords.ci", {"hashedPasswords": {"ci": "{SHA}" + "a" * 28}}, "must be a hash"),
+    ("hashedPasswords.ci", {"hashedPasswords": {"ci": "$2b$١٠$" + "a" * 53}}, "must be a hash"),
+    ("trustedProxies[0]", {"trustedProxies": ["10.0.0.5/8"]}, "has host bits set"),
+    ("trustedProxies[0]", {"trustedProxies": ["fe80::1%eth0"]}, "an address, or a network"),
+    ("trustedProxies[0]", {"trustedProxies": ["::ffff:10.0.0.5"]}, "one of IPv4 as such"),
     ("passwordVersions.ci", {"passwordVersions": {"ci": [{"version": "1"}]}}, "no such user"),
     ("passwordVersions.admin[0].version", {"passwordVersions": {"admin": "2"}}, "must be a list"),
     (
@@ -85,6 +90,21 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         "a moment in UTC",
     ),
     (
+        # The token server would end at a day that no calendar has.
+        "passwordVersions.admin[1].until",
+        {
+            "passwordVersions": {
+                "admin": [{"version": "2"}, {"version": "1", "until": "2026-02-31T10:00:00Z"}]
+            }
+        },
+        "a moment in UTC",
+    ),
+    (
+        "passwordVersions.admin[0].version",
+        {"passwordVersions": {"admin": [{"version": True}]}},
+        "must be a text",
+    ),
+    (
         "passwordVersions.admin",
         {"passwordVersions": {"admin": [{"version": "1"}, {"version": "1"}]}},
         "has version '1' twice",
@@ -106,6 +126,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         "formerPasswords.admin.until",
         {"formerPasswords": {"admin": {"password": SECRET}}},
         "is missing: it must be a moment",
+    ),
+    (
+        "formerPasswords.admin.until",
+        {"formerPasswords": {"admin": {"password": SECRET, "until": "٢٠٢٦-11-27T10:00:00Z"}}},
+        "a moment in UTC",
     ),
     (
         "formerPasswords.admin.password",

@@ -197,3 +197,34 @@ def node_of(declared: Declared, storage: str) -> str:
 
 def test_no_example_is_of_a_key_that_isnt_documented() -> None:
     assert {*EXAMPLES, *WITHOUT_RESOURCE} == set(documented_keys())
+
+
+ALONE: Mapping[str, str] = {
+    "access": "token-config",
+    "tokenLifetime": "token-config",
+    "tokenReplicas": "token-service",
+    "signingKeys": "registry-jwks token-key",
+    "toolsImage": "token-service service-images",
+    "formerPasswords": "login-users",
+    "rateLimit": "registry-service",
+    "gc": "registry-config gc-service service-images gc",
+    "retention": "gc-retention gc-service",
+    "backup": "backup-service service-images backup",
+    "trustedProxies": "registry-service proxy-traefik",
+}
+"""All resources that a change of a setting shows. A secret has its service's task made anew."""
+
+
+@pytest.mark.parametrize("key", ALONE)
+def test_a_change_of_a_setting_shows_as_that_alone(
+    key: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    base, value = EXAMPLES[key]
+    before = declare(base, SECRETS, monkeypatch, tmp_path).resources
+    after = declare({**base, key: value}, SECRETS, monkeypatch, tmp_path).resources
+    changed = {
+        name.rpartition("::")[2].removeprefix("images-com-")
+        for name in before.keys() | after.keys()
+        if before.get(name) != after.get(name)
+    }
+    assert changed == set(ALONE[key].split())

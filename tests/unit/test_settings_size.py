@@ -39,6 +39,18 @@ LARGE_CA = ISSUER.chain + LARGE
                 * 2_000,
             },
         ),
+        ("signingKeys", {"auth": "token", "signingKeys": [f"k{n:05}" for n in range(2_000)]}),
+        (
+            "retention",
+            {
+                "gc": {},
+                "retention": [{"repositories": ["x" * 250] * 2_000, "keep": 1, "olderThan": "1h"}],
+            },
+        ),
+        (
+            "backup.s3",
+            {"backup": {"to": "s3://copies", "s3": {"region": "r", "useragent": LARGE}}},
+        ),
         ("config", {"config": {"http": {"headers": {"X-Large": ["x" * 64] * 8_000}}}}),
         ("storageCa", {"storageCa": LARGE_CA, "config": {"storage": {"s3": S3}}}),
         ("mirrors.hub.ca", {"mirrors": {"hub": MIRROR | {"ca": LARGE_CA}}}),
@@ -66,6 +78,7 @@ def test_what_is_too_large_for_swarm_is_refused_before_anything_is_made(
     [
         ("proxyConfig", {"log": {"filePath": "x" * 2**17}}),
         ("proxyEnvironment", {"LONG": "x" * 2**17}),
+        ("trustedProxies", [f"10.{n // 250}.{n % 250}.17" for n in range(10_660)]),
     ],
 )
 def test_what_is_too_long_for_a_command_line_is_refused(key: str, value: Any) -> None:
