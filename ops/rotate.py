@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from components.credentials import FIRST_VERSION, PasswordVersion
 from components.token_server import TokenServerOptions
+from ops import checkpoint, inventory
 from ops.bootstrap.console import UserError, run, say
 from ops.users import moment
 from settings import Settings
@@ -57,6 +58,7 @@ def rotate_password(stack: Stack, user: str, overlap: int, now: datetime) -> Non
         raise UserError(f"USER={user}: registry:users has {', '.join(settings.login.users)}")
     if user in settings.login.passwords:
         raise UserError(_by_hand(stack.name, user, until))
+    _require_deployable(stack)
     versions = settings.login.versions.get(user) or [FIRST_VERSION]
     new = {**settings.login.versions, user: next_versions(versions, until, now)}
     _write(stack, "passwordVersions", {name: list(map(_as_setting, new[name])) for name in new})
@@ -123,6 +125,7 @@ def rotate_key(stack: Stack, sleep: Callable[[float], None] = time.sleep) -> Non
             f"registry:signingKeys is {', '.join(keys)}: only one key with a number for a name, or"
             " two, can be followed by another; docs/access.md has the steps"
         )
+    _require_deployable(stack)
     if len(keys) == 1:
         keys = [keys[0], str(int(keys[0]) + 1)]
         say(f"1 of 3: the registry learns key {keys[1]}")
@@ -164,6 +167,14 @@ def _server(stack: Stack, settings: Settings) -> TokenServerOptions:
             f"\n      make deploy STACK={stack.name}"
         )
     return settings.token_server
+
+
+def _require_deployable(stack: Stack) -> None:
+    """Raise UserError where a deployment couldn't begin: before anything is written."""
+    _ = stack.outputs
+    with inventory.connected(stack.name, stack.endpoint) as client:
+        before = checkpoint.read(stack.name).cluster
+        inventory.about_swarm(stack.name, stack.endpoint.host, client, before)
 
 
 def _deploy(stack: Stack) -> None:

@@ -11,6 +11,7 @@ import pulumi
 import pytest
 
 from components.credentials import PasswordVersion
+from components.swarm.endpoint import Endpoint
 from ops import rotate
 from ops.__main__ import arguments
 from ops.bootstrap.console import UserError
@@ -70,7 +71,22 @@ def configured(monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], **more: 
     """Return a stack in token mode with these settings, which `make rotate` changes."""
     stack = Configured({"auth": "token", **values}, **more)
     monkeypatch.setattr(rotate, "run", stack.run)
+    monkeypatch.setattr(rotate, "_require_deployable", lambda _: None)
     return stack
+
+
+@pytest.mark.parametrize("kind", ["password", "key"])
+def test_nothing_is_written_where_nothing_could_be_deployed(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    stack = Configured({"auth": "token"})
+    monkeypatch.setattr(rotate, "run", stack.run)
+    monkeypatch.setattr(Configured, "outputs", {"url": "https://images.example.com"})
+    monkeypatch.setattr(Configured, "endpoint", Endpoint(host="unix:///nowhere.sock"))
+    with pytest.raises(UserError, match="No Docker engine answers at unix:///nowhere"):
+        rotate_password(stack, "admin", DAY, NOW) if kind == "password" else rotate_key(stack)
+    assert stack.values == {**GOOD, "auth": "token"}
+    assert stack.events == []
 
 
 def version(text: str, until: str | None = None) -> PasswordVersion:
