@@ -100,16 +100,18 @@ def parse_backup(
     `config` is the registry's, which is reached at `domain`. Notes in `reader` what is wrong.
     """
     reader.unshare("backup", "where one stack's backups are")
-    values = reader.map_at("backup", reader.mapping("backup", "…"), KEYS) or {}
-    if not reader.has("backup"):
+    count = len(reader.problems)
+    given = reader.mapping("backup", "…")
+    if not reader.has("backup") or len(reader.problems) > count:
         return None
+    values = reader.map_at("backup", given, KEYS) or {}
     part = Values(reader, "backup", values)
     to = part.required("to", LOCATION, "")
-    given = _given(reader, values.get("s3", {}))
-    s3 = s3_parameters(config, given)
+    store = _given(reader, values.get("s3", {}))
+    s3 = s3_parameters(config, store)
     location = location_of(to, s3) if to else BackupLocation()
     # What it has from the registry alone is checked there.
-    if location.storage and (given or not _parameters_of_images(config)):
+    if location.storage and (store or not _parameters_of_images(config)):
         check_driver(reader, "backup.s3", S3, location.storage["s3"])
     return BackupOptions(
         image=image or TOOLS_IMAGE,

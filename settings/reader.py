@@ -14,6 +14,8 @@ from settings.renamed import FORMER, former_keys, how_to_rename
 from settings.stack_file import NAMESPACE, Step, below, full_key, is_encrypted, key_of, path_of
 
 T = TypeVar("T")
+UNKNOWN = "…"
+"""Stands for an example where none helps."""
 HIDDEN_VALUE = "[secret]"
 """Stands for a value that no message may show."""
 MAX_DEPTH = 50
@@ -96,7 +98,11 @@ class Reader(Problems):
             return None
         parsed = parsed_json(value)
         if not isinstance(parsed, kind):
-            self.problem(key, f"must be {must}.", example, path=True)
+            # Pulumi sets nothing below a text.
+            self.remove(key, f"must be {must}: take it out.")
+            if kind is list and example != UNKNOWN:
+                command = f"{self.command('set', f'{key}[0]', path=True)} {quoted(example)}"
+                self.problems[-1] += f"\n      {command}"
             return None
         return parsed
 

@@ -161,6 +161,14 @@ def test_no_message_shows_what_is_in_a_secret_key() -> None:
     assert "Did you mean" not in str(error.value)
 
 
+def test_a_list_that_is_none_is_taken_out_first() -> None:
+    with pytest.raises(pulumi.RunError) as error:
+        settings(users="admin")
+    *_, first, second = str(error.value).splitlines()
+    assert first.split() == ["pulumi", "config", "rm", "--stack", "prod", "registry:users"]
+    assert second.strip() == "pulumi config set --stack prod --path 'registry:users[0]' admin"
+
+
 @pytest.mark.parametrize(
     "pattern",
     ["Team", "/team", "team/", "team//a", "a b", "", "***", "team/****", "x" * 256, "a:1"],

@@ -136,6 +136,13 @@ def test_a_backup_is_elsewhere_than_the_images() -> None:
     assert settings(**STORE, backup=other).backup
 
 
+@pytest.mark.parametrize("value", [[], "s3://backups", 7])
+def test_what_is_no_map_is_one_problem_with_a_command_that_works(value: object) -> None:
+    message = problems(backup=value)
+    assert message.startswith("One setting of stack prod is wrong")
+    assert message.endswith("pulumi config rm --stack prod registry:backup")
+
+
 def test_numbers_of_a_store_are_numbers_however_they_are_typed() -> None:
     given = {**KEYS, "secure": "false", "chunksize": "10485760"}
     chosen = settings(backup={"to": "s3://copies", "s3": given}).backup
