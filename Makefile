@@ -7,7 +7,7 @@ export override TYPED := $(if $(TOP),$(foreach v,$(.VARIABLES),$(if $(filter com
 
 # What is typed after a command (STACK=prod) reaches ops/ through the environment, as it was typed:
 # neither make nor a shell reads what is in it.
-VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS PUSH PRINT OVERLAP KEY DRY UNDO LIST TO VERIFY GENERATION OVERWRITE SECRETS PASSPHRASE_FILE NODE
+VARIABLES := STACK FORMAT SLOW FOLLOW NAME FROM DOMAIN LOGINS YES CHECK ARGS PUSH PRINT OVERLAP KEY DRY UNDO LIST TO VERIFY GENERATION OVERWRITE SECRETS PASSPHRASE_FILE NODE ONLY
 $(foreach variable,$(VARIABLES),$(eval override $(variable) := $$(value $(variable))))
 export $(VARIABLES)
 # Every shell has a USER, who is another one: here a typed one counts alone.
@@ -131,5 +131,5 @@ lock: ## pin what requirements*.in name, and what that needs
 docs: ## write what of the documents is made from the program
 	$(OPS) docs
 
-bench: ## costs beside Terraform's, `docker stack deploy`'s (as root)
+bench: ## costs beside Terraform's, and others' (as root); ONLY=load
 	$(OPS) bench

@@ -26,34 +26,39 @@ SECTIONS: dict[str, Callable[[Testbed], Iterator[Figure]]] = {
     "many": many.measure,
     "upkeep": upkeep.measure,
 }
+NODES: dict[str, int] = {}
+"""Nodes of a section's swarm, where one isn't enough."""
 
 
 def _run() -> None:
     parser = argparse.ArgumentParser(prog="python3 -m bench")
-    parser.add_argument("--only", choices=SECTIONS, help="one section; nothing is written then")
+    parser.add_argument("--only", choices=SECTIONS, help="one section; the others' figures stay")
     only = parser.parse_args().only
-    start = time.monotonic()
-    figures: list[Figure] = []
     for name in [only] if only else SECTIONS:
-        say(f"measuring: {name}")
-        with tempfile.TemporaryDirectory() as folder, testbed(Path(folder)) as bed:
-            for figure in SECTIONS[name](bed):
-                figures.append(figure)
-                print(report.table([figure]), flush=True)
-    print(f"\n{report.table(figures)}\n")
-    for figure in figures:
-        if figure.note:
-            print(f"{figure.title}: {figure.note}")
-    if not only:
-        about = {
-            "date": str(date.today()),
-            "cores": os.cpu_count(),
-            "machine": f"{platform.system()} {platform.release()}",
-            "minutes": round((time.monotonic() - start) / 60, 1),
-            "terraform": control.version(),
-        }
-        report.write(figures, about, ROOT / "docs")
-        say("written: docs/bench.json, docs/bench.svg")
+        section = _section(name)
+        for figure in section.figures:
+            if figure.note:
+                print(f"{figure.title}: {figure.note}")
+        # After each, so that one that fails takes none of the others with it.
+        report.write([section], list(SECTIONS), ROOT / "docs")
+    say("written: docs/bench.json, docs/bench.svg; `make docs` puts them into the documents")
+
+
+def _section(name: str) -> report.Section:
+    say(f"measuring: {name}")
+    start, figures = time.monotonic(), []
+    with tempfile.TemporaryDirectory() as folder, testbed(Path(folder), NODES.get(name, 1)) as bed:
+        for figure in SECTIONS[name](bed):
+            figures.append(figure)
+            print(report.table([figure]), flush=True)
+    about = {
+        "date": str(date.today()),
+        "minutes": round((time.monotonic() - start) / 60, 1),
+        "cores": os.cpu_count(),
+        "machine": f"{platform.system()} {platform.release()}",
+        "terraform": control.version(),
+    }
+    return report.Section(name=name, about=about, figures=figures)
 
 
 main(_run)

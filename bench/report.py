@@ -6,6 +6,7 @@ import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -56,23 +57,37 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.2f}"
 
 
-def as_json(figures: Sequence[Figure], about: Mapping[str, object]) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of the benchmark, which can be measured alone."""
+
+    name: str
+    about: Mapping[str, object]
+    """When it was measured, on what, and how long that took."""
+    figures: Sequence[Figure]
+
+
+def as_json(sections: Sequence[Section]) -> str:
     """Return all runs of all figures."""
-    rows = [
-        {
-            "title": figure.title,
-            "unit": figure.unit,
-            "ours": [round(each, 3) for each in figure.ours],
-            "peer": [round(each, 3) for each in figure.peer],
-            "value": round(figure.value, 3),
-            "better": figure.better,
-            "target": figure.target,
-            "met": figure.met,
-            "note": figure.note,
-        }
-        for figure in figures
+    content = [
+        {"name": each.name, **each.about, "figures": list(map(_fields, each.figures))}
+        for each in sections
     ]
-    return json.dumps({**about, "figures": rows}, indent=2) + "\n"
+    return json.dumps({"sections": content}, indent=2) + "\n"
+
+
+def _fields(figure: Figure) -> dict[str, object]:
+    return {
+        "title": figure.title,
+        "unit": figure.unit,
+        "ours": [round(each, 3) for each in figure.ours],
+        "peer": [round(each, 3) for each in figure.peer],
+        "value": round(figure.value, 3),
+        "better": figure.better,
+        "target": figure.target,
+        "met": figure.met,
+        "note": figure.note,
+    }
 
 
 def picture(figures: Sequence[Figure]) -> str:
@@ -123,24 +138,42 @@ def _distance(figure: Figure) -> float:
     return max(-1.0, min(1.0, math.log(times) / math.log(4)))
 
 
-def read(text: str) -> list[Figure]:
-    """Return the figures of a `bench.json`, so that they can be drawn again."""
+def read(text: str) -> list[Section]:
+    """Return the sections of a `bench.json`."""
     keys = ("title", "ours", "peer", "unit", "better", "target", "note")
-    return [Figure(**{key: row[key] for key in keys}) for row in json.loads(text)["figures"]]
+    return [
+        Section(
+            name=each.pop("name"),
+            figures=[Figure(**{key: row[key] for key in keys}) for row in each.pop("figures")],
+            about=each,
+        )
+        for each in json.loads(text)["sections"]
+    ]
 
 
-def write(figures: Sequence[Figure], about: Mapping[str, object], folder: Path) -> None:
-    """Write `bench.json` and `bench.svg` into `folder`."""
-    text = as_json(figures, about)
-    (folder / "bench.json").write_text(text)
+def draw(sections: Sequence[Section]) -> str:
+    """Return the picture of all their figures."""
+    return picture([figure for section in sections for figure in section.figures])
+
+
+def write(measured: Sequence[Section], order: Sequence[str], folder: Path) -> None:
+    """Write `bench.json` and `bench.svg` into `folder`.
+
+    Of the sections in `order`, those that weren't measured stay as they are there.
+    """
+    file = folder / "bench.json"
+    sections = {each.name: each for each in read(file.read_text())} if file.exists() else {}
+    sections |= {each.name: each for each in measured}
+    text = as_json([sections[name] for name in order if name in sections])
+    file.write_text(text)
     # Of the rounded figures in the file, so that drawing it again gives the same picture.
-    (folder / "bench.svg").write_text(picture(read(text)))
+    (folder / "bench.svg").write_text(draw(read(text)))
 
 
 def main() -> None:
     """Draw docs/bench.svg from the last measurement (`python -m bench.report`)."""
     docs = ROOT / "docs"
-    (docs / "bench.svg").write_text(picture(read((docs / "bench.json").read_text())))
+    (docs / "bench.svg").write_text(draw(read((docs / "bench.json").read_text())))
 
 
 if __name__ == "__main__":

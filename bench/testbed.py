@@ -1,4 +1,4 @@
-"""Where the contestants meet: a swarm of one node, and the programs that ask things of it."""
+"""Where the contestants meet: a swarm, mostly of one node, and the programs that ask it things."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ POLL_SECONDS = 0.1
 
 @dataclass
 class Testbed:
-    """One node, and a folder for what lasts as long as the run."""
+    """A swarm, and a folder for what lasts as long as the run."""
 
     swarm: TestSwarm
     folder: Path
 
     @property
     def node(self) -> Node:
-        """The one there is: clients, Traefik and registry share its cores."""
+        """The first one, mostly the only one: clients, Traefik and registry share its cores."""
         return self.swarm.nodes[0]
 
     def project(self, name: str) -> Project:
@@ -92,9 +92,9 @@ class Testbed:
 
 
 @contextlib.contextmanager
-def testbed(folder: Path) -> Iterator[Testbed]:
-    """Yield a swarm of one node; remove it afterwards."""
-    with TestSwarm(nodes=1, images=images.tarballs().values()) as swarm:
+def testbed(folder: Path, nodes: int) -> Iterator[Testbed]:
+    """Yield a swarm; remove it afterwards."""
+    with TestSwarm(nodes=nodes, images=images.tarballs().values()) as swarm:
         swarm.add_host(DOMAIN, swarm.nodes[0].ip)
         yield Testbed(swarm, folder)
 

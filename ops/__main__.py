@@ -99,6 +99,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     },
     "NODE": {"help": "host name or id of the node that the images go to"},
     "PUSH": {"help": "registry, with a path, to push registry-tools to, such as ghcr.io/acme"},
+    "ONLY": {"default": "", "help": "one section: control, load or move, for example"},
     "ARGS": {"default": "", "help": "for pytest: '-k mirrors', or tests/unit/test_ops.py"},
 }
 """Arguments of commands, by their names for make; argparse has the names in lower case."""
@@ -128,7 +129,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "tools": (),
     "docs": (),
     "lock": (),
-    "bench": (),
+    "bench": ("ONLY",),
     "check": ("ARGS",),
     "fmt": (),
     "test": ("ARGS",),
@@ -161,7 +162,7 @@ BARE: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "exports": lambda _: _exports(),
     "tools": lambda _: _tools(),
     "lock": lambda _: virtualenv.lock(),
-    "bench": lambda _: checks.bench(),
+    "bench": lambda args: checks.bench(args.only),
     "check": lambda args: checks.check(args.args),
     "fmt": lambda _: checks.format_code(),
     "test": lambda args: checks.run_all(args.args),

@@ -125,13 +125,13 @@ def _folders(tiers: Sequence[str], args: Sequence[str]) -> list[str]:
     return [*args] if has_files else [*tiers, *args]
 
 
-def bench() -> None:
-    """Run the benchmark; raise UserError when a part of it can't run."""
+def bench(only: str = "") -> None:
+    """Run the benchmark, or the section `only`; raise UserError when a part of it can't run."""
     if os.geteuid() != 0:
         raise UserError("the benchmark starts a Docker engine, which takes root: sudo make bench")
     os.environ.update(virtualenv.ensure("requirements-dev.txt"))
     _prepare_system_tests("wrk")
-    _run("python", "-m", "bench")
+    _run("python", "-m", "bench", *(["--only", only] if only else []))
 
 
 def _prepare_system_tests(*further: str) -> None:

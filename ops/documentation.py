@@ -34,14 +34,14 @@ _Row = tuple[list[str], str, str]
 def pages() -> dict[Path, str]:
     """Return what each file with generated parts has to contain."""
     schema = stack_file({key: text for keys, _, text in reference() for key in keys})
-    figures = json.loads((ROOT / "docs/bench.json").read_text())["figures"]
+    sections = json.loads((ROOT / "docs/bench.json").read_text())["sections"]
     smallest, largest = (json.loads(file.read_text()) for file in RECORDS)
     return {
         ROOT / "docs/pulumi-stack.schema.json": json.dumps(schema, indent=1, ensure_ascii=False)
         + "\n",
         ROOT / "README.md": _between(ROOT / "README.md", "picture", picture(smallest, largest)),
         ROOT / "docs/performance.md": _between(
-            ROOT / "docs/performance.md", "figures", figures_table(figures)
+            ROOT / "docs/performance.md", "figures", figures_table(sections)
         ),
         **{
             ROOT / f"docs/{name}.svg": terminal_picture(
@@ -69,14 +69,18 @@ def _between(file: Path, name: str, text: str) -> str:
     return new
 
 
-def figures_table(figures: Sequence[Mapping[str, Any]]) -> str:
-    """Return the benchmark's figures as a Markdown table."""
+def figures_table(sections: Sequence[Mapping[str, Any]]) -> str:
+    """Return the benchmark's figures as a Markdown table, and when each section was measured."""
     rows = ["| what | here | beside it | ratio | mark |", "|---|---|---|---|---|"]
-    for figure in figures:
+    for figure in (figure for section in sections for figure in section["figures"]):
         mine, peer = (_median(figure[name], figure["unit"]) for name in ("ours", "peer"))
         ratio = f"{figure['value']:.2f}" if figure["peer"] else ""
         rows.append(f"| {figure['title']} | {mine} | {peer} | {ratio} | {_mark(figure)} |")
-    return "\n".join(rows) + "\n"
+    dates: dict[str, list[str]] = {}
+    for section in sections:
+        dates.setdefault(section["date"], []).append(f"`{section['name']}`")
+    measured = (f"on {day} {', '.join(names)}" for day, names in dates.items())
+    return "\n".join([*rows, "", f"Measured {'; '.join(measured)}."]) + "\n"
 
 
 def _median(values: Sequence[float], unit: str) -> str:
