@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
-from bench import control, data, large, local, logins, many, report, upkeep
+from bench import control, data, large, load, local, logins, many, report, upkeep
 from bench.figures import Figure
 from bench.testbed import Testbed, testbed
 from ops.bootstrap import ROOT
@@ -25,6 +25,7 @@ SECTIONS: dict[str, Callable[[Testbed], Iterator[Figure]]] = {
     "logins": logins.measure,
     "many": many.measure,
     "upkeep": upkeep.measure,
+    "load": load.measure,
 }
 NODES: dict[str, int] = {}
 """Nodes of a section's swarm, where one isn't enough."""

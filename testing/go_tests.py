@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +20,8 @@ from testing.tools import tool
 NEEDS_GO = pytest.mark.skipif(
     not shutil.which("go") and not os.environ.get("CI"), reason="needs Go"
 )
-BACKENDS = ("files", "s3")
-"""Kinds of storage that each of these tests runs on."""
+FILES, REDIS, S3 = "files", "redis", "s3"
+"""Kinds of storage that these tests run on; Redis is the cache in front of files."""
 
 
 def compile_tests(package: str, folder: Path) -> Path:
@@ -39,8 +42,24 @@ def run_test(program: Path, test: str, settings: Mapping[str, str], timeout: flo
     return output_of(command, cwd=program.parent, env=env, timeout=timeout)
 
 
-def assert_passes(program: Path, test: str, settings: Mapping[str, str], timeout: float) -> None:
+def figures_of(
+    program: Path, test: str, backend: str, settings: Mapping[str, str], timeout: float
+) -> dict[str, Any]:
+    """Run a test on one kind of storage as `run_test` does; return the figures that it logs."""
+    output = run_test(program, f"{test}$/^{backend}", settings, timeout)
+    logged = re.findall(r"figures: (\{.*\})$", output, re.MULTILINE)
+    assert len(logged) == 1, output
+    return dict(json.loads(logged[0]))
+
+
+def assert_passes(
+    program: Path,
+    test: str,
+    settings: Mapping[str, str],
+    timeout: float,
+    backends: Sequence[str] = (FILES, S3),
+) -> None:
     """Run a test as `run_test` does, and fail unless it has run on each kind of storage."""
     output = run_test(program, test, settings, timeout)
-    for backend in BACKENDS:
+    for backend in backends:
         assert f"--- PASS: {test}/{backend} " in output, output

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from testing.go_tests import NEEDS_GO, assert_passes, compile_tests
+from testing.go_tests import FILES, NEEDS_GO, REDIS, S3, assert_passes, compile_tests
 
 pytestmark = NEEDS_GO
 LOAD_S = 240
@@ -33,4 +33,4 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_that_was_pushed_is_lost(
     program: Path, test: str, settings: Mapping[str, str]
 ) -> None:
-    assert_passes(program, test, settings, LOAD_S)
+    assert_passes(program, test, settings, LOAD_S, [FILES, REDIS, S3])

@@ -63,8 +63,11 @@ func stable(t *testing.T, s *registrytest.Site, count int) map[string]digest.Dig
 	return pushed
 }
 
-// restored restores an archive to a new registry, and fails unless all of it pulls, with what is stable.
-func restored(t *testing.T, archive, backend string, stable map[string]digest.Digest) {
+// restored restores an archive to a new registry, and fails unless all of it pulls, with what is stable;
+// it returns figures.
+func restored(
+	t *testing.T, archive, backend string, stable map[string]digest.Digest,
+) registrytest.Fields {
 	t.Helper()
 	must(t, "verify", archive)
 	s := registrytest.NewSite(t, registrytest.Backends[backend](t))
@@ -87,10 +90,11 @@ func restored(t *testing.T, archive, backend string, stable map[string]digest.Di
 		}
 	}
 	maps.Copy(s.Pushed, stable)
-	if broken := s.Broken(); broken != nil {
+	broken := s.Broken()
+	if broken != nil {
 		t.Errorf("broken: %v", broken)
 	}
-	t.Logf("%d tags restored, %d of them stable", len(s.Pushed), len(stable))
+	return registrytest.Fields{"checked": s.Checked, "stable": len(stable), "lost": len(broken)}
 }
 
 // LOAD_RUNS is how many backups are made.
@@ -101,14 +105,15 @@ func TestUnderLoadEveryTagIsRestored(t *testing.T) {
 			archive := to(t, backend)
 			s := registrytest.NewSite(t, registrytest.Backends[backend](t))
 			all := stable(t, s, 10)
-			s.Begin(3)
+			s.Begin()
 			time.Sleep(time.Second)
 			for range runs {
 				last := must(t, "run", archive, "--config", s.Config, "--keep", "2")
 				t.Log(last)
 			}
 			s.End()
-			restored(t, archive, backend, all)
+			figures := registrytest.Fields{"runs": runs}
+			registrytest.Figures(t, s.Operations(), figures, restored(t, archive, backend, all))
 			if s.Pushes.Load() == 0 {
 				t.Error("nothing was put to the test")
 			}
@@ -124,19 +129,22 @@ func TestKilledUnderLoadItCompletesLater(t *testing.T) {
 			archive := to(t, backend)
 			s := registrytest.NewSite(t, registrytest.Backends[backend](t))
 			all := stable(t, s, 10)
-			s.Begin(3)
-			for range kills {
+			s.Begin()
+			for killed := 0; killed < kills; {
 				process := registrytest.Role("backup", "run", archive, "--config", s.Config, "--keep", "1")
 				if err := process.Start(); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Duration(50+rand.IntN(800)) * time.Millisecond)
 				_ = process.Process.Kill()
-				_ = process.Wait()
+				if process.Wait() != nil {
+					killed++
+				}
 			}
 			must(t, "run", archive, "--config", s.Config)
 			s.End()
-			restored(t, archive, backend, all)
+			figures := registrytest.Fields{"kills": kills}
+			registrytest.Figures(t, s.Operations(), figures, restored(t, archive, backend, all))
 		})
 	}
 }

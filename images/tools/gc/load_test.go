@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/distribution/distribution/v3/registry/storage/driver"
 
 	"registry.local/images/tools/registrytest"
 )
@@ -42,18 +45,16 @@ func TestUnderLoadEveryTagStaysWhole(t *testing.T) {
 	for name, make := range registrytest.Backends {
 		t.Run(name, func(t *testing.T) {
 			s := registrytest.NewSite(t, make(t))
-			s.Begin(8)
+			s.Begin()
 			time.Sleep(2 * time.Second)
-			sums := map[string]float64{}
+			sums, peak := map[string]float64{}, 0.0
 			for run := range runs {
 				process := collect(s)
 				if run%2 == 1 {
 					process = collect(s, "--untagged")
 				}
-				out, err := process.CombinedOutput()
-				if err != nil {
-					t.Fatalf("%v: %s", err, out)
-				}
+				out, _, memory := registrytest.Measure(t, process)
+				peak = max(peak, memory)
 				total(out, sums)
 				if broken := s.Broken(); broken != nil {
 					t.Fatalf("after run %d, broken: %v\n%s", run, broken, out)
@@ -61,16 +62,52 @@ func TestUnderLoadEveryTagStaysWhole(t *testing.T) {
 				time.Sleep(200 * time.Millisecond)
 			}
 			s.End()
-			if broken := s.Broken(); broken != nil {
+			broken := s.Broken()
+			if broken != nil {
 				t.Errorf("broken: %v", broken)
 			}
-			t.Logf("%d tags, %d pushes, %d tried again, %v",
-				len(s.Pushed), s.Pushes.Load(), s.Retries.Load(), sums)
 			if sums["blobs_aside"] == 0 || s.Pushes.Load() == 0 {
 				t.Error("nothing was put to the test")
 			}
+			all, left := space(t, s)
+			if all == 0 || left > 0 {
+				t.Errorf("of %d bytes that were deleted, %d are left", all, left)
+			}
+			registrytest.Figures(t, s.Operations(), registrytest.Fields{
+				"runs": runs, "lost": len(broken), "memory": peak, "seconds": sums["seconds"],
+				"aside": sums["blobs_aside"], "back": sums["brought_back"], "freed": all - left,
+			})
 		})
 	}
+}
+
+// space deletes all that was pushed, and returns the bytes of all content before, and those that are
+// left once the trash's time has passed.
+func space(t *testing.T, s *registrytest.Site) (before, after int64) {
+	store, _, err := open(context.Background(), s.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := func() (sum int64) {
+		err := store.Files(context.Background(), "/docker/registry", func(info driver.FileInfo) {
+			if strings.HasSuffix(info.Path(), "/data") {
+				sum += info.Size()
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sum
+	}
+	before = size()
+	s.RemoveAll()
+	for range 2 { // puts it aside, and empties the trash
+		time.Sleep(5 * time.Second)
+		if out, err := collect(s, "--untagged").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	return before, size()
 }
 
 // GC_KILLS is how often it is killed.
@@ -79,26 +116,42 @@ func TestKilledUnderLoadNothingIsLost(t *testing.T) {
 	for name, make := range registrytest.Backends {
 		t.Run(name, func(t *testing.T) {
 			s := registrytest.NewSite(t, make(t))
-			s.Begin(4)
+			s.Begin()
 			time.Sleep(2 * time.Second)
-			for range kills {
+			killed, sums := 0, map[string]float64{}
+			for killed < kills {
 				process := collect(s)
 				if err := process.Start(); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Duration(50+rand.IntN(1200)) * time.Millisecond)
 				_ = process.Process.Kill()
-				_ = process.Wait()
+				if process.Wait() != nil {
+					killed++
+				}
+				if killed%3 == 0 { // one follows another, too
+					continue
+				}
+				out, err := collect(s).CombinedOutput()
+				if err != nil {
+					t.Fatalf("after %d kills, %v: %s", killed, err, out)
+				}
+				total(out, sums)
+				if broken := s.Broken(); broken != nil {
+					t.Fatalf("after %d kills, broken: %v\n%s", killed, broken, out)
+				}
 			}
-			out, err := collect(s).CombinedOutput()
-			if err != nil {
+			if out, err := collect(s).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
 			s.End()
-			if broken := s.Broken(); broken != nil {
-				t.Errorf("broken: %v\n%s", broken, out)
+			broken := s.Broken()
+			if broken != nil {
+				t.Errorf("broken: %v", broken)
 			}
-			t.Logf("%d tags, %d pushes, %d tried again", len(s.Pushed), s.Pushes.Load(), s.Retries.Load())
+			registrytest.Figures(t, s.Operations(), registrytest.Fields{
+				"kills": killed, "lost": len(broken), "back": sums["brought_back"],
+			})
 		})
 	}
 }
@@ -109,7 +162,7 @@ func TestUnderLoadTheStockToolBreaksTags(t *testing.T) {
 	for name, make := range registrytest.Backends {
 		t.Run(name, func(t *testing.T) {
 			s := registrytest.NewSite(t, make(t))
-			s.Begin(8)
+			s.Begin()
 			time.Sleep(2 * time.Second)
 			failed := 0
 			for range runs {
@@ -119,8 +172,9 @@ func TestUnderLoadTheStockToolBreaksTags(t *testing.T) {
 				time.Sleep(200 * time.Millisecond)
 			}
 			s.End()
-			t.Logf("%d of %d tags broken, %d runs of %d failed",
-				len(s.Broken()), len(s.Pushed), failed, runs)
+			registrytest.Figures(t, s.Operations(), registrytest.Fields{
+				"runs": runs, "failed": failed, "lost": len(s.Broken()), "tags": len(s.Pushed),
+			})
 		})
 	}
 }

@@ -41,7 +41,7 @@ func TestRetentionTakesNoTagThatIsPushed(t *testing.T) {
 			t.Parallel()
 			s := registrytest.NewSite(t, make(t))
 			var checked, lost atomic.Int64
-			for number := range 8 {
+			for number := range registrytest.Clients {
 				s.Clients.Add(1)
 				go pushAgain(s, number, olderThan, &checked, &lost)
 			}
@@ -62,7 +62,7 @@ func TestRetentionTakesNoTagThatIsPushed(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 			s.End()
-			s.Pushed = listed(s, t)
+			s.Pushed = s.Listed()
 			if broken := s.Broken(); broken != nil {
 				t.Errorf("broken: %v", broken)
 			}
@@ -82,7 +82,7 @@ func TestRetentionTakesNoTagThatIsPushed(t *testing.T) {
 func pushAgain(s *registrytest.Site, number int, olderThan time.Duration, checked, lost *atomic.Int64) {
 	defer s.Clients.Done()
 	random := rand.New(rand.NewPCG(uint64(number), 2))
-	repository := fmt.Sprintf("team/app%d", number/2)
+	repository := registrytest.Repository(number)
 	for count := 0; ; count++ {
 		select {
 		case <-s.Stopped:
@@ -115,25 +115,6 @@ func pushAgain(s *registrytest.Site, number int, olderThan time.Duration, checke
 			s.T.Errorf("%s: %d, %s", name, status, content)
 		}
 	}
-}
-
-// listed returns the tags that the registry lists, and what they name.
-func listed(s *registrytest.Site, t *testing.T) map[string]digest.Digest {
-	all := map[string]digest.Digest{}
-	for number := range 4 {
-		repository := fmt.Sprintf("team/app%d", number)
-		var answer struct{ Tags []string }
-		_, _, content := s.Ask("GET", repository+"/tags/list", nil, "")
-		if err := json.Unmarshal(content, &answer); err != nil {
-			t.Fatalf("%v: %s", err, content)
-		}
-		for _, tag := range answer.Tags {
-			name := repository + "/manifests/" + tag
-			_, header, _ := s.Ask("HEAD", name, nil, "")
-			all[name] = digest.Digest(header.Get("Docker-Content-Digest"))
-		}
-	}
-	return all
 }
 
 // Time and memory of retention over many tags, RETENTION_TAGS of them and ten times as many: it grows

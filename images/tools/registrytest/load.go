@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -20,6 +21,12 @@ import (
 	"registry.local/images/tools/storage"
 )
 
+// Clients use a registry at once.
+const Clients = 8
+
+// Repository returns the one of a client, which two share.
+func Repository(client int) string { return fmt.Sprintf("team/app%d", client/2) }
+
 // Site is a registry, and clients that use it without a pause.
 type Site struct {
 	T      *testing.T
@@ -33,6 +40,11 @@ type Site struct {
 	Clients sync.WaitGroup
 	Pushes  atomic.Int64
 	Retries atomic.Int64
+	Deletes atomic.Int64
+	Undone  atomic.Int64 // deletions that failed
+	Pulls   atomic.Int64
+	Gaps    atomic.Int64 // pulls that failed, for the moment
+	Checked int          // tags that Broken has pulled
 }
 
 func NewSite(t *testing.T, b Backend) *Site {
@@ -131,46 +143,93 @@ func (s *Site) Push(repository, tag, config string, layers []string) bool {
 func (s *Site) work(number int) {
 	defer s.Clients.Done()
 	random := rand.New(rand.NewPCG(uint64(number), 1))
-	repository := fmt.Sprintf("team/app%d", number/2) // two clients share one
 	for {
 		select {
 		case <-s.Stopped:
 			return
 		default:
 		}
-		tag := fmt.Sprintf("client%d-%d", number, random.IntN(6))
-		name := repository + "/manifests/" + tag
 		s.turn.RLock()
-		s.Mutex.Lock()
-		d, ok := s.Pushed[name]
-		s.Mutex.Unlock()
-		if ok && random.IntN(2) == 0 {
-			s.Mutex.Lock()
-			delete(s.Pushed, name)
-			s.Mutex.Unlock()
-			s.Ask("DELETE", repository+"/manifests/"+d.String(), nil, "")
-		} else {
-			version := random.IntN(3)
-			config := fmt.Sprintf(`{"tag":%q,"version":%d}`, tag, version)
-			layers := []string{
-				fmt.Sprint("layer ", random.IntN(12)), fmt.Sprint("layer ", 12+random.IntN(12)),
-			}
-			s.Mutex.Lock()
-			delete(s.Pushed, name)
-			s.Mutex.Unlock()
-			if s.Push(repository, tag, config, layers) {
-				s.Pushes.Add(1)
-			} else {
-				s.Retries.Add(1) // tried again some other time
-			}
-		}
+		s.operate(random, number)
 		s.turn.RUnlock()
 		time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
 	}
 }
 
-func (s *Site) Begin(clients int) {
-	for number := range clients {
+// operate does one thing with one of a client's own tags.
+func (s *Site) operate(random *rand.Rand, number int) {
+	repository := Repository(number)
+	tag := fmt.Sprintf("client%d-%d", number, random.IntN(6))
+	name := repository + "/manifests/" + tag
+	s.Mutex.Lock()
+	d, ok := s.Pushed[name]
+	s.Mutex.Unlock()
+	what := random.IntN(5)
+	if ok && what == 0 {
+		s.Pulls.Add(1)
+		if !s.whole(name, d) {
+			s.Gaps.Add(1)
+		}
+		return
+	}
+	s.Mutex.Lock()
+	delete(s.Pushed, name)
+	s.Mutex.Unlock()
+	if ok && what < 3 {
+		s.Deletes.Add(1)
+		s.remove(name, d)
+		return
+	}
+	config := fmt.Sprintf(`{"tag":%q,"version":%d}`, tag, random.IntN(3))
+	layers := []string{
+		fmt.Sprint("layer ", random.IntN(12)), fmt.Sprint("layer ", 12+random.IntN(12)),
+	}
+	if s.Push(repository, tag, config, layers) {
+		s.Pushes.Add(1)
+	} else {
+		s.Retries.Add(1) // tried again some other time
+	}
+}
+
+// remove deletes a manifest, and with it all tags that name it.
+func (s *Site) remove(name string, d digest.Digest) {
+	repository, _, _ := strings.Cut(name, "/manifests/")
+	status, _, _ := s.Ask("DELETE", repository+"/manifests/"+d.String(), nil, "")
+	if status != http.StatusAccepted {
+		s.Undone.Add(1)
+		s.T.Logf("DELETE of %s: %d", name, status)
+	}
+}
+
+// Listed returns the tags that the registry lists, and what they name.
+func (s *Site) Listed() map[string]digest.Digest {
+	all := map[string]digest.Digest{}
+	for number := range Clients / 2 {
+		repository := Repository(2 * number)
+		var answer struct{ Tags []string }
+		_, _, content := s.Ask("GET", repository+"/tags/list", nil, "")
+		if err := json.Unmarshal(content, &answer); err != nil {
+			s.T.Fatalf("%v: %s", err, content)
+		}
+		for _, tag := range answer.Tags {
+			name := repository + "/manifests/" + tag
+			_, header, _ := s.Ask("HEAD", name, nil, "")
+			all[name] = digest.Digest(header.Get("Docker-Content-Digest"))
+		}
+	}
+	return all
+}
+
+// RemoveAll deletes all that has a tag.
+func (s *Site) RemoveAll() {
+	for name, d := range s.Listed() {
+		s.remove(name, d)
+	}
+	clear(s.Pushed)
+}
+
+func (s *Site) Begin() {
+	for number := range Clients {
 		s.Clients.Add(1)
 		go s.work(number)
 	}
@@ -186,17 +245,42 @@ func (s *Site) Broken() (names []string) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	for name, d := range s.Pushed {
-		status, _, content := s.Ask("GET", name, nil, "")
-		whole := status == 200 && digest.FromBytes(content) == d
-		found, _ := storage.Read(content)
-		repository, _, _ := strings.Cut(name, "/manifests/")
-		for _, needed := range found.All() {
-			status, _, layer := s.Ask("GET", repository+"/blobs/"+needed.String(), nil, "")
-			whole = whole && status == 200 && digest.FromBytes(layer) == needed
-		}
-		if !whole {
+		s.Checked++
+		if !s.whole(name, d) {
 			names = append(names, name)
 		}
 	}
 	return names
+}
+
+// whole returns whether a tag can be pulled, with all that it needs, as it was pushed.
+func (s *Site) whole(name string, d digest.Digest) bool {
+	status, _, content := s.Ask("GET", name, nil, "")
+	whole := status == 200 && digest.FromBytes(content) == d
+	found, _ := storage.Read(content)
+	repository, _, _ := strings.Cut(name, "/manifests/")
+	for _, needed := range found.All() {
+		status, _, layer := s.Ask("GET", repository+"/blobs/"+needed.String(), nil, "")
+		whole = whole && status == 200 && digest.FromBytes(layer) == needed
+	}
+	return whole
+}
+
+// Operations is what the clients did, for Figures.
+func (s *Site) Operations() Fields {
+	return Fields{
+		"pushes": s.Pushes.Load(), "refused": s.Retries.Load(),
+		"deletes": s.Deletes.Load(), "undone": s.Undone.Load(),
+		"pulls": s.Pulls.Load(), "gaps": s.Gaps.Load(), "checked": s.Checked,
+	}
+}
+
+// Figures logs figures for whoever reads the log of a test.
+func Figures(t *testing.T, parts ...Fields) {
+	all := Fields{}
+	for _, part := range parts {
+		maps.Copy(all, part)
+	}
+	content, _ := json.Marshal(all)
+	t.Logf("figures: %s", content)
 }
