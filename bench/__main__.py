@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
-from bench import control, data, large, load, local, logins, many, report, upkeep
+from bench import control, data, large, load, local, logins, many, move, report, upkeep
 from bench.figures import Figure
 from bench.testbed import Testbed, testbed
 from ops.bootstrap import ROOT
@@ -26,8 +26,9 @@ SECTIONS: dict[str, Callable[[Testbed], Iterator[Figure]]] = {
     "many": many.measure,
     "upkeep": upkeep.measure,
     "load": load.measure,
+    "move": move.measure,
 }
-NODES: dict[str, int] = {}
+NODES = {"move": move.NODES}
 """Nodes of a section's swarm, where one isn't enough."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,17 @@ def archive_of(layer: Path, name: str, config: Mapping[str, object] | None = Non
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
     return image
+
+
+def small_image(folder: Path) -> Path:
+    """Pack an image of one small file as `hello:1`."""
+    layer = folder / "layer.tar"
+    with tarfile.open(layer, "w") as tar:
+        entry = tarfile.TarInfo("hello")
+        content = os.urandom(4096)
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+    return archive_of(layer, "hello:1")
 
 
 def haproxy_image(folder: Path, name: str) -> Path:

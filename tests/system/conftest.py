@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 
 from ops.bootstrap import images
 from testing.acme_server import AcmeServer
-from testing.archive import archive_of
+from testing.archive import small_image
 from testing.hub import Hub
 from testing.project import Project
 from testing.site import SwarmUnderTest
@@ -84,11 +82,4 @@ def hub(swarm: TestSwarm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a small image, as `docker save` writes it."""
-    folder = tmp_path_factory.mktemp("image")
-    layer = folder / "layer.tar"
-    with tarfile.open(layer, "w") as tar:
-        entry = tarfile.TarInfo("hello")
-        content = os.urandom(4096)
-        entry.size = len(content)
-        tar.addfile(entry, io.BytesIO(content))
-    return archive_of(layer, "hello:1")
+    return small_image(tmp_path_factory.mktemp("image"))
