@@ -69,21 +69,21 @@ func TestUnderLoadEveryTagStaysWhole(t *testing.T) {
 			if sums["blobs_aside"] == 0 || s.Pushes.Load() == 0 {
 				t.Error("nothing was put to the test")
 			}
-			all, left := space(t, s)
+			all, left, unknown := space(t, s)
 			if all == 0 || left > 0 {
 				t.Errorf("of %d bytes that were deleted, %d are left", all, left)
 			}
 			registrytest.Figures(t, s.Operations(), registrytest.Fields{
 				"runs": runs, "lost": len(broken), "memory": peak, "seconds": sums["seconds"],
-				"aside": sums["blobs_aside"], "back": sums["brought_back"], "freed": all - left,
+				"aside": sums["blobs_aside"], "back": sums["brought_back"], "freed": all - left, "unknown": unknown,
 			})
 		})
 	}
 }
 
-// space deletes all that was pushed, and returns the bytes of all content before, and those that are
-// left once the trash's time has passed.
-func space(t *testing.T, s *registrytest.Site) (before, after int64) {
+// space deletes all that was pushed, and returns the bytes of all content before, those that are left
+// once the trash's time has passed, and how many of the tags no client knew of.
+func space(t *testing.T, s *registrytest.Site) (before, after int64, unknown int) {
 	store, _, err := open(context.Background(), s.Config)
 	if err != nil {
 		t.Fatal(err)
@@ -100,14 +100,14 @@ func space(t *testing.T, s *registrytest.Site) (before, after int64) {
 		return sum
 	}
 	before = size()
-	s.RemoveAll()
+	unknown = s.RemoveAll()
 	for range 2 { // puts it aside, and empties the trash
 		time.Sleep(5 * time.Second)
 		if out, err := collect(s, "--untagged").CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	return before, size()
+	return before, size(), unknown
 }
 
 // GC_KILLS is how often it is killed.

@@ -220,12 +220,17 @@ func (s *Site) Listed() map[string]digest.Digest {
 	return all
 }
 
-// RemoveAll deletes all that has a tag.
-func (s *Site) RemoveAll() {
+// RemoveAll deletes all that has a tag, and returns how many of these no client knew of: a push, or a
+// deletion, that was refused may have been done all the same.
+func (s *Site) RemoveAll() (unknown int) {
 	for name, d := range s.Listed() {
+		if s.Pushed[name] != d {
+			unknown++
+		}
 		s.remove(name, d)
 	}
 	clear(s.Pushed)
+	return unknown
 }
 
 func (s *Site) Begin() {
