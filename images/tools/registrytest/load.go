@@ -197,7 +197,6 @@ func (s *Site) remove(name string, d digest.Digest) {
 	status, _, _ := s.Ask("DELETE", repository+"/manifests/"+d.String(), nil, "")
 	if status != http.StatusAccepted {
 		s.Undone.Add(1)
-		s.T.Logf("DELETE of %s: %d", name, status)
 	}
 }
 
