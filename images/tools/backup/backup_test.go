@@ -58,7 +58,7 @@ func TestNothingNewCopiesNothing(t *testing.T) {
 	on(t, func(p *place) {
 		p.fill()
 		first := p.mustBackup()
-		if first.report.BlobsCopied == 0 || first.report.BytesCopied < int64(smallBlob) {
+		if first.report.BlobsCopied == 0 || first.report.BytesCopied < int64(storage.SmallFile) {
 			t.Errorf("%+v", first)
 		}
 		p.target.before = func(request, path string) error {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"path"
@@ -31,7 +30,7 @@ func ofRegistry(s *storage.Store) content {
 	file := func(d digest.Digest) string {
 		return storage.Root + "/" + storage.Entry{Kind: storage.Blob, Digest: d}.File()
 	}
-	return content{s, file, storage.Root + "/blobs", path.Dir(storage.Trash) + "/partial"}
+	return content{s, file, storage.Root + "/blobs", storage.Partial}
 }
 
 // sizes returns the sizes of all blobs that are there, in bytes.
@@ -61,13 +60,6 @@ const (
 	absent  = "missing"
 	corrupt = "its content isn't that of its digest"
 )
-
-// smallBlob is the most that is written in one piece, in bytes.
-var smallBlob = 4 << 20
-
-// largeBlobs is full while three of the larger ones are written: object stores take buffers of 20 MiB for
-// each.
-var largeBlobs = make(chan struct{}, 3)
 
 // copyBlob copies a blob and checks its digest on the way: it is there whole and right, or not at all.
 // It returns the size, and the reason if the content is bad.
@@ -100,62 +92,14 @@ func tryCopy(
 		return 0, "", err
 	}
 	defer reader.Close()
-	start, err := io.ReadAll(io.LimitReader(reader, int64(smallBlob)))
-	if err != nil {
-		return 0, "", err
-	}
 	verifier := d.Verifier()
-	_, _ = verifier.Write(start)
-	if len(start) < smallBlob {
-		if !verifier.Verified() {
-			return 0, corrupt, nil
-		}
-		return int64(len(start)), "", into.PutContent(ctx, into.file(d), start)
-	}
-	select {
-	case largeBlobs <- struct{}{}:
-		defer func() { <-largeBlobs }()
-	case <-ctx.Done():
-		return 0, "", ctx.Err()
-	}
-	part := into.file(d)
-	if !into.WritesWhole() {
-		part = path.Join(into.partial, d.Encoded())
-	}
-	writer, err := into.Writer(ctx, part, false)
-	if err != nil {
-		return 0, "", err
-	}
-	defer writer.Close()
-	rest := io.MultiReader(bytes.NewReader(start), io.TeeReader(reader, verifier))
-	size, err := io.Copy(writer, contextReader{ctx, rest})
-	if err != nil || !verifier.Verified() {
-		_ = writer.Cancel(context.WithoutCancel(ctx))
-		if err != nil {
-			return 0, "", err
-		}
+	part := path.Join(into.partial, d.Encoded())
+	size, right, err := into.WriteWhole(
+		ctx, into.file(d), part, io.TeeReader(reader, verifier), verifier.Verified)
+	if err == nil && !right {
 		return 0, corrupt, nil
 	}
-	if err := writer.Commit(ctx); err != nil {
-		return 0, "", err
-	}
-	if part != into.file(d) {
-		err = into.Move(ctx, part, into.file(d))
-	}
 	return size, "", err
-}
-
-// contextReader ends with its context, which drivers look at only when a request begins.
-type contextReader struct {
-	ctx    context.Context
-	reader io.Reader
-}
-
-func (r contextReader) Read(into []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.reader.Read(into)
 }
 
 // checkBlob reads a blob, and returns the reason if its content is bad.
@@ -169,7 +113,7 @@ func checkBlob(ctx context.Context, d digest.Digest, from content) (string, erro
 	}
 	defer reader.Close()
 	verifier := d.Verifier()
-	if _, err := io.Copy(verifier, contextReader{ctx, reader}); err != nil {
+	if _, err := io.Copy(verifier, storage.ContextReader{Context: ctx, Reader: reader}); err != nil {
 		return "", err
 	}
 	if !verifier.Verified() {

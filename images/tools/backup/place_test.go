@@ -21,7 +21,7 @@ import (
 	"registry.local/images/tools/storage"
 )
 
-func init() { retryAfter, smallBlob = time.Millisecond, 1<<10 }
+func init() { retryAfter, storage.SmallFile = time.Millisecond, 1<<10 }
 
 // hooked is a driver that calls a function before each request.
 type hooked struct {
@@ -201,7 +201,7 @@ func files(t registrytest.Tree) map[string]string {
 
 // fill pushes one of all that a registry may have.
 func (p *place) fill() {
-	shared, large := p.Layer("app", "shared"), p.Layer("app", strings.Repeat("large", smallBlob/4))
+	shared, large := p.Layer("app", "shared"), p.Layer("app", strings.Repeat("large", storage.SmallFile/4))
 	p.Link(storage.Entry{Kind: storage.Layer, Repository: "team/other", Digest: shared})
 	p.Tag("app", "v1", p.Image("app", shared, large))
 	p.Tag("team/other", "v1", p.Image("team/other", shared, p.Layer("team/other", "")))
