@@ -80,7 +80,7 @@ restore: ## bring a backup back: FROM=…, GENERATION=…; SECRETS=file
 clone: ## copy a stack's images to another: FROM=prod TO=stag
 	$(OPS) clone
 
-move: ## the images to another node, while in use: NODE=cat
+move: ## the images elsewhere, while in use: NODE=cat, or a bucket
 	$(OPS) move
 
 drift: ## compare what runs with what was deployed; fails if it differs

@@ -97,7 +97,10 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "PASSPHRASE_FILE": {
         "help": "file with the passphrase of SECRETS; it is asked for, unless given"
     },
-    "NODE": {"help": "host name or id of the node that the images go to"},
+    "NODE": {
+        "help": "host name or id of the node that the images go to; without it they go to the"
+        " storage that the settings name"
+    },
     "PUSH": {"help": "registry, with a path, to push registry-tools to, such as ghcr.io/acme"},
     "ONLY": {"default": "", "help": "one section: control, load or move, for example"},
     "ARGS": {"default": "", "help": "for pytest: '-k mirrors', or tests/unit/test_ops.py"},

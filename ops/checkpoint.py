@@ -5,8 +5,9 @@ Secrets in it stay encrypted, and it never touches a disk outside the backend.
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +97,22 @@ def read(stack: str) -> Checkpoint:
         return Checkpoint(json.loads(run(["pulumi", "stack", "export", "--stack", stack])))
     except ValueError:
         raise UserError(f"`pulumi stack export --stack {stack}` gives no JSON") from None
+
+
+def secret_texts(stack: str, ids: Collection[str]) -> Mapping[str, str]:
+    """Return the texts of Swarm secrets by id, as far as the stack's state has these."""
+    command = ["pulumi", "stack", "export", "--show-secrets", "--stack", stack]
+    resources = Checkpoint(json.loads(run(command))).on_swarm
+    return {
+        each["id"]: base64.b64decode(_plain(each["outputs"]["data"])).decode()
+        for each in resources
+        if KINDS[each["type"]] == "secrets" and each.get("id") in ids
+    }
+
+
+def _plain(value: Any) -> str:
+    """Return a text that is a secret, from the form of `--show-secrets`, or one that is none."""
+    return str(json.loads(value["plaintext"]) if isinstance(value, Mapping) else value)
 
 
 def write(stack: str, checkpoint: Checkpoint) -> None:

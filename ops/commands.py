@@ -183,12 +183,13 @@ def _clone(args: argparse.Namespace) -> None:
 
 
 def _move(stack: Stack, args: argparse.Namespace) -> None:
-    if not args.node:
-        raise UserError("NODE=… missing: host name or id of the node that the images go to")
     stack.ensure()
-    from ops.move.nodes import move
+    from ops.move import nodes, storages
 
-    move(stack, args.node)
+    if args.node:
+        nodes.move(stack, args.node)
+    else:
+        storages.move(stack)
 
 
 def _docs(_: argparse.Namespace) -> None:

@@ -51,8 +51,12 @@ class Job:
     """Texts by the path that it finds them at, for all to see."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Texts by path that nobody else sees."""
+    has_storage: bool = True
+    """It has the registry's mounts, configuration and CA; else what is its own alone."""
     mounts: Sequence[_Raw] = ()
-    """Mounts beside those of the registry."""
+    """Mounts of its own."""
+    networks: Sequence[str] = ()
+    """Full ids of networks beside those of the registry."""
     constraints: Sequence[str] | None = None
     """Placement constraints; None: those of the registry."""
     memory_mib: int = 256
@@ -130,8 +134,7 @@ class _Run:
                 template,
                 name=self._service,
                 labels={**labels, **self._job.labels},
-                # Not Swarm's own kind of job: engines (20.10) let its task run on, and keep its
-                # container, when the service is removed. This one is never restarted.
+                # Engines (20.10) let a Swarm job run on when its service is removed.
                 mode={"Replicated": {"Replicas": 1}},
                 endpoint_spec={"Mode": "dnsrr"},
             )["ID"]
@@ -149,13 +152,11 @@ class _Run:
         labels: dict[str, str],
         until_done: contextlib.ExitStack,
     ) -> Sequence[_Raw]:
-        """Store texts as configs or secrets, until the job has ended; return them as a task does.
-
-        What a run that was killed has left goes first.
-        """
+        """Store texts as configs or secrets until the job ends; return them as a task does."""
         listed, create, remove = (
             getattr(self._client, name) for name in (f"{kind}s", f"create_{kind}", f"remove_{kind}")
         )
+        # What a run that was killed has left.
         for old in listed(filters={"name": f"{self._service}-"}):
             _without_error(remove, old["ID"])
         stored = []
@@ -223,9 +224,10 @@ def task_template(
     """Return the job's task, made from the specification of the registry's service."""
     task = registry["TaskTemplate"]
     container = task["ContainerSpec"]
-    of_storage = [
-        each for each in container.get("Secrets") or [] if each["File"]["Name"] in STORAGE_FILES
-    ]
+    mounts = (container.get("Mounts") or []) if job.has_storage else []
+    files = STORAGE_FILES if job.has_storage else ()
+    of_storage = [each for each in container.get("Secrets") or [] if each["File"]["Name"] in files]
+    networks = [each["Target"] for each in task.get("Networks") or []]
     constraints = (task.get("Placement") or {}).get("Constraints") or []
     return {
         "ContainerSpec": {
@@ -234,12 +236,12 @@ def task_template(
             "Env": [f"{name}={value}" for name, value in go_memory(job.memory_mib).items()],
             "User": USER,
             "ReadOnly": True,
-            "Mounts": [*(container.get("Mounts") or []), *job.mounts],
+            "Mounts": [*mounts, *job.mounts],
             "Secrets": [*of_storage, *secrets],
             "Configs": list(configs),
             "StopGracePeriod": STOP_SECONDS * 10**9,
         },
-        "Networks": [{"Target": each["Target"]} for each in task.get("Networks") or []],
+        "Networks": [{"Target": each} for each in dict.fromkeys([*networks, *job.networks])],
         "Placement": {
             "Constraints": list(constraints if job.constraints is None else job.constraints)
         },

@@ -12,6 +12,7 @@ from functools import singledispatch
 
 from components import errors
 from components.swarm import engine_errors
+from components.swarm.location import IMAGES
 from settings.way_back import PREFIXES, how_to_move, way_back
 
 _CONFIG = re.compile(r"\bpulumi config (set|rm)(?! --stack\b)")
@@ -196,8 +197,11 @@ def _(error: errors.VolumeWouldMoveError, stack: str) -> str:
 @_explain.register
 def _(error: errors.DataLeftBehindError, stack: str) -> str:
     name = error.old.get("volume") or error.old["bucket"]
+    stay = f"{error} To keep them, type:{_commands(error)}\n"
+    if error.role is IMAGES:
+        stay += f"  To move them there, while in use, type:\n      make move STACK={stack}\n"
     return (
-        f"{error} To keep them, type:{_commands(error)}\n"
+        f"{stay}"
         "  To go on there (what is in the old place stays as it is), copy them, then type:\n"
         f"      pulumi config set registry:{PREFIXES[error.role]}MovedFrom {name}"
     )

@@ -48,7 +48,7 @@ def explanation(store: Store, log: str, default: str) -> str:
     quoted = r'="((?:[^"\\]|\\.)*)"'
     match = re.search(r"err\.detail" + quoted, line) or re.search("msg" + quoted, line)
     error = match[1] if match else line
-    say(f"  wrong {store.driver}: {for_stack(_remedy(store, error) or default, store.stack)}")
+    say(f"  wrong {store.driver}: {for_stack(remedy(store, error) or default, store.stack)}")
     return f"the registry says: {error[-500:]}"
 
 
@@ -58,7 +58,8 @@ def errors_in(log: str) -> list[str]:
     return [line for line in log.splitlines() if errors.search(line)]
 
 
-def _remedy(store: Store, error: str) -> str | None:
+def remedy(store: Store, error: str) -> str | None:
+    """Return what to do about an error of a store; None where nobody knows."""
     driver = driver_named(store.driver)
     for pattern, remedy in KNOWN_ERRORS:
         if re.search(pattern, error):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from components.run.takeover import Move
 from components.swarm.location import IMAGES
 from ops.bootstrap.console import UserError, confirm, run, say
-from ops.move.copying import LONGEST_PAUSE, Source, run_step, source
+from ops.move.copying import LONGEST_PAUSE, Side, Source, run_step, source
 from ops.move.gate import gate_labels
 from ops.move.route import Route, find_route, is_on, note_move
 from ops.quantities import size
@@ -38,10 +38,10 @@ def move(stack: Stack, wanted: str) -> None:
     else:
         _copy(stack, route)
     gate = {} if route.is_over else gate_labels(route.labels, route.login_labels)
-    with source(stack, route.old, "move-gate", gate) as files:
+    with source(stack, Side.on(route.old), "move-gate", gate) as files:
         if not route.is_over:
             say("the rest is copied, and pushes wait")
-            run_step(stack, route.new, files, "rest")
+            run_step(stack, Side.on(route.new), files, "rest")
         pause = _go_over(stack, route, files)
     _report(stack, route, pause)
 
@@ -49,8 +49,8 @@ def move(stack: Stack, wanted: str) -> None:
 def _copy(stack: Stack, route: Route) -> None:
     """Ask whoever is there, and copy the images while the registry is in use."""
     gate_labels(route.labels)
-    with source(stack, route.old, "move-source") as files:
-        counts = run_step(stack, route.new, files, "look")["counts"]
+    with source(stack, Side.on(route.old), "move-source") as files:
+        counts = run_step(stack, Side.on(route.new), files, "look")["counts"]
         if counts["size"] > counts["free"]:
             raise UserError(
                 f"{size(counts['size'])} are to be copied, and {route.new.name} has"
@@ -64,7 +64,7 @@ def _copy(stack: Stack, route: Route) -> None:
             f" starts there; pushes wait for a deployment, {LONGEST_PAUSE} at most."
         )
         say("the images are copied, while the registry is in use")
-        run_step(stack, route.new, files, "copy")
+        run_step(stack, Side.on(route.new), files, "copy")
 
 
 def _go_over(stack: Stack, route: Route, files: Source) -> Mapping[str, Any]:
@@ -79,7 +79,7 @@ def _go_over(stack: Stack, route: Route, files: Source) -> Mapping[str, Any]:
         stack.deploy_again(move=Move(moved_from=route.old.id, node=route.new.id))
         run(["pulumi", "config", "set", "--stack", stack.name, _NODE, route.wanted])
         stack.refresh()
-        pause: Mapping[str, Any] = run_step(stack, route.new, files, "end")["pause"]
+        pause: Mapping[str, Any] = run_step(stack, Side.on(route.new), files, "end")["pause"]
     except (UserError, KeyboardInterrupt):
         if is_on(stack, route.label, route.old):
             note_move(stack, route.label, None)

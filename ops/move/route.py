@@ -71,13 +71,14 @@ def find_route(stack: Stack, wanted: str) -> Route:
         wanted=wanted,
         volume=next(each["Source"] for each in mounts if each["Type"] == "volume"),
         label=label,
-        labels=_labels(service),
-        login_labels=_labels(token_server),
+        labels=labels_of(service),
+        login_labels=labels_of(token_server),
         is_over=is_over,
     )
 
 
-def _labels(service: Mapping[str, Any] | None) -> Mapping[str, str]:
+def labels_of(service: Mapping[str, Any] | None) -> Mapping[str, str]:
+    """Return the labels of a service, as the engine describes it; none of None."""
     return (service["Spec"].get("Labels") or {}) if service else {}
 
 

@@ -2,64 +2,146 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"registry.local/images/tools/storage"
 )
 
-// remove takes a file away, and the folders that are empty then.
-func (c *copier) remove(path string) error {
-	err := os.Remove(filepath.Join(c.folder, path))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	for parent := filepath.Dir(path); err == nil && parent != "."; parent = filepath.Dir(parent) {
-		if os.Remove(filepath.Join(c.folder, parent)) != nil {
-			break // it isn't empty
-		}
-	}
-	return err
+// counts are what a pass did.
+type counts struct {
+	Files   int   `json:"files"`   // at the source
+	Bytes   int64 `json:"bytes"`   // at the source
+	Copied  int   `json:"copied"`  // files, or those that would be
+	Size    int64 `json:"size"`    // of these, bytes
+	Removed int   `json:"removed"` // files that the source has no more, or never had
+	Free    int64 `json:"free"`    // bytes that there is room for here; -1 where nobody knows
+
+	lasting int // of what was copied or removed, that which is no upload under way
 }
 
-// copyAll copies files, several at a time, and says once a while how far it is.
-func (c *copier) copyAll(ctx context.Context, all []file, size int64) error {
+// pass takes all differences away and returns what it did; when it only looks, what it would do. Blobs come
+// first, since a registry may read here already.
+func (c *copier) pass(ctx context.Context, looks bool) (counts, error) {
+	var done counts
+	there, err := c.list(ctx, "/files")
+	if err != nil {
+		return done, err
+	}
+	here, err := c.listHere(ctx)
+	if err != nil {
+		return done, err
+	}
+	var wanted []file
+	var foreign, surplus []string
+	for path, each := range there {
+		done.Files++
+		done.Bytes += each.Size
+		old, ok := here[path]
+		if ok && c.same(old, each) {
+			continue
+		}
+		if ok {
+			foreign = append(foreign, path)
+		}
+		wanted = append(wanted, each)
+		done.Copied++
+		done.lasting += lasting(path)
+		done.Size += each.Size
+	}
+	for path := range here {
+		if _, ok := there[path]; !ok {
+			surplus = append(surplus, path)
+			done.Removed++
+			done.lasting += lasting(path)
+		}
+	}
+	if foreign = append(foreign, surplus...); !c.owned && len(foreign) > 0 {
+		return done, fmt.Errorf("there are %d files that aren't known to be of this registry, such as %s: "+
+			"name a place for its images alone, or remove what is there", len(foreign), slices.Min(foreign))
+	}
+	done.Free, err = c.place.free()
+	if looks || err != nil {
+		return done, err
+	}
+	if err := c.own(ctx); err != nil {
+		return done, err
+	}
+	if err := c.copyAll(ctx, wanted); err != nil {
+		return done, err
+	}
+	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(workers)
+	for _, path := range surplus {
+		group.Go(func() error { return c.place.remove(inner, path) })
+	}
+	return done, group.Wait()
+}
+
+// copyAll copies files, blobs first.
+func (c *copier) copyAll(ctx context.Context, wanted []file) error {
+	var blobs, others []file
+	var size int64
+	for _, each := range wanted {
+		size += each.Size
+		if strings.HasPrefix(each.Path, kept+"blobs/") {
+			blobs = append(blobs, each)
+		} else {
+			others = append(others, each)
+		}
+	}
+	progress := &progress{of: size, shown: time.Now()}
+	for _, group := range [][]file{blobs, others} {
+		if err := c.copyGroup(ctx, group, progress); err != nil {
+			return err
+		}
+	}
+	if len(wanted) > 0 {
+		c.place.flush()
+	}
+	return nil
+}
+
+// progress is how much is copied.
+type progress struct {
+	mutex     sync.Mutex
+	bytes, of int64
+	shown     time.Time
+}
+
+// copyGroup copies files, several at a time, and says once a while how far it is.
+func (c *copier) copyGroup(ctx context.Context, group []file, p *progress) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	slices.SortFunc(all, func(a, b file) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(group, func(a, b file) int { return strings.Compare(a.Path, b.Path) })
 	work := make(chan file)
 	var workersDone sync.WaitGroup
-	var mutex sync.Mutex
-	var bytes int64
-	shown := time.Now()
 	for range workers {
 		workersDone.Go(func() {
 			for each := range work {
-				// What is gone by now the next pass sees to.
+				// What is gone by now, or another, the next pass sees to.
 				if err := c.copy(ctx, each); err != nil && !errors.Is(err, errGone) {
 					cancel(fmt.Errorf("%s: %w", each.Path, err))
 				}
-				mutex.Lock()
-				if bytes += each.Size; time.Since(shown) > 5*time.Second {
-					shown = time.Now()
-					c.log.Info("copying", "bytes", bytes, "of", size)
+				p.mutex.Lock()
+				if p.bytes += each.Size; time.Since(p.shown) > 5*time.Second {
+					p.shown = time.Now()
+					c.log.Info("copying", "bytes", p.bytes, "of", p.of)
 				}
-				mutex.Unlock()
+				p.mutex.Unlock()
 			}
 		})
 	}
-	for _, each := range all {
+	for _, each := range group {
 		select {
 		case work <- each:
 		case <-ctx.Done():
@@ -70,110 +152,68 @@ func (c *copier) copyAll(ctx context.Context, all []file, size int64) error {
 	return context.Cause(ctx)
 }
 
+// retryAfter is how long after a failure a file is copied again.
+var retryAfter = time.Second
+
 // copy brings one file here, whole or not at all. A blob's content must be what its name says.
 func (c *copier) copy(ctx context.Context, each file) (err error) {
+	for attempt := range 3 {
+		if attempt > 0 {
+			storage.Pause(ctx, retryAfter)
+		}
+		if err = c.tryCopy(ctx, each); err == nil || errors.Is(err, errGone) || ctx.Err() != nil {
+			break
+		}
+	}
+	if errors.Is(err, errWrong) {
+		return errors.New("its content isn't what its digest says: delete the images that have it, " +
+			"push them again, and move then")
+	}
+	return err
+}
+
+func (c *copier) tryCopy(ctx context.Context, each file) error {
 	answer, err := c.ask(ctx, http.MethodGet, "/file?path="+url.QueryEscape(each.Path))
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close()
-	target := filepath.Join(c.folder, each.Path)
-	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-		return err
+	content := &counted{reader: answer.Body}
+	if isUpload(each.Path) {
+		content.reader = io.LimitReader(answer.Body, each.Size) // it may have grown
 	}
-	draft, err := os.CreateTemp(filepath.Dir(target), draftPrefix)
-	if err != nil {
-		return err
+	right := func() bool { return content.size == each.Size }
+	entry, ok := storage.Parse(strings.TrimPrefix(each.Path, kept))
+	isBlob := ok && entry.Kind == storage.Blob
+	if isBlob {
+		verifier := entry.Digest.Verifier()
+		content.reader = io.TeeReader(answer.Body, verifier)
+		right = verifier.Verified
 	}
-	defer os.Remove(draft.Name())
-	defer draft.Close()
-	hash := sha256.New()
-	size, err := io.Copy(io.MultiWriter(draft, hash), answer.Body)
-	if err != nil {
-		return err
+	err = c.place.write(ctx, each, content, right)
+	if errors.Is(err, errWrong) && !isBlob {
+		return errGone // it is another one by now
 	}
-	if answer.ContentLength >= 0 && size != answer.ContentLength {
-		return io.ErrUnexpectedEOF
-	}
-	if blob := blobPath.FindStringSubmatch(each.Path); blob != nil &&
-		hex.EncodeToString(hash.Sum(nil)) != blob[1] {
-		return errors.New("its content isn't what its digest says: delete the images that have it, " +
-			"push them again, and move then")
-	}
-	var changed int64
-	if _, err := fmt.Sscan(answer.Header.Get("X-Time"), &changed); err != nil {
-		return err
-	}
-	moment := time.Unix(0, changed)
-	if err := errors.Join(draft.Chmod(0o644), draft.Close(),
-		os.Chtimes(draft.Name(), moment, moment)); err != nil {
-		return err
-	}
-	return os.Rename(draft.Name(), target)
+	return err
+}
+
+// counted is a reader that knows how much was read.
+type counted struct {
+	reader io.Reader
+	size   int64
+}
+
+func (c *counted) Read(into []byte) (int, error) {
+	n, err := c.reader.Read(into)
+	c.size += int64(n)
+	return n, err
 }
 
 // lasting counts a file that isn't part of an upload. Those may grow while a slow client sends: it sends
 // again what the new registry lacks of them.
 func lasting(path string) int {
-	if strings.Contains(path, "/_uploads/") {
+	if isUpload(path) {
 		return 0
 	}
 	return 1
-}
-
-// settle copies until nothing that lasts differs. With a gate that is closed this is soon.
-func (c *copier) settle(ctx context.Context) (counts, error) {
-	var all counts
-	for range maxPasses {
-		done, err := c.pass(ctx, mirror)
-		if err != nil {
-			return all, err
-		}
-		all = counts{done.Files, done.Bytes, all.Copied + done.Copied, all.Size + done.Size,
-			all.Removed + done.Removed, done.Free, 0}
-		if done.lasting == 0 {
-			return all, nil
-		}
-	}
-	return all, errors.New("images keep changing while writes wait: who writes past Traefik?")
-}
-
-// end copies what the old registry has finished since, lets writes go on, and looks again until it has
-// been quiet for a while: it may be stopping still.
-func (c *copier) end(ctx context.Context, quiet time.Duration) (done counts, waited pause, err error) {
-	if done, err = c.pass(ctx, add); err != nil {
-		return done, waited, err
-	}
-	if waited, err = c.tell(ctx, "open"); err != nil {
-		return done, waited, err
-	}
-	began, changed := time.Now(), time.Now()
-	for time.Since(changed) < quiet && time.Since(began) < 20*quiet {
-		select {
-		case <-time.After(quiet / 5):
-		case <-ctx.Done():
-			return done, waited, ctx.Err()
-		}
-		more, err := c.pass(ctx, add)
-		if err != nil {
-			return done, waited, err
-		}
-		if more.Copied > 0 {
-			changed = time.Now()
-			done.Copied += more.Copied
-			done.Size += more.Size
-		}
-	}
-	return done, waited, nil
-}
-
-// tell has the source close or open its gate, and returns what came of it.
-func (c *copier) tell(ctx context.Context, what string) (pause, error) {
-	var came pause
-	answer, err := c.ask(ctx, http.MethodPost, "/"+what)
-	if err != nil {
-		return came, err
-	}
-	defer answer.Body.Close()
-	return came, json.NewDecoder(answer.Body).Decode(&came)
 }

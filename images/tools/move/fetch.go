@@ -2,56 +2,34 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"syscall"
 	"time"
+
+	"registry.local/images/tools/storage"
 )
 
-const (
-	workers     = 8
-	maxPasses   = 20
-	draftPrefix = ".move-"
-	blobs       = "docker/registry/v2/blobs/"
-)
+const workers = 8
 
-var blobPath = regexp.MustCompile(`^docker/registry/v2/blobs/sha256/[0-9a-f]{2}/([0-9a-f]{64})/data$`)
-
-var errGone = errors.New("it is gone")
-
-// isDraft says whether a path is that of a file which a copy has begun.
-func isDraft(path string) bool {
-	return strings.HasPrefix(path[strings.LastIndexByte(path, '/')+1:], draftPrefix)
-}
-
-// copier brings a folder to the state of a source's.
+// copier brings a place to the state of a source's.
 type copier struct {
-	folder string
-	source string // address
+	place  place
+	store  *storage.Store // the same as a storage
+	name   string         // of the place, for its mark; "" when no mark is needed
+	source string         // address
 	token  string
 	client *http.Client
 	log    *slog.Logger
-}
 
-// counts are what a pass did.
-type counts struct {
-	Files   int   `json:"files"`   // at the source
-	Bytes   int64 `json:"bytes"`   // at the source
-	Copied  int   `json:"copied"`  // files, or those that would be
-	Size    int64 `json:"size"`    // of these, bytes
-	Removed int   `json:"removed"` // files that the source has no more, or never had
-	Free    int64 `json:"free"`    // bytes in the volume here
-
-	lasting int // of what was copied or removed, that which is no upload under way
+	times bool // files whose times are the same are the same, since both sides keep them
+	owned bool // what the source doesn't have is the registry's own all the same
 }
 
 func (c *copier) ask(ctx context.Context, method, path string) (*http.Response, error) {
@@ -68,43 +46,91 @@ func (c *copier) ask(ctx context.Context, method, path string) (*http.Response, 
 		return answer, nil
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode == http.StatusNotFound {
-		return nil, errGone
-	}
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
-	return nil, fmt.Errorf("the node that the images are on answers %s: %s", answer.Status, text)
+	switch answer.StatusCode {
+	case http.StatusNotFound:
+		return nil, errGone
+	case http.StatusLocked:
+		return nil, lockedError(strings.TrimSpace(string(text)))
+	}
+	return nil, fmt.Errorf("the storage that the images are in answers %s: %s", answer.Status, text)
 }
 
-// wait returns once the source answers: its task may start after this one.
-func (c *copier) wait(ctx context.Context, limit time.Duration) error {
+// lockedError says who works on the source's storage.
+type lockedError string
+
+func (e lockedError) Error() string { return string(e) }
+
+// begin learns what the source is. It waits until that answers: its task may start after this one.
+func (c *copier) begin(ctx context.Context, limit time.Duration) error {
+	known, err := c.about(ctx, limit)
+	if err != nil {
+		return err
+	}
+	c.times = known.Times && c.place.keepsTimes()
+	if c.owned = c.name == ""; c.owned {
+		return nil
+	}
+	here, err := readMark(ctx, c.place, c.name)
+	if err == nil {
+		c.owned = here != "" && here == known.Registry
+	}
+	return err
+}
+
+func (c *copier) about(ctx context.Context, limit time.Duration) (known about, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
-		answer, err := c.ask(ctx, http.MethodGet, "/file?path=")
-		if err == nil {
-			answer.Body.Close()
-			return nil
-		}
-		var unreachable *url.Error
-		if !errors.As(err, &unreachable) {
-			return nil
+		err := c.tell(ctx, http.MethodGet, "/about", &known)
+		if _, locked := err.(lockedError); err == nil || locked {
+			return known, err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the node that the images are on doesn't answer: %w", err)
+			return known, fmt.Errorf("the storage that the images are in doesn't answer: %w", err)
 		case <-time.After(300 * time.Millisecond):
 		}
 	}
 }
 
-// list returns the source's files by path.
-func (c *copier) list(ctx context.Context) (map[string]file, error) {
-	answer, err := c.ask(ctx, http.MethodGet, "/files")
+// own has both sides marked as those of one registry.
+func (c *copier) own(ctx context.Context) error {
+	if c.owned {
+		return nil
+	}
+	var known about
+	if err := c.tell(ctx, http.MethodPost, "/mark", &known); err != nil {
+		return err
+	}
+	if err := writeMark(ctx, c.place, c.name, known.Registry); err != nil {
+		return err
+	}
+	c.owned = true
+	return nil
+}
+
+// tell asks the source for something, and takes its answer.
+func (c *copier) tell(ctx context.Context, method, path string, into any) error {
+	answer, err := c.ask(ctx, method, path)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	return json.NewDecoder(answer.Body).Decode(into)
+}
+
+// list returns files of the source by path, all or those that have changed.
+func (c *copier) list(ctx context.Context, which string) (map[string]file, error) {
+	if !c.times {
+		which += "?content=true"
+	}
+	answer, err := c.ask(ctx, http.MethodGet, which)
 	if err != nil {
 		return nil, err
 	}
 	defer answer.Body.Close()
-	found := map[string]file{}
+	listed := map[string]file{}
 	lines := json.NewDecoder(bufio.NewReader(answer.Body))
 	for {
 		var each file
@@ -112,85 +138,51 @@ func (c *copier) list(ctx context.Context) (map[string]file, error) {
 			return nil, fmt.Errorf("the list of files broke off: %w", err)
 		}
 		if each.Path == "" {
-			return found, nil
+			return listed, nil
 		}
 		if !filepath.IsLocal(each.Path) {
 			return nil, fmt.Errorf("%q isn't below the folder", each.Path)
 		}
-		found[each.Path] = each
+		if c.copies(each.Path) {
+			listed[each.Path] = each
+		}
 	}
 }
 
-// mode is which differences a pass takes away.
-type mode int
-
-const (
-	look   mode = iota // none: it counts them
-	mirror             // all: what the source hasn't, goes
-	add                // what the source has that is newer, or isn't here: a registry writes here by now
-)
-
-// pass takes differences away and returns what it did. Blobs come first, since a registry may read here
-// already.
-func (c *copier) pass(ctx context.Context, m mode) (counts, error) {
-	var done counts
-	there, err := c.list(ctx)
+// listHere returns the files that are here, as list does those of the source.
+func (c *copier) listHere(ctx context.Context) (map[string]file, error) {
+	all, err := c.place.list(ctx)
 	if err != nil {
-		return done, err
+		return nil, err
 	}
-	here, err := files(c.folder)
-	if err != nil {
-		return done, err
-	}
-	var first, then []file
-	done.Files = len(there)
-	for path, each := range there {
-		done.Bytes += each.Size
-		old, is := here[path]
-		same := is && old.Size == each.Size && old.Time.Equal(each.Time)
-		if same || (m == add && is && !each.Time.After(old.Time)) {
-			continue
-		}
-		done.Copied++
-		done.lasting += lasting(path)
-		done.Size += each.Size
-		if strings.HasPrefix(path, blobs) {
-			first = append(first, each)
-		} else {
-			then = append(then, each)
+	for path := range all {
+		if !c.copies(path) {
+			delete(all, path)
 		}
 	}
-	if m != look {
-		for _, group := range [][]file{first, then} {
-			if err := c.copyAll(ctx, group, done.Size); err != nil {
-				return done, err
-			}
-		}
+	if !c.times {
+		err = withContent(ctx, c.place, all)
 	}
-	if done.Copied > 0 && m != look {
-		syscall.Sync() // once for all: a crash of the node must not undo what counts as copied
-	}
-	if m != add {
-		for path := range here {
-			if _, is := there[path]; !is {
-				done.Removed++
-				done.lasting += lasting(path)
-				if m == mirror {
-					if err := c.remove(path); err != nil {
-						return done, err
-					}
-				}
-			}
-		}
-	}
-	done.Free, err = free(c.folder)
-	return done, err
+	return all, err
 }
 
-func free(folder string) (int64, error) {
-	var about syscall.Statfs_t
-	if err := syscall.Statfs(folder, &about); err != nil {
-		return 0, err
+// copies says whether a path is of a file that is copied, and removed where the source doesn't have it. From
+// node to node that is all there is: the volume is the registry's alone.
+func (c *copier) copies(path string) bool {
+	if c.name == "" {
+		return true
 	}
-	return int64(about.Bavail) * about.Bsize, nil
+	switch {
+	case strings.HasPrefix(path, kept), strings.HasPrefix(path, trash):
+		return c.times || !isUpload(path)
+	}
+	return strings.HasPrefix(path, pushes) && c.place.keepsTimes() // else see notePushes
+}
+
+// same says whether two files of one path are the same.
+func (c *copier) same(a, b file) bool {
+	if c.times {
+		return a.Size == b.Size && a.Time.Equal(b.Time)
+	}
+	return a.Size == b.Size && bytes.Equal(a.Content, b.Content)
 }

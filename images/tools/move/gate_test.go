@@ -63,7 +63,8 @@ func TestWritesWaitAtTheGateAndGoOn(t *testing.T) {
 	if <-answers != http.StatusCreated || <-hosts != "registry.example.com https body" {
 		t.Fatal("an open gate doesn't lead to the registry as Traefik does")
 	}
-	if _, err := s.copier.tell(context.Background(), "close"); err != nil {
+	var came pause
+	if err := s.copier.tell(context.Background(), http.MethodPost, "/close", &came); err != nil {
 		t.Fatal(err)
 	}
 	read, err := http.Get(s.writes.URL + "/v2/")
@@ -77,7 +78,7 @@ func TestWritesWaitAtTheGateAndGoOn(t *testing.T) {
 		t.Fatalf("a closed gate answers %d", code)
 	case <-time.After(200 * time.Millisecond):
 	}
-	came, err := s.copier.tell(context.Background(), "open")
+	err = s.copier.tell(context.Background(), http.MethodPost, "/open", &came)
 	if err != nil || came.Expired || came.Seconds < 0.2 {
 		t.Fatalf("opened: %+v, %v", came, err)
 	}

@@ -1,7 +1,9 @@
-// Registry-move takes the files of a registry that is in use from one node to another.
+// Registry-move takes the files of a registry that is in use from one node to another, or to another kind
+// of storage.
 //
-// On the node that has them it serves them, and is a gate before the registry, which holds back the
-// requests that write while the rest is copied. On the other node it copies.
+// Where they are it serves them, and is a gate before the registry, which holds back the requests that
+// write while the rest is copied. On the other side it copies. Each side has the configuration of its own
+// storage.
 package main
 
 import (
@@ -20,7 +22,7 @@ import (
 	"time"
 )
 
-const usage = `registry-move takes a registry's files to another node while it is in use.
+const usage = `registry-move takes a registry's files to another storage while it is in use.
 
   registry-move serve [flags]   hand out the files, and be the gate that requests go through
   registry-move look [flags]    show what a copy would copy and remove
@@ -38,7 +40,8 @@ func main() {
 
 // settings are the flags of a command.
 type settings struct {
-	root, token   string
+	config, token string
+	place         string
 	source, files string
 	gates         gates
 	limit, notice time.Duration
@@ -70,7 +73,10 @@ func command(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 	s := settings{gates: gates{}}
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&s.root, "root", "/var/lib/registry", "`folder` of the registry's files")
+	flags.StringVar(&s.config, "config", "/etc/distribution/config.yml",
+		"configuration `file` of a registry whose storage is that of this side")
+	flags.StringVar(&s.place, "place", "",
+		"`name` of that storage: nothing is removed from one that isn't known to be the registry's own")
 	flags.StringVar(&s.token, "token", "/run/secrets/move-token", "`file` with what both sides know")
 	flags.DurationVar(&s.notice, "notice", 10*time.Second,
 		"until Traefik has noticed that the gate is there, or goes")
@@ -104,30 +110,38 @@ func command(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 }
 
 func serveFrom(ctx context.Context, s settings, log *slog.Logger) error {
-	folder, err := os.OpenRoot(s.root)
+	from, store, err := openPlace(ctx, s.config)
 	if err != nil {
 		return err
 	}
-	defer folder.Close()
-	from := &source{folder, s.token, newGate(s.limit, 30*time.Second)}
-	return serve(ctx, from, s, log)
+	serves := &source{place: from, store: store, name: s.place, token: s.token,
+		gate: newGate(s.limit, 30*time.Second)}
+	locking, unlock := context.WithCancel(ctx)
+	released := serves.lock(locking)
+	err = serve(ctx, serves, s, log)
+	unlock()
+	<-released
+	return err
 }
 
 func copyTo(ctx context.Context, name string, s settings, log *slog.Logger) error {
-	c := &copier{s.root, s.source, s.token, &http.Client{
+	into, store, err := openPlace(ctx, s.config)
+	if err != nil {
+		return err
+	}
+	c := &copier{place: into, store: store, name: s.place, source: s.source, token: s.token, client: &http.Client{
 		Transport: &http.Transport{MaxIdleConnsPerHost: workers},
-	}, log}
-	if err := c.wait(ctx, 90*time.Second); err != nil {
+	}, log: log}
+	if err := c.begin(ctx, 90*time.Second); err != nil {
 		return err
 	}
 	var done counts
 	var waited pause
-	var err error
 	switch name {
 	case "look":
-		done, err = c.pass(ctx, look)
+		done, err = c.pass(ctx, true)
 	case "copy":
-		done, err = c.pass(ctx, mirror)
+		done, err = c.pass(ctx, false)
 	case "rest":
 		done, waited, err = c.rest(ctx, s.notice)
 	case "end":
@@ -139,25 +153,4 @@ func copyTo(ctx context.Context, name string, s settings, log *slog.Logger) erro
 		log.Info("done", "counts", done, "pause", waited)
 	}
 	return err
-}
-
-// rest copies what has changed meanwhile: most of it before writes have to wait. When it fails they go
-// on at once.
-func (c *copier) rest(ctx context.Context, notice time.Duration) (done counts, waited pause, err error) {
-	noticed := time.After(notice)
-	if _, err = c.pass(ctx, mirror); err != nil {
-		return done, waited, err
-	}
-	select {
-	case <-noticed:
-	case <-ctx.Done():
-		return done, waited, ctx.Err()
-	}
-	if waited, err = c.tell(ctx, "close"); err != nil {
-		return done, waited, err
-	}
-	if done, err = c.settle(ctx); err != nil {
-		_, _ = c.tell(context.WithoutCancel(ctx), "open")
-	}
-	return done, waited, err
 }

@@ -33,19 +33,33 @@ func newSides(t *testing.T, registry http.HandlerFunc) *sides {
 	t.Cleanup(behind.Close)
 	address, _ := url.Parse(behind.URL)
 	s := &sides{from: t.TempDir(), to: t.TempDir(), gate: newGate(time.Minute, time.Minute)}
-	folder, err := os.OpenRoot(s.from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { folder.Close() })
-	files := httptest.NewServer((&source{folder, "right", s.gate}).handler())
+	from := &source{place: in(t, s.from), token: "right", gate: s.gate}
+	files := httptest.NewServer(from.handler())
 	t.Cleanup(files.Close)
 	s.writes = httptest.NewServer(s.gate.before(address))
 	t.Cleanup(s.writes.Close)
 	t.Cleanup(func() { s.gate.open() })
-	s.copier = &copier{s.to, files.URL, "right", http.DefaultClient,
-		slog.New(slog.NewTextHandler(io.Discard, nil))}
+	s.copier = newCopier(in(t, s.to), files.URL)
+	if err := s.copier.begin(context.Background(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
 	return s
+}
+
+// in returns a folder as a place.
+func in(t *testing.T, path string) folder {
+	t.Helper()
+	f, err := newFolder(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.root.Close() })
+	return f
+}
+
+func newCopier(into place, source string) *copier {
+	return &copier{place: into, source: source, token: "right", client: http.DefaultClient,
+		log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 }
 
 func write(t *testing.T, folder, path, text string, age time.Duration) {
@@ -74,12 +88,12 @@ func read(folder, path string) string {
 func blob(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	name := hex.EncodeToString(sum[:])
-	return blobs + "sha256/" + name[:2] + "/" + name + "/data"
+	return kept + "blobs/sha256/" + name[:2] + "/" + name + "/data"
 }
 
-func pass(t *testing.T, s *sides, m mode) counts {
+func pass(t *testing.T, s *sides, looks bool) counts {
 	t.Helper()
-	done, err := s.copier.pass(context.Background(), m)
+	done, err := s.copier.pass(context.Background(), looks)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,13 +108,13 @@ func TestACopyIsTheSourceAndCopiesNothingTwice(t *testing.T) {
 	write(t, s.from, link, "sha256:1", time.Hour)
 	write(t, s.from, "docker/registry/trash/lock.json", "{}", 0)
 	write(t, s.to, "docker/registry/v2/repositories/old/_layers/link", "x", time.Hour)
-	if seen := pass(t, s, look); seen.Copied != 2 || seen.Removed != 1 || seen.Free == 0 {
+	if seen := pass(t, s, true); seen.Copied != 2 || seen.Removed != 1 || seen.Free == 0 {
 		t.Fatalf("a look counts %+v", seen)
 	}
 	if read(s.to, link) != "" {
 		t.Fatal("a look has copied")
 	}
-	pass(t, s, mirror)
+	pass(t, s, false)
 	if read(s.to, blob("layer")) != "layer" || read(s.to, link) != "sha256:1" {
 		t.Fatal("the copy isn't whole")
 	}
@@ -110,11 +124,11 @@ func TestACopyIsTheSourceAndCopiesNothingTwice(t *testing.T) {
 	if read(s.to, "docker/registry/trash/lock.json") != "" {
 		t.Fatal("the lock of a process over there keeps clean-ups away here")
 	}
-	if again := pass(t, s, mirror); again.Copied+again.Removed != 0 {
+	if again := pass(t, s, false); again.Copied+again.Removed != 0 {
 		t.Fatalf("the second pass does %+v", again)
 	}
 	write(t, s.from, link, "sha256:2", 0)
-	if rest := pass(t, s, mirror); rest.Copied != 1 || read(s.to, link) != "sha256:2" {
+	if rest := pass(t, s, false); rest.Copied != 1 || read(s.to, link) != "sha256:2" {
 		t.Fatalf("the rest is %+v", rest)
 	}
 }
@@ -122,11 +136,11 @@ func TestACopyIsTheSourceAndCopiesNothingTwice(t *testing.T) {
 func TestABlobThatIsBrokenEndsTheCopyByName(t *testing.T) {
 	s := newSides(t, nil)
 	write(t, s.from, blob("layer"), "lager", time.Hour)
-	_, err := s.copier.pass(context.Background(), mirror)
+	_, err := s.copier.pass(context.Background(), false)
 	if err == nil || !strings.Contains(err.Error(), blob("layer")) {
 		t.Fatalf("the error is %v", err)
 	}
-	left, _ := files(s.to)
+	left, _ := s.copier.place.list(context.Background())
 	if len(left) != 0 {
 		t.Fatalf("there is %v", left)
 	}
@@ -136,7 +150,7 @@ func TestADraftOfACopyThatWasKilledGoes(t *testing.T) {
 	s := newSides(t, nil)
 	write(t, s.from, blob("layer"), "layer", time.Hour)
 	write(t, s.to, filepath.Dir(blob("layer"))+"/"+draftPrefix+"1", "lay", time.Hour)
-	pass(t, s, mirror)
+	pass(t, s, false)
 	names, _ := os.ReadDir(filepath.Join(s.to, filepath.Dir(blob("layer"))))
 	if len(names) != 1 {
 		t.Fatalf("there is %v", names)
@@ -149,7 +163,9 @@ func TestTheEndTakesNothingFromTheNewRegistry(t *testing.T) {
 	write(t, s.to, link, "sha256:new", 0)
 	write(t, s.from, blob("late"), "late", 0)
 	write(t, s.to, blob("pushed here"), "pushed here", 0)
-	pass(t, s, add)
+	if _, err := s.copier.late(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 	if read(s.to, link) != "sha256:new" || read(s.to, blob("pushed here")) == "" {
 		t.Fatal("what was pushed to the new registry is lost")
 	}
@@ -178,10 +194,11 @@ func TestWithoutTheTokenNothingIsHandedOut(t *testing.T) {
 	write(t, s.from, link, "sha256:1", 0)
 	for _, token := range []string{"", "wrong"} {
 		s.copier.token = token
-		if _, err := s.copier.pass(context.Background(), mirror); err == nil {
+		if _, err := s.copier.pass(context.Background(), false); err == nil {
 			t.Fatalf("token %q gets the files", token)
 		}
-		if _, err := s.copier.tell(context.Background(), "close"); err == nil {
+		var waited pause
+		if err := s.copier.tell(context.Background(), http.MethodPost, "/close", &waited); err == nil {
 			t.Fatalf("token %q closes the gate", token)
 		}
 	}
