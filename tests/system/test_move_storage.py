@@ -1,4 +1,4 @@
-"""`make move`: from files to a bucket, to a folder of it, and back, under pushes and pulls."""
+"""`make move`: from files to a folder of a bucket, and back, under pushes and pulls."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ def use_bucket(site: SwarmUnderTest, store: Store) -> None:
         f"{DRIVER}.region": REGION,
         f"{DRIVER}.regionendpoint": store.endpoint,
         f"{DRIVER}.forcepathstyle": "true",
+        f"{DRIVER}.rootdirectory": "/folder",
         "registry:config.storage.redirect.disable": "true",
     }
     keys = {f"{DRIVER}.accesskey": store.access_key, f"{DRIVER}.secretkey": store.secret_key}
     site.project.configure(NAME, settings, keys)
 
 
-def test_the_images_go_to_a_bucket_to_a_folder_of_it_and_back_while_in_use(
+def test_the_images_go_to_a_bucket_and_back_while_in_use(
     site: SwarmUnderTest, store: Store, archive: Path, tmp_path: Path
 ) -> None:
     values = {"stackName": NAME, "domain": DOMAIN, "proxy": "stack", "network": NAME}
@@ -70,8 +71,6 @@ def test_the_images_go_to_a_bucket_to_a_folder_of_it_and_back_while_in_use(
         assert refused.code != 0
         assert f"make move STACK={NAME}" in refused.text
         move(f"docker volume rm {NAME}_registry-data")
-        site.project.set(NAME, f"{DRIVER}.rootdirectory", "/folder", "--path")
-        move(f"aws s3 rm --recursive s3://{BUCKET}/docker/registry/")
         site.project.unset(NAME, "registry:config")
         site.project.unset(NAME, "registry:storageCa")
         move(f"s3://{BUCKET}/folder/docker/registry/")

@@ -73,11 +73,13 @@ func (u *underLoad) serve(t *testing.T) {
 // LOAD_KILLS is how often a copy is killed.
 func TestUnderLoadAllGoesToAnotherStorage(t *testing.T) {
 	kills := registrytest.Times(t, "LOAD_KILLS")
-	for from, to := range map[string]string{"files": "s3", "s3": "files"} {
-		t.Run(from, func(t *testing.T) {
+	for name, way := range map[string][2]string{
+		"files": {"files", "s3"}, "s3": {"s3", "files"}, "between": {"s3", "s3"},
+	} {
+		t.Run(name, func(t *testing.T) {
 			u := &underLoad{
-				old:   registrytest.NewSite(t, registrytest.Backends[from](t)),
-				moved: registrytest.NewSite(t, registrytest.Backends[to](t)),
+				old:   registrytest.NewSite(t, registrytest.Backends[way[0]](t)),
+				moved: registrytest.NewSite(t, registrytest.Backends[way[1]](t)),
 			}
 			for i := range 5 {
 				u.old.Push("stable/app", fmt.Sprint("v", i), fmt.Sprintf(`{"stable": %d}`, i),
