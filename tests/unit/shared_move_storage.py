@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,21 +13,13 @@ import pytest
 from components.distribution.config import CONFIG_PATH, DATA_PATH
 from components.run.takeover import Move
 from components.swarm.location import Location, Volume
-from components.traefik.route import Route
 from ops import checkpoint, inventory
 from ops.bootstrap.console import UserError
-from ops.job import Job
-from ops.move import copying, storages
+from ops.move import storages
 
+from .shared_move import ROUTE, Copying
 from .shared_settings import settings
 
-ROUTE = Route(
-    domain="images.example.com",
-    tag="images-registry",
-    network="public",
-    constraint_label="traefik.constraint-label",
-    constraint_value="public",
-)
 LABEL, VOLUME = "images.registry-data", "images_registry-data"
 FILES = {"filesystem": {"rootdirectory": DATA_PATH}}
 
@@ -44,17 +36,13 @@ def node(name: str, **labels: str) -> dict[str, Any]:
 ON_DOG = Volume(name=VOLUME, node_id="dog-id", node="dog", label=LABEL)
 
 
-class DeployedStack:
+class DeployedStack(Copying):
     """A stack with its images in `old`, whose steps are noted."""
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, old: Location, storage: Mapping[str, Any], **new: Any
     ) -> None:
-        self.steps: list[str] = []
-        self.jobs: dict[str, Job] = {}
-        self.moves: list[Move] = []
-        self.fails = ""
-        self.counts = {"bytes": 5 * 2**30, "size": 2**20, "removed": 0, "free": -1}
+        super().__init__(monkeypatch, free=-1)
         self.old, self.storage = old, storage
         self.labels = {"dog": {LABEL: "true"}} if isinstance(old, Volume) else {}
         secrets = ("registry:config",) if "config" in new else ()
@@ -72,9 +60,6 @@ class DeployedStack:
         monkeypatch.setattr(checkpoint, "read", lambda _: self)
         monkeypatch.setattr(checkpoint, "secret_texts", self.secret_texts)
         monkeypatch.setattr(storages, "_with_remedy", lambda _, __, error: error)
-        monkeypatch.setattr(copying, "running", self.running)
-        monkeypatch.setattr(copying, "run_job", self.run_job)
-        monkeypatch.setenv("YES", "1")
 
     def noted(self, name: str) -> Mapping[str, Any]:
         assert name == "registry-data-place"
@@ -107,23 +92,3 @@ class DeployedStack:
         self.moves.append(move)
         if self.fails == "deploy":
             raise UserError("no")
-
-    @contextlib.contextmanager
-    def running(self, _: object, job: Job) -> Iterator[None]:
-        self.jobs[job.name] = job
-        self.steps.append(job.name)
-        try:
-            yield
-        finally:
-            self.steps.append(f"{job.name} ends")
-
-    def run_job(self, _: object, job: Job, show: Callable[[str], None]) -> int:
-        step = job.command[1]
-        self.jobs[step] = job
-        self.steps.append(step)
-        if step == self.fails:
-            show(json.dumps({"level": "ERROR", "msg": "no such bucket"}))
-            return 1
-        pause = {"seconds": 12.3, "expired": False}
-        show(json.dumps({"msg": "done", "counts": self.counts, "pause": pause}))
-        return 0

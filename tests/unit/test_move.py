@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +12,9 @@ import pytest
 from components.run.takeover import Move, variables
 from ops import inventory
 from ops.bootstrap.console import UserError
-from ops.job import Job
 from ops.move import copying, nodes
 
-from .shared_move import ROUTE
+from .shared_move import ROUTE, Copying
 from .shared_settings import MIRROR, settings
 
 LABEL = "images.registry-data"
@@ -36,16 +33,12 @@ def node(name: str, **labels: str) -> dict[str, Any]:
     }
 
 
-class DeployedStack:
+class DeployedStack(Copying):
     """A stack with its images on dog, whose steps are noted."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.steps: list[str] = []
-        self.jobs: dict[str, Job] = {}
-        self.fails = ""
+        super().__init__(monkeypatch, free=2**30)
         self.error: BaseException = UserError("no")
-        self.moves: list[Move | None] = []
-        self.counts = {"bytes": 5 * 2**30, "size": 2**20, "removed": 0, "free": 2**30}
         self.nodes = [node("dog", **{LABEL: "true"}), node("cat"), node("bee")]
         self.constraints = [f"node.labels.{LABEL} == true", "node.hostname != ant"]
         self.stack: Any = SimpleNamespace(
@@ -61,10 +54,7 @@ class DeployedStack:
             nodes=lambda: self.nodes, services=self.services, update_node=self.update_node
         )
         monkeypatch.setattr(inventory, "connected", lambda *_: contextlib.nullcontext(client))
-        monkeypatch.setattr(copying, "running", self.running)
-        monkeypatch.setattr(copying, "run_job", self.run_job)
         monkeypatch.setattr(nodes, "run", lambda command: self.steps.append(" ".join(command[2:])))
-        monkeypatch.setenv("YES", "1")
 
     def services(self, filters: dict[str, str]) -> list[Any]:
         if filters["name"] != "images_registry":
@@ -93,26 +83,6 @@ class DeployedStack:
         self.nodes[1]["Spec"]["Labels"][LABEL] = "true"
         if self.fails == "after deploy":
             raise self.error
-
-    @contextlib.contextmanager
-    def running(self, _: object, job: Job) -> Iterator[None]:
-        self.jobs[job.name] = job
-        self.steps.append(job.name)
-        try:
-            yield
-        finally:
-            self.steps.append(f"{job.name} ends")
-
-    def run_job(self, _: object, job: Job, show: Callable[[str], None]) -> int:
-        step = job.command[1]
-        self.jobs[step] = job
-        self.steps.append(step)
-        if step == self.fails:
-            show(json.dumps({"level": "ERROR", "msg": "no space left"}))
-            return 1
-        pause = {"seconds": 12.3, "expired": False}
-        show(json.dumps({"msg": "done", "counts": self.counts, "pause": pause}))
-        return 0
 
 
 @pytest.fixture
