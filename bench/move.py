@@ -1,4 +1,4 @@
-"""A move of a registry's images to another node, while clients push and pull."""
+"""Moves of a registry's images to other nodes and storages, while clients push and pull."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ops.bootstrap.console import UserError, say
 from testing.archive import small_image
 from testing.load import Load
 from testing.site import SwarmUnderTest
+from testing.store import Store
 
 NAME, DOMAIN, PORT = "moving", "moving.example.com", 8089
 HOST = f"{DOMAIN}:{PORT}"
@@ -31,7 +32,7 @@ MOVE_S, TRANSFER_S = 1800, 300
 
 
 def measure(testbed: Testbed) -> Iterator[Figure]:
-    """Fill a registry, move it under load, and read all of it on the new node."""
+    """Fill a registry, move it under load, and read all of it in each place."""
     project = testbed.project(NAME)
     values = {"stackName": NAME, "domain": DOMAIN, "proxy": "stack", "network": NAME}
     values |= {"proxyHttpPort": str(PORT), "toolsImage": TOOLS_IMAGE}
@@ -44,23 +45,44 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
     digests = client.fill()
     old, proxy = site.node_of(f"{NAME}_registry"), site.node_of(PROXY)
     new = next(node for node in site.swarm.nodes if node not in (old, proxy))
+    yield from _moved(testbed, site, client, digests, "another node", f"NODE={new.name}")
+    if site.node_of(f"{NAME}_registry") != new:
+        raise UserError(f"the registry isn't on {new.name}")
+    folder = testbed.folder / "store"
+    folder.mkdir()
+    store = Store(site.swarm, folder)
+    project.configure("bench", store.settings, store.keys)
+    yield from _moved(testbed, site, client, digests, "an object store")
+    project.unset("bench", "registry:config")
+    project.unset("bench", "registry:storageCa")
+    yield from _moved(testbed, site, client, digests, "files again")
+    store.end()
+
+
+def _moved(
+    testbed: Testbed,
+    site: SwarmUnderTest,
+    client: Client,
+    digests: dict[str, str],
+    where: str,
+    *args: str,
+) -> Iterator[Figure]:
+    """Move the images under load, read all of them, and yield what it took."""
     archive = small_image(testbed.folder)
-    say(f"moving {GIB} GiB from {old.name} to {new.name}")
+    say(f"moving {GIB} GiB to {where}")
     start = time.monotonic()
     with Load(
         *(site, "bench", HOST, PROXY, archive, testbed.folder),
         pulled=PULLED,
         retries=RETRIES,
     ) as load:
-        moved = site.make(
-            "move", "STACK=bench", f"NODE={new.name}", "YES=1", CHECK="no", timeout=MOVE_S
-        )
+        moved = site.make("move", "STACK=bench", *args, "YES=1", CHECK="no", timeout=MOVE_S)
         seconds = time.monotonic() - start
     pause = re.search(r"pushes waited for (\d+) s", moved.text)
-    if moved.code != 0 or pause is None or site.node_of(f"{NAME}_registry") != new:
+    if moved.code != 0 or pause is None:
         raise UserError(f"make move:\n{moved.text}")
     images = client.verify(digests)
-    title = f"move of {GIB} GiB to another node under pushes and pulls"
+    title = f"move of {GIB} GiB to {where} under pushes and pulls"
     note = f"{load.done} operations; {images} images read there, with the digests that were pushed"
     yield Figure(
         title=f"{title}: operations that failed",

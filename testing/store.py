@@ -14,6 +14,8 @@ from .testswarm import ENDED_S, SOON_S, TestSwarm
 PORT = 7070
 REGION = "us-east-1"
 BUCKET = "images"
+DRIVER = "registry:config.storage.s3"
+"""Beginning of the settings of a registry that keeps its images in S3."""
 
 
 class Store:
@@ -50,6 +52,23 @@ class Store:
         )
         asked = ("curl", "-sk", "--max-time", "2", self.endpoint)
         wait("the store", lambda: self._swarm.exec(outside, *asked, check=False).stdout, SOON_S)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Settings by which a registry has its images in the bucket, and hands them out itself."""
+        return {
+            "registry:storageCa": str(self.root_file),
+            f"{DRIVER}.bucket": BUCKET,
+            f"{DRIVER}.region": REGION,
+            f"{DRIVER}.regionendpoint": self.endpoint,
+            f"{DRIVER}.forcepathstyle": "true",
+            "registry:config.storage.redirect.disable": "true",
+        }
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Settings beside these that are secrets."""
+        return {f"{DRIVER}.accesskey": self.access_key, f"{DRIVER}.secretkey": self.secret_key}
 
     def end(self) -> None:
         """End it; its files are its folder's, and another `begin` finds them."""

@@ -11,14 +11,13 @@ from components.version import TOOLS_IMAGE
 from testing.go_tests import NEEDS_GO, assert_passes, compile_tests
 from testing.load import Load
 from testing.site import SwarmUnderTest
-from testing.store import BUCKET, REGION, Store
+from testing.store import BUCKET, DRIVER, Store
 
 NAME, DOMAIN, PORT = "stored", "stored.example.com", 8091
 HOST = f"{DOMAIN}:{PORT}"
 PROXY, LABEL = f"{NAME}_proxy", f"{NAME}.registry-data"
 RETRIES = 5
 """As often docker sends a layer again."""
-DRIVER = "registry:config.storage.s3"
 COPIES_S = 240
 """Time limit for the copies from each kind of storage to the other, on a busy machine, seconds."""
 
@@ -28,21 +27,6 @@ def store(site: SwarmUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Ite
     store = Store(site.swarm, tmp_path_factory.mktemp("store"))
     yield store
     store.end()
-
-
-def use_bucket(site: SwarmUnderTest, store: Store) -> None:
-    """Name the bucket in the settings."""
-    settings = {
-        "registry:storageCa": str(store.root_file),
-        f"{DRIVER}.bucket": BUCKET,
-        f"{DRIVER}.region": REGION,
-        f"{DRIVER}.regionendpoint": store.endpoint,
-        f"{DRIVER}.forcepathstyle": "true",
-        f"{DRIVER}.rootdirectory": "/folder",
-        "registry:config.storage.redirect.disable": "true",
-    }
-    keys = {f"{DRIVER}.accesskey": store.access_key, f"{DRIVER}.secretkey": store.secret_key}
-    site.project.configure(NAME, settings, keys)
 
 
 def test_the_images_go_to_a_bucket_and_back_while_in_use(
@@ -66,7 +50,8 @@ def test_the_images_go_to_a_bucket_and_back_while_in_use(
         assert removal in moved.text
 
     with Load(site, NAME, HOST, PROXY, archive, tmp_path, pulled="kept:1", retries=RETRIES) as load:
-        use_bucket(site, store)
+        folder = {f"{DRIVER}.rootdirectory": "/folder"}
+        site.project.configure(NAME, store.settings | folder, store.keys)
         refused = site.project.preview(NAME)
         assert refused.code != 0
         assert f"make move STACK={NAME}" in refused.text
