@@ -94,7 +94,7 @@ class _Run:
     def __init__(self, stack: Stack, job: Job, client: APIClient) -> None:
         self._stack, self._job, self._client = stack, job, client
         self._swarm_stack = stack.config.swarm_stack
-        self._service = service_name(self._swarm_stack, f"{inventory.JOB}{job.name}")
+        self._service = job_service(self._swarm_stack, job.name)
 
     def registry(self) -> _Raw:
         """Return the specification of the registry's service; UserError where it isn't deployed."""
@@ -249,6 +249,11 @@ def task_template(
         "RestartPolicy": {"Condition": "none"},
         "LogDriver": task.get("LogDriver") or {"Name": "json-file"},
     }
+
+
+def job_service(swarm_stack: str, name: str) -> str:
+    """Return the name of a job's service."""
+    return service_name(swarm_stack, f"{inventory.JOB}{name}")
 
 
 def service_named(client: APIClient, name: str) -> _Raw | None:

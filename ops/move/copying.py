@@ -13,7 +13,7 @@ from components.swarm.inspect import Node
 from components.swarm.service import service_name
 from components.token_server import PORT as TOKEN_PORT
 from ops.bootstrap.console import UserError, say
-from ops.job import Job, run_job, running
+from ops.job import Job, job_service, run_job, running
 from ops.move.gate import GATE_PORT, LOGIN_GATE_PORT
 from ops.program_log import fields_of
 from ops.quantities import size
@@ -88,7 +88,7 @@ def source(
     command += ["--gate", f":{LOGIN_GATE_PORT}=http://{token_server}:{TOKEN_PORT}"]
     command += ["--notice", f"{_notice_seconds(stack) if labels else 0}s"]
     with running(stack, side.job(name, command, token, labels)):
-        address = f"http://{service_name(stack.config.swarm_stack, f'job-{name}')}:{FILES_PORT}"
+        address = f"http://{job_service(stack.config.swarm_stack, name)}:{FILES_PORT}"
         yield Source(address, token)
 
 
