@@ -123,6 +123,7 @@ func (c *collector) tagsOf(
 		return nil, err
 	}
 	for tagName, t := range all[name].tags {
+		t.pushing = t.changed.After(t.pushed)
 		t.pushed = pushes.When(name, tagName, t.pushed, t.changed)
 	}
 	return all[name], nil
@@ -141,7 +142,16 @@ func (c *collector) ownTags(r *repository, rules []rule) []candidate {
 			broken = append(broken, one) // a run that was killed may leave such a tag
 		}
 	}
-	return append(expired(rules, tags, c.store.Now()), broken...)
+	old := slices.DeleteFunc(expired(rules, tags, c.store.Now()), func(t candidate) bool {
+		return c.isPushed(r.tags[t.name], rules)
+	})
+	return append(old, broken...)
+}
+
+// isPushed returns whether somebody pushes a tag in this moment, as far as a listing shows it. Where times
+// are in seconds, its link may get the same time as what was listed, so it wouldn't be seen to change.
+func (c *collector) isPushed(t *tag, rules []rule) bool {
+	return t.pushing && anyRecent(rules, t.changed, c.store.Now())
 }
 
 // followers returns the tags that belong to what has gone from a repository: to the manifests that
@@ -202,8 +212,9 @@ func (c *collector) followers(
 	}
 	var tags []candidate
 	for _, tagName := range append(alone, following...) {
-		t := r.tags[tagName]
-		tags = append(tags, candidate{tagName, t.pushed, t.changed})
+		if t := r.tags[tagName]; !c.isPushed(t, rules) {
+			tags = append(tags, candidate{tagName, t.pushed, t.changed})
+		}
 	}
 	return tags, nil
 }

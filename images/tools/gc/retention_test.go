@@ -152,6 +152,19 @@ func TestWhatIsPushedWhileATagGoesStays(t *testing.T) {
 	})
 }
 
+// A push writes a tag's history first. Where times are in seconds, its link may get the same time: it isn't
+// seen to change.
+func TestATagThatIsBeingPushedStays(t *testing.T) {
+	onDated(t, func(p *place) {
+		old, fresh := p.Image("app", p.Layer("app", "old")), p.Image("app", p.Layer("app", "fresh"))
+		p.pushed("app", "t", old, 50*day)
+		p.pushed("app", "idle", old, 50*day)
+		p.Link(storage.Entry{Kind: storage.History, Repository: "app", Tag: "t", Digest: fresh})
+		p.mustCollect(retain(lets("**", 0, day)))
+		p.hasTags("half a push", "app", "t")
+	})
+}
+
 func TestUndoBringsTagsBack(t *testing.T) {
 	onDated(t, func(p *place) {
 		old, fresh := p.Image("app", p.Layer("app", "old")), p.Image("app", p.Layer("app", "fresh"))

@@ -25,6 +25,7 @@ type tag struct {
 	current bool
 	pushed  time.Time // when what it names now was pushed
 	changed time.Time // when its youngest file was written, which may be of a push under way
+	pushing bool      // its youngest file isn't its current link, which a push writes last
 	history []digest.Digest
 }
 
