@@ -169,7 +169,7 @@ func (c *collector) followers(
 	rest.tags = map[string]*tag{}
 	var names []string
 	for tagName, t := range r.tags {
-		if !belonging.MatchString(tagName) || protects(rules, tagName) {
+		if !belonging.MatchString(tagName) || protects(rules, tagName) || c.isPushed(t, rules) {
 			rest.tags[tagName] = t
 		} else if t.current {
 			names = append(names, tagName)
@@ -212,9 +212,8 @@ func (c *collector) followers(
 	}
 	var tags []candidate
 	for _, tagName := range append(alone, following...) {
-		if t := r.tags[tagName]; !c.isPushed(t, rules) {
-			tags = append(tags, candidate{tagName, t.pushed, t.changed})
-		}
+		t := r.tags[tagName]
+		tags = append(tags, candidate{tagName, t.pushed, t.changed})
 	}
 	return tags, nil
 }
