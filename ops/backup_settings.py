@@ -12,7 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.bootstrap.console import UserError, confirm, run, say
+from ops import checkpoint
+from ops.bootstrap.console import UserError, confirm, say
 from ops.encryption import decrypt, encrypt
 from ops.passphrase import read_passphrase
 from ops.stack_secrets import KEYS, encrypted, joined, plain_texts, set_secret
@@ -66,20 +67,13 @@ def encrypted_secrets(stack: Stack, passphrase_file: str | None) -> str:
 
 def _seeds(stack: Stack) -> dict[str, str]:
     """Return the seeds of generated passwords that the state keeps, as settings."""
-    export = ["pulumi", "stack", "export", "--show-secrets", "--stack", stack.name]
-    resources = json.loads(run(export))["deployment"].get("resources") or []
     seeds = {}
-    for resource in resources:
+    for resource in checkpoint.read_with_secrets(stack.name).resources:
         login = resource["urn"].rpartition("::")[2].removesuffix("-seed")
         if resource["type"] == RANDOM_BYTES and login in SEEDS and not resource.get("delete"):
-            seeds[f"{SEED_KEY}.{login}"] = str(_plain(resource["outputs"]["base64"]))
+            seeds[f"{SEED_KEY}.{login}"] = checkpoint.plain(resource["outputs"]["base64"])
             seeds[f"{SEED_KEY}.rotation"] = str(resource["inputs"]["keepers"]["rotation"])
     return seeds
-
-
-def _plain(value: Any) -> Any:
-    """Return an output as `pulumi stack export --show-secrets` prints it."""
-    return json.loads(value["plaintext"]) if isinstance(value, Mapping) else value
 
 
 def restore_secrets(stack: Stack, file: str, passphrase_file: str | None) -> None:

@@ -91,28 +91,34 @@ class Checkpoint:
 
 def read(stack: str) -> Checkpoint:
     """Return the stack's state."""
-    if known := backend.exported(stack):
-        return Checkpoint(known)
+    known = backend.exported(stack)
+    return Checkpoint(known) if known else _exported(stack)
+
+
+def read_with_secrets(stack: str) -> Checkpoint:
+    """Return the stack's state with secrets that `plain` reads."""
+    return _exported(stack, "--show-secrets")
+
+
+def _exported(stack: str, *flags: str) -> Checkpoint:
     try:
-        return Checkpoint(json.loads(run(["pulumi", "stack", "export", "--stack", stack])))
+        return Checkpoint(json.loads(run(["pulumi", "stack", "export", *flags, "--stack", stack])))
     except ValueError:
         raise UserError(f"`pulumi stack export --stack {stack}` gives no JSON") from None
 
 
+def plain(value: Any) -> str:
+    """Return a text of `read_with_secrets`, which may be a secret."""
+    return str(json.loads(value["plaintext"]) if isinstance(value, Mapping) else value)
+
+
 def secret_texts(stack: str, ids: Collection[str]) -> Mapping[str, str]:
     """Return the texts of Swarm secrets by id, as far as the stack's state has these."""
-    command = ["pulumi", "stack", "export", "--show-secrets", "--stack", stack]
-    resources = Checkpoint(json.loads(run(command))).on_swarm
     return {
-        each["id"]: base64.b64decode(_plain(each["outputs"]["data"])).decode()
-        for each in resources
+        each["id"]: base64.b64decode(plain(each["outputs"]["data"])).decode()
+        for each in read_with_secrets(stack).on_swarm
         if KINDS[each["type"]] == "secrets" and each.get("id") in ids
     }
-
-
-def _plain(value: Any) -> str:
-    """Return a text that is a secret, from the form of `--show-secrets`, or one that is none."""
-    return str(json.loads(value["plaintext"]) if isinstance(value, Mapping) else value)
 
 
 def write(stack: str, checkpoint: Checkpoint) -> None:

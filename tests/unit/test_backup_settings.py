@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ops import backup_settings, encryption, stack_secrets
+from ops import checkpoint, encryption, stack_secrets
 from ops.backup_settings import (
     HIDDEN,
     encrypted_secrets,
@@ -90,7 +90,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], str | Non
 
     plain = Config(stack="prod", values=PLAIN)
     monkeypatch.setattr(Config, "read", lambda *_, **__: plain)
-    for module in (backup_settings, stack_secrets):
+    for module in (checkpoint, stack_secrets):
         monkeypatch.setattr(module, "run", answer)
     return run
 
