@@ -30,7 +30,7 @@ class Problems:
         """Note what is wrong with `key`, and how to set it to `example`."""
         line = f"{self.full_key(key)} {reason}"
         if example is not None:
-            line += f"\n      {self.command('set', key, path)} {quoted(example)}"
+            line += f"\n      {self.command('set', key, path)} {shlex.quote(example)}"
         self.problems.append(line)
 
     def remove(self, key: str, reason: str) -> None:
@@ -50,7 +50,7 @@ class Problems:
             # Below a key with `password` in it, Pulumi takes many a moment for a secret.
             flags += " --plaintext"
         options = f"--stack {self.stack}{' --path' if path else ''}{flags}"
-        return f"pulumi config {verb} {options} {quoted(self.full_key(key))}"
+        return f"pulumi config {verb} {options} {shlex.quote(self.full_key(key))}"
 
     def report(self) -> str | None:
         """Return all problems as one message; None when there is none."""
@@ -61,8 +61,3 @@ class Problems:
         verb = "is" if count == 1 else "are"
         body = "\n".join(f"  - {problem}" for problem in self.problems)
         return f"{subject} of stack {self.stack} {verb} wrong; nothing was touched:\n{body}"
-
-
-def quoted(text: str) -> str:
-    """Return `text` as one word for a shell."""
-    return shlex.quote(text)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import shlex
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar, cast, overload
 
 from settings.kinds import Kind, Rule, WrongValueError
 from settings.pem import WrongPemError, read_pem
-from settings.problems import Problems, quoted
+from settings.problems import Problems
 from settings.renamed import FORMER, former_keys, how_to_rename
 from settings.stack_file import NAMESPACE, Step, below, full_key, is_encrypted, key_of, path_of
 
@@ -62,7 +63,7 @@ class Reader(Problems):
             self.remove(FORMER[key], f"is the former name of {full_key(key)}, which is set, too.")
         else:
             secret = self._is_secret(former)
-            value = "--secret" if secret else quoted(self._values[former])
+            value = "--secret" if secret else shlex.quote(self._values[former])
             self.warnings.append(how_to_rename(key, self.stack, value))
 
     def shown(self, path: str, value: object) -> str:
@@ -101,7 +102,7 @@ class Reader(Problems):
             # Pulumi sets nothing below a text.
             self.remove(key, f"must be {must}: take it out.")
             if kind is list and example != UNKNOWN:
-                command = f"{self.command('set', f'{key}[0]', path=True)} {quoted(example)}"
+                command = f"{self.command('set', f'{key}[0]', path=True)} {shlex.quote(example)}"
                 self.problems[-1] += f"\n      {command}"
             return None
         return parsed
@@ -148,7 +149,7 @@ class Reader(Problems):
             # With `--path` alone, Pulumi takes digits for a number.
             command = self.command("set", path, path=True, flags=" --type string")
             shown = self.shown(path, value)
-            text = shown if type(value) is int else quoted(kind.example(None))
+            text = shown if type(value) is int else shlex.quote(kind.example(None))
             self.problem(path, f"is {shown}: it must be a text.\n      {command} {text}")
 
     def items(self, key: str, example: str) -> list[Any] | None:
