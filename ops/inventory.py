@@ -14,6 +14,8 @@ from ops.bootstrap.console import UserError
 if TYPE_CHECKING:
     from docker import APIClient
 
+    from ops.stack import Stack
+
 CLIENT = "components.swarm.client"
 """Imports the docker SDK, which takes 0.2 s: whoever has else to wait imports it meanwhile."""
 
@@ -101,6 +103,11 @@ def about_swarm(stack: str, host: str, client: APIClient, before: str) -> Mappin
         error = AnotherSwarmError(before=before, cluster=cluster, host=host)
         raise UserError(explain(error, stack))
     return about
+
+
+def require_swarm_of(stack: Stack, client: APIClient) -> None:
+    """Raise as `about_swarm` does unless the engine manages the swarm of the stack."""
+    about_swarm(stack.name, stack.endpoint.host, client, stack.cluster)
 
 
 @contextlib.contextmanager

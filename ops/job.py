@@ -20,7 +20,7 @@ from components.swarm.task import go_memory
 from components.swarm.task_failure import Cause, read_failure
 from components.swarm.task_log import TaskLog
 from components.swarm.task_state import error_of
-from ops import checkpoint, inventory
+from ops import inventory
 from ops.bootstrap.console import UserError, say
 from ops.bootstrap.environment import deploy_command
 from ops.tools_image import tools_image
@@ -121,8 +121,7 @@ class _Run:
     def begun(self) -> Iterator[str]:
         """Yield the id of the job's service, and remove it afterwards, with all that it uses."""
         # A swarm of the same names isn't the stack's: the images there are another's.
-        before = checkpoint.read(self._stack.name).cluster
-        inventory.about_swarm(self._stack.name, self._stack.endpoint.host, self._client, before)
+        inventory.require_swarm_of(self._stack, self._client)
         registry, image = self.registry(), tools_image(self._stack, self._client)
         self.refuse_second()
         labels = namespace_labels(self._swarm_stack)

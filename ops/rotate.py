@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from components.credentials import FIRST_VERSION, PasswordVersion
 from components.token_server import TokenServerOptions
-from ops import checkpoint, inventory
+from ops import inventory
 from ops.bootstrap.console import UserError, run, say
 from ops.users import moment
 from settings import Settings
@@ -173,8 +173,7 @@ def _require_deployable(stack: Stack) -> None:
     """Raise UserError where a deployment couldn't begin: before anything is written."""
     _ = stack.outputs
     with inventory.connected(stack.name, stack.endpoint) as client:
-        before = checkpoint.read(stack.name).cluster
-        inventory.about_swarm(stack.name, stack.endpoint.host, client, before)
+        inventory.require_swarm_of(stack, client)
 
 
 def _deploy(stack: Stack) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from components.run import takeover
 from components.swarm.endpoint import Endpoint
-from ops import backend, inventory, policy, resume
+from ops import backend, checkpoint, inventory, policy, resume
 from ops.bootstrap import ROOT, images, state
 from ops.bootstrap.console import UserError, confirm, run, say
 from ops.bootstrap.environment import LOCAL, deploy_command, prepare_machine
@@ -89,6 +89,11 @@ class Stack:
         command = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", self.name]
         return StackOutputs.read(json.loads(run(command)))
 
+    @cached_property
+    def cluster(self) -> str:
+        """Id of the swarm that it was deployed to; empty where none was noted."""
+        return checkpoint.read(self.name).cluster
+
     @property
     def outputs(self) -> StackOutputs:
         """Outputs of the last deployment; a UserError before the first."""
@@ -98,7 +103,7 @@ class Stack:
 
     def refresh(self) -> None:
         """Ask Pulumi anew from here on: the stack was changed."""
-        for name in ("config", "whole_config", "settings", "endpoint", "last_outputs"):
+        for name in ("config", "whole_config", "settings", "endpoint", "last_outputs", "cluster"):
             self.__dict__.pop(name, None)
 
     def ensure(self, *, new: bool = False) -> None:

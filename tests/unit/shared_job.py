@@ -13,7 +13,7 @@ import pytest
 from components.distribution.config import CA_FILE, CONFIG_PATH, HTPASSWD_PATH
 from components.swarm.endpoint import Endpoint
 from components.swarm.pull_login import PullLogin
-from ops import checkpoint, inventory, job
+from ops import inventory, job
 
 IMAGE = "ghcr.io/acme/tools:1"
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
@@ -137,12 +137,11 @@ def stack_on(swarm: Swarm, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(job, "POLL_SECONDS", 0)
     monkeypatch.setattr(job, "PENDING_SECONDS", -1)
     monkeypatch.setattr(inventory, "connected", lambda *_: contextlib.nullcontext(swarm))
-    noted = SimpleNamespace(cluster=Swarm.cluster)
-    monkeypatch.setattr(checkpoint, "read", lambda _: noted)
     engine = SimpleNamespace(pull_logins={"ghcr.io": PullLogin(username="me", password="p")})
     return SimpleNamespace(
         name="prod",
         endpoint=Endpoint(host="unix:///nowhere.sock"),
+        cluster=Swarm.cluster,
         is_local=False,
         config=SimpleNamespace(swarm_stack="images"),
         settings=SimpleNamespace(tools_image=IMAGE, engine=engine, gc=None, backup=None),
