@@ -61,13 +61,7 @@ def _collections(program: Path, store: str, name: str) -> Iterator[Figure]:
         unit="MiB",
         target=MEMORY_MIB,
     )
-    yield Figure(
-        title=f"{KILLS} collections killed under 8 clients on {name}: tags lost",
-        ours=[killed["lost"]],
-        unit="",
-        target=0,
-        note=_listed(killed),
-    )
+    yield _lost(f"{KILLS} collections killed under 8 clients on {name}", killed)
 
 
 def _backups(program: Path, store: str, name: str) -> Iterator[Figure]:
@@ -80,14 +74,17 @@ def _backups(program: Path, store: str, name: str) -> Iterator[Figure]:
             f"{KILLS} backups killed under 8 clients on {name}",
         ),
     ):
-        figures = figures_of(program, test, store, settings, TEST_S)
-        yield Figure(
-            title=f"{title}, restored: tags lost",
-            ours=[figures["lost"]],
-            unit="",
-            target=0,
-            note=_listed(figures),
-        )
+        yield _lost(f"{title}, restored", figures_of(program, test, store, settings, TEST_S))
+
+
+def _lost(title: str, figures: Mapping[str, Any]) -> Figure:
+    return Figure(
+        title=f"{title}: tags lost",
+        ours=[figures["lost"]],
+        unit="",
+        target=0,
+        note=_listed(figures),
+    )
 
 
 def _listed(figures: Mapping[str, Any]) -> str:
