@@ -96,15 +96,6 @@ class _Run:
         self._swarm_stack = stack.config.swarm_stack
         self._service = job_service(self._swarm_stack, job.name)
 
-    def registry(self) -> _Raw:
-        """Return the specification of the registry's service; UserError where it isn't deployed."""
-        name = service_name(self._swarm_stack, "registry")
-        service = service_named(self._client, name)
-        if service is None:
-            command = deploy_command(self._stack.name)
-            raise UserError(f"there is no service {name} on the swarm; deploy it first: {command}")
-        return dict(service["Spec"])
-
     def refuse_second(self) -> None:
         """Raise UserError while another run goes on; remove what is left of one that has ended."""
         service = service_named(self._client, self._service)
@@ -122,7 +113,8 @@ class _Run:
         """Yield the id of the job's service, and remove it afterwards, with all that it uses."""
         # A swarm of the same names isn't the stack's: the images there are another's.
         inventory.require_swarm_of(self._stack, self._client)
-        registry, image = self.registry(), tools_image(self._stack, self._client)
+        registry = registry_service(self._stack, self._client)["Spec"]
+        image = tools_image(self._stack, self._client)
         self.refuse_second()
         labels = namespace_labels(self._swarm_stack)
         with contextlib.ExitStack() as until_done:
@@ -253,6 +245,15 @@ def task_template(
 def job_service(swarm_stack: str, name: str) -> str:
     """Return the name of a job's service."""
     return service_name(swarm_stack, f"{inventory.JOB}{name}")
+
+
+def registry_service(stack: Stack, client: APIClient) -> _Raw:
+    """Return the registry's service; UserError where it isn't deployed."""
+    name = service_name(stack.config.swarm_stack, "registry")
+    if service := service_named(client, name):
+        return service
+    command = deploy_command(stack.name)
+    raise UserError(f"there is no service {name} on the swarm; deploy it first: {command}")
 
 
 def service_named(client: APIClient, name: str) -> _Raw | None:

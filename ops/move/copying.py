@@ -103,6 +103,14 @@ def run_step(stack: Stack, side: Side, files: Source, step: str) -> Mapping[str,
     return done
 
 
+def say_pause(pause: Mapping[str, Any]) -> None:
+    """Say how long pushes waited, as the step `end` reports it."""
+    if pause["expired"]:
+        say(f"pushes waited for {LONGEST_PAUSE}, and went on before the end; nothing is lost")
+    else:
+        say(f"pushes waited for {pause['seconds']:.0f} s, and went on by themselves")
+
+
 def _notice_seconds(stack: Stack) -> int:
     """Return the time until Traefik leads to a gate that has come, or away from one that goes."""
     return stack.settings.routes.registry.discovery_seconds

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from components.run.takeover import Move
 from components.swarm.location import IMAGES
 from ops.bootstrap.console import UserError, confirm, run, say
-from ops.move.copying import LONGEST_PAUSE, Side, Source, run_step, source
+from ops.move.copying import LONGEST_PAUSE, Side, Source, run_step, say_pause, source
 from ops.move.gate import gate_labels
 from ops.move.route import Route, find_route, is_on, note_move
 from ops.quantities import size
@@ -91,10 +91,8 @@ def _go_over(stack: Stack, route: Route, files: Source) -> Mapping[str, Any]:
 
 
 def _report(stack: Stack, route: Route, pause: Mapping[str, Any]) -> None:
-    if pause["expired"]:
-        say(f"pushes waited for {LONGEST_PAUSE}, and went on before the end; nothing is lost")
-    elif not route.is_over:
-        say(f"pushes waited for {pause['seconds']:.0f} s, and went on by themselves")
+    if pause["expired"] or not route.is_over:
+        say_pause(pause)
     say(
         f"the images are on {route.new.name}; {stack.file.name} says so: commit it. The old copy"
         f" stays on {route.old.name} until you type there:"

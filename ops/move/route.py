@@ -12,7 +12,7 @@ from components.swarm.placement import holders_of, left_label, move_cut_off, obs
 from components.swarm.service import service_name
 from ops import inventory
 from ops.bootstrap.console import UserError
-from ops.job import service_named
+from ops.job import registry_service, service_named
 from settings.remedies import explain
 
 if TYPE_CHECKING:
@@ -40,16 +40,10 @@ class Route:
 
 def find_route(stack: Stack, wanted: str) -> Route:
     """Return the way to the node `wanted`; UserError when there is none."""
-    name = service_name(stack.config.swarm_stack, "registry")
     with inventory.connected(stack.name, stack.endpoint) as client:
         nodes = [read_node(raw) for raw in client.nodes()]
-        service = service_named(client, name)
+        service = registry_service(stack, client)
         token_server = service_named(client, service_name(stack.config.swarm_stack, "token"))
-    if service is None:
-        raise UserError(
-            f"there is no service {name} on the swarm; deploy it first:"
-            f" make deploy STACK={stack.name}"
-        )
     spec = service["Spec"]
     task = spec["TaskTemplate"]
     constraints: Sequence[str] = (task.get("Placement") or {}).get("Constraints") or []

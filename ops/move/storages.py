@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.run.takeover import Move
 from ops.bootstrap.console import UserError, confirm, say
-from ops.move.copying import LONGEST_PAUSE, Source, run_step, source
+from ops.move.copying import LONGEST_PAUSE, Source, run_step, say_pause, source
 from ops.move.gate import gate_labels
 from ops.move.storage_route import StorageRoute, find_storage_route
 from ops.quantities import size
@@ -39,10 +39,7 @@ def move(stack: Stack) -> None:
         say("the rest is copied, and pushes wait")
         run_step(stack, route.target, files, "rest")
         pause = _go_over(stack, route, files)
-    if pause["expired"]:
-        say(f"pushes waited for {LONGEST_PAUSE}, and went on before the end; nothing is lost")
-    else:
-        say(f"pushes waited for {pause['seconds']:.0f} s, and went on by themselves")
+    say_pause(pause)
     return _report(stack, route)
 
 
