@@ -124,28 +124,29 @@ func TestTagsThatBelongToAManifestFollowIt(t *testing.T) {
 func TestWhatIsPushedWhileATagGoesStays(t *testing.T) {
 	onDated(t, func(p *place) {
 		old, fresh := p.Image("app", p.Layer("app", "old")), p.Image("app", p.Layer("app", "fresh"))
-		link := storage.Entry{Kind: storage.History, Repository: "app", Tag: "t", Digest: fresh}
-		for name, push := range map[string]func(){
-			"a whole push":   func() { p.Tag("app", "t", fresh) },
-			"half a push":    func() { p.Link(link) },
-			"the same again": func() { p.Tag("app", "t", old) },
+		for name, push := range map[string]func(tag string){
+			"whole-push": func(tag string) { p.Tag("app", tag, fresh) },
+			"half-a-push": func(tag string) {
+				p.Link(storage.Entry{Kind: storage.History, Repository: "app", Tag: tag, Digest: fresh})
+			},
+			"the-same-again": func(tag string) { p.Tag("app", tag, old) },
 		} {
 			p.later += time.Second // each run has its own name
-			p.pushed("app", "t", old, 50*day)
+			p.pushed("app", name, old, 50*day)
 			p.hook = func(string) error {
 				p.hook = nil
-				push()
+				push(name)
 				return nil
 			}
 			p.mustCollect(retain(lets("**", 0, day)))
-			if name == "half a push" { // its other half
-				p.Put(storage.Entry{Kind: storage.Current, Repository: "app", Tag: "t"}.File(), fresh.String())
+			if name == "half-a-push" { // its other half
+				p.Put(storage.Entry{Kind: storage.Current, Repository: "app", Tag: name}.File(), fresh.String())
 			}
 			wanted := fresh
-			if name == "the same again" {
+			if name == "the-same-again" {
 				wanted = old
 			}
-			if got := p.tags("app")["t"]; got != wanted {
+			if got := p.tags("app")[name]; got != wanted {
 				t.Errorf("%s: the tag names %q, wanted %s", name, got, wanted)
 			}
 		}
