@@ -15,32 +15,26 @@ type tag struct{ repository, name string }
 // listing is what a listing of a registry's tree shows of its tags.
 type listing struct {
 	tags    []tag
-	written map[tag]written
+	written map[tag]storage.Written
 	seed    maphash.Seed
 	history map[uint64]struct{} // hashes of the paths of its links
 }
 
-// written is when files of a tag were written.
-type written struct{ link, youngest time.Time }
-
 func newListing() *listing {
-	return &listing{written: map[tag]written{}, seed: maphash.MakeSeed(), history: map[uint64]struct{}{}}
+	return &listing{written: map[tag]storage.Written{}, seed: maphash.MakeSeed(), history: map[uint64]struct{}{}}
 }
 
 // add adds a file of a tag.
 func (l *listing) add(e storage.Stored) {
 	t := tag{e.Repository, e.Tag}
-	files := l.written[t]
+	written := l.written[t]
+	written.Add(e)
+	l.written[t] = written
 	if e.Kind == storage.Current {
 		l.tags = append(l.tags, t)
-		files.link = e.Changed
 	} else {
 		l.history[maphash.String(l.seed, e.File())] = struct{}{}
 	}
-	if e.Changed.After(files.youngest) {
-		files.youngest = e.Changed
-	}
-	l.written[t] = files
 }
 
 // has returns whether a tag had named a manifest by then.
@@ -52,5 +46,5 @@ func (l *listing) has(t tag, d digest.Digest) bool {
 
 // pushed returns when a tag was pushed.
 func (l *listing) pushed(t tag, pushes *storage.Pushes) time.Time {
-	return pushes.When(t.repository, t.name, l.written[t].link, l.written[t].youngest).UTC()
+	return pushes.When(t.repository, t.name, l.written[t]).UTC()
 }

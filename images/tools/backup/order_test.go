@@ -34,7 +34,7 @@ func pushed(t registrytest.Tree, repository string) map[string]time.Time {
 		t.Errorf("unsure: %v", err)
 	}
 	for tag := range link {
-		link[tag] = pushes.When(repository, tag, link[tag], youngest[tag])
+		link[tag] = pushes.When(repository, tag, storage.Written{Link: link[tag], Youngest: youngest[tag]})
 	}
 	return link
 }

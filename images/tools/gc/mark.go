@@ -102,12 +102,8 @@ func (m *marker) tree(ctx context.Context, below string) (map[string]*repository
 				t = &tag{}
 				r.tags[s.Tag] = t
 			}
-			if s.Changed.After(t.changed) {
-				t.changed = s.Changed
-			}
-			if s.Kind == storage.Current {
-				t.current, t.pushed = true, s.Changed
-			} else {
+			t.Add(s)
+			if s.Kind == storage.History {
 				t.history = append(t.history, s.Digest)
 			}
 			return
@@ -149,7 +145,7 @@ func (m *marker) mayNameRubbish(name string, r *repository, from rubbish) *repos
 			_, ok := from.files[storage.Entry{Kind: storage.Revision, Repository: name, Digest: d}]
 			return ok
 		})
-		if aside || m.young(t.changed) {
+		if aside || m.young(t.Youngest) {
 			some.tags[tagName] = t
 		}
 	}

@@ -123,8 +123,7 @@ func (c *collector) tagsOf(
 		return nil, err
 	}
 	for tagName, t := range all[name].tags {
-		t.pushing = t.changed.After(t.pushed)
-		t.pushed = pushes.When(name, tagName, t.pushed, t.changed)
+		t.pushed = pushes.When(name, tagName, t.Written)
 	}
 	return all[name], nil
 }
@@ -133,12 +132,12 @@ func (c *collector) tagsOf(
 func (c *collector) ownTags(r *repository, rules []rule) []candidate {
 	var tags, broken []candidate
 	for name, t := range r.tags {
-		one := candidate{name, t.pushed, t.changed}
+		one := candidate{name, t.pushed, t.Youngest}
 		switch {
 		case belonging.MatchString(name):
-		case t.current:
+		case t.current():
 			tags = append(tags, one)
-		case !protects(rules, name) && !anyRecent(rules, t.changed, c.store.Now()):
+		case !protects(rules, name) && !anyRecent(rules, t.Youngest, c.store.Now()):
 			broken = append(broken, one) // a run that was killed may leave such a tag
 		}
 	}
@@ -148,10 +147,11 @@ func (c *collector) ownTags(r *repository, rules []rule) []candidate {
 	return append(old, broken...)
 }
 
-// isPushed returns whether somebody pushes a tag in this moment, as far as a listing shows it. Where times
-// are in seconds, its link may get the same time as what was listed, so it wouldn't be seen to change.
+// isPushed returns whether somebody pushes a tag in this moment, as far as a listing shows it: a push writes
+// its link last. Where times are in seconds, that may get the same time as what was listed, so the tag
+// wouldn't be seen to change.
 func (c *collector) isPushed(t *tag, rules []rule) bool {
-	return t.pushing && anyRecent(rules, t.changed, c.store.Now())
+	return t.Youngest.After(t.Link) && anyRecent(rules, t.Youngest, c.store.Now())
 }
 
 // followers returns the tags that belong to what has gone from a repository: to the manifests that
@@ -171,7 +171,7 @@ func (c *collector) followers(
 	for tagName, t := range r.tags {
 		if !belonging.MatchString(tagName) || protects(rules, tagName) || c.isPushed(t, rules) {
 			rest.tags[tagName] = t
-		} else if t.current {
+		} else if t.current() {
 			names = append(names, tagName)
 		}
 	}
@@ -213,7 +213,7 @@ func (c *collector) followers(
 	var tags []candidate
 	for _, tagName := range append(alone, following...) {
 		t := r.tags[tagName]
-		tags = append(tags, candidate{tagName, t.pushed, t.changed})
+		tags = append(tags, candidate{tagName, t.pushed, t.Youngest})
 	}
 	return tags, nil
 }

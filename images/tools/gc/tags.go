@@ -22,12 +22,13 @@ type repository struct {
 
 // tag is what the tree holds of one.
 type tag struct {
-	current bool
-	pushed  time.Time // when what it names now was pushed
-	changed time.Time // when its youngest file was written, which may be of a push under way
-	pushing bool      // its youngest file isn't its current link, which a push writes last
+	storage.Written
+	pushed  time.Time // when what it names now was pushed, in retention
 	history []digest.Digest
 }
+
+// current returns whether it names something now.
+func (t *tag) current() bool { return !t.Link.IsZero() }
 
 // refer notes which manifests of a repository, all of which have been read, belong to which.
 func (m *marker) refer(r *repository) {
@@ -43,7 +44,7 @@ func (m *marker) refer(r *repository) {
 func (m *marker) tagged(ctx context.Context, name string, r *repository) ([]digest.Digest, error) {
 	var tags []string
 	for tagName, t := range r.tags {
-		if t.current && !m.expired.has(name, tagName) {
+		if t.current() && !m.expired.has(name, tagName) {
 			tags = append(tags, tagName)
 		}
 	}

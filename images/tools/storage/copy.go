@@ -101,10 +101,10 @@ func (c *Copy) end(ctx context.Context, repository string, began map[string]copi
 			one.before = noted[tag]
 		}
 		switch {
-		case files.link.IsZero():
+		case files.Link.IsZero():
 		case one.made && !files.pushedSince(one.Digest):
-			final[tag] = push{one.Pushed.UTC(), files.youngest.UTC()}
-		case !one.made && one.before.holds(files.youngest):
+			final[tag] = push{one.Pushed.UTC(), files.Youngest.UTC()}
+		case !one.made && one.before.holds(files.Youngest):
 			final[tag] = one.before
 		}
 	}
@@ -113,16 +113,15 @@ func (c *Copy) end(ctx context.Context, repository string, began map[string]copi
 
 // tagFiles is when the files of a tag were written.
 type tagFiles struct {
-	link     time.Time
-	youngest time.Time
-	history  map[digest.Digest]time.Time
+	Written
+	history map[digest.Digest]time.Time
 }
 
 // pushedSince returns whether the tag was pushed after its link was made to name a manifest. A push writes
 // its part of the history first, and the times of an object store are in seconds.
 func (f tagFiles) pushedSince(named digest.Digest) bool {
 	for d, changed := range f.history {
-		if named != "" && d != named && !changed.Before(f.link) {
+		if named != "" && d != named && !changed.Before(f.Link) {
 			return true
 		}
 	}
@@ -139,13 +138,9 @@ func tagsOf(ctx context.Context, s *Store, repository string) (map[string]*tagFi
 			one = &tagFiles{history: map[digest.Digest]time.Time{}}
 			tags[e.Tag] = one
 		}
-		if e.Kind == Current {
-			one.link = e.Changed
-		} else {
+		one.Add(e)
+		if e.Kind == History {
 			one.history[e.Digest] = e.Changed
-		}
-		if e.Changed.After(one.youngest) {
-			one.youngest = e.Changed
 		}
 	})
 	return tags, err
@@ -187,8 +182,8 @@ func (s *Store) PushTimes(ctx context.Context) (map[string]map[string]time.Time,
 		}
 		of := map[string]time.Time{}
 		for tag, files := range tags {
-			if !files.link.IsZero() {
-				of[tag] = pushes.When(repository, tag, files.link, files.youngest).UTC()
+			if !files.Link.IsZero() {
+				of[tag] = pushes.When(repository, tag, files.Written).UTC()
 			}
 		}
 		times[repository] = of
@@ -206,8 +201,8 @@ func (s *Store) NotePushes(ctx context.Context, times map[string]map[string]time
 		}
 		noted := map[string]push{}
 		for tag, files := range tags {
-			if when, ok := pushed[tag]; ok && !files.link.IsZero() {
-				noted[tag] = push{when.UTC(), files.youngest.UTC()}
+			if when, ok := pushed[tag]; ok && !files.Link.IsZero() {
+				noted[tag] = push{when.UTC(), files.Youngest.UTC()}
 			}
 		}
 		if err := writePushes(ctx, s, repository, noted); err != nil {

@@ -77,13 +77,29 @@ func (p *Pushes) add(repository string, noted map[string]push) {
 // interrupted.
 func (p *Pushes) Unsure(repository string) bool { _, ok := p.unsure[repository]; return ok }
 
-// When returns when a tag was pushed, from when its link and the youngest of its files were written.
-func (p *Pushes) When(repository, tag string, link, youngest time.Time) time.Time {
+// Written is when the files of a tag were written.
+type Written struct {
+	Link     time.Time // its current link; zero without one
+	Youngest time.Time // that one or its history, which may be of a push under way
+}
+
+// Add adds a file of the tag.
+func (w *Written) Add(e Stored) {
+	if e.Kind == Current {
+		w.Link = e.Changed
+	}
+	if e.Changed.After(w.Youngest) {
+		w.Youngest = e.Changed
+	}
+}
+
+// When returns when a tag was pushed, from when its files were written.
+func (p *Pushes) When(repository, tag string, written Written) time.Time {
 	one, ok := p.noted[repository][tag]
-	if ok && (one.Copied.IsZero() || one.holds(youngest)) {
+	if ok && (one.Copied.IsZero() || one.holds(written.Youngest)) {
 		return one.Pushed
 	}
-	return link
+	return written.Link
 }
 
 // holds returns whether there has been no push since, from when the youngest of the tag's files was written.

@@ -51,7 +51,7 @@ func when(t *registrytest.Tree, repository, tag string, sure bool) time.Time {
 		if pushes.Unsure(repository) == sure {
 			t.Errorf("%s of %q: sure is %v", repository, name, !sure)
 		}
-		times = append(times, pushes.When(repository, tag, link, youngest))
+		times = append(times, pushes.When(repository, tag, storage.Written{Link: link, Youngest: youngest}))
 	}
 	if !times[0].Equal(times[1]) {
 		t.Errorf("%s:%s was pushed at %v", repository, tag, times)
