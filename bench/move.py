@@ -51,7 +51,7 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
     folder = testbed.folder / "store"
     folder.mkdir()
     store = Store(site.swarm, folder)
-    project.configure("bench", store.settings, store.keys)
+    project.configure("bench", store.settings, store.secrets)
     yield from _moved(testbed, site, client, digests, "an object store")
     project.unset("bench", "registry:config")
     project.unset("bench", "registry:storageCa")

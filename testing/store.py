@@ -62,13 +62,14 @@ class Store:
             f"{DRIVER}.region": REGION,
             f"{DRIVER}.regionendpoint": self.endpoint,
             f"{DRIVER}.forcepathstyle": "true",
+            f"{DRIVER}.accesskey": self.access_key,
             "registry:config.storage.redirect.disable": "true",
         }
 
     @property
-    def keys(self) -> dict[str, str]:
+    def secrets(self) -> dict[str, str]:
         """Settings beside these that are secrets."""
-        return {f"{DRIVER}.accesskey": self.access_key, f"{DRIVER}.secretkey": self.secret_key}
+        return {f"{DRIVER}.secretkey": self.secret_key}
 
     def end(self) -> None:
         """End it; its files are its folder's, and another `begin` finds them."""

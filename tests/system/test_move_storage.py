@@ -51,7 +51,7 @@ def test_the_images_go_to_a_bucket_and_back_while_in_use(
 
     with Load(site, NAME, HOST, PROXY, archive, tmp_path, pulled="kept:1", retries=RETRIES) as load:
         folder = {f"{DRIVER}.rootdirectory": "/folder"}
-        site.project.configure(NAME, store.settings | folder, store.keys)
+        site.project.configure(NAME, store.settings | folder, store.secrets)
         refused = site.project.preview(NAME)
         assert refused.code != 0
         assert f"make move STACK={NAME}" in refused.text

@@ -18,7 +18,7 @@ from testing.archive import redis_image
 from testing.load import Load
 from testing.project import changed
 from testing.site import STARTED_S, SwarmUnderTest
-from testing.store import BUCKET, REGION, Store
+from testing.store import Store
 from testing.testswarm import SOON_S, Node
 from testing.watch import Watch
 
@@ -58,24 +58,11 @@ def _deployed(site: SwarmUnderTest, store: Store, tmp_path_factory: pytest.TempP
             "registry:replicas": str(REPLICAS),
             "registry:cache": "redis",
             "registry:redisImage": REDIS,
-            "registry:storageCa": str(store.root_file),
             "registry:gc.grace": "24h",
             "registry:toolsImage": TOOLS_IMAGE,
         },
     )
-    driver = "registry:config.storage.s3"
-    settings = {
-        f"{driver}.bucket": BUCKET,
-        f"{driver}.region": REGION,
-        f"{driver}.regionendpoint": store.endpoint,
-        f"{driver}.forcepathstyle": "true",
-        "registry:config.storage.redirect.disable": "true",
-    }
-    secrets = {
-        f"{driver}.accesskey": store.access_key,
-        f"{driver}.secretkey": store.secret_key,
-    }
-    site.project.configure(NAME, settings, secrets)
+    site.project.configure(NAME, store.settings, store.secrets)
     site.project.up(NAME)
     site.serves(NAME, DOMAIN, PROXY)
 

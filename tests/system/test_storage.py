@@ -12,7 +12,7 @@ import pytest
 from ops.bootstrap.console import wait
 from testing.project import Project, changed
 from testing.site import STARTED_S, SwarmUnderTest
-from testing.store import BUCKET, REGION, Store
+from testing.store import BUCKET, DRIVER, Store
 from testing.testswarm import Node
 
 NAME = "kept"
@@ -21,7 +21,6 @@ SERVICE = f"{NAME}_registry"
 PROXY = f"{NAME}_proxy"
 DOMAIN = "kept.example.com"
 VOLUME = f"{NAME}_registry-data"
-S3 = "registry:config.storage.s3"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -139,20 +138,10 @@ def test_a_move_into_a_bucket_and_back_takes_consent(
     site: SwarmUnderTest, image: str, tmp_path: Path, store: Store
 ) -> None:
     project, holder = site.project, site.node_of(SERVICE)
-    for key, value in {
-        f"{S3}.bucket": BUCKET,
-        f"{S3}.region": REGION,
-        f"{S3}.regionendpoint": store.endpoint,
-        f"{S3}.forcepathstyle": "true",
-        "registry:config.storage.redirect.disable": "true",
-    }.items():
-        project.set(NAME, key, value, "--path")
-    project.set(NAME, f"{S3}.accesskey", store.access_key, "--path")
-    project.set(NAME, f"{S3}.secretkey", store.secret_key, "--path", "--secret")
-    set_all(project, storageCa=str(store.root_file))
+    project.configure(NAME, store.settings, store.secrets)
     text = refused(project)
     assert f"The images are in volume {VOLUME} on node {holder.name}" in text
-    assert f"pulumi config rm --stack {NAME} --path {S3}" in text
+    assert f"pulumi config rm --stack {NAME} --path {DRIVER}" in text
     pulled(site, image, tmp_path)
     # As docs/storage-and-replicas.md has it: a copy of the files.
     data = holder.dir / "data/volumes" / VOLUME / "_data/docker"
@@ -162,7 +151,7 @@ def test_a_move_into_a_bucket_and_back_takes_consent(
     unset_all(project, "volumeMovedFrom")
     quiet(site)
     pulled(site, image, tmp_path)
-    project.set(NAME, f"{S3}.bucket", "imgaes", "--path")
+    project.set(NAME, f"{DRIVER}.bucket", "imgaes", "--path")
     assert f"The images are in bucket {BUCKET} at {store.endpoint}" in refused(project)
     unset_all(project, "config", "storageCa")
     assert f"registry:volumeMovedFrom {BUCKET}" in refused(project)
