@@ -45,10 +45,11 @@ def end_children(spared: Collection[int] = ()) -> list[str]:
     deadline = time.monotonic() + END_SECONDS
     # The children of those that are killed are adopted, so they come next.
     while (left := _others(spared)) and time.monotonic() < deadline:
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        # The words of one that was just starting a program come a moment later.
+        for pid, command in left.items():
+            # One that is just starting a program has no words: it has a moment to get them.
+            if command or pid in ended:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         ended |= {pid: command or ended.get(pid, "") for pid, command in left.items()}
         time.sleep(0.01)
     _wait_for(ended)
