@@ -112,6 +112,12 @@ class Registry:
 
         wait("Traefik to find the token server", all_asked, STARTED_S)
 
+    def unanswered(self) -> str:
+        """Return the lines of Traefik's access log about requests that no task has answered."""
+        log = self.site.swarm.docker(self.site.node_of(PROXY), "service", "logs", "--raw", PROXY)
+        away = {f'" {status} ' for status in AWAY}
+        return "\n".join(line for line in log.splitlines() if any(each in line for each in away))
+
 
 @pytest.fixture(scope="module")
 def registry(
@@ -259,9 +265,11 @@ def test_logins_go_on_while_a_task_or_its_node_is_lost(registry: Registry) -> No
     slowest = max(answer.seconds for answer in watch.answers)
     print(f"{killed} and {len(watch.answers) - killed} logins, the slowest took {slowest:.1f} s")
     assert watch.other_than(200) == []
-    # What is under way on a task in the moment of its SIGKILL is lost with it: Traefik tries again
-    # only what it hasn't sent. Of eight clients one may be there, at its first request.
-    assert len(working.failed) <= 1, working.failed
+    # What is under way on a task in the moment of its loss is lost with it, with 502: Traefik tries
+    # again only what it hasn't sent. Twice one client may be there, at its first request. With 504
+    # it hasn't found the other task.
+    print(registry.unanswered())
+    assert len(working.failed) <= 2, working.failed
     assert all("502 (Bad Gateway)" in failed for failed in working.failed), working.failed
     assert working.done
 

@@ -8,6 +8,7 @@ import pytest
 
 from components.distribution.service import no_token_server_labels
 from components.token_server import TokenServerOptions, server_labels
+from components.traefik.route import ATTEMPTS_AT_SEVERAL
 from ops.bootstrap.console import UserError
 from ops.move.gate import gate_labels
 
@@ -44,7 +45,9 @@ def test_requests_with_a_password_come_to_the_gate_in_token_mode_too() -> None:
     assert moved[f"{https}-move.service"] == f"{name}-move"
     assert moved[f"{https}-move.rule"] == f"({token_server[f'{https}.rule']}) && PathPrefix(`/v2/`)"
     assert moved[f"{https}-move.middlewares"] == token_server[f"{https}.middlewares"]
-    assert moved[f"traefik.http.middlewares.{name}-retry.retry.attempts"] == "4"
+    assert moved[f"traefik.http.middlewares.{name}-retry.retry.attempts"] == str(
+        ATTEMPTS_AT_SEVERAL
+    )
     assert moved[f"traefik.http.services.{name}-move.loadbalancer.server.port"] == "5003"
     assert moved["traefik.http.services.images-registry-move.loadbalancer.server.port"] == "5001"
     # Of the rules that a request without a token meets, the gate's is the longest.

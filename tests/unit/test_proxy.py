@@ -142,7 +142,7 @@ def test_proxies_in_front_are_trusted_by_their_addresses(deploy: Deploy) -> None
 def test_traefik_looks_seldom_gives_up_soon_and_collects_its_garbage(deploy: Deploy) -> None:
     container = proxy(deploy)["taskSpec"]["containerSpec"]
     assert "--providers.swarm.refreshseconds=5s" in container["args"]
-    assert "--serverstransport.forwardingtimeouts.dialtimeout=2s" in container["args"]
+    assert "--serverstransport.forwardingtimeouts.dialtimeout=1s" in container["args"]
     assert container["commands"][-1] == "/entrypoint.sh"
 
 

@@ -75,7 +75,6 @@ func TestTheProgramServesReloadsAndEnds(t *testing.T) {
 	if login("dev") != 200 {
 		t.Error("a wrong file counts")
 	}
-	http.DefaultClient.CloseIdleConnections()
 	running.signal()
 	eventually(t, func() bool { return strings.Contains(running.output(), `"event":"stopping"`) })
 	if login("dev") != 200 {
@@ -89,6 +88,22 @@ func TestTheProgramServesReloadsAndEnds(t *testing.T) {
 	}
 	if code, errors := execute("healthcheck", "-folder", folder); code != 1 || errors == "" {
 		t.Errorf("%d: %s", code, errors)
+	}
+}
+
+func TestEachRequestHasAConnectionOfItsOwn(t *testing.T) {
+	address, _ := listening(t, folder(t))
+	for _, path := range []string{healthPath, tokenPath, registryPath} {
+		request, _ := http.NewRequest("GET", address+path, nil)
+		request.Host = "a"
+		answered, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answered.Body.Close()
+		if !answered.Close {
+			t.Errorf("%s: the connection is kept", path)
+		}
 	}
 }
 

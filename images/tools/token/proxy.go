@@ -49,10 +49,9 @@ func (r *registry) reverseProxy(asks kind, log *slog.Logger) *httputil.ReversePr
 				return r.dial(ctx, asks)
 			},
 			MaxConnsPerHost:       maxConnectionsTo,
-			MaxIdleConnsPerHost:   32,
-			IdleConnTimeout:       10 * time.Second,
 			ExpectContinueTimeout: time.Second,
 			DisableCompression:    true,
+			DisableKeepAlives:     true, // As `listen` has none, and for the same reason.
 		},
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", r.name
