@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.testbed import Testbed
@@ -16,16 +17,27 @@ from components.distribution.config import (
     Wiring,
     document,
 )
+from components.distribution.service import TaskOptions
 
-MEMORY = "512m"
+MEMORY_MIB = TaskOptions().memory_mib
 """Limit of a registry task by default, and so of this one."""
 WIRING = Wiring(login=False)
 
 
-def start(testbed: Testbed, name: str, wiring: Wiring = WIRING) -> tuple[str, str]:
-    """Run the image that stacks run, with their configuration; return its host and container."""
+def start(
+    testbed: Testbed,
+    name: str,
+    wiring: Wiring = WIRING,
+    variables: Mapping[str, str] | None = None,
+) -> tuple[str, str]:
+    """Run the image that stacks run, with their configuration; return its host and container.
+
+    Go's own limits are those that it has by itself; `variables` may give it others.
+    """
     config = write_config(testbed, name, wiring=wiring)
-    command = ["run", "--detach", "--memory", MEMORY, "--env", "OTEL_TRACES_EXPORTER=none"]
+    command = ["run", "--detach", "--memory", f"{MEMORY_MIB}m"]
+    for key, value in {"OTEL_TRACES_EXPORTER": "none", **(variables or {})}.items():
+        command += ["--env", f"{key}={value}"]
     mounts = ["--volume", f"{name}:{DATA_PATH}", "--volume", f"{config}:{CONFIG_PATH}:ro"]
     container = testbed.docker(*command, *mounts, REGISTRY_IMAGE)
     address = testbed.docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container)

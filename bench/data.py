@@ -15,6 +15,7 @@ from bench.artifact import Image
 from bench.figures import Figure
 from bench.testbed import ANSWER_S, DOMAIN, Testbed, crane, docker_config
 from components.distribution.config import ConfigOptions
+from components.distribution.service import go_variables
 from ops.bootstrap import images
 from ops.bootstrap.console import UserError, wait
 from testing.certificates import CertificatePair
@@ -25,6 +26,7 @@ LARGE, MANY = "1 GiB in 4 layers", "200 layers of 1 MiB"
 IMAGES = {LARGE: (4, 256, 3), MANY: (200, 1, 9)}
 """Layers, MiB of each, and rounds: short ones differ by a fifth, so that three decide nothing."""
 ALONE, LOOPBACK = "same registry without Traefik and login", "a bare process on loopback"
+LIMITED = f"{ALONE}, with a stack's limits for Go"
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,9 @@ class Comparison:
     peer: str
     against: str
     """The peer, in words."""
-    push: float
-    pull: float
+    push: float | None = None
+    """None: reported only."""
+    pull: float | None = None
 
 
 LOGINS = (
@@ -62,6 +65,8 @@ LOGINS = (
 TOKENS = (
     Comparison("HTTP with tokens", "direct", ALONE, push=0.7, pull=0.8),
     Comparison("HTTPS with tokens", "direct", ALONE, push=0.65, pull=0.65),
+    # What Traefik and tokens cost, without what a stack's limits for Go spare.
+    Comparison("HTTP with tokens", "limited", LIMITED),
 )
 COMPARISONS = {LARGE: LOGINS, MANY: (*LOGINS, *TOKENS)}
 """By image; a token replaces a login at every request, so requests show what it spares."""
@@ -71,10 +76,10 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
     """Measure stacks whose registry checks logins, and such that take tokens."""
     _make_certificate(testbed)
     tokens = {"auth": "token"}
-    direct, container = alone.start(testbed, "direct")
     targets = {
         "HTTP": _stack(testbed, "data", {}, 8000),
-        "direct": Target(direct, testbed.volume("direct"), {"registry": container}),
+        "direct": _alone(testbed, "direct", {}),
+        "limited": _alone(testbed, "limited", go_variables(alone.MEMORY_MIB)),
         "bare": _bare(testbed),
         "HTTPS": _stack(testbed, "secure", {}, 8080, 8443),
         "HTTP with tokens": _stack(testbed, "tokens", tokens, 8001),
@@ -183,6 +188,11 @@ class Clients:
         return "; ".join(
             self._cpu[name, operation] for name in names if (name, operation) in self._cpu
         )
+
+
+def _alone(testbed: Testbed, name: str, variables: Mapping[str, str]) -> Target:
+    host, container = alone.start(testbed, name, variables=variables)
+    return Target(host, testbed.volume(name), {"registry": container})
 
 
 def _containers(testbed: Testbed, stack: str) -> dict[str, str]:

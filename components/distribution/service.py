@@ -38,6 +38,9 @@ SPARE_SECONDS = 15
 """Time that a stop may take beyond serving on and draining, until Swarm kills the task."""
 HEAP_FRACTION = 0.6
 """Share of the task's memory for Go's heap (GOMEMLIMIT); the rest is for stacks and page cache."""
+GARBAGE_PERCENT = 200
+"""Garbage that Go lets grow below that, in percent of what is in use (GOGC). With its default, 100,
+the registry collects it at almost every blob that it reads, since each takes a buffer of 4 MiB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,11 @@ Files = Mapping[str, docker.Secret]
 """Swarm secrets by the path that a task finds them at."""
 
 
+def go_variables(memory_mib: int) -> dict[str, str]:
+    """Return the variables for Go of a registry that has so many MiB."""
+    return {**go_memory(memory_mib, HEAP_FRACTION), "GOGC": str(GARBAGE_PERCENT)}
+
+
 def registry_task(
     args: TaskArgs,
     image: str,
@@ -103,7 +111,7 @@ def registry_task(
     of `args`; it is spread over the values of node label `spread`.
     """
     options = args.options
-    variables = {**go_memory(options.memory_mib, HEAP_FRACTION), **(variables or {})}
+    variables = {**go_variables(options.memory_mib), **(variables or {})}
     if CA_FILE in files:
         variables["SSL_CERT_DIR"] = CA_FOLDER  # Go reads it besides its file of CA certificates.
     assignments = [f"{key}={value}" for key, value in variables.items()]
