@@ -115,7 +115,7 @@ class Registry:
     def unanswered(self) -> str:
         """Return the lines of Traefik's access log about requests that no task has answered."""
         log = self.site.swarm.docker(self.site.node_of(PROXY), "service", "logs", "--raw", PROXY)
-        away = {f'" {status} ' for status in AWAY}
+        away = {f'HTTP/1.1" {status} ' for status in AWAY}
         return "\n".join(line for line in log.splitlines() if any(each in line for each in away))
 
 
