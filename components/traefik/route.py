@@ -18,9 +18,9 @@ for. Both at once, and Traefik skips the service."""
 HEALTH_INTERVAL_SECONDS = 2
 """Interval at which Traefik looks after a task's health."""
 ATTEMPTS_AT_SEVERAL = 10
-"""How often Traefik tries where a service has several tasks: one of two may be lost. It takes them
-in turn, for all requests at once, so each try of a request meets the lost one as likely as not; and
-a request that has begun before Traefik noticed goes on with the tasks that there were."""
+"""Tries of a request where a service has several tasks: one of two may be lost. Traefik takes them
+in turn, for all requests at once, so each try meets the lost one as likely as not; and a request
+that has begun before Traefik noticed goes on with the tasks that there were."""
 CORS_OPTIONS = {
     "Access-Control-Allow-Origin": "accesscontrolalloworiginlist",
     "Access-Control-Allow-Methods": "accesscontrolallowmethods",
@@ -142,8 +142,8 @@ class Route:
     """Values by name of header (`CORS_OPTIONS`): Traefik answers a browser's preflight, which has
     no login."""
     attempts: int = 2
-    """How often Traefik tries until a task takes the request. Nothing is sent twice: it tries again
-    only what found nobody. Each try may take as long as Traefik's `dialTimeout`."""
+    """Tries of a request until a task takes it. Nothing is sent twice: Traefik tries again only
+    what found nobody. Each try may take as long as its `dialTimeout`."""
     health: HealthCheck | None = None
     """None: Swarm alone says which tasks there are; it notices a node that is lost after 20 s."""
     discovery_seconds: int = DISCOVERY_SECONDS

@@ -91,22 +91,6 @@ func TestTheProgramServesReloadsAndEnds(t *testing.T) {
 	}
 }
 
-func TestEachRequestHasAConnectionOfItsOwn(t *testing.T) {
-	address, _ := listening(t, folder(t))
-	for _, path := range []string{healthPath, tokenPath, registryPath} {
-		request, _ := http.NewRequest("GET", address+path, nil)
-		request.Host = "a"
-		answered, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answered.Body.Close()
-		if !answered.Close {
-			t.Errorf("%s: the connection is kept", path)
-		}
-	}
-}
-
 func TestARequestThatHasBegunIsAnsweredAfterSIGTERM(t *testing.T) {
 	folder := folder(t)
 	address, running := listening(t, folder)

@@ -123,23 +123,6 @@ func TestARequestGoesOnWithWhatTheTaskAsksFor(t *testing.T) {
 	}
 }
 
-func TestNoConnectionToATaskIsUsedTwice(t *testing.T) {
-	p := newPassing(t)
-	connections := map[string]bool{}
-	address := task(t, func(r *http.Request) error {
-		connections[r.RemoteAddr] = true
-		return nil
-	})
-	p.run(address)
-	before := len(connections)
-	for range 5 {
-		p.ask("GET", "/v2/team/app/manifests/1", "ci")
-	}
-	if len(connections) != before+5 {
-		t.Error(connections)
-	}
-}
-
 func TestTheRulesHoldForPasswordsToo(t *testing.T) {
 	p := newPassing(t)
 	p.run(p.token)
