@@ -13,7 +13,7 @@ from settings import rules
 from settings.cron import CRON
 from settings.kinds import Kind, Mebibytes, Number, WrongValueError
 from settings.reader import Reader
-from settings.registry_schema import conform_driver
+from settings.registry_schema import check_amazon, conform_driver
 from settings.storage import check_driver
 from settings.values import Values
 
@@ -113,6 +113,7 @@ def parse_backup(
     # What it has from the registry alone is checked there.
     if location.storage and (store or not _parameters_of_images(config)):
         check_driver(reader, "backup.s3", S3, location.storage["s3"])
+        check_amazon(reader, "backup.s3", location.storage["s3"])
     return BackupOptions(
         image=image or TOOLS_IMAGE,
         name=domain,

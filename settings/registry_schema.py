@@ -11,7 +11,7 @@ from typing import Any
 from components.distribution.config import REGISTRY_IMAGE, value_at
 from components.swarm.pull_login import is_version_of
 from settings import schema
-from settings.reader import Reader
+from settings.reader import Reader, close_to
 from settings.schema import Program
 
 SCHEMA_FILE = Path(__file__).parent / "registry_schema.json"
@@ -36,6 +36,8 @@ def conform(
     before = len(reader.problems)
     config = schema.conform(reader, config, program)
     if len(reader.problems) == before:
+        if program.is_known_version:
+            check_amazon(reader, "config.storage.s3", value_at(config, "storage.s3") or {})
         _check_debug_server(reader, config)
         _check_health(reader, config)
     return config
@@ -55,6 +57,25 @@ def conform_driver(
     )
     conformed: Mapping[str, Any] = schema.conform(reader, {driver: parameters}, program)[driver]
     return conformed
+
+
+def check_amazon(reader: Reader, path: str, parameters: Mapping[str, Any]) -> None:
+    """Note what S3's `parameters`, at `path`, have that Amazon hasn't; the driver would end.
+
+    Nothing where an endpoint names another store.
+    """
+    endpoint = str(parameters.get("regionendpoint") or "")
+    if parameters.get("v4auth") is False and (not endpoint or "s3.amazonaws.com" in endpoint):
+        reader.remove(f"{path}.v4auth", "is false: Amazon takes version 4 of its signatures alone.")
+    s3 = json.loads(SCHEMA_FILE.read_text())["properties"]["storage"]["properties"]["s3"]
+    regions = s3["then"]["properties"]["region"]["enum"]
+    region = parameters.get("region")
+    if not endpoint and region and region not in regions:
+        reason = (
+            f"is {reader.shown(path, region)}: it must be a region of Amazon's, unless"
+            f" registry:{path}.regionendpoint names another store.{close_to(region, regions)}"
+        )
+        reader.problem(f"{path}.region", reason, "eu-central-1", path=True)
 
 
 def _check_debug_server(reader: Reader, config: Mapping[str, Any]) -> None:

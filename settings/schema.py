@@ -20,6 +20,14 @@ DURATION = re.compile(r"0|(([0-9]{1,6}(\.[0-9]{0,6})?|\.[0-9]{1,6})(ns|us|µs|μ
 part."""
 SECONDS = re.compile(rf"[0-9]{{1,9}}|{DURATION.pattern}")
 """Text that Traefik reads as a duration: a number without a unit is of seconds."""
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s@]+/?")
+"""Address without a path, as a storage driver sends clients to."""
+FORMATS = {
+    "duration": (DURATION, "a duration with its unit, such as 10s, 5m or 1h30m", "10s"),
+    "seconds": (SECONDS, "a duration with its unit, such as 10s, 5m or 1h30m", "10s"),
+    "origin": (ORIGIN, "an address without a path", "https://images.example.com"),
+}
+"""Texts of each format: as Go reads them, in words, and an example."""
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _SHORT = 12
 """Up to how many names a message lists."""
@@ -152,8 +160,10 @@ class _Check:
 
 def _converted(value: Any, schema: Mapping[str, Any]) -> Any:
     kind = schema["type"]
-    if isinstance(value, str) and value.lower() in schema.get("enum", ()):
-        return value.lower()
+    if isinstance(value, str):
+        for word in schema.get("enum", ()):
+            if word.lower() == value.lower():
+                return word
     if kind == "boolean" and value in ("true", "false"):
         return value == "true"
     if kind == "integer" and isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
@@ -169,16 +179,18 @@ def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
     if schema["type"] == "boolean":
         return isinstance(value, bool)
     if schema["type"] == "integer":
-        is_number = isinstance(value, int) and not isinstance(value, bool)
-        return is_number and schema.get("minimum", -_MAX_INTEGER) <= value <= _MAX_INTEGER
+        if not isinstance(value, int) or isinstance(value, bool):
+            return False
+        least, most = schema.get("minimum", -_MAX_INTEGER), schema.get("maximum", _MAX_INTEGER)
+        step: int = schema.get("multipleOf", 1)
+        return bool(least <= value <= most) and value % step == 0
     if schema["type"] == "number":
         return isinstance(value, int | float) and not isinstance(value, bool)
     if not isinstance(value, str):
         return False
     if "enum" in schema:
         return value in schema["enum"]
-    form = {"duration": DURATION, "seconds": SECONDS}.get(schema.get("format", ""))
-    return form is None or form.fullmatch(value) is not None
+    return "format" not in schema or FORMATS[schema["format"]][0].fullmatch(value) is not None
 
 
 def _must(schema: Mapping[str, Any]) -> tuple[str, str]:
@@ -186,14 +198,22 @@ def _must(schema: Mapping[str, Any]) -> tuple[str, str]:
     if "enum" in schema:
         return f"one of {', '.join(schema['enum'])}", schema["enum"][0]
     if "format" in schema:
-        return "a duration with its unit, such as 10s, 5m or 1h30m", "10s"
+        _, must, example = FORMATS[schema["format"]]
+        return must, example
     if schema["type"] == "boolean":
         return "true or false", "true"
     if schema["type"] == "integer":
-        return f"a whole number{' from 0 on' if schema.get('minimum') == 0 else ''}", "10"
+        return _whole_number(schema)
     if schema["type"] == "number":
         return "a number", "0.5"
     return "a text", "…"
+
+
+def _whole_number(schema: Mapping[str, Any]) -> tuple[str, str]:
+    least, most, step = (schema.get(key) for key in ("minimum", "maximum", "multipleOf"))
+    limits = f" from {least}" + (f" to {most}" if most else " on") if least is not None else ""
+    steps = f" that is a multiple of {step}" if step else ""
+    return f"a whole number{limits}{steps}", str(max(least or 0, 10))
 
 
 def _hint(name: str, known: Mapping[str, Any]) -> str:

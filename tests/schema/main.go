@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go/aws/endpoints"
+	"github.com/aws/aws-sdk-go/service/s3"
 	"github.com/distribution/distribution/v3/configuration"
 )
 
@@ -20,7 +23,10 @@ var (
 	integer  = schema{"type": "integer"}
 	count    = schema{"type": "integer", "minimum": 0}
 	duration = schema{"type": "string", "format": "duration"}
+	origin   = schema{"type": "string", "format": "origin"}
 	anything = schema{}
+	// chunk is a part of an upload, as S3 takes it: from 5 MiB to 5 GiB.
+	chunk = between(5<<20, 5<<30)
 )
 
 // Types that read themselves from a text, and what they take. Reflection doesn't see that.
@@ -49,25 +55,53 @@ var storage = object(schema{
 		"readonly": object(schema{"enabled": boolean}),
 	}),
 	"filesystem": object(schema{"rootdirectory": text, "maxthreads": count}),
-	"s3": object(schema{
+	"s3": regional(object(schema{
 		"accesskey": text, "secretkey": text, "sessiontoken": text, "region": text, "regionendpoint": text,
-		"bucket": text, "keyid": text, "rootdirectory": text, "storageclass": text, "useragent": text,
-		"objectacl": text, "redirectendpoint": text, "loglevel": choice("off", "debug", "debugwithsigning", "debugwithhttpbody", "debugwithrequestretries", "debugwithrequesterrors", "debugwitheventstreambody"),
+		"bucket": text, "keyid": text, "rootdirectory": text, "useragent": text,
+		"storageclass": choice(storageClasses...), "objectacl": choice(s3.ObjectCannedACL_Values()...),
+		"redirectendpoint": origin, "loglevel": choice("off", "debug", "debugwithsigning", "debugwithhttpbody", "debugwithrequestretries", "debugwithrequesterrors", "debugwitheventstreambody"),
 		"forcepathstyle": boolean, "encrypt": boolean, "secure": boolean, "skipverify": boolean,
 		"v4auth": boolean, "usedualstack": boolean, "accelerate": boolean, "usefipsendpoint": boolean,
-		"chunksize": count, "multipartcopychunksize": count,
-		"multipartcopymaxconcurrency": count, "multipartcopythresholdsize": count,
-	}),
+		"chunksize": chunk, "multipartcopychunksize": chunk,
+		"multipartcopymaxconcurrency": schema{"type": "integer", "minimum": 1},
+		"multipartcopythresholdsize":  between(0, 5<<30),
+	})),
 	"gcs": object(schema{
-		"bucket": text, "rootdirectory": text, "useragent": text, "chunksize": count,
+		"bucket": text, "rootdirectory": text, "useragent": text,
+		"chunksize":      schema{"type": "integer", "minimum": 256 << 10, "multipleOf": 256 << 10},
 		"maxconcurrency": count, "credentials": mapOf(anything),
 	}),
 	"azure": object(schema{
 		"accountname": text, "accountkey": text, "connectionstring": text, "container": text,
 		"realm": text, "rootdirectory": text, "serviceurl": text, "max_retries": count,
-		"retry_delay": duration, "skipverify": boolean, "credentials": object(schema{"type": text, "clientid": text, "tenantid": text, "secret": text}),
+		"retry_delay": duration, "skipverify": boolean, "credentials": object(schema{"type": choice("client_secret", "shared_key", "default_credentials"), "clientid": text, "tenantid": text, "secret": text}),
 	}),
 })
+
+// storageClasses are those that the driver takes of S3's: an archive gives nothing back at once.
+var storageClasses = []string{
+	"NONE", s3.StorageClassStandard, s3.StorageClassReducedRedundancy, s3.StorageClassStandardIa,
+	s3.StorageClassOnezoneIa, s3.StorageClassIntelligentTiering, s3.StorageClassOutposts,
+	s3.StorageClassGlacierIr, s3.StorageClassExpressOnezone,
+}
+
+// regional has the driver's regions, of which one is needed where no endpoint is named.
+func regional(of schema) schema {
+	var regions []string
+	for _, partition := range endpoints.DefaultPartitions() {
+		for region := range partition.Regions() {
+			regions = append(regions, region)
+		}
+	}
+	slices.Sort(regions)
+	of["if"] = schema{"not": schema{"required": []string{"regionendpoint"}}}
+	of["then"] = schema{"properties": schema{"region": choice(regions...)}}
+	return of
+}
+
+func between(least, most int64) schema {
+	return schema{"type": "integer", "minimum": least, "maximum": most}
+}
 
 func object(properties schema) schema {
 	return schema{"type": "object", "properties": properties, "additionalProperties": false}

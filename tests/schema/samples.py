@@ -54,11 +54,24 @@ class Samples:
         if "enum" in schema:
             return st.sampled_from(schema["enum"])
         if "format" in schema:
-            return st.sampled_from(["0", "1s", "10m", "1h30m", "1.5h", "100ms"])
+            texts = [
+                "0",
+                "1s",
+                "10m",
+                "1h30m",
+                "1.5h",
+                "100ms",
+                "https://a",
+                "http://a:9/",
+                "a://a/b",
+            ]
+            return st.sampled_from(texts)
         if kind == "boolean":
             return st.sampled_from([True, False, "true", "false"])
         if kind == "integer":
-            return st.integers(schema.get("minimum", -3), 1000)
+            step, least = schema.get("multipleOf", 1), schema.get("minimum", -3)
+            most = schema.get("maximum", least + 1000 * step)
+            return st.integers(least // step, most // step).map(lambda number: number * step)
         if kind == "number":
             return st.floats(0, 1)
         if kind == "array":

@@ -29,7 +29,7 @@ from components.traefik import dynamic
 from components.traefik.flags import PING_PORT
 from ops.bootstrap import images
 from settings import parse
-from tests.schema.registry_cases import SAMPLES, SCHEMA
+from tests.schema import registry_cases
 from tests.schema.traefik_cases import PAIR, Case, cases, dynamic_of, flags_of, parsed
 
 STARTS = int(os.environ.get("REGISTRY_TEST_STARTS", "25"))
@@ -148,7 +148,7 @@ def test_a_registry_starts(tmp_path: Path) -> None:
         return parse(values, lambda _: False, "prod").registry
 
     failed: list[tuple[str, Any]] = []
-    chosen = some(SAMPLES.maps(SCHEMA), config_of)
+    chosen = some(registry_cases.whole(), config_of)
     assert len(chosen) == STARTS
     for config, made in chosen:
         content = json.dumps(document(made, Secrets(http="secret"), Wiring()))

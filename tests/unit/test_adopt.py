@@ -148,7 +148,7 @@ http: {addr: ":5000", draintimeout: 5s, host: "https://r.example.com"}
 def test_images_in_an_object_store_stay_there() -> None:
     text = """
 version: 0.1
-storage: {s3: {bucket: images, region: eu-1, accesskey: AKIA, secretkey: hunter2hunter2}}
+storage: {s3: {bucket: images, region: eu-west-1, accesskey: AKIA, secretkey: hunter2hunter2}}
 """
     made = planned({"mounts": [FILE], "replicas": 3}, {FILE.target: text})
     assert made.volume is None

@@ -67,10 +67,10 @@ def test_a_store_has_parameters_of_its_own_over_those_of_the_registry() -> None:
     assert chosen.location.storage == {"s3": location}
     assert chosen.location.path == STORAGE_FILE
     assert "secret" not in repr(chosen), "a message might show it"
-    lent = settings(**STORE, backup={"to": "s3://copies", "s3": {"region": "x"}}).backup
+    lent = settings(**STORE, backup={"to": "s3://copies", "s3": {"region": "us-east-1"}}).backup
     assert lent
-    assert lent.location.storage == {"s3": {**KEYS, "region": "x", "bucket": "copies"}}
-    assert lent.s3 == {**KEYS, "region": "x"}
+    assert lent.location.storage == {"s3": {**KEYS, "region": "us-east-1", "bucket": "copies"}}
+    assert lent.s3 == {**KEYS, "region": "us-east-1"}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_location_is_a_store_a_volume_or_a_folder(text: str) -> None:
         ({"to": 7}, "registry:backup.to is [secret]: it must be s3://bucket/prefix"),
         ({"to": "s3://backups"}, "registry:backup.s3.region must be a text that isn't empty"),
         (
-            {"to": "s3://backups", "s3": {"region": "x", "accesskey": "me"}},
+            {"to": "s3://backups", "s3": {"region": "us-east-1", "accesskey": "me"}},
             "registry:backup.s3.secretkey is missing: the keys go together",
         ),
         ({"to": "/a", "s3": {"secure": "maybe"}}, "registry:backup.s3.secure is [secret]"),

@@ -21,8 +21,8 @@ from .shared_move_storage import FILES, LABEL, ON_DOG, VOLUME, DeployedStack
 from .shared_settings import ISSUER
 
 KEYS = {"accesskey": "AKIA", "secretkey": "hunter2-but-longer"}
-OLD_S3 = {"bucket": "images", "region": "r", "rootdirectory": "/old", **KEYS}
-NEW_S3 = {"bucket": "others", "region": "r", **KEYS}
+OLD_S3 = {"bucket": "images", "region": "eu-central-1", "rootdirectory": "/old", **KEYS}
+NEW_S3 = {"bucket": "others", "region": "eu-central-1", **KEYS}
 
 
 def to_bucket(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> DeployedStack:

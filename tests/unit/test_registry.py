@@ -124,7 +124,7 @@ def test_redis_is_found_by_its_password_which_only_secrets_have(deploy: Deploy) 
             replicas=3,
             spread="node.labels.zone",
             ca="-----BEGIN CERTIFICATE-----",
-            config={"storage": {"s3": {"bucket": "b", "region": "r"}}},
+            config={"storage": {"s3": {"bucket": "b", "region": "eu-central-1"}}},
         )
         args = RegistryArgs(
             stack=STACK,

@@ -15,6 +15,7 @@ from testing.go_tests import NEEDS_GO
 from tests.schema import made_anew
 
 GOOD = {"registry:stackName": "registry-com", "registry:domain": "registry.example.com"}
+AT_AMAZON = {"bucket": "images", "region": "eu-central-1"}
 
 
 def config_of(config: Any) -> Any:
@@ -37,7 +38,43 @@ WRONG: list[tuple[str, str, Any]] = [
     (
         "storage.s3.bukket",
         "bucket",
-        {"storage": {"s3": {"bucket": "b", "region": "r", "bukket": 1}}},
+        {"storage": {"s3": {"bucket": "b", "region": "eu-central-1", "bukket": 1}}},
+    ),
+    (
+        "storage.s3.region",
+        "Did you mean eu-central-1?",
+        {"storage": {"s3": AT_AMAZON | {"region": "eu-centrall-1"}}},
+    ),
+    (
+        "storage.s3.v4auth",
+        "Amazon takes",
+        {"storage": {"s3": AT_AMAZON | {"v4auth": False}}},
+    ),
+    (
+        "storage.s3.chunksize",
+        "from 5242880 to 5368709120",
+        {"storage": {"s3": AT_AMAZON | {"chunksize": 1048576}}},
+    ),
+    (
+        "storage.s3.multipartcopymaxconcurrency",
+        "from 1 on",
+        {"storage": {"s3": AT_AMAZON | {"multipartcopymaxconcurrency": 0}}},
+    ),
+    (
+        "storage.s3.storageclass",
+        "one of NONE, STANDARD,",
+        {"storage": {"s3": AT_AMAZON | {"storageclass": "GLACIER"}}},
+    ),
+    ("storage.s3.objectacl", "one of", {"storage": {"s3": AT_AMAZON | {"objectacl": "secret"}}}),
+    (
+        "storage.s3.redirectendpoint",
+        "without a path",
+        {"storage": {"s3": AT_AMAZON | {"redirectendpoint": "https://cdn.example.com/v1"}}},
+    ),
+    (
+        "storage.gcs.chunksize",
+        "multiple of 262144",
+        {"storage": {"gcs": {"bucket": "images", "chunksize": 300000}}},
     ),
     ("storage", "no value", {"storage": None}),
     ("http", "no value", {"http": None}),
@@ -120,6 +157,10 @@ CONVERTED: list[tuple[Any, Any]] = [
         {"storage": {"maintenance": {"readonly": {"enabled": False}}}},
     ),
     ({"log": {"level": "INFO"}}, {"log": {"level": "info"}}),
+    (
+        {"storage": {"s3": AT_AMAZON | {"storageclass": "standard_ia", "chunksize": "5242880"}}},
+        {"storage": {"s3": AT_AMAZON | {"storageclass": "STANDARD_IA", "chunksize": 5242880}}},
+    ),
     ({"redis": {"db": "5"}}, {"redis": {"db": 5}}),
     ({"redis": {"maxretries": "-1"}}, {"redis": {"maxretries": -1}}),
     ({"redis": {"username": 12345}}, {"redis": {"username": "12345"}}),
@@ -133,6 +174,27 @@ def test_a_value_of_another_form_becomes_what_the_registry_needs(
 ) -> None:
     # As text, for 1 == True.
     assert json.dumps(config_of(config)) == json.dumps(converted)
+
+
+def test_the_kind_of_azures_credentials_is_one_of_three_and_is_not_shown() -> None:
+    azure = {"accountname": "a", "container": "images", "credentials": {"type": "hunter2"}}
+    values = GOOD | {"registry:config": json.dumps({"storage": {"azure": azure}})}
+    with pytest.raises(pulumi.RunError) as raised:
+        parse(values, lambda _: True, "prod")
+    assert "config.storage.azure.credentials.type is [secret]: it must be one of" in str(
+        raised.value
+    )
+    assert "hunter2" not in str(raised.value)
+
+
+def test_another_store_has_regions_of_its_own() -> None:
+    s3: dict[str, Any] = {
+        "bucket": "images",
+        "region": "garage",
+        "regionendpoint": "https://store.example.com",
+    }
+    s3 |= {"v4auth": False}
+    assert config_of({"storage": {"s3": s3}})["storage"]["s3"] == s3
 
 
 def test_what_the_registry_takes_stays_as_it_is() -> None:

@@ -187,7 +187,10 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("registry:config.storage.swift", {"config": {"storage": {"swift": {}}}}),
     ("registry:config.storage.inmemory", {"config": {"storage": {"inmemory": {}}}}),
     ("registry:config.storage.s3", {"config": {"storage": {"s3": "images"}}}),
-    ("registry:config.storage.s3.bucket", {"config": {"storage": {"s3": {"region": "r"}}}}),
+    (
+        "registry:config.storage.s3.bucket",
+        {"config": {"storage": {"s3": {"region": "eu-central-1"}}}},
+    ),
     ("registry:config.storage.s3.region", {"config": {"storage": {"s3": {"bucket": "b"}}}}),
     ("registry:config.storage.s3.buckt", {"config": {"storage": {"s3": S3 | {"buckt": "b"}}}}),
     (

@@ -49,7 +49,7 @@ LARGE_CA = ISSUER.chain + LARGE
         ),
         (
             "backup.s3",
-            {"backup": {"to": "s3://copies", "s3": {"region": "r", "useragent": LARGE}}},
+            {"backup": {"to": "s3://copies", "s3": {"region": "eu-central-1", "useragent": LARGE}}},
         ),
         ("config", {"config": {"http": {"headers": {"X-Large": ["x" * 64] * 8_000}}}}),
         ("storageCa", {"storageCa": LARGE_CA, "config": {"storage": {"s3": S3}}}),

@@ -20,7 +20,7 @@ PLAIN = "hunter2-but-longer"
 OTHER = "another-that-nobody-may-see"
 ENCRYPTED = {"secure": "v1:abc:def"}
 MIRROR = {"upstream": "https://ghcr.io", "username": "me"}
-S3 = {"bucket": "b", "region": "r", "accesskey": "a"}
+S3 = {"bucket": "b", "region": "eu-central-1", "accesskey": "a"}
 ENDPOINT = {"name": "n", "url": "https://hooks.example.com"}
 
 # By the path that the message must name: what the stack's file has below its first part.

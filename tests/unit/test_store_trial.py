@@ -19,7 +19,7 @@ from ops.doctor.store_trial import LIFETIME_SECONDS
 STORE = Store(
     "live",
     "s3",
-    {"storage": {"s3": {"bucket": "images", "region": "r", "secretkey": "hidden"}}},
+    {"storage": {"s3": {"bucket": "images", "region": "eu-central-1", "secretkey": "hidden"}}},
     "registry:3",
     None,
 )

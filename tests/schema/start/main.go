@@ -39,9 +39,11 @@ func start(document string) (problem any) {
 
 func main() {
 	logrus.SetOutput(io.Discard)
+	answers := os.Stdout
+	os.Stdout = os.Stderr // For a driver that writes warnings there.
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		fmt.Println(strings.ReplaceAll(fmt.Sprint(start(lines.Text())), "\n", " "))
+		fmt.Fprintln(answers, strings.ReplaceAll(fmt.Sprint(start(lines.Text())), "\n", " "))
 	}
 }
