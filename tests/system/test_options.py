@@ -15,7 +15,7 @@ import pytest
 from ops.bootstrap.console import wait
 from testing.archive import haproxy_image
 from testing.certificates import CertificatePair
-from testing.site import SwarmUnderTest
+from testing.site import STARTED_S, SwarmUnderTest
 from testing.testswarm import SOON_S, Node
 
 NAME = "optional"
@@ -244,6 +244,8 @@ def test_an_engine_that_is_no_manager_is_one_clear_error(site: SwarmUnderTest) -
     try:
         wait("the node to be a worker", lambda: is_worker(site, last), SOON_S)
         result = site.project.preview("options")
+        # What needs a manager goes elsewhere: if it went later, others would find nobody.
+        wait("Traefik to leave the node", lambda: not needs_manager(site, last), STARTED_S)
     finally:
         site.project.environment["DOCKER_HOST"] = first.host
         site.swarm.docker(first, "node", "promote", last.name)
@@ -252,6 +254,23 @@ def test_an_engine_that_is_no_manager_is_one_clear_error(site: SwarmUnderTest) -
     assert "pulumi config set --stack options docker:host ssh://USER@MANAGER" in result.text
     assert "Traceback" not in result.text
     wait("the node to be a manager again", lambda: not is_worker(site, last), SOON_S)
+    # Swarm takes a node that is slow to come back for lost, and starts its tasks elsewhere.
+    wait("the node to be ready", lambda: is_ready(site, last), STARTED_S)
+    site.serves("options", DOMAIN, f"{NAME}_proxy")
+
+
+def is_ready(site: SwarmUnderTest, node: Node) -> bool:
+    state = site.swarm.docker(
+        site.swarm.nodes[0], "node", "inspect", "--format", "{{.Status.State}}", node.name
+    )
+    return state.strip() == "ready"
+
+
+def needs_manager(site: SwarmUnderTest, node: Node) -> set[str]:
+    """Return what runs on a node, or shall, that may run on managers alone."""
+    shown = ("--filter", "desired-state=running", "--format", "{{.Name}}")
+    tasks = site.swarm.docker(site.swarm.nodes[0], "node", "ps", *shown, node.name).split()
+    return {task.partition(".")[0] for task in tasks} & {f"{NAME}_proxy", f"{NAME}_socket_proxy"}
 
 
 def is_worker(site: SwarmUnderTest, node: Node) -> bool:
