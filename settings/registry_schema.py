@@ -70,7 +70,7 @@ def check_amazon(reader: Reader, path: str, parameters: Mapping[str, Any]) -> No
     s3 = json.loads(SCHEMA_FILE.read_text())["properties"]["storage"]["properties"]["s3"]
     regions = s3["then"]["properties"]["region"]["enum"]
     region = parameters.get("region")
-    if not endpoint and region and region not in regions:
+    if not endpoint and isinstance(region, str) and region and region not in regions:
         reason = (
             f"is {reader.shown(path, region)}: it must be a region of Amazon's, unless"
             f" registry:{path}.regionendpoint names another store.{close_to(region, regions)}"

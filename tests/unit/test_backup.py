@@ -110,6 +110,10 @@ def test_a_location_is_a_store_a_volume_or_a_folder(text: str) -> None:
         ({"to": "/a", "s3": {"secure": "maybe"}}, "registry:backup.s3.secure is [secret]"),
         ({"to": "/a", "s3": {"region": None}}, "registry:backup.s3.region has no value"),
         (
+            {"to": "s3://backups", "s3": {"region": True}},
+            "registry:backup.s3.region must be a text",
+        ),
+        (
             {"to": "/a", "s3": {"reigon": "x"}},
             "backup.s3.reigon is nothing that the storage driver",
         ),
