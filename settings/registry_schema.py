@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,18 @@ _ADDRESS = re.compile(r"([A-Za-z0-9.-]*|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
 _METRICS_PATH = re.compile(r"/(?!debug(/|$))[A-Za-z0-9_./-]*")
 
 
+@cache
+def _schema() -> Mapping[str, Any]:
+    whole: Mapping[str, Any] = json.loads(SCHEMA_FILE.read_text())
+    return whole
+
+
+def _drivers() -> Mapping[str, Any]:
+    """Return the schemas of the storage drivers' parameters, and of what else is beside them."""
+    drivers: Mapping[str, Any] = _schema()["properties"]["storage"]["properties"]
+    return drivers
+
+
 def conform(
     reader: Reader, config: Mapping[str, Any], is_checked: Callable[[str], bool], image: str
 ) -> Mapping[str, Any]:
@@ -29,7 +42,7 @@ def conform(
     program = Program(
         key="config",
         name="the registry",
-        schema=json.loads(SCHEMA_FILE.read_text()),
+        schema=_schema(),
         is_checked=is_checked,
         is_known_version=is_version_of(image, REGISTRY_IMAGE),
     )
@@ -47,12 +60,10 @@ def conform_driver(
     reader: Reader, key: str, driver: str, parameters: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """Do the same with the parameters of a storage driver, which are below `key`."""
-    whole = json.loads(SCHEMA_FILE.read_text())
-    drivers = whole["properties"]["storage"]["properties"]
     program = Program(
         key=key,
         name="the storage driver",
-        schema={"type": "object", "properties": {driver: drivers[driver]}},
+        schema={"type": "object", "properties": {driver: _drivers()[driver]}},
         is_checked=lambda _: True,
     )
     conformed: Mapping[str, Any] = schema.conform(reader, {driver: parameters}, program)[driver]
@@ -67,8 +78,7 @@ def check_amazon(reader: Reader, path: str, parameters: Mapping[str, Any]) -> No
     endpoint = str(parameters.get("regionendpoint") or "")
     if parameters.get("v4auth") is False and (not endpoint or "s3.amazonaws.com" in endpoint):
         reader.remove(f"{path}.v4auth", "is false: Amazon takes version 4 of its signatures alone.")
-    s3 = json.loads(SCHEMA_FILE.read_text())["properties"]["storage"]["properties"]["s3"]
-    regions = s3["then"]["properties"]["region"]["enum"]
+    regions = _drivers()["s3"]["then"]["properties"]["region"]["enum"]
     region = parameters.get("region")
     if not endpoint and isinstance(region, str) and region and region not in regions:
         reason = (

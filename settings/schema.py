@@ -22,9 +22,10 @@ SECONDS = re.compile(rf"[0-9]{{1,9}}|{DURATION.pattern}")
 """Text that Traefik reads as a duration: a number without a unit is of seconds."""
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s@]+/?")
 """Address without a path, as a storage driver sends clients to."""
+_A_DURATION = ("a duration with its unit, such as 10s, 5m or 1h30m", "10s")
 FORMATS = {
-    "duration": (DURATION, "a duration with its unit, such as 10s, 5m or 1h30m", "10s"),
-    "seconds": (SECONDS, "a duration with its unit, such as 10s, 5m or 1h30m", "10s"),
+    "duration": (DURATION, *_A_DURATION),
+    "seconds": (SECONDS, *_A_DURATION),
     "origin": (ORIGIN, "an address without a path", "https://images.example.com"),
 }
 """Texts of each format: as Go reads them, in words, and an example."""

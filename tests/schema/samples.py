@@ -11,6 +11,14 @@ from hypothesis import strategies as st
 BROKEN = st.sampled_from([None, "", "x", "true", "5", 5, -5, 1.5, True, [], ["x"], {}, {"x": "x"}])
 SLIPS = st.dictionaries(st.sampled_from(["enabeld", "adr"]), BROKEN, max_size=1)
 
+DURATIONS = ["0", "1s", "10m", "1h30m", "1.5h", "100ms"]
+FORMATTED = {
+    "duration": DURATIONS,
+    "seconds": DURATIONS,
+    "origin": ["https://a", "http://a:9/", "a://a/b"],
+}
+"""Texts by format; the last address has a path, which is wrong."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
@@ -54,18 +62,7 @@ class Samples:
         if "enum" in schema:
             return st.sampled_from(schema["enum"])
         if "format" in schema:
-            texts = [
-                "0",
-                "1s",
-                "10m",
-                "1h30m",
-                "1.5h",
-                "100ms",
-                "https://a",
-                "http://a:9/",
-                "a://a/b",
-            ]
-            return st.sampled_from(texts)
+            return st.sampled_from(FORMATTED[schema["format"]])
         if kind == "boolean":
             return st.sampled_from([True, False, "true", "false"])
         if kind == "integer":

@@ -192,8 +192,8 @@ def test_another_store_has_regions_of_its_own() -> None:
         "bucket": "images",
         "region": "garage",
         "regionendpoint": "https://store.example.com",
+        "v4auth": False,
     }
-    s3 |= {"v4auth": False}
     assert config_of({"storage": {"s3": s3}})["storage"]["s3"] == s3
 
 
