@@ -199,7 +199,7 @@ class TestSwarm:
             raise UserError(f"{node.name} is up already")
         launch(node)
         self._wait_for_engine(node)
-        self._wait_until_ready(node)
+        self.wait_until_ready(node)
 
     def cut_off(self, node: Node) -> None:
         """Pull the node's cable: it runs on, and nobody reaches it."""
@@ -250,7 +250,7 @@ class TestSwarm:
             node.id = self.docker(node, "info", "--format", "{{.Swarm.NodeID}}")
         self.load(*self._images)
         for node in self.nodes:
-            self._wait_until_ready(node)
+            self.wait_until_ready(node)
 
     def _wait_for_engine(self, node: Node) -> None:
         def ready() -> bool:
@@ -262,7 +262,8 @@ class TestSwarm:
         if has_ended(node):
             raise UserError(f"{node.name} did not start: {node.log[-1500:]}")
 
-    def _wait_until_ready(self, node: Node) -> None:
+    def wait_until_ready(self, node: Node) -> None:
+        """Wait until the swarm has the node, in the role that it began with."""
         wait(f"{node.name} to be ready in the swarm", lambda: self._is_ready(node), READY_S)
 
     def _is_ready(self, node: Node) -> bool:

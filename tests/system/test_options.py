@@ -255,15 +255,8 @@ def test_an_engine_that_is_no_manager_is_one_clear_error(site: SwarmUnderTest) -
     assert "Traceback" not in result.text
     wait("the node to be a manager again", lambda: not is_worker(site, last), SOON_S)
     # Swarm takes a node that is slow to come back for lost, and starts its tasks elsewhere.
-    wait("the node to be ready", lambda: is_ready(site, last), STARTED_S)
+    site.swarm.wait_until_ready(last)
     site.serves("options", DOMAIN, f"{NAME}_proxy")
-
-
-def is_ready(site: SwarmUnderTest, node: Node) -> bool:
-    state = site.swarm.docker(
-        site.swarm.nodes[0], "node", "inspect", "--format", "{{.Status.State}}", node.name
-    )
-    return state.strip() == "ready"
 
 
 def needs_manager(site: SwarmUnderTest, node: Node) -> set[str]:
