@@ -16,6 +16,8 @@ from ops.bootstrap.console import UserError, wait
 from .project import ROOT, CommandError, Project, Result
 from .testswarm import ClientHost, Node, TestSwarm
 
+AWAY = {502, 503, 504}
+"""Statuses where no task answers: clients try again. 404 would be an image that isn't there."""
 STARTED_S = 120
 """Time limit for a task to run again after its node came back, seconds."""
 
@@ -111,6 +113,15 @@ class SwarmUnderTest:
         """Return what `docker KIND inspect NAME` prints."""
         output = self.swarm.docker(self.any_node(), kind, "inspect", name)
         return dict(json.loads(output)[0])
+
+    def log(self, service: str, *parts: str) -> str:
+        """Return the lines of a service's log that have one of `parts`."""
+        text = self.swarm.docker(self.any_node(), "service", "logs", "--raw", service)
+        return "\n".join(line for line in text.splitlines() if any(each in line for each in parts))
+
+    def unanswered(self, proxy: str) -> str:
+        """Return the lines of Traefik's log of requests that no task answered, and of errors."""
+        return self.log(proxy, *(f'HTTP/1.1" {status} ' for status in AWAY), " WRN ", " ERR ")
 
     def labels(self, node: Node) -> dict[str, str]:
         """Return the labels of a node."""

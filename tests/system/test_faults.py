@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ops.bootstrap.console import wait
-from testing.site import STARTED_S, SwarmUnderTest
+from testing.site import AWAY, STARTED_S, SwarmUnderTest
 from testing.watch import Watch
 
 NAME = "faulty"
@@ -16,8 +16,6 @@ DOMAIN = "faulty.example.com"
 SERVICE = f"{NAME}_registry"
 PROXY = f"{NAME}_proxy"
 URL = f"http://{DOMAIN}/v2/"
-AWAY = {502, 503, 504}
-"""Nobody there: clients try again. 404 would be an image that doesn't exist."""
 
 
 @pytest.fixture(scope="module", autouse=True)

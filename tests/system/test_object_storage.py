@@ -222,6 +222,7 @@ def test_the_replicas_go_over_to_tokens_and_back_under_load(
     project.set(NAME, "registry:auth", "token")
     with there:
         project.up(NAME)
+    print(site.unanswered(PROXY), site.log(f"{NAME}_token", "ERROR"), sep="\n")
     project.unset(NAME, "registry:auth")
     with back:
         project.up(NAME)

@@ -22,7 +22,7 @@ from components.version import TOOLS_IMAGE
 from ops.bootstrap.console import run, wait
 from settings.routing import RATE_BURST
 from testing.load import Load
-from testing.site import STARTED_S, SwarmUnderTest
+from testing.site import AWAY, STARTED_S, SwarmUnderTest
 from testing.testswarm import SUBNET, Node
 from testing.watch import Watch
 
@@ -47,8 +47,6 @@ BEFORE_S = 8
 """Time in which is measured what others do without a flood, seconds."""
 LOST_S = 20
 """Time without a node, seconds: Traefik has noticed, and Swarm not yet, or just."""
-AWAY = {502, 503, 504}
-"""Nobody there: clients try again."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +109,6 @@ class Registry:
             return len(logs) == count and all('"event":"token"' in log for log in logs)
 
         wait("Traefik to find the token server", all_asked, STARTED_S)
-
-    def unanswered(self) -> str:
-        """Return the lines of Traefik's access log about requests that no task has answered."""
-        log = self.site.swarm.docker(self.site.node_of(PROXY), "service", "logs", "--raw", PROXY)
-        away = {f'HTTP/1.1" {status} ' for status in AWAY}
-        return "\n".join(line for line in log.splitlines() if any(each in line for each in away))
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +260,7 @@ def test_logins_go_on_while_a_task_or_its_node_is_lost(registry: Registry) -> No
     # What is under way on a task in the moment of its loss is lost with it, with 502: Traefik tries
     # again only what it hasn't sent. Twice one client may be there, at its first request. With 504
     # it hasn't found the other task.
-    print(registry.unanswered())
+    print(site.unanswered(PROXY))
     assert len(working.failed) <= 2, working.failed
     assert all("502 (Bad Gateway)" in failed for failed in working.failed), working.failed
     assert working.done

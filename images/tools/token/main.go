@@ -88,9 +88,7 @@ func serve(folder string, stdout io.Writer) error {
 	go reload(stop, folder, hasChanged, server, log)
 	ending, end := context.WithCancel(context.Background())
 	defer end()
-	for _, registry := range server.registries {
-		go registry.watch(ending)
-	}
+	server.watch(ending)
 	log.Info("started", "address", listener.Addr().String(), "key", settings.signer.keyID,
 		"users", len(settings.logins.of), "rules", len(settings.config.Access))
 	defer log.Info("stopped")

@@ -33,20 +33,20 @@ const (
 	// strangers are answered at once, so many of them; their answers are short. The rest waits.
 	strangers       = 64
 	strangerTimeout = 10 * time.Second
-	// maxConnectionsTo all tasks of a registry, of one kind.
+	// maxConnectionsTo all tasks of a registry.
 	maxConnectionsTo = 256
 )
 
 // forwarded are the headers with what a client asked for; ReverseProxy leaves them out.
 var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
 
-// reverseProxy passes requests on to tasks of a kind, as Traefik sent them: from their headers the
-// registry makes the addresses that it answers with.
-func (r *registry) reverseProxy(asks kind, log *slog.Logger) *httputil.ReverseProxy {
+// reverseProxy passes requests on to tasks, as Traefik sent them: from their headers the registry makes
+// the addresses that it answers with.
+func (r *registry) reverseProxy(log *slog.Logger) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return r.dial(ctx, asks)
+				return r.dial(ctx)
 			},
 			MaxConnsPerHost:       maxConnectionsTo,
 			ExpectContinueTimeout: time.Second,
@@ -89,30 +89,31 @@ func (s *server) pass(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "UNSUPPORTED", "no registry has this host name")
 		return
 	}
-	asks := registry.asks()
-	if asks == unknown {
+	to := registry.choose()
+	if to.asks == unknown {
 		unavailable(w)
 		return
 	}
-	if asks != asksPassword && !s.authorize(w, r, registry, asks) {
+	if to.asks != asksPassword && !s.authorize(w, r, registry, to.asks) {
 		return
 	}
-	if asks == asksToken && r.Header.Get("Authorization") == "" {
-		ctx, cancel := context.WithTimeout(r.Context(), strangerTimeout)
+	ctx := context.WithValue(r.Context(), chosen{}, to)
+	if to.asks == asksToken && r.Header.Get("Authorization") == "" {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, strangerTimeout)
 		defer cancel()
 		if registry.strangers.Acquire(ctx, 1) != nil {
 			unavailable(w)
 			return
 		}
 		defer registry.strangers.Release(1)
-		r = r.WithContext(ctx)
 	} else {
 		// However long it takes: the time limits are Traefik's.
 		control := http.NewResponseController(w)
 		_ = control.SetReadDeadline(time.Time{})
 		_ = control.SetWriteDeadline(time.Time{})
 	}
-	registry.to[asks].ServeHTTP(w, r)
+	registry.proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // authorize puts a token in the place of a request's password, for a task that checks none itself. If

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -224,46 +222,6 @@ func TestAnotherTaskTakesWhatOneThatHasGoneDoesNot(t *testing.T) {
 		if status, _, _ := p.ask("POST", "/v2/team/app/blobs/uploads/", "ci"); status != 200 {
 			t.Error(status)
 		}
-	}
-}
-
-func TestEachTaskIsAskedOnce(t *testing.T) {
-	var hosts []string
-	var failure error
-	asked := map[string]int{}
-	r := newRegistry("images_registry:5000", newLog(io.Discard), time.Now)
-	r.resolve = func(context.Context, string) ([]string, error) { return hosts, failure }
-	r.probe = func(_ context.Context, address string) kind {
-		if asked[address]++; asked[address] == 1 && strings.HasPrefix(address, "10.0.0.2") {
-			return unknown
-		}
-		return asksToken
-	}
-	look := func() map[string]kind {
-		r.look(context.Background())
-		return *r.tasks.Load()
-	}
-	hosts = []string{"10.0.0.1", "10.0.0.2"}
-	first := map[string]kind{"10.0.0.1:5000": asksToken}
-	if tasks := look(); !maps.Equal(tasks, first) {
-		t.Error(tasks)
-	}
-	both := map[string]kind{"10.0.0.1:5000": asksToken, "10.0.0.2:5000": asksToken}
-	for range 2 {
-		if tasks := look(); !maps.Equal(tasks, both) {
-			t.Error(tasks)
-		}
-	}
-	if !maps.Equal(asked, map[string]int{"10.0.0.1:5000": 1, "10.0.0.2:5000": 2}) {
-		t.Error(asked)
-	}
-	hosts, failure = nil, &net.DNSError{IsTemporary: true}
-	if tasks := look(); !maps.Equal(tasks, both) {
-		t.Error("an answer that never came:", tasks)
-	}
-	failure = &net.DNSError{IsNotFound: true}
-	if tasks := look(); len(tasks) != 0 {
-		t.Error(tasks)
 	}
 }
 

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,33 +36,41 @@ type registry struct {
 	tasks atomic.Pointer[map[string]kind] // By address; only those whose kind is known.
 	// passwords is when a task that asks for passwords was seen last, Unix nanoseconds.
 	passwords atomic.Int64
-	// to passes requests on to any task of a kind.
-	to        map[kind]*httputil.ReverseProxy
+	// proxy passes requests on to the tasks that were chosen for them.
+	proxy     *httputil.ReverseProxy
 	strangers *semaphore.Weighted
 }
+
+// choice is the tasks that a request may go to: all of them ask for the same.
+type choice struct {
+	asks      kind
+	addresses []string
+}
+
+// chosen is the key of the choice in the context of a request.
+type chosen struct{}
 
 func newRegistry(address string, log *slog.Logger, now func() time.Time) *registry {
 	name, port, _ := net.SplitHostPort(address) // config.json was checked.
 	r := &registry{
 		name: name, port: port, resolve: net.DefaultResolver.LookupHost, probe: probe, now: now,
-		to: map[kind]*httputil.ReverseProxy{}, strangers: semaphore.NewWeighted(strangers),
+		strangers: semaphore.NewWeighted(strangers),
 	}
 	r.tasks.Store(&map[string]kind{})
-	for _, asks := range []kind{asksPassword, asksToken, asksNothing} {
-		r.to[asks] = r.reverseProxy(asks, log)
-	}
+	r.proxy = r.reverseProxy(log)
 	return r
 }
 
-// watch looks the tasks up until `stop` is done.
+// watch looks the tasks up again and again, until `stop` is done.
 func (r *registry) watch(stop context.Context) {
 	ticker := time.NewTicker(lookUpEvery)
 	defer ticker.Stop()
-	for stop.Err() == nil {
-		r.look(stop)
+	for {
 		select {
 		case <-stop.Done():
+			return
 		case <-ticker.C:
+			r.look(stop)
 		}
 	}
 }
@@ -85,18 +92,23 @@ func (r *registry) look(ctx context.Context) {
 }
 
 // use goes on with the tasks at these addresses. A task's kind never changes, and each question for it
-// is a line in the registry's log, so each is asked once.
+// is a line in the registry's log, so each is asked once; all at a time, since one that is lost takes as
+// long as there is to answer.
 func (r *registry) use(ctx context.Context, addresses []string) {
-	known, now := *r.tasks.Load(), map[string]kind{}
-	for _, address := range addresses {
-		found := known[address]
-		if found == unknown {
-			found = r.probe(ctx, address)
+	known, found := *r.tasks.Load(), make([]kind, len(addresses))
+	var probes sync.WaitGroup
+	for i, address := range addresses {
+		if found[i] = known[address]; found[i] == unknown {
+			probes.Go(func() { found[i] = r.probe(ctx, address) })
 		}
-		if found != unknown {
-			now[address] = found
+	}
+	probes.Wait()
+	now := map[string]kind{}
+	for i, asks := range found {
+		if asks != unknown {
+			now[addresses[i]] = asks
 		}
-		if found == asksPassword || found == asksNothing {
+		if asks == asksPassword || asks == asksNothing {
 			r.passwords.Store(r.now().UnixNano())
 		}
 	}
@@ -123,30 +135,35 @@ func probe(ctx context.Context, address string) kind {
 	return unknown
 }
 
-// asks returns the kind of the tasks that a request shall go to: those that ask for no token, if any do.
-func (r *registry) asks() kind {
-	asks := unknown
-	for _, each := range *r.tasks.Load() {
+// choose returns the tasks that a request shall go to: those that ask for no token, if any do. It is
+// chosen once for each request. A task that an update ends isn't found any more, but it serves on, for
+// longer than the check of a password takes; there may be no other of its kind.
+func (r *registry) choose() choice {
+	tasks, asks := *r.tasks.Load(), unknown
+	for _, each := range tasks {
 		if asks == unknown || each != asksToken {
 			asks = each
 		}
 	}
-	return asks
+	to := choice{asks: asks}
+	for address, each := range tasks {
+		if each == asks {
+			to.addresses = append(to.addresses, address)
+		}
+	}
+	return to
 }
 
-// dial connects to a task of a kind, at random; to another one where that doesn't answer.
-func (r *registry) dial(ctx context.Context, asks kind) (connection net.Conn, err error) {
-	err = errors.New("no such task of " + r.name)
-	dialer := net.Dialer{Timeout: dialTimeout}
-	tasks := *r.tasks.Load()
-	addresses := slices.Collect(maps.Keys(tasks))
-	rand.Shuffle(len(addresses), func(i, j int) {
-		addresses[i], addresses[j] = addresses[j], addresses[i]
+// dial connects to one of the tasks that were chosen for a request, at random; to another one where that
+// doesn't answer.
+func (r *registry) dial(ctx context.Context) (connection net.Conn, err error) {
+	to, _ := ctx.Value(chosen{}).(choice)
+	rand.Shuffle(len(to.addresses), func(i, j int) {
+		to.addresses[i], to.addresses[j] = to.addresses[j], to.addresses[i]
 	})
-	for _, address := range addresses {
-		if tasks[address] != asks {
-			continue
-		}
+	err = errors.New("no task of " + r.name)
+	dialer := net.Dialer{Timeout: dialTimeout}
+	for _, address := range to.addresses {
 		if connection, err = dialer.DialContext(ctx, "tcp", address); err == nil {
 			return connection, nil
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -55,6 +57,19 @@ func (s *server) use(next *settings) {
 	s.settings.Store(next)
 	if known := s.guard.Load(); known == nil || known.limits != next.config.Limits {
 		s.guard.Store(newGuard(next.config.Limits, s.now))
+	}
+}
+
+// watch looks the registries' tasks up until `stop` is done. It returns after the first look: whoever
+// came before that would find none.
+func (s *server) watch(stop context.Context) {
+	var first sync.WaitGroup
+	for _, registry := range s.registries {
+		first.Go(func() { registry.look(stop) })
+	}
+	first.Wait()
+	for _, registry := range s.registries {
+		go registry.watch(stop)
 	}
 }
 
