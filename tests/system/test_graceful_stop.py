@@ -22,7 +22,7 @@ import pytest
 from components.distribution.config import ConfigOptions, Secrets, Wiring, document
 from components.distribution.service import GRACEFUL_STOP, STORAGE_FIRST
 from ops.bootstrap import images
-from ops.bootstrap.console import wait
+from ops.bootstrap.console import run, wait
 from ops.bootstrap.image_build import ALL
 
 STOPS = 1000
@@ -128,6 +128,9 @@ def test_a_registry_serves_once_its_storage_can_be_read(root: Path) -> None:
     assert output
     line = next(line for line in output if "listening on" in line)
     assert ":5000" in line, "the trial listens elsewhere, and says nothing of it"
+    # It says so before it catches SIGTERM, and answers after.
+    inside = ("nsenter", f"--net=/proc/{task.first}/ns/net")
+    run([*inside, "curl", "--fail", "--silent", "http://127.0.0.1:5000/v2/"])
     assert task.stop()[0] == 0
 
 
