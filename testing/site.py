@@ -115,9 +115,10 @@ class SwarmUnderTest:
         return dict(json.loads(output)[0])
 
     def log(self, service: str, *parts: str) -> str:
-        """Return the lines of a service's log that have one of `parts`."""
+        """Return the lines of a service's log that have one of `parts`; all where none is given."""
         text = self.swarm.docker(self.any_node(), "service", "logs", "--raw", service)
-        return "\n".join(line for line in text.splitlines() if any(each in line for each in parts))
+        lines = text.splitlines()
+        return "\n".join(line for line in lines if not parts or any(each in line for each in parts))
 
     def unanswered(self, proxy: str) -> str:
         """Return the lines of Traefik's log of requests that no task answered, and of errors."""

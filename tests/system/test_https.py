@@ -304,7 +304,7 @@ def test_the_certificate_survives_traefik_and_its_node(
 def test_no_log_has_a_credential(site: SwarmUnderTest) -> None:
     secrets = [site.login("prod").partition(":")[2]]
     secrets += site.project.outputs("prod")["dashboardPasswords"].values()
-    log = site.swarm.docker(site.any_node(), "service", "logs", PROXY)
+    log = site.log(PROXY)
     assert "GET /v2/ HTTP" in log
     assert not [secret for secret in secrets if secret in log]
 

@@ -199,7 +199,7 @@ def test_the_upstreams_password_is_nowhere_in_plain_text(
     services = site.swarm.docker(site.any_node(), "service", "inspect", MIRROR, GUARDED)
     text = site.project.state_text() + services
     text += (site.project.folder / f"Pulumi.{NAME}.yaml").read_text()
-    text += site.swarm.docker(site.any_node(), "service", "logs", MIRROR)
+    text += site.log(MIRROR)
     text += site.project.preview(NAME, "--diff").text
     assert upstream.password not in text
 

@@ -45,9 +45,7 @@ var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-
 func (r *registry) reverseProxy(log *slog.Logger) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return r.dial(ctx)
-			},
+			DialContext:           r.dial,
 			MaxConnsPerHost:       maxConnectionsTo,
 			ExpectContinueTimeout: time.Second,
 			DisableCompression:    true,

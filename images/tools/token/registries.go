@@ -155,8 +155,8 @@ func (r *registry) choose() choice {
 }
 
 // dial connects to one of the tasks that were chosen for a request, at random; to another one where that
-// doesn't answer.
-func (r *registry) dial(ctx context.Context) (connection net.Conn, err error) {
+// doesn't answer. The network and the address that it is asked for are the proxy's names of them all.
+func (r *registry) dial(ctx context.Context, _, _ string) (connection net.Conn, err error) {
 	to, _ := ctx.Value(chosen{}).(choice)
 	rand.Shuffle(len(to.addresses), func(i, j int) {
 		to.addresses[i], to.addresses[j] = to.addresses[j], to.addresses[i]

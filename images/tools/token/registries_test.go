@@ -28,13 +28,13 @@ func TestARequestGoesToATaskThatWasThereWhenItBegan(t *testing.T) {
 			}
 		}
 	})
+	defer changes.Wait()
+	defer close(ended)
 	for range 1000 {
 		if status, _, _ := p.ask("GET", "/v2/team/app/manifests/1", "ci"); status != http.StatusOK {
 			t.Fatal(status, p.last(t))
 		}
 	}
-	close(ended)
-	changes.Wait()
 }
 
 func TestALostTaskDoesNotHideTheOthers(t *testing.T) {
