@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from bench.testbed import Testbed
@@ -17,10 +16,8 @@ from components.distribution.config import (
     Wiring,
     document,
 )
-from components.distribution.service import TaskOptions
+from components.distribution.service import go_variables
 
-MEMORY_MIB = TaskOptions().memory_mib
-"""Limit of a registry task by default, and so of this one."""
 WIRING = Wiring(login=False)
 
 
@@ -28,15 +25,20 @@ def start(
     testbed: Testbed,
     name: str,
     wiring: Wiring = WIRING,
-    variables: Mapping[str, str] | None = None,
+    memory_mib: int | None = None,
 ) -> tuple[str, str]:
     """Run the image that stacks run, with their configuration; return its host and container.
 
-    Go's own limits are those that it has by itself; `variables` may give it others.
+    With `memory_mib` it and its garbage collector have the limits that a stack gives them. None:
+    it has none, since one that only the engine knows ends it in the middle of a push.
     """
     config = write_config(testbed, name, wiring=wiring)
-    command = ["run", "--detach", "--memory", f"{MEMORY_MIB}m"]
-    for key, value in {"OTEL_TRACES_EXPORTER": "none", **(variables or {})}.items():
+    command = ["run", "--detach"]
+    variables = {"OTEL_TRACES_EXPORTER": "none"}
+    if memory_mib:
+        command += ["--memory", f"{memory_mib}m"]
+        variables |= go_variables(memory_mib)
+    for key, value in variables.items():
         command += ["--env", f"{key}={value}"]
     mounts = ["--volume", f"{name}:{DATA_PATH}", "--volume", f"{config}:{CONFIG_PATH}:ro"]
     container = testbed.docker(*command, *mounts, REGISTRY_IMAGE)

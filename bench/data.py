@@ -15,7 +15,7 @@ from bench.artifact import Image
 from bench.figures import Figure
 from bench.testbed import ANSWER_S, DOMAIN, Testbed, crane, docker_config
 from components.distribution.config import ConfigOptions
-from components.distribution.service import go_variables
+from components.distribution.service import TaskOptions
 from ops.bootstrap import images
 from ops.bootstrap.console import UserError, wait
 from testing.certificates import CertificatePair
@@ -26,7 +26,7 @@ LARGE, MANY = "1 GiB in 4 layers", "200 layers of 1 MiB"
 IMAGES = {LARGE: (4, 256, 3), MANY: (200, 1, 9)}
 """Layers, MiB of each, and rounds: short ones differ by a fifth, so that three decide nothing."""
 ALONE, LOOPBACK = "same registry without Traefik and login", "a bare process on loopback"
-LIMITED = f"{ALONE}, with a stack's limits for Go"
+LIMITED = f"{ALONE}, with a stack's limits of memory"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ LOGINS = (
 TOKENS = (
     Comparison("HTTP with tokens", "direct", ALONE, push=0.7, pull=0.8),
     Comparison("HTTPS with tokens", "direct", ALONE, push=0.65, pull=0.65),
-    # What Traefik and tokens cost, without what a stack's limits for Go spare.
+    # What Traefik and tokens cost, without what a stack's limits of memory change.
     Comparison("HTTP with tokens", "limited", LIMITED),
 )
 COMPARISONS = {LARGE: LOGINS, MANY: (*LOGINS, *TOKENS)}
@@ -78,8 +78,8 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
     tokens = {"auth": "token"}
     targets = {
         "HTTP": _stack(testbed, "data", {}, 8000),
-        "direct": _alone(testbed, "direct", {}),
-        "limited": _alone(testbed, "limited", go_variables(alone.MEMORY_MIB)),
+        "direct": _alone(testbed, "direct", None),
+        "limited": _alone(testbed, "limited", TaskOptions().memory_mib),
         "bare": _bare(testbed),
         "HTTPS": _stack(testbed, "secure", {}, 8080, 8443),
         "HTTP with tokens": _stack(testbed, "tokens", tokens, 8001),
@@ -164,17 +164,34 @@ class Clients:
             self._cpu[name, operation] = f"CPU in {seconds:.1f} s of {name}: {', '.join(parts)}"
 
     def _crane(self, target: Target, *args: str | Path, check: bool = True) -> int:
-        """Run crane on the node; return its exit code."""
+        """Run crane on the node; return its exit code.
+
+        Raises a UserError with its last line, and the containers of `target` that have ended.
+        """
         flags = ["--insecure"] if target.insecure else []
-        return self._testbed.swarm.exec(
+        done = self._testbed.swarm.exec(
             self._testbed.node,
             crane(),
             *args,
             *flags,
             timeout=300,
             env=self._environment,
-            check=check,
-        ).returncode
+            check=False,
+        )
+        if check and done.returncode != 0:
+            answer = (done.stderr or done.stdout).strip().rpartition("\n")[2]
+            raise UserError(
+                "\n".join([f"{target.host}: `crane {args[0]}`: {answer}", *self._ended(target)])
+            )
+        return done.returncode
+
+    def _ended(self, target: Target) -> Iterator[str]:
+        """Yield a line for each container of it that runs no more."""
+        for purpose, container in target.containers.items():
+            state = self._testbed.state(container)
+            if not state["Running"]:
+                why = "out of memory" if state["OOMKilled"] else f"exit code {state['ExitCode']}"
+                yield f"its container of {purpose} has ended: {why}"
 
     def _busy(self, target: Target) -> dict[str, float]:
         """Return the CPU seconds that its containers have used."""
@@ -190,8 +207,8 @@ class Clients:
         )
 
 
-def _alone(testbed: Testbed, name: str, variables: Mapping[str, str]) -> Target:
-    host, container = alone.start(testbed, name, variables=variables)
+def _alone(testbed: Testbed, name: str, memory_mib: int | None) -> Target:
+    host, container = alone.start(testbed, name, memory_mib=memory_mib)
     return Target(host, testbed.volume(name), {"registry": container})
 
 

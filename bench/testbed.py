@@ -73,6 +73,10 @@ class Testbed:
         named = f"label=com.docker.swarm.service.name={service}"
         return wait(service, lambda: self.docker("ps", "-q", "--filter", named), 60).split()[0]
 
+    def state(self, container: str) -> dict[str, Any]:
+        """Return what the engine knows of a container's life: whether it runs, how it ended."""
+        return dict(json.loads(self.docker("inspect", "--format", "{{json .State}}", container)))
+
     def stats(self, container: str) -> dict[str, Any]:
         """Return what the engine counts of a container now."""
         path = f"http://localhost/containers/{container}/stats?stream=false&one-shot=true"
