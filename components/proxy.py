@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pulumi
 import pulumi_docker as docker
 
+from components.files import script
 from components.socket_proxy import SOCKET_PATH, SocketProxy, socket_mount
 from components.swarm.pull_login import is_version_of
 from components.swarm.service import SwarmService, swarm_service
@@ -39,6 +40,7 @@ from components.traefik.route import USERS_PATH, Https, Route, dashboard_labels,
 
 TRAEFIK_IMAGE = "traefik:v3.7.15"
 """The version that `images/` builds where Docker Hub can't be reached."""
+HALF_THE_CORES = script("half-the-cores.sh")
 SECRET_PREFIX = "secret"  # noqa: S105 - of a name
 MAX_PROXY_SECRET = MAX_SECRET_NAME - len(f"proxy-{SECRET_PREFIX}-")
 """Characters of a variable's name: Swarm's limit for a secret's name, less what comes with it."""
@@ -80,7 +82,8 @@ class ProxyOptions:
     acme: Acme | None = None
     certificate: Certificate | None = None
     registries_only: bool = False
-    """Nothing else is served, so the default TLS options are those of registries."""
+    """Nothing else is served, so the default TLS options are those of registries, and their tasks
+    are left half of the cores."""
     socket_path: str = SOCKET_PATH
     """Docker's socket on the managers."""
     metrics: bool = False
@@ -185,14 +188,14 @@ class Proxy(pulumi.ComponentResource):
 
 def _options(args: ProxyArgs) -> dict[str, str]:
     """Return Traefik's static options by path."""
-    options, route = args.options, args.route
+    options, route, acme = args.options, args.route, args.options.acme
     static = proxy_flags.options(
         endpoint=args.socket_proxy.address if args.socket_proxy else SOCKET,
         network=route.network,
         constraint=(route.constraint_label, route.constraint_value),
         entry_point=route.entry_point,
         https_entry_point=route.https.entry_point if route.https else None,
-        acme=_acme(options.acme, args.running_flags),
+        acme=acme and replace(acme, storage=storage_in_use(acme, args.running_flags)),
         dashboard=args.dashboard is not None,
         insecure_api=options.dashboard_port is not None,
         metrics=options.metrics,
@@ -201,10 +204,6 @@ def _options(args: ProxyArgs) -> dict[str, str]:
     )
     known = is_version_of(options.image, TRAEFIK_IMAGE)
     return proxy_flags.without_queries(static) if known else static
-
-
-def _acme(acme: Acme | None, running_flags: Sequence[str]) -> Acme | None:
-    return acme and replace(acme, storage=storage_in_use(acme, running_flags))
 
 
 def _task(
@@ -273,14 +272,16 @@ def _redirect_labels(args: ProxyArgs, https: Https) -> dict[str, str]:
 
 
 def _command(options: ProxyOptions) -> list[str]:
-    """Return the image's entry point, in its environment.
+    """Return the image's entry point, in its environment; GOMAXPROCS there holds over half of the
+    cores.
 
     Not the task's own `env`: the provider sends that in random order, which restarts tasks.
     """
     variables = {**go_memory(options.memory_mib), **options.environment}
     variables |= {f"{name}_FILE": f"/run/secrets/{name}" for name in options.secrets}
     pairs = [f"{name}={value}" for name, value in sorted(variables.items())]
-    return ["/usr/bin/env", *pairs, "/entrypoint.sh"]
+    start = ["/bin/sh", "-c", HALF_THE_CORES, "half-the-cores"] if options.registries_only else []
+    return [*start, "/usr/bin/env", *pairs, "/entrypoint.sh"]
 
 
 def _ports(args: ProxyArgs) -> list[docker.ServiceEndpointSpecPortArgs]:

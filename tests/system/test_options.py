@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import ssl
 import threading
@@ -146,6 +147,14 @@ def test_traefik_asks_the_engine_for_what_it_needs_and_gets_no_more(site: SwarmU
     for path in ("/v1.41/secrets", "/v1.41/configs", "/v1.41/containers/json", "/v1.41/services/x"):
         assert "403" in asked(path)
     assert "403" in asked("/v1.41/services", "--post-data", "{}")
+
+
+def test_traefik_leaves_half_of_the_cores_to_the_registry(site: SwarmUnderTest) -> None:
+    node = site.node_of(f"{NAME}_proxy")
+    container = site.swarm.docker(node, "ps", "-q", "--filter", f"name={NAME}_proxy.1")
+    environment = site.swarm.docker(node, "exec", container, "cat", "/proc/1/environ").split("\0")
+    half = (len(os.sched_getaffinity(0)) + 1) // 2
+    assert f"GOMAXPROCS={half}" in environment
 
 
 def test_the_registrys_own_configuration_is_passed_through(

@@ -94,4 +94,4 @@ def test_scripts_are_sound_shell() -> None:
         [checker, *scripts], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stdout
-    assert len(scripts) == 4
+    assert len(scripts) == 5

@@ -18,6 +18,7 @@ from components import (
     SocketProxyArgs,
     SocketProxyOptions,
 )
+from components.proxy import HALF_THE_CORES
 from components.traefik.flags import Acme, ExternalAccount, file_content, storage_in_use
 
 from .conftest import Deploy, Recorder
@@ -144,6 +145,16 @@ def test_traefik_looks_seldom_gives_up_soon_and_collects_its_garbage(deploy: Dep
     assert "--providers.swarm.refreshseconds=5s" in container["args"]
     assert "--serverstransport.forwardingtimeouts.dialtimeout=1s" in container["args"]
     assert container["commands"][-1] == "/entrypoint.sh"
+
+
+def test_a_traefik_for_registries_alone_leaves_them_half_of_the_cores(deploy: Deploy) -> None:
+    commands = {
+        alone: proxy(deploy, registries_only=alone)["taskSpec"]["containerSpec"]["commands"]
+        for alone in (False, True)
+    }
+    wrapper = len(commands[True]) - len(commands[False])
+    assert commands[True][wrapper:] == commands[False]
+    assert commands[True][:wrapper] == ["/bin/sh", "-c", HALF_THE_CORES, "half-the-cores"]
 
 
 def test_the_ui_is_there_only_when_asked_for(deploy: Deploy) -> None:
