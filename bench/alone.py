@@ -16,7 +16,7 @@ from components.distribution.config import (
     Wiring,
     document,
 )
-from components.distribution.service import go_variables
+from components.distribution.service import TaskOptions, go_variables
 
 WIRING = Wiring(login=False)
 
@@ -25,19 +25,19 @@ def start(
     testbed: Testbed,
     name: str,
     wiring: Wiring = WIRING,
-    memory_mib: int | None = None,
+    *,
+    limited: bool = False,
 ) -> tuple[str, str]:
     """Run the image that stacks run, with their configuration; return its host and container.
 
-    With `memory_mib` it and its garbage collector have the limits that a stack gives them. None:
-    it has none, since one that only the engine knows ends it in the middle of a push.
+    Where it is `limited`, it has the memory of a stack's registry, and Go knows of that. Else it
+    has twice as much: with less the kernel ends it in the middle of a push, since Go doesn't know.
+    It isn't without a limit, since then it alone would keep images in the page cache.
     """
     config = write_config(testbed, name, wiring=wiring)
-    command = ["run", "--detach"]
-    variables = {"OTEL_TRACES_EXPORTER": "none"}
-    if memory_mib:
-        command += ["--memory", f"{memory_mib}m"]
-        variables |= go_variables(memory_mib)
+    memory_mib = TaskOptions().memory_mib * (1 if limited else 2)
+    command = ["run", "--detach", "--memory", f"{memory_mib}m"]
+    variables = {"OTEL_TRACES_EXPORTER": "none", **(go_variables(memory_mib) if limited else {})}
     for key, value in variables.items():
         command += ["--env", f"{key}={value}"]
     mounts = ["--volume", f"{name}:{DATA_PATH}", "--volume", f"{config}:{CONFIG_PATH}:ro"]

@@ -15,7 +15,6 @@ from bench.artifact import Image
 from bench.figures import Figure
 from bench.testbed import ANSWER_S, DOMAIN, Testbed, crane, docker_config
 from components.distribution.config import ConfigOptions
-from components.distribution.service import TaskOptions
 from ops.bootstrap import images
 from ops.bootstrap.console import UserError, wait
 from testing.certificates import CertificatePair
@@ -78,8 +77,8 @@ def measure(testbed: Testbed) -> Iterator[Figure]:
     tokens = {"auth": "token"}
     targets = {
         "HTTP": _stack(testbed, "data", {}, 8000),
-        "direct": _alone(testbed, "direct", None),
-        "limited": _alone(testbed, "limited", TaskOptions().memory_mib),
+        "direct": _alone(testbed, "direct", limited=False),
+        "limited": _alone(testbed, "limited", limited=True),
         "bare": _bare(testbed),
         "HTTPS": _stack(testbed, "secure", {}, 8080, 8443),
         "HTTP with tokens": _stack(testbed, "tokens", tokens, 8001),
@@ -207,8 +206,8 @@ class Clients:
         )
 
 
-def _alone(testbed: Testbed, name: str, memory_mib: int | None) -> Target:
-    host, container = alone.start(testbed, name, memory_mib=memory_mib)
+def _alone(testbed: Testbed, name: str, *, limited: bool) -> Target:
+    host, container = alone.start(testbed, name, limited=limited)
     return Target(host, testbed.volume(name), {"registry": container})
 
 
