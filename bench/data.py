@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -124,7 +125,7 @@ class Clients:
 
     def _answers(self, target: Target) -> bool:
         # Whatever kind of login it asks for.
-        return self._crane(target, "catalog", target.host, check=False) == 0
+        return self._crane(target, "catalog", target.host).returncode == 0
 
     def forget(self) -> None:
         self._speeds.clear()
@@ -154,21 +155,22 @@ class Clients:
     ) -> None:
         before = self._busy(target)
         start = time.monotonic()
-        self._crane(target, *args)
+        done = self._crane(target, *args)
         seconds = time.monotonic() - start
+        if done.returncode != 0:
+            answer = (done.stderr or done.stdout).strip().rpartition("\n")[2]
+            lines = [f"{target.host}: `crane {operation}`: {answer}", *self._ended(target)]
+            raise UserError("\n".join(lines))
         self._speeds.setdefault((name, operation), []).append(mib / seconds)
         after = self._busy(target)
         if before:
             parts = [f"{part} {after[part] - before[part]:.1f} s" for part in before]
             self._cpu[name, operation] = f"CPU in {seconds:.1f} s of {name}: {', '.join(parts)}"
 
-    def _crane(self, target: Target, *args: str | Path, check: bool = True) -> int:
-        """Run crane on the node; return its exit code.
-
-        Raises a UserError with its last line, and the containers of `target` that have ended.
-        """
+    def _crane(self, target: Target, *args: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run crane on the node, whatever comes of it."""
         flags = ["--insecure"] if target.insecure else []
-        done = self._testbed.swarm.exec(
+        return self._testbed.swarm.exec(
             self._testbed.node,
             crane(),
             *args,
@@ -177,12 +179,6 @@ class Clients:
             env=self._environment,
             check=False,
         )
-        if check and done.returncode != 0:
-            answer = (done.stderr or done.stdout).strip().rpartition("\n")[2]
-            raise UserError(
-                "\n".join([f"{target.host}: `crane {args[0]}`: {answer}", *self._ended(target)])
-            )
-        return done.returncode
 
     def _ended(self, target: Target) -> Iterator[str]:
         """Yield a line for each container of it that runs no more."""
