@@ -114,6 +114,13 @@ class SwarmUnderTest:
         output = self.swarm.docker(self.any_node(), kind, "inspect", name)
         return dict(json.loads(output)[0])
 
+    def inside(self, service: str, *command: str) -> str:
+        """Return what a command prints in a running task of a service."""
+        node = self.node_of(service)
+        named = f"label=com.docker.swarm.service.name={service}"
+        container = self.swarm.docker(node, "ps", "-q", "--filter", named).split()[0]
+        return self.swarm.docker(node, "exec", container, *command)
+
     def log(self, service: str, *parts: str) -> str:
         """Return the lines of a service's log that have one of `parts`; all where none is given."""
         text = self.swarm.docker(self.any_node(), "service", "logs", "--raw", service)

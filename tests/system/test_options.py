@@ -150,9 +150,7 @@ def test_traefik_asks_the_engine_for_what_it_needs_and_gets_no_more(site: SwarmU
 
 
 def test_traefik_leaves_half_of_the_cores_to_the_registry(site: SwarmUnderTest) -> None:
-    node = site.node_of(f"{NAME}_proxy")
-    container = site.swarm.docker(node, "ps", "-q", "--filter", f"name={NAME}_proxy.1")
-    environment = site.swarm.docker(node, "exec", container, "cat", "/proc/1/environ").split("\0")
+    environment = site.inside(f"{NAME}_proxy", "cat", "/proc/1/environ").split("\0")
     half = (len(os.sched_getaffinity(0)) + 1) // 2
     assert f"GOMAXPROCS={half}" in environment
 

@@ -137,13 +137,10 @@ def test_passwords_are_shown_only_when_asked_for(
 
 @pytest.mark.usefixtures("printed")
 def test_traefik_finds_the_token_and_is_shown_with_its_place_only(site: SwarmUnderTest) -> None:
-    node = site.node_of(f"{NAME}_proxy")
-    container = site.swarm.docker(node, "ps", "-q", "--filter", f"name={NAME}_proxy")
-    environment = site.swarm.docker(node, "exec", container, "cat", "/proc/1/environ")
+    environment = site.inside(f"{NAME}_proxy", "cat", "/proc/1/environ").split("\0")
     variable = "CF_DNS_API_TOKEN_FILE=/run/secrets/CF_DNS_API_TOKEN"
-    assert variable in environment.split("\0")
-    file = variable.partition("=")[2]
-    assert site.swarm.docker(node, "exec", container, "cat", file) == TOKEN
+    assert variable in environment
+    assert site.inside(f"{NAME}_proxy", "cat", variable.partition("=")[2]) == TOKEN
 
 
 @pytest.mark.usefixtures("printed")
