@@ -250,10 +250,9 @@ def test_the_dashboard_is_behind_a_login_and_nowhere_else(site: SwarmUnderTest) 
 
 
 def test_metrics_are_for_services_on_the_network_only(site: SwarmUnderTest) -> None:
+    fetch = ("wget", "-q", "-O-", "http://127.0.0.1:8083/metrics")
+    assert "traefik_service_requests_total" in site.inside(PROXY, *fetch)
     node = site.node_of(PROXY)
-    container = site.swarm.docker(node, "ps", "-q", "--filter", f"name={PROXY}")
-    fetch = ("exec", container, "wget", "-q", "-O-", "http://127.0.0.1:8083/metrics")
-    assert "traefik_service_requests_total" in site.swarm.docker(node, *fetch)
     assert site.status(f"http://{node.ip}:8083/metrics", node=site.swarm.outside) == 0
 
 

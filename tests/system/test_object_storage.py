@@ -128,10 +128,7 @@ def test_no_key_of_the_store_and_no_password_of_redis_is_in_plain_text(
     )
     text = site.project.state_text() + services
     text += (site.project.folder / f"Pulumi.{NAME}.yaml").read_text()
-    node = site.node_of(f"{NAME}_redis")
-    named = ("--filter", f"label=com.docker.swarm.service.name={NAME}_redis")
-    container = site.swarm.docker(node, "ps", "-q", *named)
-    config = site.swarm.docker(node, "exec", container, "sed", "", "/run/secrets/redis.conf")
+    config = site.inside(f"{NAME}_redis", "sed", "", "/run/secrets/redis.conf")
     password = re.search("^requirepass (\\S{32})$", config, re.MULTILINE)
     assert password
     for secret in (store.secret_key, password[1]):
@@ -139,12 +136,8 @@ def test_no_key_of_the_store_and_no_password_of_redis_is_in_plain_text(
 
 
 def test_redis_is_no_root_and_on_no_other_network(site: SwarmUnderTest) -> None:
-    node = site.node_of(f"{NAME}_redis")
-    named = ("--filter", f"label=com.docker.swarm.service.name={NAME}_redis")
-    container = site.swarm.docker(node, "ps", "-q", *named)
-
     def show(*command: str) -> list[str]:
-        return site.swarm.docker(node, "exec", container, *command).split()
+        return site.inside(f"{NAME}_redis", *command).split()
 
     assert show("sed", "-n", "s/^Uid://p", "/proc/1/status") == ["999"] * 4
     assert sorted(show("sed", "-n", "s/:.*//p", "/proc/net/dev")) == ["eth0", "lo"]

@@ -301,14 +301,12 @@ def test_a_password_opens_what_the_rules_say_and_nothing_behind_traefik(
             path = f"/v2/{repository}/tags/list"
             assert registry.curl(*shown, *login, f"{url}{path}") == right, (user, repository)
         assert registry.curl(*shown, "--user", "ci:wrong", f"{url}/v2/") == "401"
-    site, node = registry.site, registry.site.node_of(PROXY)
-    container = site.swarm.docker(node, "ps", "-q", "--filter", f"name={PROXY}")
     encoded_login = base64.b64encode(registry.login("admin").encode()).decode()
     ask = (
         f"wget -S --header 'Authorization: Basic {encoded_login}' -O /dev/null"
         f" http://{REGISTRY}:5000/v2/_catalog 2>&1 || true"
     )
-    assert "401 Unauthorized" in site.swarm.docker(node, "exec", container, "sh", "-c", ask)
+    assert "401 Unauthorized" in registry.site.inside(PROXY, "sh", "-c", ask)
 
 
 CLIENTS: tuple[Callable[[Client], None], ...] = (docker, skopeo, crane, oras, regctl)
