@@ -31,7 +31,7 @@ from components.swarm.task import (
     secret_file,
 )
 from components.traefik.dynamic import REGISTRY_PATH
-from components.traefik.route import HealthCheck, RateLimit, Route
+from components.traefik.route import RateLimit, Route
 from components.version import TOOLS_IMAGE
 
 PROGRAM = "/bin/registry-token"
@@ -56,7 +56,6 @@ REQUESTS_PER_SECOND, BURST = 50, 200
 ends there, and guessing at the server."""
 NOT_BEARER = "!HeaderRegexp(`Authorization`, `(?i)^Bearer `)"
 """Traefik's rule for requests without a token."""
-HEALTH = HealthCheck(path="/healthz", timeout_seconds=5)
 SEED_BYTES = 32
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """Private keys of P-256 are the numbers from 1 to this one, without it."""
@@ -236,8 +235,9 @@ def server_labels(routes: Sequence[Route], options: TokenServerOptions) -> dict[
             route, path=REGISTRY_PATH, condition=NOT_BEARER, tag=login_tag(route.tag)
         )
         for each in (token_route, login_route):
-            # Clients don't ask again for a token, and a lost node has half of the tasks.
-            labels |= each.to_several_tasks(HEALTH).labels(PORT)
+            # Clients don't ask again for a token, and a lost node has half of the tasks. No health
+            # check: the server keeps no connection that one could go over.
+            labels |= each.to_several_tasks().labels(PORT)
     return labels
 
 

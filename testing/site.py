@@ -114,11 +114,15 @@ class SwarmUnderTest:
         output = self.swarm.docker(self.any_node(), kind, "inspect", name)
         return dict(json.loads(output)[0])
 
-    def inside(self, service: str, *command: str) -> str:
-        """Return what a command prints in a running task of a service."""
+    def container(self, service: str) -> tuple[Node, str]:
+        """Return the node and the id of the container of a service with one task."""
         node = self.node_of(service)
         named = f"label=com.docker.swarm.service.name={service}"
-        container = self.swarm.docker(node, "ps", "-q", "--filter", named).split()[0]
+        return node, self.swarm.docker(node, "ps", "-q", "--filter", named).split()[0]
+
+    def inside(self, service: str, *command: str) -> str:
+        """Return what a command prints in a running task of a service."""
+        node, container = self.container(service)
         return self.swarm.docker(node, "exec", container, *command)
 
     def log(self, service: str, *parts: str) -> str:

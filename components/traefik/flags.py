@@ -46,8 +46,9 @@ TRANSFER_SECONDS = 6 * 3600
 """Time limit of a request with its body elsewhere: 27 GB at 10 Mbit/s. Not without end, or
 connections that send nothing would stay for good."""
 DIAL_SECONDS = 1
-"""Time for which Traefik tries to connect to a task, which takes milliseconds where there is one.
-With its default, 30 s, a client would hang."""
+"""Time for which Traefik tries to connect to a task, which takes milliseconds where there is one,
+and seconds on a machine that is very busy; what comes of that is tried again. With its default,
+30 s, a client would hang."""
 
 QUERIES = "accesslog.fields.queryparameters.defaultmode"
 """Option for queries in the access log. `docker login` writes the user's name into one, and people

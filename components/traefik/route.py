@@ -17,10 +17,11 @@ for. Both at once, and Traefik skips the service."""
 
 HEALTH_INTERVAL_SECONDS = 2
 """Interval at which Traefik looks after a task's health."""
-ATTEMPTS_AT_SEVERAL = 10
+ATTEMPTS_AT_SEVERAL = 12
 """Tries of a request where a service has several tasks: one of two may be lost. Traefik takes them
 in turn, for all requests at once, so each try meets the lost one as likely as not; and a request
-that has begun before Traefik noticed goes on with the tasks that there were."""
+that has begun before Traefik noticed goes on with the tasks that there were. `docker login` waits
+15 s for all of them."""
 CORS_OPTIONS = {
     "Access-Control-Allow-Origin": "accesscontrolalloworiginlist",
     "Access-Control-Allow-Methods": "accesscontrolallowmethods",
@@ -88,7 +89,12 @@ class RateLimit:
 
 @dataclass(frozen=True, kw_only=True)
 class HealthCheck:
-    """Request by which Traefik itself finds out whether a task is away."""
+    """Request by which Traefik itself finds out whether a task is away.
+
+    For tasks whose connections are kept: connecting anew may take longer on a busy machine than
+    Traefik's `dialTimeout`, one look that fails leaves a task out, and where all are left out
+    clients get 503.
+    """
 
     path: str
     """Path at which a task answers 200 without a login."""
@@ -167,7 +173,7 @@ class Route:
         """Return whether clients reach it over HTTPS."""
         return self.https is not None or self.external_https
 
-    def to_several_tasks(self, health: HealthCheck) -> Route:
+    def to_several_tasks(self, health: HealthCheck | None = None) -> Route:
         """Return the route to a service that answers while one of its tasks is lost."""
         return replace(self, attempts=ATTEMPTS_AT_SEVERAL, health=health)
 
