@@ -117,8 +117,20 @@ class SwarmUnderTest:
     def container(self, service: str) -> tuple[Node, str]:
         """Return the node and the id of the container of a service with one task."""
         node = self.node_of(service)
+        return node, self._containers_on(node, service)[0]
+
+    def containers(self, service: str) -> dict[str, Node]:
+        """Return the nodes of all containers of a service that run, by the containers' ids."""
+        return {
+            container: node
+            for node in self.swarm.nodes
+            if node.process
+            for container in self._containers_on(node, service)
+        }
+
+    def _containers_on(self, node: Node, service: str) -> list[str]:
         named = f"label=com.docker.swarm.service.name={service}"
-        return node, self.swarm.docker(node, "ps", "-q", "--filter", named).split()[0]
+        return self.swarm.docker(node, "ps", "-q", "--no-trunc", "--filter", named).split()
 
     def inside(self, service: str, *command: str) -> str:
         """Return what a command prints in a running task of a service."""

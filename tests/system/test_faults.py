@@ -30,15 +30,13 @@ def image(site: SwarmUnderTest, archive: Path) -> str:
 
 def kill(site: SwarmUnderTest, service: str) -> None:
     """End the service's task without a word; return when another one runs."""
-    node = site.node_of(service)
-    named = ("--filter", f"label=com.docker.swarm.service.name={service}")
-    (container,) = site.swarm.docker(node, "ps", "-q", *named).split()
+    site.node_of(service)  # It waits until one runs.
+    ((container, node),) = site.containers(service).items()
     site.swarm.docker(node, "kill", "--signal", "KILL", container)
 
     def replaced() -> bool:
         # Traefik's may be on another manager.
-        running = [site.swarm.docker(each, "ps", "-q", *named) for each in site.swarm.nodes]
-        return bool(set("\n".join(running).split()) - {container})
+        return bool(site.containers(service).keys() - {container})
 
     wait(f"another task of {service}", replaced, STARTED_S)
     site.serves(NAME, DOMAIN, PROXY)

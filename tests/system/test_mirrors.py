@@ -178,9 +178,7 @@ def test_nothing_is_pushed_to_a_mirror(site: SwarmUnderTest, archive: Path) -> N
 
 def test_what_has_expired_is_removed(site: SwarmUnderTest, tmp_path: Path) -> None:
     pull(site, BRIEF_DOMAIN, SMALL, tmp_path / "small")
-    node = site.node_of(BRIEF)
-    named = ("--filter", f"label=com.docker.swarm.service.name={BRIEF}")
-    container = site.swarm.docker(node, "ps", "-q", *named)
+    node, container = site.container(BRIEF)
     find = ("find", "/var/lib/registry/mirrors/brief/docker/registry/v2/blobs", "-name", "data")
 
     def kept() -> list[str]:

@@ -72,19 +72,11 @@ def watch_registry(site: SwarmUnderTest) -> Watch:
     return Watch(site, f"http://{DOMAIN}/v2/", site.login(NAME), site.node_of(PROXY))
 
 
-def containers(site: SwarmUnderTest) -> Iterator[tuple[Node, str]]:
-    """Yield node and container of each task of the registry that runs."""
-    for node in site.swarm.nodes:
-        name = ("--filter", f"label=com.docker.swarm.service.name={SERVICE}")
-        for container in site.swarm.docker(node, "ps", "-q", *name).split():
-            yield node, container
-
-
 def settled(site: SwarmUnderTest) -> list[tuple[Node, str]]:
     """Return node and container of each, once those that an update ends have gone."""
 
     def replicas() -> list[tuple[Node, str]]:
-        tasks = list(containers(site))
+        tasks = [(node, container) for container, node in site.containers(SERVICE).items()]
         return tasks if len(tasks) == REPLICAS else []
 
     return wait("one container a replica", replicas, STARTED_S)

@@ -131,10 +131,9 @@ def test_the_service_is_as_told(site: SwarmUnderTest) -> None:
 
 
 def test_traefik_asks_the_engine_for_what_it_needs_and_gets_no_more(site: SwarmUnderTest) -> None:
-    node = site.node_of(f"{NAME}_proxy")
+    node, container = site.container(f"{NAME}_proxy")
     mounts = site.inspect("service", f"{NAME}_proxy")["Spec"]["TaskTemplate"]["ContainerSpec"]
     assert "Mounts" not in mounts
-    container = site.swarm.docker(node, "ps", "-q", "--filter", f"name={NAME}_proxy.1")
 
     def asked(path: str, *flags: str) -> str:
         fetch = ("wget", "-S", "-q", "-O", "/dev/null", *flags)

@@ -71,13 +71,7 @@ class Registry:
 
     def tasks(self) -> dict[str, Node]:
         """Return the nodes of the token server's containers, by id."""
-        named = ("--no-trunc", "--filter", f"label=com.docker.swarm.service.name={SERVER}")
-        return {
-            container: node
-            for node in self.site.swarm.nodes
-            if node.process
-            for container in self.site.swarm.docker(node, "ps", "-q", *named).split()
-        }
+        return self.site.containers(SERVER)
 
     def run_again(self, count: int = 2) -> None:
         """Wait until `count` tasks of the token server are healthy."""
